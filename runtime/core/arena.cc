@@ -1,0 +1,32 @@
+#include "core/arena.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace omni {
+
+namespace {
+constexpr size_t kAlign = 64, kFirstBlock = size_t{1} << 20;
+}
+
+Arena::~Arena() {
+  for (const Block& b : blocks_) std::free(b.data);
+}
+
+void* Arena::allocate(size_t bytes) {
+  bytes = (bytes + kAlign - 1) / kAlign * kAlign;
+  while (block_ < blocks_.size() && used_ + bytes > blocks_[block_].size) ++block_, used_ = 0;
+  if (block_ == blocks_.size()) {
+    const size_t grown = blocks_.empty() ? kFirstBlock : blocks_.back().size * 2;
+    const size_t size = std::max(bytes, std::min(grown, size_t{64} << 20));
+    void* data = std::aligned_alloc(kAlign, size);
+    if (!data) throw Error(ErrorCode::out_of_memory, "no memory for " + std::to_string(size) + " bytes of intermediate results");
+    blocks_.push_back({data, size});
+    used_ = 0;
+  }
+  void* p = static_cast<char*>(blocks_[block_].data) + used_;
+  used_ += bytes;
+  return p;
+}
+
+}  // namespace omni

@@ -1,0 +1,89 @@
+#include "core/thread_pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <exception>
+
+namespace omni {
+
+namespace {
+constexpr double kWorthWaking = 15000;  // ns: below this a wake-up costs more than it saves
+
+int available_processors() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+}  // namespace
+
+struct ThreadPool::Job {
+  Call call;
+  const void* body;
+  int64_t n_tiles;
+  std::atomic<int64_t> next{0};
+  int helpers = 0;            // under lock_: workers inside take_tiles
+  std::exception_ptr error;   // written once, by whoever wins `failed`
+  std::atomic<bool> failed{false};
+};
+
+ThreadPool::ThreadPool(int n_threads) {
+  if (n_threads <= 0) n_threads = available_processors();
+  jobs_.reserve(16);
+  for (int i = 1; i < n_threads; ++i) workers_.emplace_back([this] { worker(); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard lock(lock_);
+    stopping_ = true;
+  }
+  work_there_.notify_all();
+  for (auto& w : workers_) w.join();
+}
+
+void ThreadPool::take_tiles(Job& job) {
+  try {
+    for (int64_t tile; (tile = job.next.fetch_add(1, std::memory_order_relaxed)) < job.n_tiles;) job.call(job.body, tile);
+  } catch (...) {
+    job.next.store(job.n_tiles, std::memory_order_relaxed);
+    if (!job.failed.exchange(true)) job.error = std::current_exception();
+  }
+}
+
+void ThreadPool::run(int64_t n_tiles, double work, Call call, const void* body) {
+  if (n_tiles <= 1 || work < kWorthWaking || workers_.empty()) {
+    for (int64_t tile = 0; tile < n_tiles; ++tile) call(body, tile);
+    return;
+  }
+  Job job{call, body, n_tiles};
+  {
+    std::lock_guard lock(lock_);
+    jobs_.push_back(&job);
+  }
+  work_there_.notify_all();
+  take_tiles(job);
+  {
+    std::unique_lock lock(lock_);
+    if (auto it = std::find(jobs_.begin(), jobs_.end(), &job); it != jobs_.end()) jobs_.erase(it);
+    tiles_done_.wait(lock, [&] { return job.helpers == 0; });
+  }
+  if (job.failed) std::rethrow_exception(job.error);
+}
+
+void ThreadPool::worker() {
+  std::unique_lock lock(lock_);
+  for (;;) {
+    work_there_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    if (stopping_) return;
+    Job* job = jobs_.front();
+    ++job->helpers;
+    lock.unlock();
+    take_tiles(*job);
+    lock.lock();
+    if (auto it = std::find(jobs_.begin(), jobs_.end(), job); it != jobs_.end()) jobs_.erase(it);
+    if (--job->helpers == 0) tiles_done_.notify_all();
+  }
+}
+
+}  // namespace omni

@@ -1,0 +1,47 @@
+// Worker threads that share out the tiles of a loop as they go. The caller works too, several callers may use one pool at once,
+// and nobody spins: under load a descheduled worker delays at most the tile it holds (no static halves, no barriers).
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace omni {
+
+class ThreadPool {
+ public:
+  // `n_threads` counts the caller; 0 = one for each processor this process may use.
+  explicit ThreadPool(int n_threads = 0);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int n_threads() const { return int(workers_.size()) + 1; }
+
+  // Calls body(tile) once for every tile in [0, n_tiles), in any order and on any thread, and returns when all are done.
+  // The first exception that a tile throws is thrown again here. `work` = an estimate of the whole in nanoseconds: below some microseconds
+  // the caller does it alone.
+  template <class Body>
+  void parallel_for(int64_t n_tiles, double work, const Body& body) {
+    run(n_tiles, work, [](const void* b, int64_t tile) { (*static_cast<const Body*>(b))(tile); }, &body);
+  }
+
+ private:
+  using Call = void (*)(const void* body, int64_t tile);
+  struct Job;
+  void run(int64_t n_tiles, double work, Call call, const void* body);
+  static void take_tiles(Job& job);
+  void worker();
+
+  std::mutex lock_;
+  std::condition_variable work_there_, tiles_done_;
+  std::vector<Job*> jobs_;  // under lock_: those that still have tiles to take
+  bool stopping_ = false;   // under lock_
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace omni

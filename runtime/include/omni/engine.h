@@ -1,0 +1,50 @@
+// A loaded checkpoint. Everyone who opens the same folder with the same options shares one copy of the weights; tokenizers and sessions made from it
+// are independent of one another and may run at the same time.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "omni/audio.h"
+#include "omni/session.h"
+#include "omni/video.h"
+
+namespace omni {
+
+struct EngineOptions {
+  std::string model_path;        // a folder in the Hugging Face layout
+  std::string device = "auto";   // auto, cpu, cuda or cuda:N
+  Precision precision = Precision::automatic;  // automatic = bfloat16 if the checkpoint is stored so and the processor multiplies it, else float32
+  int threads = 0;               // 0 = one for each processor
+};
+
+// What the `omni` object of generation_config.json asks for. A value is unset where the checkpoint says nothing.
+struct CheckpointDefaults {
+  std::optional<std::string> system_prompt, prompt, trigger;
+  std::optional<Rational> frame_rate;
+  std::optional<int64_t> min_pixels, max_pixels;
+  std::optional<double> context_duration;   // seconds
+  std::optional<double> normaliser_window;  // seconds
+  std::optional<int> max_tokens;
+};
+
+class OMNI_API Engine {
+ public:
+  // Loads the checkpoint, or joins whoever has it loaded or is loading it. `progress` gets fractions of 1 from this thread; what it throws ends the
+  // loading. Throws Error.
+  static std::shared_ptr<const Engine> open(const EngineOptions& options, const std::function<void(double)>& progress = {});
+
+  virtual ~Engine() = default;
+  virtual const std::string& fingerprint() const = 0;  // 16 hexadecimal digits: the same for the same files
+  virtual int hidden() const = 0;                      // width of embeddings
+  virtual Precision precision() const = 0;             // float32 or bfloat16
+  virtual const CheckpointDefaults& defaults() const = 0;
+  virtual Nanoseconds chunk_duration() const = 0;      // the unit of time in which media enter the context
+  virtual std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions& options) const = 0;
+  virtual std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions& options) const = 0;
+  virtual std::unique_ptr<Session> make_session(const SessionOptions& options) const = 0;
+};
+
+}  // namespace omni

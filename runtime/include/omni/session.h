@@ -1,0 +1,67 @@
+// One conversation about one set of streams: segments go in, are laid out in time, and questions about what has been seen so far are answered.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "omni/segment.h"
+
+namespace omni {
+
+struct SamplingOptions {
+  int max_tokens = 256;
+  double temperature = 0;  // 0 = always the likeliest token
+  double top_p = 1;
+  int top_k = 0;           // 0 = all
+  double repetition_penalty = 1;
+};
+
+struct SessionOptions {
+  std::string system_prompt;
+  bool video = false, audio = false;  // the tracks that will come
+  Nanoseconds context_duration = 0;   // media older than this leave the context; 0 = 60 s
+  uint64_t seed = 0;
+};
+
+struct TimeSpan {
+  Nanoseconds start = 0, duration = 0;
+};
+
+struct Answer {
+  std::string text;
+  int prompt_tokens = 0;       // in the context when the answer began
+  int tokens = 0;              // generated
+  Nanoseconds first_token = 0; // from the call to the first token
+  Nanoseconds total = 0;
+  bool complete = true;        // false: max_tokens reached, or interrupted
+};
+
+// One thread at a time, except for cancel() and interrupt(). Throws Error; after one, only reset() and the destructor may be called.
+class OMNI_API Session {
+ public:
+  virtual ~Session() = default;
+
+  // Takes a segment of one of the declared tracks. Segments of a track come in order.
+  virtual void append(Segment segment) = 0;
+  // Nothing more will come on this track.
+  virtual void end(Modality track) = 0;
+  // Moves the next complete chunk of time into the context and returns its span; nothing if none is complete. A chunk is complete when every track
+  // has reached its end; with `wait_for_all` false it is also complete when some track is a whole chunk ahead of it (live: one stream stalled).
+  virtual std::optional<TimeSpan> advance(bool wait_for_all = true) = 0;
+
+  // Answers a question about the context, which afterwards is as before. `on_text` gets the answer piece by piece, whole UTF-8 characters each.
+  virtual Answer ask(const std::string& question, const SamplingOptions& sampling, const std::function<void(const std::string&)>& on_text = {}) = 0;
+
+  // From any thread: ends a running answer early; it returns what it has.
+  virtual void interrupt() = 0;
+  // From any thread: makes the running and every later call throw `cancelled`, until reset().
+  virtual void cancel() = 0;
+  // Forgets all media and clears cancel().
+  virtual void reset() = 0;
+
+  virtual int64_t n_late_segments() const = 0;   // came after their chunk had gone
+  virtual int64_t n_context_tokens() const = 0;  // in the cache now
+};
+
+}  // namespace omni

@@ -1,0 +1,21 @@
+// Small words used by the whole public API.
+#pragma once
+
+#include <cstdint>
+
+namespace omni {
+
+using Nanoseconds = int64_t;
+constexpr Nanoseconds kSecond = 1'000'000'000;
+
+struct Rational {
+  int num = 0, den = 1;
+  double value() const { return double(num) / den; }
+  bool operator==(const Rational&) const = default;
+};
+
+enum class Precision { automatic, float32, bfloat16 };
+
+enum class Modality { video, image, audio };  // an image is a picture without time
+
+}  // namespace omni

@@ -1,0 +1,133 @@
+#include "io/json.h"
+
+#include <nlohmann/json.hpp>
+
+#include "core/mapped_file.h"
+#include "omni/error.h"
+
+namespace omni {
+
+using Value = nlohmann::json;
+
+struct Json::Document {
+  Value root;
+};
+
+namespace {
+
+const Value& value_of(const void* v) { return *static_cast<const Value*>(v); }
+
+// Nesting is checked before parsing, so that a hostile file cannot make any later recursion deep.
+bool too_deep(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      else if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > 64) return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+Json Json::parse(std::string_view text, const std::string& where) {
+  if (too_deep(text)) throw Error(ErrorCode::corrupt_file, where + ": JSON nested deeper than 64");
+  auto document = std::make_shared<Document>();
+  try {
+    document->root = Value::parse(text);
+  } catch (const Value::exception& e) {
+    throw Error(ErrorCode::corrupt_file, where + ": not JSON: " + e.what());
+  }
+  const void* root = &document->root;
+  return {std::move(document), root, where};
+}
+
+Json Json::parse_file(const std::filesystem::path& path, size_t limit) { return parse(read_text_file(path, limit), path.string()); }
+
+Json Json::parse_file_if_there(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored) ? parse_file(path) : parse("{}", path.string());
+}
+
+void Json::fail(const std::string& reason) const { throw Error(ErrorCode::corrupt_file, where_ + " " + reason); }
+
+bool Json::is_object() const { return value_of(value_).is_object(); }
+bool Json::is_array() const { return value_of(value_).is_array(); }
+bool Json::is_string() const { return value_of(value_).is_string(); }
+bool Json::is_null() const { return value_of(value_).is_null(); }
+size_t Json::size() const { return value_of(value_).size(); }
+
+bool Json::has(const std::string& key) const {
+  const Value& v = value_of(value_);
+  return v.is_object() && v.contains(key) && !v[key].is_null();
+}
+
+Json Json::at(const std::string& key) const {
+  if (!has(key)) fail("has no \"" + key + "\"");
+  return {document_, &value_of(value_)[key], where_ + (where_.ends_with(".json") ? ": " : ".") + key};
+}
+
+Json Json::at(size_t index) const {
+  if (!is_array() || index >= size()) fail("has no element " + std::to_string(index));
+  return {document_, &value_of(value_)[index], where_ + "[" + std::to_string(index) + "]"};
+}
+
+Json Json::find(const std::string& key) const { return has(key) ? at(key) : parse("{}", where_ + "." + key); }
+
+std::string Json::string() const {
+  if (!is_string()) fail("is not a string");
+  return value_of(value_).get<std::string>();
+}
+
+int64_t Json::integer() const {
+  const Value& v = value_of(value_);
+  if (v.is_number_unsigned() && v.get<uint64_t>() > uint64_t(INT64_MAX)) fail("is too large");
+  if (!v.is_number_integer()) fail("is not an integer");
+  return v.get<int64_t>();
+}
+
+double Json::number() const {
+  if (!value_of(value_).is_number()) fail("is not a number");
+  return value_of(value_).get<double>();
+}
+
+bool Json::boolean() const {
+  if (!value_of(value_).is_boolean()) fail("is neither true nor false");
+  return value_of(value_).get<bool>();
+}
+
+std::vector<int64_t> Json::integers() const {
+  if (!is_array()) fail("is not a list");
+  std::vector<int64_t> out;
+  for (size_t i = 0; i < size(); ++i) out.push_back(at(i).integer());
+  return out;
+}
+
+std::vector<std::string> Json::keys() const {
+  std::vector<std::string> out;
+  if (is_object())
+    for (const auto& item : value_of(value_).items()) out.push_back(item.key());
+  return out;
+}
+
+int64_t Json::integer(const std::string& key, int64_t low, int64_t high) const {
+  const int64_t v = at(key).integer();
+  if (v < low || v > high) at(key).fail("is " + std::to_string(v) + ", not in " + std::to_string(low) + " … " + std::to_string(high));
+  return v;
+}
+
+int64_t Json::integer_or(const std::string& key, int64_t otherwise) const { return has(key) ? at(key).integer() : otherwise; }
+double Json::number_or(const std::string& key, double otherwise) const { return has(key) ? at(key).number() : otherwise; }
+std::string Json::string_or(const std::string& key, const std::string& otherwise) const { return has(key) ? at(key).string() : otherwise; }
+bool Json::boolean_or(const std::string& key, bool otherwise) const { return has(key) ? at(key).boolean() : otherwise; }
+
+}  // namespace omni

@@ -1,0 +1,61 @@
+// Read-only JSON values whose errors name the file and the path of the value. The only place that knows the JSON library.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace omni {
+
+class Json {
+ public:
+  // Throws corrupt_file (not JSON, nested deeper than 64, not UTF-8) with `where` ahead of the reason.
+  static Json parse(std::string_view text, const std::string& where);
+  static Json parse_file(const std::filesystem::path& path, size_t limit = size_t{64} << 20);
+  // An empty object where there is no such file.
+  static Json parse_file_if_there(const std::filesystem::path& path);
+
+  bool is_object() const;
+  bool is_array() const;
+  bool is_string() const;
+  bool is_null() const;
+  size_t size() const;
+  bool has(const std::string& key) const;  // and it is not null
+
+  // The member, or corrupt_file naming it.
+  Json at(const std::string& key) const;
+  Json at(size_t index) const;
+  // The member, or an empty object.
+  Json find(const std::string& key) const;
+
+  std::string string() const;
+  int64_t integer() const;
+  double number() const;
+  bool boolean() const;
+  std::vector<int64_t> integers() const;
+  std::vector<std::string> keys() const;
+
+  int64_t integer(const std::string& key, int64_t low, int64_t high) const;  // required, in a range
+  int64_t integer_or(const std::string& key, int64_t otherwise) const;
+  double number_or(const std::string& key, double otherwise) const;
+  std::string string_or(const std::string& key, const std::string& otherwise) const;
+  bool boolean_or(const std::string& key, bool otherwise) const;
+
+  const std::string& where() const { return where_; }
+  // Throws corrupt_file: "<file>: <path> <reason>".
+  [[noreturn]] void fail(const std::string& reason) const;
+
+ private:
+  struct Document;
+  Json(std::shared_ptr<const Document> document, const void* value, std::string where)
+      : document_(std::move(document)), value_(value), where_(std::move(where)) {}
+  std::shared_ptr<const Document> document_;
+  const void* value_;
+  std::string where_;
+};
+
+}  // namespace omni

@@ -1,0 +1,88 @@
+#include "io/safetensors.h"
+
+#include <cstring>
+
+#include "core/mapped_file.h"
+#include "io/json.h"
+
+namespace omni {
+
+namespace {
+
+constexpr uint64_t kMostHeader = uint64_t{100} << 20;
+
+// False for a type that we do not compute with: such a tensor is skipped, and missed only if a model asks for it.
+bool parse_dtype(const std::string& name, DType& out) {
+  if (name == "F32") out = DType::f32;
+  else if (name == "BF16") out = DType::bf16;
+  else if (name == "F16") out = DType::f16;
+  else if (name == "I64") out = DType::i64;
+  else if (name == "I32") out = DType::i32;
+  else if (name == "U8") out = DType::u8;
+  else return false;
+  return true;
+}
+
+Shape parse_shape(const Json& entry) {
+  const auto dims = entry.at("shape").integers();
+  if (dims.size() > size_t{Shape::kMaxRank}) entry.fail("has more than 5 dimensions");
+  uint64_t numel = 1;
+  for (int64_t d : dims)
+    if (d < 0 || __builtin_mul_overflow(numel, uint64_t(d), &numel) || numel > (uint64_t{1} << 48)) entry.fail("has an impossible shape");
+  return {dims.data(), int(dims.size())};
+}
+
+}  // namespace
+
+std::shared_ptr<const Safetensors> Safetensors::open(const std::filesystem::path& path) {
+  auto self = std::make_shared<Safetensors>();
+  auto file = std::make_shared<const MappedFile>(path);
+  uint64_t header_size = 0;
+  if (file->size() < 8) throw Error(ErrorCode::corrupt_file, path.string() + ": " + std::to_string(file->size()) + " bytes are no safetensors file");
+  std::memcpy(&header_size, file->data(), 8);
+  if (header_size > kMostHeader || header_size > file->size() - 8)
+    throw Error(ErrorCode::corrupt_file, path.string() + ": the header claims " + std::to_string(header_size) + " bytes of a file of " + std::to_string(file->size()));
+  const size_t data = 8 + size_t(header_size), data_size = file->size() - data;
+  const Json header = Json::parse({reinterpret_cast<const char*>(file->data()) + 8, size_t(header_size)}, path.string());
+  if (!header.is_object()) header.fail("has a header that is no object");
+  for (const std::string& name : header.keys()) {
+    if (name == "__metadata__") continue;
+    const Json entry = header.at(name);
+    DType dtype{};
+    if (!parse_dtype(entry.at("dtype").string(), dtype)) continue;
+    const Shape shape = parse_shape(entry);
+    const auto offsets = entry.at("data_offsets").integers();
+    if (offsets.size() != 2 || offsets[0] < 0 || offsets[1] < offsets[0] || uint64_t(offsets[1]) > data_size)
+      entry.fail("lies outside the file (is it truncated?)");
+    if (uint64_t(shape.numel()) * size_of(dtype) != uint64_t(offsets[1] - offsets[0]))
+      entry.fail("has " + std::to_string(offsets[1] - offsets[0]) + " bytes for " + shape.str() + " " + name_of(dtype));
+    self->entries_[name] = {dtype, shape, data + size_t(offsets[0]), data + size_t(offsets[1])};
+  }
+  self->path_ = path;
+  self->file_ = std::move(file);
+  return self;
+}
+
+std::vector<std::string> Safetensors::names() const {
+  std::vector<std::string> out;
+  for (const auto& [name, entry] : entries_) out.push_back(name);
+  return out;
+}
+
+Tensor Safetensors::get(const std::string& name) const {
+  const auto it = entries_.find(name);
+  if (it == entries_.end()) throw Error(ErrorCode::not_found, path_.string() + ": no tensor " + name);
+  const Entry& e = it->second;
+  auto* bytes = const_cast<std::byte*>(file_->data() + e.begin);
+  if (reinterpret_cast<uintptr_t>(bytes) % size_of(e.dtype) == 0) return Tensor::view(bytes, e.dtype, e.shape, file_);
+  Tensor copy = Tensor::zeros(e.dtype, e.shape);  // a misaligned tensor: legal in the format, not for the processor
+  std::memcpy(copy.raw(), bytes, e.end - e.begin);
+  return copy;
+}
+
+void Safetensors::release(const std::string& name) const {
+  if (const auto it = entries_.find(name); it != entries_.end())
+    MappedFile::release_pages(file_->data() + it->second.begin, it->second.end - it->second.begin);
+}
+
+}  // namespace omni

@@ -1,0 +1,39 @@
+// Reader of one safetensors file: 8 bytes header size, a JSON header, tensor bytes (huggingface.co/docs/safetensors). The file is mapped;
+// nothing in it is trusted: every size and offset is checked against the file before a tensor is handed out.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace omni {
+
+class Safetensors {
+ public:
+  // Throws not_found or corrupt_file.
+  static std::shared_ptr<const Safetensors> open(const std::filesystem::path& path);
+
+  bool has(const std::string& name) const { return entries_.count(name) != 0; }
+  // A view into the mapped file that keeps it open. Throws not_found.
+  Tensor get(const std::string& name) const;
+  // The caller has copied what it needs: its pages may leave memory (they can be read again).
+  void release(const std::string& name) const;
+  std::vector<std::string> names() const;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  struct Entry {
+    DType dtype;
+    Shape shape;
+    size_t begin, end;  // bytes in the file
+  };
+  std::filesystem::path path_;
+  std::shared_ptr<const class MappedFile> file_;
+  std::map<std::string, Entry> entries_;
+};
+
+}  // namespace omni

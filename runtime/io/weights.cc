@@ -1,0 +1,71 @@
+#include "io/weights.h"
+
+#include <mutex>
+
+#include "io/json.h"
+#include "io/safetensors.h"
+
+namespace omni {
+
+struct Weights::Files {
+  std::filesystem::path folder;
+  std::map<std::string, std::string> file_of;  // tensor → file name
+  std::mutex lock;
+  std::map<std::string, std::shared_ptr<const Safetensors>> open;  // under lock
+
+  const Safetensors& file(const std::string& name) {
+    std::lock_guard guard(lock);
+    auto& f = open[name];
+    if (!f) f = Safetensors::open(folder / name);
+    return *f;
+  }
+};
+
+Weights Weights::open(const std::filesystem::path& folder) {
+  Weights w;
+  w.files_ = std::make_shared<Files>();
+  w.files_->folder = folder;
+  const auto index = folder / "model.safetensors.index.json";
+  std::error_code ignored;
+  if (!std::filesystem::exists(index, ignored)) {
+    for (const std::string& name : w.files_->file("model.safetensors").names()) w.files_->file_of[name] = "model.safetensors";
+    return w;
+  }
+  const Json map = Json::parse_file(index).at("weight_map");
+  for (const std::string& name : map.keys()) {
+    const std::string file = map.at(name).string();
+    if (file.empty() || file.find('/') != std::string::npos) map.at(name).fail("names a file outside the folder: " + file);
+    w.files_->file_of[name] = file;
+  }
+  return w;
+}
+
+Weights Weights::scope(const std::string& name) const {
+  Weights w = *this;
+  w.prefix_ += name + ".";
+  return w;
+}
+
+bool Weights::has(const std::string& name) const { return files_->file_of.count(prefix_ + name) != 0; }
+
+Tensor Weights::get(const std::string& name, const Shape& shape) const {
+  const std::string full = prefix_ + name;
+  const auto it = files_->file_of.find(full);
+  if (it == files_->file_of.end()) throw Error(ErrorCode::not_found, files_->folder.string() + ": the checkpoint has no tensor " + full);
+  const Tensor t = files_->file(it->second).get(full);
+  if (t.shape() == shape) return t;
+  if (t.numel() == shape.numel() && t.rank() != shape.rank()) return t.reshape(shape);  // a convolution used as a product
+  throw Error(ErrorCode::corrupt_file, (files_->folder / it->second).string() + ": tensor " + full + " is " + t.shape().str() + ", config.json asks for " + shape.str());
+}
+
+void Weights::release(const std::string& name) const {
+  if (const auto it = files_->file_of.find(prefix_ + name); it != files_->file_of.end()) files_->file(it->second).release(prefix_ + name);
+}
+
+DType Weights::stored_dtype() const {
+  if (files_->file_of.empty()) return DType::f32;
+  const auto& [name, file] = *files_->file_of.begin();
+  return files_->file(file).get(name).dtype();
+}
+
+}  // namespace omni

@@ -1,0 +1,39 @@
+// The named tensors of a checkpoint folder: model.safetensors, or the shards that model.safetensors.index.json lists. Read-only and shared;
+// scope("layers.3") looks at the tensors below a prefix, so that layers name their weights as the checkpoint does.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/tensor.h"
+
+namespace omni {
+
+class Weights {
+ public:
+  // Throws not_found or corrupt_file. Shards are opened when first asked for.
+  static Weights open(const std::filesystem::path& folder);
+
+  Weights scope(const std::string& name) const;  // this prefix + name + "."
+  Weights scope(int64_t index) const { return scope(std::to_string(index)); }
+  std::string full_name(const std::string& name) const { return prefix_ + name; }
+
+  bool has(const std::string& name) const;
+  // As in the file. Throws not_found with the full name, corrupt_file if the shape is not `shape`.
+  Tensor get(const std::string& name, const Shape& shape) const;
+  // The same converted to float32, in memory of its own.
+  Tensor get_f32(const std::string& name, const Shape& shape) const { return to_f32(get(name, shape)); }
+  // The caller has copied the tensor: its pages of the file may leave memory.
+  void release(const std::string& name) const;
+  // Element type of the first tensor of the files: what the checkpoint is stored in.
+  DType stored_dtype() const;
+
+ private:
+  struct Files;
+  std::shared_ptr<Files> files_;
+  std::string prefix_;
+};
+
+}  // namespace omni

@@ -1,0 +1,46 @@
+#include "layers/layers.h"
+
+#include <cstring>
+
+namespace omni {
+
+Linear::Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in, Bias bias, ops::MatmulPrecision precision) {
+  std::vector<Tensor> weights;
+  int64_t n_out = 0;
+  for (const Part& p : parts) {
+    weights.push_back(w.get(p.name + ".weight", {p.n_out, n_in}));
+    n_out += p.n_out;
+  }
+  weight_ = ops::pack_linear(weights, precision);
+  for (const Part& p : parts) w.release(p.name + ".weight");
+  if (bias == Bias::none) return;
+  bias_ = Tensor::zeros(DType::f32, {n_out});
+  int64_t first = 0;
+  for (const Part& p : parts) {
+    if (bias == Bias::each || w.has(p.name + ".bias")) {
+      const Tensor b = w.get_f32(p.name + ".bias", {p.n_out});
+      std::memcpy(bias_.f32() + first, b.f32(), b.nbytes());
+    }
+    first += p.n_out;
+  }
+}
+
+Conv1dK3::Conv1dK3(const Weights& w, int64_t c_in, int64_t c_out, int stride, ops::MatmulPrecision precision) : stride_(stride) {
+  const Tensor by_channel = w.get_f32("weight", {c_out, c_in, 3});
+  Tensor by_tap = Tensor::zeros(DType::f32, {c_out, 3 * c_in});
+  for (int64_t o = 0; o < c_out; ++o)
+    for (int64_t c = 0; c < c_in; ++c)
+      for (int64_t t = 0; t < 3; ++t) by_tap.f32()[(o * 3 + t) * c_in + c] = by_channel.f32()[(o * c_in + c) * 3 + t];
+  weight_ = ops::pack_linear({&by_tap, 1}, precision);
+  bias_ = w.get_f32("bias", {c_out});
+}
+
+SwiGluMlp::SwiGluMlp(const Weights& w, int64_t hidden, int64_t intermediate, Bias bias, ops::MatmulPrecision precision)
+    : gate_up_proj_(w, {{"gate_proj", intermediate}, {"up_proj", intermediate}}, hidden, bias, precision),
+      down_proj_(w, {{"down_proj", hidden}}, intermediate, bias, precision) {}
+
+Tensor SwiGluMlp::operator()(ops::Context& cx, const Tensor& x) const { return down_proj_(cx, ops::silu_mul(cx, gate_up_proj_(cx, x))); }
+
+ops::Heads heads_of(Tensor& qkv, int64_t offset, int n_heads, int head_dim) { return {qkv.f32() + offset, qkv.dim(1), n_heads, head_dim}; }
+
+}  // namespace omni

@@ -1,0 +1,86 @@
+// The building blocks of every family, made from a Weights scope whose names are the checkpoint's. Immutable once made, shared by all sessions.
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "io/weights.h"
+#include "ops/ops.h"
+
+namespace omni {
+
+enum class Bias { none, each, where_there };  // where_there: zeros stand in for a part without one (k_proj of Whisper-like towers)
+
+// y = x · Wᵀ + b. Several parts of one input (q, k, v) are packed under one another and run as one product.
+class Linear {
+ public:
+  Linear() = default;
+  struct Part {
+    std::string name;  // "<name>.weight", "<name>.bias"
+    int64_t n_out;
+  };
+  Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in, Bias bias, ops::MatmulPrecision precision);
+
+  Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::linear(cx, x, *weight_, bias_); }
+
+ private:
+  std::shared_ptr<const ops::cpu::LinearWeight> weight_;
+  Tensor bias_;  // [Σ n_out] or undefined
+};
+
+// Kernel 3 over time: x[n, c_in] → y[(n − 1)/stride + 1, c_out], zeros around.
+class Conv1dK3 {
+ public:
+  Conv1dK3() = default;
+  Conv1dK3(const Weights& w, int64_t c_in, int64_t c_out, int stride, ops::MatmulPrecision precision);
+  Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::conv1d_k3(cx, x, *weight_, bias_, stride_); }
+
+ private:
+  std::shared_ptr<const ops::cpu::LinearWeight> weight_;
+  Tensor bias_;
+  int stride_ = 1;
+};
+
+class RmsNorm {
+ public:
+  RmsNorm() = default;
+  RmsNorm(const Weights& w, int64_t n, float eps) : weight_(w.get_f32("weight", {n})), eps_(eps) {}
+  Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::rms_norm(cx, x, weight_, eps_); }
+
+ private:
+  Tensor weight_;
+  float eps_ = 0;
+};
+
+class LayerNorm {
+ public:
+  LayerNorm() = default;
+  LayerNorm(const Weights& w, int64_t n, float eps) : weight_(w.get_f32("weight", {n})), bias_(w.get_f32("bias", {n})), eps_(eps) {}
+  Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::layer_norm(cx, x, weight_, bias_, eps_); }
+
+ private:
+  Tensor weight_, bias_;
+  float eps_ = 0;
+};
+
+// down(silu(gate(x)) · up(x))
+class SwiGluMlp {
+ public:
+  SwiGluMlp() = default;
+  SwiGluMlp(const Weights& w, int64_t hidden, int64_t intermediate, Bias bias, ops::MatmulPrecision precision);
+  Tensor operator()(ops::Context& cx, const Tensor& x) const;
+
+ private:
+  Linear gate_up_proj_, down_proj_;
+};
+
+// Cosines and sines of a rotary embedding, [n, head_dim/2] each.
+struct RotaryTable {
+  Tensor cos, sin;
+};
+
+// Heads of a fused row q‖k‖v of `qkv`, starting at element `offset`.
+ops::Heads heads_of(Tensor& qkv, int64_t offset, int n_heads, int head_dim);
+
+}  // namespace omni

@@ -1,0 +1,72 @@
+#include "qwen2_5_omni/audio_tower.h"
+
+#include <cmath>
+
+namespace omni::qwen2_5_omni {
+
+namespace {
+
+constexpr float kEps = 1e-5f;
+
+// sin ‖ cos over Whisper's logarithmic time scales. (SinusoidsPositionEmbedding)
+Tensor sinusoids(int64_t length, int64_t channels) {
+  Tensor t = Tensor::zeros(DType::f32, {length, channels});
+  const int64_t half = channels / 2;
+  const float step = float(std::log(10000.0) / double(half - 1));
+  for (int64_t i = 0; i < length; ++i)
+    for (int64_t c = 0; c < half; ++c) {
+      const float angle = float(i) * std::exp(-step * float(c));
+      t.f32()[i * channels + c] = std::sin(angle);
+      t.f32()[i * channels + half + c] = std::cos(angle);
+    }
+  return t;
+}
+
+}  // namespace
+
+AudioTower::AudioTower(const Weights& w, const AudioConfig& c, ops::MatmulPrecision precision)
+    : config_(c), conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, 1, precision), conv2_(w.scope("conv2"), c.d_model, c.d_model, 2, precision),
+      positional_embedding_(sinusoids(c.n_window, c.d_model)), ln_post_(w.scope("ln_post"), c.d_model, kEps),
+      proj_(w, {{"proj", c.output_dim}}, c.d_model, Bias::each, precision) {
+  const int64_t d = c.d_model;
+  for (int i = 0; i < c.encoder_layers; ++i) {
+    const Weights l = w.scope("layers").scope(i);
+    layers_.push_back({LayerNorm(l.scope("self_attn_layer_norm"), d, kEps), LayerNorm(l.scope("final_layer_norm"), d, kEps),
+                       Linear(l.scope("self_attn"), {{"q_proj", d}, {"k_proj", d}, {"v_proj", d}}, d, Bias::where_there, precision),
+                       Linear(l.scope("self_attn"), {{"out_proj", d}}, d, Bias::each, precision),
+                       Linear(l, {{"fc1", c.encoder_ffn_dim}}, d, Bias::each, precision), Linear(l, {{"fc2", d}}, c.encoder_ffn_dim, Bias::each, precision)});
+  }
+}
+
+Tensor AudioTower::forward(ops::Context& cx, const Tensor& mel) const {
+  const int64_t d = config_.d_model, n_states = (mel.dim(0) - 1) / 2 + 1, n_tokens = n_states / 2;
+  const int heads = config_.encoder_attention_heads, head_dim = int(d) / heads;
+  if (mel.dim(0) > 2 * config_.n_window) throw Error(ErrorCode::internal, "audio tower: a piece of " + mel.shape().str());
+  Tensor out = cx.arena.f32({n_tokens, config_.output_dim});
+  if (n_tokens == 0) return out;
+  Arena::Scope scope(cx.arena);
+
+  Tensor x = conv1_(cx, mel);
+  ops::gelu_(cx, x);
+  x = conv2_(cx, x);
+  ops::gelu_(cx, x);  // [n_states, d_model]
+  ops::add_(cx, x, positional_embedding_.rows(0, n_states));
+  const int64_t whole[] = {0, n_states};
+  for (const Layer& layer : layers_) {
+    Arena::Scope inner(cx.arena);
+    Tensor qkv = layer.qkv_proj(cx, layer.self_attn_layer_norm(cx, x));
+    const Tensor attended = ops::attention(cx, heads_of(qkv, 0, heads, head_dim), heads_of(qkv, d, heads, head_dim), heads_of(qkv, 2 * d, heads, head_dim), whole);
+    ops::add_(cx, x, layer.out_proj(cx, attended));
+    Tensor h = layer.fc1(cx, layer.final_layer_norm(cx, x));
+    ops::gelu_(cx, h);
+    ops::add_(cx, x, layer.fc2(cx, h));
+  }
+  Tensor pooled = cx.arena.f32({n_tokens, d});  // pairs averaged, an odd last state dropped
+  for (int64_t t = 0; t < n_tokens; ++t)
+    for (int64_t c = 0; c < d; ++c) pooled.f32()[t * d + c] = (x.f32()[2 * t * d + c] + x.f32()[(2 * t + 1) * d + c]) / 2;
+  const Tensor y = proj_(cx, ln_post_(cx, pooled));
+  std::copy_n(y.f32(), y.numel(), out.f32());
+  return out;
+}
+
+}  // namespace omni::qwen2_5_omni

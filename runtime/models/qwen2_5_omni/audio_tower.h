@@ -1,0 +1,32 @@
+// The audio tower: two convolutions, sinusoidal positions, pre-norm layers, pooling by two, projection. Each piece of 2 · n_window mel frames is on its
+// own: positions restart and attention stays inside. (Qwen2_5OmniAudioEncoder)
+#pragma once
+
+#include <vector>
+
+#include "layers/layers.h"
+#include "qwen2_5_omni/config.h"
+
+namespace omni::qwen2_5_omni {
+
+class AudioTower {
+ public:
+  AudioTower(const Weights& w, const AudioConfig& config, ops::MatmulPrecision precision);
+
+  // mel [frames ≤ 2 · n_window, n_mels] → [((frames − 1)/2 + 1)/2, output_dim]
+  Tensor forward(ops::Context& cx, const Tensor& mel) const;
+
+ private:
+  struct Layer {
+    LayerNorm self_attn_layer_norm, final_layer_norm;
+    Linear qkv_proj, out_proj, fc1, fc2;
+  };
+  AudioConfig config_;
+  Conv1dK3 conv1_, conv2_;
+  Tensor positional_embedding_;  // [n_window, d_model]
+  std::vector<Layer> layers_;
+  LayerNorm ln_post_;
+  Linear proj_;
+};
+
+}  // namespace omni::qwen2_5_omni

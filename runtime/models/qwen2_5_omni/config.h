@@ -1,0 +1,45 @@
+// config.json of Qwen2.5-Omni's Thinker, in both dialects: as published (rope_theta and rope_scaling) and as transformers 5 writes it
+// (rope_parameters); nested under thinker_config, or a Thinker alone. A structural key that is missing is an error that names it: the class defaults of
+// transformers are not the published values. (transformers, configuration_qwen2_5_omni.py)
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <set>
+
+#include "models/model.h"
+
+namespace omni::qwen2_5_omni {
+
+struct TextConfig {
+  int hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim, vocab_size;
+  int64_t max_position_embeddings;
+  double rope_theta;
+  std::array<int, 3> mrope_section;
+  float rms_norm_eps;
+  bool tie_word_embeddings;
+};
+
+struct VisionConfig {
+  int depth, hidden_size, intermediate_size, num_heads, patch_size, temporal_patch_size, spatial_merge_size, window_size, out_hidden_size, in_channels;
+  std::set<int> fullatt_block_indexes;
+};
+
+struct AudioConfig {
+  int d_model, encoder_layers, encoder_attention_heads, encoder_ffn_dim, num_mel_bins, n_window, output_dim, max_source_positions;
+};
+
+struct Config {
+  TextConfig text;
+  VisionConfig vision;
+  AudioConfig audio;
+  int position_id_per_seconds, seconds_per_chunk;
+  bool thinker_alone;  // tensor names without "thinker."
+
+  static Config read(const std::filesystem::path& folder);
+};
+
+// preprocessor_config.json (as published) or processor_config.json (transformers 5).
+VisionSpec read_vision_spec(const std::filesystem::path& folder, const VisionConfig& vision);
+
+}  // namespace omni::qwen2_5_omni

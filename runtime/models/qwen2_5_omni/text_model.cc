@@ -1,0 +1,90 @@
+#include "qwen2_5_omni/text_model.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace omni::qwen2_5_omni {
+
+TextModel::TextModel(const Weights& model, const Weights& head, const TextConfig& c, ops::MatmulPrecision precision, const LoadProgress& progress) : config_(c) {
+  const int64_t hidden = c.hidden_size, q = int64_t{c.num_attention_heads} * c.head_dim, kv = int64_t{c.num_key_value_heads} * c.head_dim;
+  for (int i = 0; i < c.head_dim / 2; ++i) {
+    frequency_.push_back(1.f / std::pow(float(c.rope_theta), float(2 * i) / float(c.head_dim)));
+    axis_.push_back(i < c.mrope_section[0] ? 0 : i < c.mrope_section[0] + c.mrope_section[1] ? 1 : 2);
+  }
+  embed_tokens_ = model.scope("embed_tokens").get("weight", {c.vocab_size, hidden});
+  for (int i = 0; i < c.num_hidden_layers; ++i) {
+    const Weights l = model.scope("layers").scope(i), attn = l.scope("self_attn");
+    layers_.push_back({RmsNorm(l.scope("input_layernorm"), hidden, c.rms_norm_eps), RmsNorm(l.scope("post_attention_layernorm"), hidden, c.rms_norm_eps),
+                       Linear(attn, {{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}}, hidden, Bias::each, precision),
+                       Linear(attn, {{"o_proj", hidden}}, q, Bias::none, precision), SwiGluMlp(l.scope("mlp"), hidden, c.intermediate_size, Bias::none, precision)});
+    progress(double(i + 1) / c.num_hidden_layers);
+  }
+  norm_ = RmsNorm(model.scope("norm"), hidden, c.rms_norm_eps);
+  if (c.tie_word_embeddings) lm_head_ = Linear(model, {{"embed_tokens", c.vocab_size}}, hidden, Bias::none, precision);
+  else lm_head_ = Linear(head, {{"lm_head", c.vocab_size}}, hidden, Bias::none, precision);
+}
+
+void TextModel::rotary_row(const Position& position, float* cos, float* sin) const {
+  for (size_t i = 0; i < frequency_.size(); ++i) {
+    const float angle = float(position[size_t(axis_[i])]) * frequency_[i];
+    cos[i] = std::cos(angle);
+    sin[i] = std::sin(angle);
+  }
+}
+
+Tensor TextModel::forward(ops::Context& cx, const Tensor& input, std::span<const Position> positions, KvCache& cache) const {
+  const int64_t n = input.dim(0), half = config_.head_dim / 2;
+  const int n_heads = config_.num_attention_heads, n_kv = config_.num_key_value_heads, head_dim = config_.head_dim;
+  const int64_t q_width = int64_t{n_heads} * head_dim, kv_width = cache.row(), n_past = cache.length();
+  if (int64_t(positions.size()) != n) throw Error(ErrorCode::internal, "text model: " + std::to_string(positions.size()) + " positions for " + input.shape().str());
+  cache.reserve(n);
+  Tensor out = cx.arena.f32({n, config_.hidden_size});
+  Arena::Scope scope(cx.arena);
+
+  Tensor cos = cx.arena.f32({n, half}), sin = cx.arena.f32({n, half});
+  for (int64_t i = 0; i < n; ++i) rotary_row(positions[size_t(i)], cos.f32() + i * half, sin.f32() + i * half);
+  Tensor x = cx.arena.f32({n, config_.hidden_size});
+  std::memcpy(x.raw(), input.raw(), input.nbytes());
+
+  for (int i = 0; i < config_.num_hidden_layers; ++i) {
+    Arena::Scope inner(cx.arena);
+    const Layer& layer = layers_[size_t(i)];
+    Tensor qkv = layer.qkv_proj(cx, layer.input_layernorm(cx, x));
+    const ops::Heads q = heads_of(qkv, 0, n_heads, head_dim), k = heads_of(qkv, q_width, n_kv, head_dim);
+    ops::rotary_(cx, q, n, cos.f32(), sin.f32());
+    ops::rotary_(cx, k, n, cos.f32(), sin.f32());
+    float *keys = cache.k(i), *values = cache.v(i);
+    for (int64_t t = 0; t < n; ++t) {
+      std::memcpy(keys + (n_past + t) * kv_width, k.data + t * k.stride, size_t(kv_width) * 4);
+      std::memcpy(values + (n_past + t) * kv_width, k.data + t * k.stride + kv_width, size_t(kv_width) * 4);
+    }
+    const Tensor attended = ops::causal_attention(cx, q, n, {keys, kv_width, n_kv, head_dim}, {values, kv_width, n_kv, head_dim}, n_past);
+    ops::add_(cx, x, layer.o_proj(cx, attended));
+    ops::add_(cx, x, layer.mlp(cx, layer.post_attention_layernorm(cx, x)));
+  }
+  cache.advance(n);
+  const Tensor y = norm_(cx, x);
+  std::memcpy(out.raw(), y.raw(), y.nbytes());
+  return out;
+}
+
+void TextModel::shift_keys(KvCache& cache, int64_t begin, int64_t end, const std::function<Position(int64_t)>& delta) const {
+  const int half = config_.head_dim / 2;
+  std::vector<float> cos(static_cast<size_t>(half)), sin(static_cast<size_t>(half));
+  for (int64_t row = begin; row < end; ++row) {
+    const Position d = delta(row);
+    if (d == Position{0, 0, 0}) continue;
+    rotary_row(d, cos.data(), sin.data());
+    for (int layer = 0; layer < config_.num_hidden_layers; ++layer)
+      for (int h = 0; h < config_.num_key_value_heads; ++h) {
+        float* x = cache.k(layer) + row * cache.row() + int64_t{h} * config_.head_dim;
+        for (int i = 0; i < half; ++i) {  // the inverse rotation
+          const float a = x[i], b = x[i + half], c = cos[size_t(i)], s = sin[size_t(i)];
+          x[i] = a * c + b * s;
+          x[i + half] = b * c - a * s;
+        }
+      }
+  }
+}
+
+}  // namespace omni::qwen2_5_omni

@@ -1,0 +1,40 @@
+// The text model: embedding, decoder layers with grouped queries and TMRoPE over a cache, last norm, head. (Qwen2_5OmniThinkerTextModel)
+#pragma once
+
+#include <vector>
+
+#include "layers/layers.h"
+#include "models/kv_cache.h"
+#include "qwen2_5_omni/config.h"
+
+namespace omni::qwen2_5_omni {
+
+class TextModel {
+ public:
+  TextModel(const Weights& model, const Weights& head, const TextConfig& config, ops::MatmulPrecision precision, const LoadProgress& progress);
+
+  Tensor embed(ops::Context& cx, std::span<const int32_t> ids) const { return ops::embedding(cx, ids, embed_tokens_); }
+  Tensor forward(ops::Context& cx, const Tensor& x, std::span<const Position> positions, KvCache& cache) const;
+  Tensor logits(ops::Context& cx, const Tensor& hidden) const { return lm_head_(cx, hidden); }
+  KvCache new_cache() const { return {config_.num_hidden_layers, int64_t{config_.num_key_value_heads} * config_.head_dim}; }
+  void shift_keys(KvCache& cache, int64_t begin, int64_t end, const std::function<Position(int64_t)>& delta) const;
+
+ private:
+  struct Layer {
+    RmsNorm input_layernorm, post_attention_layernorm;
+    Linear qkv_proj, o_proj;
+    SwiGluMlp mlp;
+  };
+  // Angle of each frequency: the first mrope_section[0] turn with time, the next with height, the rest with width.
+  void rotary_row(const Position& position, float* cos, float* sin) const;
+
+  TextConfig config_;
+  std::vector<float> frequency_;  // [head_dim / 2]
+  std::vector<int> axis_;         // which coordinate each frequency turns with
+  Tensor embed_tokens_;           // as in the file
+  std::vector<Layer> layers_;
+  RmsNorm norm_;
+  Linear lm_head_;
+};
+
+}  // namespace omni::qwen2_5_omni

@@ -1,0 +1,110 @@
+#include "qwen2_5_omni/visual.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace omni::qwen2_5_omni {
+
+namespace {
+
+constexpr float kEps = 1e-6f;
+constexpr double kRopeTheta = 10000;
+
+// Angles by (row, column) of each patch in window order; the first half of the frequencies turns with the row, the other with the column.
+RotaryTable rotary_table(ops::Context& cx, const Windows& windows, int merged_w, int merge, int head_dim) {
+  const int quarter = head_dim / 4;
+  const int64_t n = int64_t(windows.order.size()) * merge * merge;
+  RotaryTable table{cx.arena.f32({n, head_dim / 2}), cx.arena.f32({n, head_dim / 2})};
+  float *c = table.cos.f32(), *s = table.sin.f32();
+  for (int64_t token : windows.order)
+    for (int mh = 0; mh < merge; ++mh)
+      for (int mw = 0; mw < merge; ++mw) {
+        const double place[2] = {double(token / merged_w * merge + mh), double(token % merged_w * merge + mw)};
+        for (double at : place)
+          for (int f = 0; f < quarter; ++f) {
+            const float frequency = 1.f / float(std::pow(float(kRopeTheta), float(2 * f) / float(head_dim / 2)));
+            const float angle = float(at) * frequency;
+            *c++ = std::cos(angle);
+            *s++ = std::sin(angle);
+          }
+      }
+  return table;
+}
+
+}  // namespace
+
+Windows windows_of(int merged_h, int merged_w, int window) {
+  Windows w;
+  for (int top = 0; top < merged_h; top += window)
+    for (int left = 0; left < merged_w; left += window) {
+      w.begins.push_back(int64_t(w.order.size()));
+      for (int y = top; y < std::min(top + window, merged_h); ++y)
+        for (int x = left; x < std::min(left + window, merged_w); ++x) w.order.push_back(int64_t(y) * merged_w + x);
+    }
+  w.begins.push_back(int64_t(w.order.size()));
+  return w;
+}
+
+Visual::Visual(const Weights& w, const VisionConfig& c, ops::MatmulPrecision precision) : config_(c) {
+  const int64_t hidden = c.hidden_size, patch = int64_t{c.in_channels} * c.temporal_patch_size * c.patch_size * c.patch_size;
+  patch_embed_ = Linear(w.scope("patch_embed"), {{"proj", hidden}}, patch, Bias::none, precision);
+  for (int i = 0; i < c.depth; ++i) {
+    const Weights b = w.scope("blocks").scope(i);
+    blocks_.push_back({RmsNorm(b.scope("norm1"), hidden, kEps), RmsNorm(b.scope("norm2"), hidden, kEps),
+                       Linear(b.scope("attn"), {{"q", hidden}, {"k", hidden}, {"v", hidden}}, hidden, Bias::each, precision),
+                       Linear(b.scope("attn"), {{"proj", hidden}}, hidden, Bias::each, precision),
+                       SwiGluMlp(b.scope("mlp"), hidden, c.intermediate_size, Bias::each, precision)});
+  }
+  const int64_t merged = hidden * c.spatial_merge_size * c.spatial_merge_size;
+  const Weights m = w.scope("merger");
+  ln_q_ = RmsNorm(m.scope("ln_q"), hidden, kEps);
+  mlp_0_ = Linear(m.scope("mlp"), {{"0", merged}}, merged, Bias::each, precision);
+  mlp_2_ = Linear(m.scope("mlp"), {{"2", c.out_hidden_size}}, merged, Bias::each, precision);
+}
+
+Tensor Visual::attend(ops::Context& cx, const Block& block, const Tensor& x, const RotaryTable& rotary, std::span<const int64_t> spans) const {
+  const int heads = config_.num_heads, head_dim = config_.hidden_size / heads;
+  Tensor qkv = block.qkv(cx, block.norm1(cx, x));
+  const ops::Heads q = heads_of(qkv, 0, heads, head_dim), k = heads_of(qkv, config_.hidden_size, heads, head_dim),
+                   v = heads_of(qkv, 2 * config_.hidden_size, heads, head_dim);
+  ops::rotary_(cx, q, x.dim(0), rotary.cos.f32(), rotary.sin.f32());
+  ops::rotary_(cx, k, x.dim(0), rotary.cos.f32(), rotary.sin.f32());
+  return block.proj(cx, ops::attention(cx, q, k, v, spans));
+}
+
+Tensor Visual::forward(ops::Context& cx, const Tensor& patches, int grid_h, int grid_w) const {
+  const int merge = config_.spatial_merge_size, unit = merge * merge, merged_h = grid_h / merge, merged_w = grid_w / merge;
+  const int64_t n = patches.dim(0), n_merged = n / unit;
+  Tensor out = cx.arena.f32({n_merged, config_.out_hidden_size});
+  Arena::Scope scope(cx.arena);
+
+  const Windows windows = windows_of(merged_h, merged_w, config_.window_size / merge / config_.patch_size);
+  std::vector<int64_t> window_spans = windows.begins;
+  for (int64_t& b : window_spans) b *= unit;
+  const int64_t whole[] = {0, n};
+  const RotaryTable rotary = rotary_table(cx, windows, merged_w, merge, config_.hidden_size / config_.num_heads);
+
+  Tensor x = cx.arena.f32({n, config_.hidden_size});
+  {
+    Arena::Scope inner(cx.arena);
+    const Tensor embedded = patch_embed_(cx, patches);
+    const int64_t row = int64_t{unit} * config_.hidden_size;
+    for (size_t i = 0; i < windows.order.size(); ++i)
+      std::memcpy(x.f32() + int64_t(i) * row, embedded.f32() + windows.order[i] * row, size_t(row) * 4);
+  }
+  for (int i = 0; i < config_.depth; ++i) {
+    Arena::Scope inner(cx.arena);
+    const Block& block = blocks_[size_t(i)];
+    const bool full = config_.fullatt_block_indexes.count(i) != 0;
+    ops::add_(cx, x, attend(cx, block, x, rotary, full ? std::span<const int64_t>(whole) : window_spans));
+    ops::add_(cx, x, block.mlp(cx, block.norm2(cx, x)));
+  }
+  Tensor merged = mlp_0_(cx, ln_q_(cx, x).reshape({n_merged, int64_t{unit} * config_.hidden_size}));
+  ops::gelu_(cx, merged);
+  const Tensor y = mlp_2_(cx, merged);
+  for (size_t i = 0; i < windows.order.size(); ++i)
+    std::memcpy(out.f32() + windows.order[i] * config_.out_hidden_size, y.f32() + int64_t(i) * config_.out_hidden_size, size_t(config_.out_hidden_size) * 4);
+  return out;
+}
+
+}  // namespace omni::qwen2_5_omni

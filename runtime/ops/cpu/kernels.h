@@ -1,0 +1,38 @@
+// The inner loops of the ops, one table of functions an instruction set. All of them work on plain float32 rows and one thread.
+#pragma once
+
+#include <cstdint>
+
+#include "core/dtype.h"
+
+namespace omni::ops::cpu {
+
+struct AttentionTile {
+  const float* q;  // first query
+  int64_t n_q, q_stride, first_visible;  // query i sees first_visible + (causal ? i : 0) keys
+  bool causal;
+  const float *k, *v;
+  int64_t kv_stride;
+  int group;     // query heads that share this key head; they lie side by side
+  int head_dim;
+  float scale;
+  float* y;      // as q
+  int64_t y_stride;
+  float* scores;  // scratch: the most visible keys of a query
+};
+
+struct Kernels {
+  void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* y);
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int64_t n, float* y);
+  void (*silu_mul)(const float* gate, const float* up, int64_t n, float* y);
+  void (*gelu)(float* x, int64_t n);
+  void (*add)(float* x, const float* y, int64_t n);
+  void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
+  void (*round_bf16)(const float* x, int64_t n, BFloat16* y);
+  void (*attention)(const AttentionTile& tile);
+};
+
+const Kernels& kernels();  // those of cpu_isa()
+extern const Kernels kPortableKernels, kAvx512Kernels;
+
+}  // namespace omni::ops::cpu

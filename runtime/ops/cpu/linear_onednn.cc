@@ -1,0 +1,198 @@
+// Products on oneDNN. W is cut into tiles of output columns, each packed once in the layout that oneDNN prefers; x into tiles of 64, 32 … 1 rows.
+// A tile is one single-threaded oneDNN call, so that our pool shares the work out dynamically and nothing waits at an OpenMP barrier.
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <dnnl.hpp>
+#include <map>
+#include <mutex>
+#include <tuple>
+#include <unordered_map>
+
+#include "cpu/linear_weight.h"
+
+namespace omni::ops::cpu {
+namespace {
+
+using dnnl::memory;
+
+constexpr int64_t kRowTile = 64;
+constexpr double kFlopPerNs[] = {80, 180};  // one thread, float32 and bfloat16: only to judge whether a wake-up pays
+
+const dnnl::engine& engine() {
+  static const dnnl::engine e(dnnl::engine::kind::cpu, 0);
+  return e;
+}
+
+dnnl::stream& stream() {
+  thread_local dnnl::stream s(engine());
+  return s;
+}
+
+// oneDNN asks OpenMP how many threads to use: one, for as long as this object lives.
+class OneThread {
+ public:
+  OneThread() : before_(omp_get_max_threads()) {
+    if (before_ != 1) omp_set_num_threads(1);
+  }
+  ~OneThread() {
+    if (before_ != 1) omp_set_num_threads(before_);
+  }
+
+ private:
+  int before_;
+};
+
+struct Key {  // of one matmul primitive
+  int64_t m, n, k, ldc;
+  bool bf16, bias;
+  auto operator<=>(const Key&) const = default;
+};
+
+memory::desc weights_any(const Key& key) {
+  return {{key.k, key.n}, key.bf16 ? memory::data_type::bf16 : memory::data_type::f32, memory::format_tag::any};
+}
+
+dnnl::matmul::primitive_desc describe(const Key& key, const memory::desc& weights) {
+  const auto x_type = key.bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+  const memory::desc x({key.m, key.k}, x_type, memory::dims{key.k, 1});
+  const memory::desc y({key.m, key.n}, memory::data_type::f32, memory::dims{key.ldc, 1});
+  const memory::desc b({1, key.n}, memory::data_type::f32, memory::dims{key.n, 1});
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::library);
+  return key.bias ? dnnl::matmul::primitive_desc({x, weights, b, y}, attr, engine()) : dnnl::matmul::primitive_desc({x, weights, y}, attr, engine());
+}
+
+// The layout of a [k, n] tile: what oneDNN prefers at 64 rows, whatever the number of rows it is used with later.
+memory::desc packed_layout(int64_t n, int64_t k, bool bf16) {
+  static std::mutex lock;
+  static std::map<std::tuple<int64_t, int64_t, bool>, memory::desc> known;
+  std::lock_guard guard(lock);
+  auto [it, is_new] = known.try_emplace({n, k, bf16});
+  if (is_new) {
+    const Key key{kRowTile, n, k, n, bf16, true};
+    it->second = describe(key, weights_any(key)).weights_desc();
+  }
+  return it->second;
+}
+
+// A primitive with memory objects whose pointers are exchanged for each call, so that a call allocates nothing. One set a thread.
+struct Prepared {
+  explicit Prepared(const Key& key)
+      : desc(describe(key, packed_layout(key.n, key.k, key.bf16))), primitive(desc), x(desc.src_desc(), engine(), nullptr),
+        w(desc.weights_desc(), engine(), nullptr), y(desc.dst_desc(), engine(), nullptr) {
+    if (key.bias) b = memory(desc.bias_desc(), engine(), nullptr);
+  }
+
+  void run(const void* px, const void* pw, const float* pb, float* py) {
+    x.set_data_handle(const_cast<void*>(px));
+    w.set_data_handle(const_cast<void*>(pw));
+    y.set_data_handle(py);
+    if (pb) b.set_data_handle(const_cast<float*>(pb));
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, x.get()}, {DNNL_ARG_WEIGHTS, w.get()}, {DNNL_ARG_DST, y.get()}, {DNNL_ARG_BIAS, b.get(true)}};
+    dnnl::error::wrap_c_api(dnnl_primitive_execute(primitive.get(), stream().get(), pb ? 4 : 3, args), "oneDNN could not run a product");
+  }
+
+  dnnl::matmul::primitive_desc desc;
+  dnnl::matmul primitive;
+  memory x, w, y, b;
+};
+
+struct KeyHash {
+  size_t operator()(const Key& k) const {
+    size_t h = 0;
+    for (int64_t v : {k.m, k.n, k.k, k.ldc, int64_t{k.bf16}, int64_t{k.bias}}) h = (h ^ size_t(v)) * 0x9e3779b97f4a7c15u;
+    return h;
+  }
+};
+
+Prepared& prepared(const Key& key) {
+  thread_local std::unordered_map<Key, std::unique_ptr<Prepared>, KeyHash> cache;
+  auto& p = cache[key];
+  if (!p) p = std::make_unique<Prepared>(key);
+  return *p;
+}
+
+// Columns a tile: small enough that its packed form stays in the cache while rows pass by, and enough tiles to share out.
+int64_t column_tile(int64_t n_out, int64_t n_in) {
+  const int64_t cached = std::max<int64_t>(64, (int64_t{512} << 10) / (n_in * 2) / 64 * 64);
+  const int64_t shared = (n_out / 4 + 63) / 64 * 64;
+  return std::clamp<int64_t>(std::min(cached, shared), 64, 512);
+}
+
+class OneDnnWeight final : public LinearWeight {
+ public:
+  OneDnnWeight(std::span<const Tensor> parts, int64_t n_out, int64_t n_in, bool bf16)
+      : LinearWeight(n_out, n_in, bf16), tile_(std::min(n_out, column_tile(n_out, n_in))), n_tiles_((n_out + tile_ - 1) / tile_) {
+    OneThread one;
+    tile_bytes_ = (packed_layout(tile_, n_in, bf16).get_size() + 63) / 64 * 64;
+    const int64_t last = n_out - (n_tiles_ - 1) * tile_;
+    const size_t bytes = tile_bytes_ * size_t(n_tiles_ - 1) + packed_layout(last, n_in, bf16).get_size();
+    data_ = Tensor::zeros(DType::u8, {int64_t(bytes)});
+    for (int64_t t = 0; t < n_tiles_; ++t) pack_tile(parts, t);
+  }
+
+  void run(ThreadPool& pool, const void* x, int64_t n, const float* bias, float* y) const override {
+    const int64_t row_tiles = n / kRowTile + (n % kRowTile != 0);
+    const double flop = 2.0 * double(n) * double(n_out() * n_in());
+    pool.parallel_for(n_tiles_ * row_tiles, flop / kFlopPerNs[takes_bf16()], [&](int64_t tile) {
+      OneThread one;
+      const int64_t column = tile / row_tiles, row = tile % row_tiles * kRowTile;
+      run_rows(column, x, row, std::min(n, row + kRowTile), bias, y);
+    });
+  }
+
+ private:
+  // Rows [begin, end) of one column tile, in pieces whose sizes are powers of two: few primitives serve every n.
+  void run_rows(int64_t column, const void* x, int64_t begin, int64_t end, const float* bias, float* y) const {
+    const int64_t n = std::min(tile_, n_out() - column * tile_), element = takes_bf16() ? 2 : 4;
+    const void* w = static_cast<const char*>(data_.raw()) + tile_bytes_ * size_t(column);
+    const float* b = bias ? bias + column * tile_ : nullptr;
+    while (begin < end) {
+      int64_t m = kRowTile;
+      while (m > end - begin) m /= 2;
+      prepared({m, n, n_in(), n_out(), takes_bf16(), b != nullptr})
+          .run(static_cast<const char*>(x) + begin * n_in() * element, w, b, y + begin * n_out() + column * tile_);
+      begin += m;
+    }
+  }
+
+  void pack_tile(std::span<const Tensor> parts, int64_t t) {
+    const int64_t begin = t * tile_, n = std::min(tile_, n_out() - begin), k = n_in();
+    // Gather the rows of this tile (they may span two parts) as they are in the file, then let oneDNN convert and reorder them.
+    const DType type = parts[0].dtype() == DType::bf16 ? DType::bf16 : DType::f32;
+    Tensor rows = Tensor::zeros(type, {n, k});
+    int64_t first = 0, filled = 0;
+    for (const Tensor& p : parts) {
+      const int64_t from = std::max(begin, first), to = std::min(begin + n, first + p.dim(0));
+      if (from < to) {
+        const Tensor piece = p.dtype() == type ? p.rows(from - first, to - first) : to_f32(p.rows(from - first, to - first));
+        std::memcpy(static_cast<char*>(rows.raw()) + size_t(filled * k) * size_of(type), piece.raw(), piece.nbytes());
+        filled += to - from;
+      }
+      first += p.dim(0);
+    }
+    const auto plain = type == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+    memory from({{k, n}, plain, memory::dims{1, k}}, engine(), rows.raw());
+    memory to(packed_layout(n, k, takes_bf16()), engine(), static_cast<char*>(data_.raw()) + tile_bytes_ * size_t(t));
+    dnnl::reorder(from, to).execute(stream(), from, to);
+    stream().wait();
+  }
+
+  int64_t tile_, n_tiles_;
+  size_t tile_bytes_ = 0;
+  Tensor data_;  // the packed tiles, one after the other
+};
+
+}  // namespace
+
+std::shared_ptr<const LinearWeight> pack_onednn(std::span<const Tensor> parts, bool bf16) try {
+  int64_t rows = 0;
+  for (const Tensor& p : parts) rows += p.dim(0);
+  return std::make_shared<OneDnnWeight>(parts, rows, parts[0].dim(1), bf16);
+} catch (const dnnl::error& e) {
+  throw Error(ErrorCode::internal, std::string("oneDNN could not pack a weight: ") + e.what());
+}
+
+}  // namespace omni::ops::cpu

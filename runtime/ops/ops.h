@@ -1,0 +1,73 @@
+// Operations on tensors, named as in PyTorch's functional API. Activations are float32 [n, ...]; results live in the context's arena unless said
+// otherwise. Shapes are checked, and a wrong one throws `internal` with both shapes: user input never reaches an op unchecked.
+// Every op may be called from several threads at once with different contexts.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "core/arena.h"
+#include "core/tensor.h"
+#include "core/thread_pool.h"
+namespace omni::ops::cpu {
+class LinearWeight;
+}
+
+namespace omni::ops {
+
+// What a computation runs on. One computation at a time uses an arena; any number share the pool.
+struct Context {
+  ThreadPool& pool;
+  Arena& arena;
+};
+
+using cpu::LinearWeight;
+
+// Precision of the products: float32, or bfloat16 factors with float32 sums.
+enum class MatmulPrecision { f32, bf16 };
+
+// Packs the rows of `parts` ([n_i, k] each, F32, F16 or BF16), one under the other, for linear().
+std::shared_ptr<const LinearWeight> pack_linear(std::span<const Tensor> parts, MatmulPrecision precision);
+
+// y[n, n_out] = x[n, k] · weightᵀ + bias. `bias` [n_out] may be undefined.
+Tensor linear(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias);
+
+// y = x / sqrt(mean(x²) + eps) · weight, over the last dimension. (arXiv 1910.07467)
+Tensor rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps);
+
+// y = (x − mean) / sqrt(var + eps) · weight + bias, over the last dimension. (arXiv 1607.06450)
+Tensor layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps);
+
+// x[n, 2m] holds gate‖up: y[n, m] = silu(gate) · up. (SwiGLU, arXiv 2002.05202)
+Tensor silu_mul(Context& cx, const Tensor& x);
+
+// x ← x/2 · (1 + erf(x/√2)), in place.
+void gelu_(Context& cx, Tensor& x);
+
+// x ← x + y, in place.
+void add_(Context& cx, Tensor& x, const Tensor& y);
+
+// y[n_ids, hidden] = rows of table[n_rows, hidden] (F32, F16 or BF16). An id outside the table throws invalid_argument.
+Tensor embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table);
+
+// x[n, c_in] with zeros before and after, kernel 3: y[(n − 1)/stride + 1, c_out]. `weight` is packed from [c_out, 3 · c_in], tap-major.
+Tensor conv1d_k3(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int stride);
+
+// Heads inside a wider row: head h of token i starts at data + i · stride + h · head_dim.
+struct Heads {
+  float* data;
+  int64_t stride;  // elements from one token to the next
+  int n_heads;
+  int head_dim;
+};
+
+// Rotates each head of n tokens by halves: (a, b) ← (a·cos − b·sin, b·cos + a·sin), in place. cos, sin: [n, head_dim/2].
+void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin);
+
+// softmax(q · kᵀ / √head_dim) · v with grouped queries (q.n_heads is a multiple of k.n_heads).
+// Bidirectional inside each span: tokens [spans[i], spans[i+1]) see one another and nobody else. y[n, q.n_heads · head_dim]
+Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const int64_t> spans);
+// Causal over a cache: query i sees keys [0, n_past + i]. y[n, q.n_heads · head_dim]
+Tensor causal_attention(Context& cx, Heads q, int64_t n, Heads k, Heads v, int64_t n_past);
+
+}  // namespace omni::ops

@@ -1,0 +1,105 @@
+#include <algorithm>
+#include <deque>
+
+#include "audio/log_mel.h"
+#include "session/tokenizers.h"
+
+namespace omni {
+namespace {
+
+constexpr Nanoseconds kDefaultWindow = 30 * kSecond;
+
+class ModelAudioTokenizer final : public AudioTokenizer {
+ public:
+  ModelAudioTokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const AudioOptions& options)
+      : engine_(std::move(engine)), model_(model), pool_(pool), options_(options), mel_(model.n_mels()), unit_(model.mel_frames_per_unit()) {
+    const Nanoseconds window = options.normaliser_window > 0 ? options.normaliser_window : kDefaultWindow;
+    window_units_ = size_t(std::max<Nanoseconds>(1, window / unit_duration(unit_)));
+  }
+
+  int sample_rate() const override { return LogMel::kSampleRate; }
+
+  void start(Nanoseconds time) override {
+    start_ = time;
+    n_units_ = 0;
+    mel_.reset();
+    frames_.clear();
+  }
+
+  std::vector<Segment> push(std::span<const float> samples) override {
+    mel_.push(samples, frames_);
+    return whole_units();
+  }
+
+  std::vector<Segment> finish() override {
+    mel_.finish(frames_);
+    std::vector<Segment> out = whole_units();
+    if (const int n = n_frames(); n > 0) {
+      Segment s = encode(n);
+      if (s.n_tokens > 0) out.push_back(std::move(s));
+    }
+    return out;
+  }
+
+  void reset() override {
+    start(0);
+    maxima_.clear();
+  }
+
+ private:
+  static Nanoseconds unit_duration(int64_t frames) { return frames * LogMel::kHop * kSecond / LogMel::kSampleRate; }
+  int n_frames() const { return int(frames_.size()) / mel_.n_mels(); }
+
+  std::vector<Segment> whole_units() {
+    std::vector<Segment> out;
+    while (n_frames() >= unit_) out.push_back(encode(unit_));
+    return out;
+  }
+
+  float maximum(std::span<const float> unit) {
+    if (options_.clip_maximum) return *options_.clip_maximum;
+    maxima_.push_back(*std::max_element(unit.begin(), unit.end()));
+    if (maxima_.size() > window_units_) maxima_.pop_front();
+    return *std::max_element(maxima_.begin(), maxima_.end());
+  }
+
+  Segment encode(int n) {
+    const std::span<float> unit(frames_.data(), size_t(n) * size_t(mel_.n_mels()));
+    LogMel::normalise(unit, maximum(unit));
+    Arena::Scope scope(arena_);
+    ops::Context cx{pool_, arena_};
+    const Tensor y = model_.encode_sound(cx, Tensor::view(unit.data(), DType::f32, {n, mel_.n_mels()}));
+    Segment s;
+    s.modality = Modality::audio;
+    s.n_tokens = s.grid_t = int(y.dim(0));
+    s.hidden = model_.hidden();
+    s.embeddings.assign(y.f32(), y.f32() + y.numel());
+    s.seconds_per_grid = 1 / model_.ids_per_second();
+    s.start = start_ + n_units_ * unit_duration(unit_);
+    s.duration = unit_duration(n);
+    ++n_units_;
+    frames_.erase(frames_.begin(), frames_.begin() + std::ptrdiff_t(unit.size()));
+    return s;
+  }
+
+  std::shared_ptr<const void> engine_;
+  const Model& model_;
+  ThreadPool& pool_;
+  AudioOptions options_;
+  LogMel mel_;
+  int unit_;                     // mel frames
+  size_t window_units_;
+  Arena arena_;
+  std::vector<float> frames_;    // log-mel, not yet normalised
+  std::deque<float> maxima_;     // of the last units
+  Nanoseconds start_ = 0;
+  int64_t n_units_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<AudioTokenizer> make_audio_tokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const AudioOptions& options) {
+  return std::make_unique<ModelAudioTokenizer>(std::move(engine), model, pool, options);
+}
+
+}  // namespace omni

@@ -1,0 +1,172 @@
+#include "omni/engine.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "core/cpu_isa.h"
+#include "core/log.h"
+#include "core/mapped_file.h"
+#include "io/json.h"
+#include "io/weights.h"
+#include "models/registry.h"
+#include "session/session.h"
+#include "session/tokenizers.h"
+
+namespace omni {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int64_t kMostPixels = int64_t{16384} * 16384;
+
+// FNV-1a over the configuration and a sample of every weight file.
+class Fingerprint {
+ public:
+  void add(const void* data, size_t n) {
+    for (const auto* p = static_cast<const unsigned char*>(data); n--; ++p) hash_ = (hash_ ^ *p) * 0x100000001b3u;
+  }
+  std::string hex() const {
+    char text[17];
+    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash_));
+    return text;
+  }
+
+ private:
+  uint64_t hash_ = 0xcbf29ce484222325u;
+};
+
+std::string fingerprint_of(const fs::path& folder) {
+  Fingerprint f;
+  const std::string config = read_text_file(folder / "config.json", size_t{64} << 20);
+  f.add(config.data(), config.size());
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  for (const fs::path& path : files) {
+    const MappedFile file(path);
+    const size_t size = file.size(), step = std::max<size_t>(4096, size / 256);
+    f.add(&size, sizeof size);
+    for (size_t at = 0; at < size; at += step) f.add(file.data() + at, std::min<size_t>(64, size - at));
+  }
+  return f.hex();
+}
+
+std::optional<Rational> parse_rational(const Json& j) {
+  Rational r;
+  if (std::sscanf(j.string().c_str(), "%d/%d", &r.num, &r.den) < 1 || r.num <= 0 || r.den <= 0) j.fail("is no fraction like \"2/1\"");
+  return r;
+}
+
+CheckpointDefaults read_defaults(const fs::path& folder) {
+  const Json generation = Json::parse_file_if_there(folder / "generation_config.json"), omni = generation.find("omni");
+  CheckpointDefaults d;
+  if (omni.has("system-prompt")) d.system_prompt = omni.at("system-prompt").string();
+  if (omni.has("prompt")) d.prompt = omni.at("prompt").string();
+  if (omni.has("trigger")) d.trigger = omni.at("trigger").string();
+  if (omni.has("frame-rate")) d.frame_rate = parse_rational(omni.at("frame-rate"));
+  if (omni.has("min-pixels")) d.min_pixels = omni.integer("min-pixels", 1, kMostPixels);
+  if (omni.has("max-pixels")) d.max_pixels = omni.integer("max-pixels", 1, kMostPixels);
+  if (omni.has("context-duration")) d.context_duration = omni.at("context-duration").number();
+  if (omni.has("normaliser-window")) d.normaliser_window = omni.at("normaliser-window").number();
+  if (omni.has("max-tokens")) d.max_tokens = int(omni.integer("max-tokens", 1, 1 << 20));
+  return d;
+}
+
+Precision choose_precision(Precision asked, const fs::path& folder) {
+  if (asked != Precision::automatic) return asked;
+  return cpu_has_bf16() && Weights::open(folder).stored_dtype() == DType::bf16 ? Precision::bfloat16 : Precision::float32;
+}
+
+class ModelEngine final : public Engine, public std::enable_shared_from_this<ModelEngine> {
+ public:
+  ModelEngine(const EngineOptions& options, const std::function<void(double)>& progress)
+      : folder_(options.model_path), precision_(choose_precision(options.precision, folder_)), defaults_(read_defaults(folder_)), fingerprint_(fingerprint_of(folder_)),
+        pool_(options.threads),
+        model_(load_model({folder_, precision_ == Precision::bfloat16 ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32}, {progress})) {
+    log(LogLevel::info, "loaded " + folder_.string() + ", fingerprint " + fingerprint_ + ", " + (precision_ == Precision::bfloat16 ? "bfloat16" : "float32") + ", " +
+                            std::to_string(pool_.n_threads()) + " threads");
+  }
+
+  const std::string& fingerprint() const override { return fingerprint_; }
+  int hidden() const override { return model_->hidden(); }
+  Precision precision() const override { return precision_; }
+  const CheckpointDefaults& defaults() const override { return defaults_; }
+  Nanoseconds chunk_duration() const override { return model_->chunk_duration(); }
+
+  std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions& asked) const override {
+    VideoOptions o = asked;
+    if (!o.min_pixels) o.min_pixels = defaults_.min_pixels.value_or(0);
+    if (!o.max_pixels) o.max_pixels = defaults_.max_pixels.value_or(0);
+    return omni::make_video_tokenizer(shared_from_this(), *model_, pool_, o);
+  }
+  std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions& asked) const override {
+    AudioOptions o = asked;
+    if (o.normaliser_window <= 0) o.normaliser_window = Nanoseconds(defaults_.normaliser_window.value_or(0) * double(kSecond));
+    return omni::make_audio_tokenizer(shared_from_this(), *model_, pool_, o);
+  }
+  std::unique_ptr<Session> make_session(const SessionOptions& options) const override {
+    return omni::make_session(shared_from_this(), *model_, pool_, options);
+  }
+
+ private:
+  fs::path folder_;
+  Precision precision_;
+  CheckpointDefaults defaults_;
+  std::string fingerprint_;
+  mutable ThreadPool pool_;
+  std::unique_ptr<const Model> model_;
+};
+
+void check_device(const std::string& device) {
+  if (device == "auto" || device == "cpu") return;
+  if (device.starts_with("cuda")) throw Error(ErrorCode::device, "device=" + device + ": this build has no CUDA backend; use device=cpu or device=auto");
+  throw Error(ErrorCode::invalid_argument, "device=" + device + " is not one of auto, cpu, cuda, cuda:N");
+}
+
+// Engines that are open or being opened, by what they were opened with.
+struct Slot {
+  std::mutex lock;  // held while loading
+  std::weak_ptr<const Engine> engine;
+};
+
+std::shared_ptr<Slot> slot_for(const std::string& key) {
+  static std::mutex lock;
+  static std::map<std::string, std::shared_ptr<Slot>> slots;
+  std::lock_guard guard(lock);
+  for (auto it = slots.begin(); it != slots.end();)
+    it = it->second.use_count() == 1 && it->second->engine.expired() ? slots.erase(it) : std::next(it);
+  auto& slot = slots[key];
+  if (!slot) slot = std::make_shared<Slot>();
+  return slot;
+}
+
+}  // namespace
+
+std::shared_ptr<const Engine> Engine::open(const EngineOptions& options, const std::function<void(double)>& progress) {
+  check_device(options.device);
+  std::error_code error;
+  EngineOptions o = options;
+  const fs::path folder = fs::canonical(options.model_path, error);
+  if (error) throw Error(ErrorCode::not_found, "model-path " + options.model_path + ": " + error.message());
+  if (!fs::is_directory(folder, error)) throw Error(ErrorCode::not_found, "model-path " + options.model_path + " is no folder");
+  o.model_path = folder.string();
+  const auto slot = slot_for(o.model_path + '\n' + std::to_string(int(o.precision)) + '\n' + std::to_string(o.threads));
+  std::lock_guard guard(slot->lock);
+  if (auto engine = slot->engine.lock()) return engine;
+  try {
+    auto engine = std::make_shared<const ModelEngine>(o, progress);
+    slot->engine = engine;
+    return engine;
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorCode::out_of_memory, "no memory to load " + o.model_path);
+  } catch (const fs::filesystem_error& e) {
+    throw Error(ErrorCode::not_found, e.what());
+  }
+}
+
+}  // namespace omni

@@ -1,0 +1,55 @@
+// The text model's cache with everything that belongs to its rows, and the two ways to add to it: prefill in pieces, decode one token at a time.
+#pragma once
+
+#include <atomic>
+#include <span>
+#include <vector>
+
+#include "models/model.h"
+
+namespace omni {
+
+class Context {
+ public:
+  Context(const Model& model, ThreadPool& pool, const std::atomic<bool>& cancelled)
+      : model_(model), pool_(pool), cancelled_(cancelled), cache_(model.new_cache()) {}
+
+  Cursor& cursor() { return cursor_; }
+  int64_t length() const { return cache_.length(); }
+  std::span<const int32_t> ids() const { return ids_; }
+  std::span<const Position> positions() const { return positions_; }
+
+  // Text rows, or rows whose values are given ([n, hidden]). Throws cancelled between pieces.
+  void prefill(const Rows& rows, const float* values = nullptr);
+  // Logits behind the last row that was added. Valid until the next call.
+  std::span<float> logits();
+  // Adds one token at the cursor.
+  void decode(int32_t id);
+
+  // A place to come back to.
+  struct Mark {
+    int64_t length;
+    Cursor cursor;
+  };
+  Mark mark() const { return {cache_.length(), cursor_}; }
+  void back_to(const Mark& mark);
+  // Takes rows [begin, end) out; positions stay.
+  void erase(int64_t begin, int64_t end);
+  // Rows from `begin` on move by −delta(row).
+  void shift(int64_t begin, const std::function<Position(int64_t)>& delta);
+  void clear() { back_to({0, {}}); }
+
+ private:
+  const Model& model_;
+  ThreadPool& pool_;
+  const std::atomic<bool>& cancelled_;
+  Arena arena_;
+  KvCache cache_;
+  Cursor cursor_;
+  std::vector<int32_t> ids_;
+  std::vector<Position> positions_;
+  std::vector<float> last_hidden_;  // [hidden] of the last row
+  std::vector<float> logits_;
+};
+
+}  // namespace omni

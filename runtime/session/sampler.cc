@@ -1,0 +1,55 @@
+#include "session/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace omni {
+
+namespace {
+
+void penalise(std::span<float> logits, std::span<const int32_t> history, double penalty) {
+  if (penalty == 1) return;
+  std::vector<bool> done(logits.size());
+  for (int32_t id : history) {
+    if (id < 0 || size_t(id) >= logits.size() || done[size_t(id)]) continue;
+    done[size_t(id)] = true;
+    float& x = logits[size_t(id)];
+    x = float(x < 0 ? x * penalty : x / penalty);
+  }
+}
+
+}  // namespace
+
+std::vector<std::pair<float, int32_t>> Sampler::distribution(std::span<float> logits, std::span<const int32_t> history, const SamplingOptions& o) {
+  penalise(logits, history, o.repetition_penalty);
+  std::vector<std::pair<float, int32_t>> all(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) all[i] = {logits[i] / float(o.temperature), int32_t(i)};
+  const auto likelier = [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; };
+  const size_t k = o.top_k > 0 ? std::min(size_t(o.top_k), all.size()) : all.size();
+  std::partial_sort(all.begin(), all.begin() + std::ptrdiff_t(k), all.end(), likelier);
+  all.resize(k);
+  double sum = 0;
+  const float highest = all[0].first;
+  for (auto& [p, id] : all) sum += p = std::exp(p - highest);
+  // The smallest set whose probability reaches top_p; at least one.
+  double reached = 0;
+  size_t kept = 0;
+  while (kept < all.size() && (kept == 0 || reached < o.top_p * sum)) reached += all[kept++].first;
+  all.resize(kept);
+  for (auto& [p, id] : all) p = float(p / reached);
+  return all;
+}
+
+int32_t Sampler::pick(std::span<float> logits, std::span<const int32_t> history, const SamplingOptions& o) {
+  if (o.temperature <= 0) {
+    penalise(logits, history, o.repetition_penalty);
+    return int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  }
+  const auto choices = distribution(logits, history, o);
+  double left = std::uniform_real_distribution<double>(0, 1)(random_);
+  for (const auto& [p, id] : choices)
+    if ((left -= p) < 0) return id;
+  return choices.back().second;
+}
+
+}  // namespace omni

@@ -1,0 +1,210 @@
+// The context of a session, row by row: system turn · opening of the user's turn · [markers · chunk · chunk · …] and, only while a question is being
+// answered, [markers · question · answer]. When the window slides, the oldest chunk's rows leave the cache and the kept ones are turned back in time, so that
+// positions never grow and nothing is computed again.
+#include "session/session.h"
+
+#include <chrono>
+#include <cmath>
+#include <deque>
+
+#include "session/generate.h"
+#include "session/sampler.h"
+#include "session/timeline.h"
+
+namespace omni {
+
+namespace {
+
+constexpr Nanoseconds kDefaultContext = 60 * kSecond;
+
+Nanoseconds now() { return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// Length of the longest prefix that ends with a whole UTF-8 character.
+size_t whole_characters(const std::string& s) {
+  size_t i = s.size(), back = 0;
+  while (i > 0 && back < 4) {
+    const auto c = static_cast<unsigned char>(s[--i]);
+    ++back;
+    if (c < 0x80) return s.size();
+    if (c >= 0xc0) {
+      const size_t need = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+      return back >= need ? s.size() : i;
+    }
+  }
+  return s.size();  // no character start in the last four bytes: not UTF-8, waiting would not help
+}
+
+class ModelSession final : public Session {
+ public:
+  ModelSession(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const SessionOptions& options)
+      : engine_(std::move(engine)), model_(model), options_(options), tracks_{options.video, options.audio}, timeline_(tracks_, model.chunk_duration()),
+        context_(model, pool, cancelled_), sampler_(options.seed) {
+    if (options_.context_duration <= 0) options_.context_duration = kDefaultContext;
+  }
+
+  void append(Segment segment) override {
+    if (segment.hidden != model_.hidden() || segment.embeddings.size() != size_t(segment.n_tokens) * size_t(segment.hidden))
+      throw Error(ErrorCode::invalid_argument, "a segment of " + std::to_string(segment.n_tokens) + " tokens of " + std::to_string(segment.hidden) +
+                                                   " values for a model of " + std::to_string(model_.hidden()));
+    timeline_.append(std::move(segment));
+  }
+
+  void end(Modality track) override { timeline_.end(track); }
+
+  std::optional<TimeSpan> advance(bool wait_for_all) override {
+    auto chunk = timeline_.next(wait_for_all);
+    if (!chunk) return std::nullopt;
+    open_dialogue();
+    make_room(*chunk);
+    if (chunks_.empty()) {
+      before_run_ = context_.mark();
+      run_start_ = chunk->span.start;
+      context_.prefill(model_.begin_run(context_.cursor(), tracks_));
+    }
+    const int64_t begin = context_.length();
+    for (const Segment& s : chunk->segments) prefill_media(s);
+    chunks_.push_back({chunk->span.start, context_.length() - begin});
+    return chunk->span;
+  }
+
+  Answer ask(const std::string& question, const SamplingOptions& sampling, const std::function<void(const std::string&)>& on_text) override {
+    interrupted_ = false;
+    const Nanoseconds begin = now();
+    open_dialogue();
+    const Context::Mark before = context_.mark();
+    if (!chunks_.empty()) context_.prefill(model_.end_run(context_.cursor(), tracks_));
+    Cursor end = context_.cursor();
+    const Rows rows = model_.ask(end, question);
+    if (end.next + sampling.max_tokens > model_.max_positions()) {
+      context_.back_to(before);
+      throw Error(ErrorCode::invalid_argument, "the prompt ends at position " + std::to_string(end.next) + " and max-tokens asks for " + std::to_string(sampling.max_tokens) +
+                                                   " more, but the model holds " + std::to_string(model_.max_positions()));
+    }
+    context_.cursor() = end;
+    context_.prefill(rows);
+    Answer answer = generate(sampling, on_text, begin);
+    context_.back_to(before);
+    return answer;
+  }
+
+  void interrupt() override { interrupted_ = true; }
+  void cancel() override { cancelled_ = true; }
+  void reset() override {
+    timeline_.reset();
+    context_.clear();
+    chunks_.clear();
+    media_modality_.clear();
+    dialogue_open_ = false;
+    cancelled_ = false;
+  }
+
+  int64_t n_late_segments() const override { return timeline_.n_late(); }
+  int64_t n_context_tokens() const override { return context_.length(); }
+
+ private:
+  struct HeldChunk {
+    Nanoseconds start;
+    int64_t n_rows;
+  };
+
+  void open_dialogue() {
+    if (dialogue_open_) return;
+    context_.prefill(model_.begin_dialogue(context_.cursor(), options_.system_prompt));
+    dialogue_open_ = true;
+  }
+
+  int32_t ids_between(Nanoseconds from, Nanoseconds to) const { return int32_t(std::lround(double(to - from) / double(kSecond) * model_.ids_per_second())); }
+
+  // Position index of a segment: a picture counts as soon as its time has begun, sound to the nearest step.
+  int32_t index_of(const Segment& s) const {
+    const double index = double(s.start - run_start_) / double(kSecond) * model_.ids_per_second();
+    return std::max(0, int32_t(s.modality == Modality::audio ? std::lround(index) : std::floor(index + 0.025)));
+  }
+
+  void prefill_media(const Segment& s) {
+    if (s.n_tokens == 0) return;
+    const Rows rows = model_.media(context_.cursor(), s, index_of(s));
+    if (int64_t(rows.size()) != s.n_tokens) throw Error(ErrorCode::invalid_argument, "a segment whose grid does not hold its tokens");
+    if (context_.cursor().next >= model_.max_positions())
+      throw Error(ErrorCode::invalid_argument, "the media end at position " + std::to_string(context_.cursor().next) + ", but the model holds " +
+                                                   std::to_string(model_.max_positions()) + ": shorten context-duration");
+    context_.prefill(rows, s.embeddings.data());
+    media_modality_.insert(media_modality_.end(), size_t(s.n_tokens), s.modality);
+  }
+
+  // Lets go of chunks that are older than the window, counted from the end of the coming one.
+  void make_room(const Chunk& coming) {
+    const Nanoseconds oldest = coming.span.start + coming.span.duration - options_.context_duration;
+    const bool jumped_back = !chunks_.empty() && coming.span.start < chunks_.back().start;
+    size_t gone = 0;
+    while (gone < chunks_.size() && (jumped_back || chunks_[gone].start < oldest)) ++gone;
+    if (gone == 0) return;
+    if (gone == chunks_.size()) {
+      context_.back_to(before_run_);
+      chunks_.clear();
+      media_modality_.clear();
+      return;
+    }
+    int64_t rows = 0;
+    for (size_t i = 0; i < gone; ++i) rows += chunks_[i].n_rows;
+    const int64_t first = context_.length() - int64_t(media_modality_.size());
+    context_.erase(first, first + rows);
+    media_modality_.erase(media_modality_.begin(), media_modality_.begin() + rows);
+    chunks_.erase(chunks_.begin(), chunks_.begin() + std::ptrdiff_t(gone));
+    const int32_t ids = ids_between(run_start_, chunks_.front().start);
+    context_.shift(first, [&](int64_t row) { return model_.rebase(media_modality_[size_t(row - first)], ids); });
+    run_start_ = chunks_.front().start;
+  }
+
+  Answer generate(const SamplingOptions& sampling, const std::function<void(const std::string&)>& on_text, Nanoseconds begin) {
+    Answer answer;
+    answer.prompt_tokens = int(context_.length());
+    answer.complete = false;
+    std::string pending;  // bytes that may still be the beginning of a character
+    while (answer.tokens < sampling.max_tokens && !interrupted_) {
+      const int32_t id = sampler_.pick(context_.logits(), context_.ids(), sampling);
+      if (answer.tokens == 0) answer.first_token = now() - begin;
+      ++answer.tokens;
+      if (model_.is_stop(id)) {
+        answer.complete = true;
+        break;
+      }
+      if (!model_.tokenizer().is_special(id)) pending += model_.tokenizer().token_bytes(id);
+      if (const size_t n = whole_characters(pending); n > 0) {
+        emit(answer, pending.substr(0, n), on_text);
+        pending.erase(0, n);
+      }
+      context_.decode(id);
+    }
+    if (!pending.empty()) emit(answer, "\xef\xbf\xbd", on_text);
+    answer.total = now() - begin;
+    return answer;
+  }
+
+  static void emit(Answer& answer, const std::string& text, const std::function<void(const std::string&)>& on_text) {
+    answer.text += text;
+    if (on_text) on_text(text);
+  }
+
+  std::shared_ptr<const void> engine_;
+  const Model& model_;
+  SessionOptions options_;
+  Tracks tracks_;
+  Timeline timeline_;
+  std::atomic<bool> cancelled_{false}, interrupted_{false};
+  Context context_;
+  Sampler sampler_;
+  bool dialogue_open_ = false;
+  Context::Mark before_run_{};            // where the run of media begins
+  Nanoseconds run_start_ = 0;             // media time of position run_base
+  std::deque<HeldChunk> chunks_;
+  std::deque<Modality> media_modality_;   // of each row of the run
+};
+
+}  // namespace
+
+std::unique_ptr<Session> make_session(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const SessionOptions& options) {
+  return std::make_unique<ModelSession>(std::move(engine), model, pool, options);
+}
+
+}  // namespace omni

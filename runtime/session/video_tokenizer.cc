@@ -1,0 +1,94 @@
+#include <cmath>
+
+#include "session/tokenizers.h"
+#include "video/colour.h"
+#include "video/frame_sampler.h"
+
+namespace omni {
+namespace {
+
+class ModelVideoTokenizer final : public VideoTokenizer {
+ public:
+  ModelVideoTokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const VideoOptions& o)
+      : engine_(std::move(engine)), model_(model), pool_(pool), spec_(model.vision()), still_(o.still), rate_(o.frame_rate), sampler_(o.frame_rate) {
+    if (o.still) spec_.min_pixels = spec_.image_min_pixels, spec_.max_pixels = spec_.image_max_pixels;
+    if (o.min_pixels) spec_.min_pixels = o.min_pixels;
+    if (o.max_pixels) spec_.max_pixels = o.max_pixels;
+    if (rate_.num <= 0 || rate_.den <= 0) throw Error(ErrorCode::invalid_argument, "frame-rate must be positive");
+    if (spec_.max_pixels < spec_.min_pixels)
+      throw Error(ErrorCode::invalid_argument, "max-pixels " + std::to_string(spec_.max_pixels) + " is below min-pixels " + std::to_string(spec_.min_pixels));
+  }
+
+  bool wants(Nanoseconds time) override { return sampler_.wants(time); }
+
+  std::optional<Segment> push(const VideoFrame& frame) override {
+    if (!has_first_) {
+      size_ = smart_resize(frame.height, frame.width, spec_.layout.patch * spec_.layout.merge, spec_.min_pixels, spec_.max_pixels);
+      for (auto& rgb : rgb_) rgb.resize(size_t(size_.width) * size_t(size_.height) * 3);
+      scaler_.run(frame, size_, rgb_[0].data());
+      start_ = frame.time;
+      source_ = {frame.height, frame.width};
+      has_first_ = true;
+      return still_ ? finish() : std::nullopt;
+    }
+    scaler_.run(frame, size_, rgb_[1].data());
+    return encode();
+  }
+
+  std::optional<Segment> finish() override {
+    if (!has_first_) return std::nullopt;
+    rgb_[1] = rgb_[0];
+    return encode();
+  }
+
+  void reset() override {
+    has_first_ = false;
+    sampler_.reset();
+  }
+
+ private:
+  Segment encode() {
+    has_first_ = false;
+    const int h = size_.height / spec_.layout.patch, w = size_.width / spec_.layout.patch;
+    Arena::Scope scope(arena_);
+    ops::Context cx{pool_, arena_};
+    Tensor patches = arena_.f32({int64_t{h} * w, int64_t{3} * spec_.temporal_patch * spec_.layout.patch * spec_.layout.patch});
+    patchify(spec_.layout, size_, rgb_[0].data(), rgb_[1].data(), patches.f32());
+    const Tensor y = model_.encode_pictures(cx, patches, h, w);
+    Segment s;
+    s.modality = still_ ? Modality::image : Modality::video;
+    s.n_tokens = int(y.dim(0));
+    s.hidden = int(y.dim(1));
+    s.embeddings.assign(y.f32(), y.f32() + y.numel());
+    s.grid_h = h / spec_.layout.merge;
+    s.grid_w = w / spec_.layout.merge;
+    s.seconds_per_grid = spec_.temporal_patch / rate_.value();
+    s.start = start_;
+    s.duration = Nanoseconds(std::llround(s.seconds_per_grid * double(kSecond)));
+    s.source_width = source_.width, s.source_height = source_.height;
+    s.resized_width = size_.width, s.resized_height = size_.height;
+    return s;
+  }
+
+  std::shared_ptr<const void> engine_;
+  const Model& model_;
+  ThreadPool& pool_;
+  VisionSpec spec_;
+  bool still_;
+  Rational rate_;
+  FrameSampler sampler_;
+  FrameScaler scaler_;
+  Arena arena_;
+  PictureSize size_{0, 0}, source_{0, 0};
+  std::vector<uint8_t> rgb_[2];
+  bool has_first_ = false;
+  Nanoseconds start_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<VideoTokenizer> make_video_tokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const VideoOptions& options) {
+  return std::make_unique<ModelVideoTokenizer>(std::move(engine), model, pool, options);
+}
+
+}  // namespace omni

@@ -1,0 +1,26 @@
+// Discrete Fourier transform of any length whose prime factors are 2, 3 and 5: Stockham's self-sorting form in double precision.
+#pragma once
+
+#include <vector>
+
+namespace omni {
+
+class Fft {
+ public:
+  explicit Fft(int n);
+  int size() const { return n_; }
+  // X[k] = Σ x[j] e^(−2πi jk/n), in place. re, im: n values each. One thread at a time.
+  void forward(double* re, double* im);
+
+ private:
+  struct Stage {
+    int radix, n, stride;                 // n = length of the transforms of this stage
+    std::vector<double> cos, sin;         // e^(−2πi pk/n) for p < n/radix, k < radix
+    std::vector<double> dft_cos, dft_sin; // e^(−2πi jk/radix)
+  };
+  int n_;
+  std::vector<Stage> stages_;
+  std::vector<double> re_, im_;
+};
+
+}  // namespace omni

@@ -1,0 +1,28 @@
+#include "video/patchify.h"
+
+#include <cstddef>
+
+namespace omni {
+
+void patchify(const PatchLayout& layout, PictureSize size, const uint8_t* rgb0, const uint8_t* rgb1, float* out) {
+  float value[3][256];
+  for (std::size_t c = 0; c < 3; ++c)
+    for (int v = 0; v < 256; ++v) value[c][v] = float((v / 255.0 - layout.mean[c]) / layout.std[c]);
+  const int p = layout.patch, merge = layout.merge, blocks_h = size.height / p / merge, blocks_w = size.width / p / merge;
+  const int64_t plane = int64_t(size.width) * size.height;
+  const uint8_t* pictures[2] = {rgb0, rgb1};
+  for (int bh = 0; bh < blocks_h; ++bh)
+    for (int bw = 0; bw < blocks_w; ++bw)
+      for (int mh = 0; mh < merge; ++mh)
+        for (int mw = 0; mw < merge; ++mw) {
+          const int64_t corner = int64_t(bh * merge + mh) * p * size.width + int64_t(bw * merge + mw) * p;
+          for (int c = 0; c < 3; ++c)
+            for (const uint8_t* picture : pictures)
+              for (int y = 0; y < p; ++y) {
+                const uint8_t* in = picture + c * plane + corner + int64_t(y) * size.width;
+                for (int x = 0; x < p; ++x) *out++ = value[c][in[x]];
+              }
+        }
+}
+
+}  // namespace omni

@@ -1,0 +1,379 @@
+#include "parity/parity.h"
+
+#include <png.h>
+
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <optional>
+
+#include "audio/log_mel.h"
+#include "core/mapped_file.h"
+#include "io/json.h"
+#include "io/safetensors.h"
+#include "models/registry.h"
+#include "omni/engine.h"
+#include "video/colour.h"
+
+namespace omni::parity {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kFloat32 = 1e-5, kMel = 1e-4;
+
+struct Input {
+  int width = 0, height = 0, frames = 0;
+  Rational fps{2, 1};
+  std::string rgb;
+  std::vector<float> audio;
+  int image_width = 0, image_height = 0;
+  std::string image;
+};
+
+// 16-bit mono PCM after the "data" chunk header.
+std::vector<float> read_wav(const fs::path& path) {
+  const std::string bytes = read_text_file(path, size_t{1} << 30);
+  const size_t data = bytes.find("data");
+  if (data == std::string::npos) throw Error(ErrorCode::corrupt_file, path.string() + ": no data chunk");
+  std::vector<float> out((bytes.size() - data - 8) / 2);
+  for (size_t i = 0; i < out.size(); ++i) {
+    int16_t v;
+    std::memcpy(&v, bytes.data() + data + 8 + 2 * i, 2);
+    out[i] = float(v) / 32768.f;
+  }
+  return out;
+}
+
+Input read_input(const fs::path& dir) {
+  Input in;
+  const Json j = Json::parse_file(dir / "input.json");
+  in.width = int(j.at("width").integer()), in.height = int(j.at("height").integer()), in.frames = int(j.at("frames").integer());
+  const double fps = j.at("fps").number();
+  in.fps = {int(std::lround(fps * 1000)), 1000};
+  in.rgb = read_text_file(dir / "video.rgb", size_t{1} << 30);
+  in.audio = read_wav(dir / "audio.wav");
+  if (fs::exists(dir / "image.png")) {
+    png_image png{};
+    png.version = PNG_IMAGE_VERSION;
+    if (!png_image_begin_read_from_file(&png, (dir / "image.png").c_str())) throw Error(ErrorCode::corrupt_file, "image.png: " + std::string(png.message));
+    png.format = PNG_FORMAT_RGB;
+    in.image.resize(PNG_IMAGE_SIZE(png));
+    if (!png_image_finish_read(&png, nullptr, in.image.data(), 0, nullptr)) throw Error(ErrorCode::corrupt_file, "image.png: " + std::string(png.message));
+    in.image_width = int(png.width), in.image_height = int(png.height);
+  }
+  return in;
+}
+
+VideoFrame rgb_frame(const std::string& bytes, int width, int height, int index, Nanoseconds time) {
+  const auto* data = reinterpret_cast<const uint8_t*>(bytes.data()) + size_t(index) * size_t(width) * size_t(height) * 3;
+  return {PixelFormat::rgb, width, height, {data, nullptr, nullptr}, {int64_t{width} * 3, 0, 0}, ColourMatrix::bt601, false, time};
+}
+
+class Comparison {
+ public:
+  explicit Comparison(const fs::path& dir)
+      : dir_(dir), expected_(Safetensors::open(dir / "expected.safetensors")), info_(Json::parse_file(dir / "expected.json")), in_(read_input(dir / "input")),
+        model_(load_model({dir / "checkpoint", ops::MatmulPrecision::f32}, {})),
+        engine_(Engine::open({.model_path = (dir / "checkpoint").string(), .precision = Precision::float32})) {}
+
+  std::vector<Line> run() {
+    check_tokenizer();
+    const Json cases = info_.at("cases");
+    for (const std::string& name : cases.keys()) {
+      const Json c = cases.at(name);
+      if (!c.has("user")) continue;  // speech: not of this issue
+      check_case(name, c);
+    }
+    return std::move(lines_);
+  }
+
+ private:
+  struct Parts {
+    std::vector<Segment> segments;
+    Tracks tracks;
+  };
+
+  ops::Context cx() { return {pool_, arena_}; }
+
+  Line& add(const std::string& boundary, double error, double tolerance, const std::string& worst) {
+    lines_.push_back({boundary, error, tolerance, worst, error <= tolerance});
+    return lines_.back();
+  }
+
+  static std::string place(const Tensor& like, int64_t flat) {
+    std::string s;
+    for (int d = like.rank() - 1; d >= 0; --d) {
+      s = std::to_string(flat % like.dim(d)) + (s.empty() ? "" : ", ") + s;
+      flat /= like.dim(d);
+    }
+    return "[" + s + "]";
+  }
+
+  void compare_f32(const std::string& boundary, const float* a, int64_t n, const Tensor& b_any, double tolerance, bool absolute = false) {
+    const Tensor b = to_f32(b_any);
+    if (b.numel() != n) {
+      add(boundary, INFINITY, tolerance, std::to_string(n) + " values, expected " + b.shape().str());
+      return;
+    }
+    double worst = 0, scale = 0;
+    int64_t at = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const double d = std::abs(double(a[i]) - double(b.f32()[i]));
+      if (!(d <= worst)) worst = d, at = i;
+      scale = std::max(scale, std::abs(double(b.f32()[i])));
+    }
+    add(boundary, absolute ? worst : worst / std::max(scale, 1e-30), tolerance, place(b, at));
+  }
+
+  void compare_ids(const std::string& boundary, std::span<const int32_t> a, const std::vector<int64_t>& b) {
+    size_t i = 0;
+    while (i < a.size() && i < b.size() && a[i] == b[i]) ++i;
+    const bool equal = a.size() == b.size() && i == a.size();
+    add(boundary, equal ? 0 : 1, 0, equal ? std::to_string(a.size()) + " equal" : "first difference at " + std::to_string(i) + " of " + std::to_string(b.size()));
+  }
+
+  std::vector<int64_t> expected_ids(const std::string& name) const {
+    const Tensor t = expected_->get(name);
+    return {t.i64(), t.i64() + t.numel()};
+  }
+
+  void check_tokenizer() {
+    if (!info_.has("tokenizer")) return;
+    const Json list = info_.at("tokenizer");
+    for (size_t i = 0; i < list.size(); ++i) {
+      const std::string text = list.at(i).at("text").string(), where = "tokenizer[" + std::to_string(i) + "]";
+      const auto ids = model_->tokenizer().encode(text);
+      compare_ids(where, ids, list.at(i).at("ids").integers());
+      const std::string decoded = model_->tokenizer().decode(ids, false);
+      if (decoded != list.at(i).at("decoded").string()) add(where + ".decoded", 1, 0, decoded);
+    }
+  }
+
+  // Every eighth patch, in levels of 1/255.
+  void check_pixels(const std::string& name, const std::vector<float>& patches) {
+    const Tensor b = to_f32(expected_->get(name));
+    const int64_t width = b.dim(1), n = b.dim(0);
+    if (int64_t(patches.size()) / width != n * 8 - (n * 8 - int64_t(patches.size()) / width)) return;
+    int64_t off = 0;
+    double worst = 0;
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t c = 0; c < width; ++c) {
+        const double std = model_->vision().layout.std[size_t(c / (width / 3))];
+        const double levels = std::abs(double(patches[size_t(i * 8 * width + c)]) - double(b.f32()[i * width + c])) * std * 255;
+        if (levels > 0.6) ++off;
+        worst = std::max(worst, levels);
+      }
+    const double share = double(off) / double(b.numel());
+    Line& line = add(name, share, 0.01, "share of pixels that differ; at most " + std::to_string(worst) + " levels");
+    line.pass = share < 0.01 && worst < 1.5;
+  }
+
+  Segment picture(int index0, int index1, bool image, Nanoseconds start, std::vector<float>& all_patches) {
+    const VisionSpec& v = model_->vision();
+    const int w0 = image ? in_.image_width : in_.width, h0 = image ? in_.image_height : in_.height;
+    const std::string& bytes = image ? in_.image : in_.rgb;
+    const PictureSize size = smart_resize(h0, w0, v.layout.patch * v.layout.merge, image ? v.image_min_pixels : v.min_pixels, image ? v.image_max_pixels : v.max_pixels);
+    std::vector<uint8_t> rgb[2];
+    FrameScaler scaler;
+    for (int i = 0; i < 2; ++i) {
+      rgb[i].resize(size_t(size.width) * size_t(size.height) * 3);
+      scaler.run(rgb_frame(bytes, w0, h0, i ? index1 : index0, 0), size, rgb[i].data());
+    }
+    const int h = size.height / v.layout.patch, w = size.width / v.layout.patch;
+    std::vector<float> patches(size_t(h) * size_t(w) * 1176);
+    patchify(v.layout, size, rgb[0].data(), rgb[1].data(), patches.data());
+    all_patches.insert(all_patches.end(), patches.begin(), patches.end());
+    Arena::Scope scope(arena_);
+    auto c = cx();
+    const Tensor y = model_->encode_pictures(c, Tensor::view(patches.data(), DType::f32, {int64_t{h} * w, 1176}), h, w);
+    Segment s;
+    s.modality = image ? Modality::image : Modality::video;
+    s.n_tokens = int(y.dim(0)), s.hidden = int(y.dim(1));
+    s.embeddings.assign(y.f32(), y.f32() + y.numel());
+    s.grid_h = h / v.layout.merge, s.grid_w = w / v.layout.merge;
+    s.seconds_per_grid = 2 / in_.fps.value();
+    s.start = start;
+    s.duration = std::llround(s.seconds_per_grid * double(kSecond));
+    return s;
+  }
+
+  void add_pictures(const std::string& name, Parts& parts) {
+    std::vector<float> patches, embeds;
+    const bool image = name == "image";
+    const int pairs = image ? 1 : (in_.frames + 1) / 2;
+    for (int p = 0; p < pairs; ++p) {
+      Segment s = picture(2 * p, image ? 2 * p : std::min(2 * p + 1, in_.frames - 1), image, std::llround(p * 2 / in_.fps.value() * double(kSecond)), patches);
+      embeds.insert(embeds.end(), s.embeddings.begin(), s.embeddings.end());
+      parts.segments.push_back(std::move(s));
+    }
+    parts.tracks.video = true;
+    check_pixels(name + (image ? ".pixel_values_every8" : ".pixel_values_videos_every8"), patches);
+    compare_f32(name + ".vision_embeds", embeds.data(), int64_t(embeds.size()), expected_->get(name + ".vision_embeds"), kFloat32);
+  }
+
+  void add_sound(const std::string& name, Parts& parts) {
+    LogMel mel(model_->n_mels());
+    std::vector<float> frames;
+    mel.push(in_.audio, frames);
+    mel.finish(frames);
+    LogMel::normalise(frames, *std::max_element(frames.begin(), frames.end()));
+    const int64_t n = int64_t(frames.size()) / model_->n_mels();
+    std::vector<float> by_mel(frames.size());  // transformers keeps [mel, frame]
+    for (int64_t f = 0; f < n; ++f)
+      for (int64_t m = 0; m < model_->n_mels(); ++m) by_mel[size_t(m * n + f)] = frames[size_t(f * model_->n_mels() + m)];
+    compare_f32(name + ".input_features", by_mel.data(), int64_t(by_mel.size()), expected_->get(name + ".input_features"), kMel, true);
+    std::vector<float> embeds;
+    for (int64_t begin = 0, unit = model_->mel_frames_per_unit(); begin < n; begin += unit) {
+      const int64_t end = std::min(n, begin + unit);
+      Arena::Scope scope(arena_);
+      auto c = cx();
+      const Tensor y = model_->encode_sound(c, Tensor::view(frames.data() + begin * model_->n_mels(), DType::f32, {end - begin, model_->n_mels()}));
+      Segment s;
+      s.modality = Modality::audio;
+      s.n_tokens = s.grid_t = int(y.dim(0)), s.hidden = model_->hidden();
+      s.embeddings.assign(y.f32(), y.f32() + y.numel());
+      s.seconds_per_grid = 1 / model_->ids_per_second();
+      s.start = begin * kSecond / 100;
+      s.duration = (end - begin) * kSecond / 100;
+      embeds.insert(embeds.end(), s.embeddings.begin(), s.embeddings.end());
+      parts.segments.push_back(std::move(s));
+    }
+    parts.tracks.audio = true;
+    compare_f32(name + ".audio_embeds", embeds.data(), int64_t(embeds.size()), expected_->get(name + ".audio_embeds"), kFloat32);
+  }
+
+  static std::string question_of(const Json& c) {
+    std::string user = c.at("user").string();
+    const size_t end = user.rfind("_eos|>");
+    return end == std::string::npos ? user : user.substr(end + 6);
+  }
+
+  static std::string system_of(const Json& c) {
+    const std::string prompt = c.at("prompt").string(), open = "<|im_start|>system\n";
+    if (!prompt.starts_with(open)) return {};
+    return prompt.substr(open.size(), prompt.find("<|im_end|>") - open.size());
+  }
+
+  // The chunks of one run, laid out as the session lays them out, but in one piece.
+  void lay_out(const Parts& parts, Cursor& cursor, Rows& rows, std::vector<float>& x) {
+    const Nanoseconds chunk = model_->chunk_duration();
+    Nanoseconds end = 0;
+    for (const Segment& s : parts.segments) end = std::max(end, s.start + std::max<Nanoseconds>(s.duration, 1));
+    for (Nanoseconds begin = 0; begin < end; begin += chunk)
+      for (bool sound : {false, true})
+        for (const Segment& s : parts.segments) {
+          if ((s.modality == Modality::audio) != sound || s.start < begin || s.start >= begin + chunk) continue;
+          const auto index = int32_t(std::floor(double(s.start) / 1e9 * model_->ids_per_second() + 0.025));
+          append(rows, model_->media(cursor, s, index), x, s.embeddings.data());
+        }
+  }
+
+  void append(Rows& all, const Rows& rows, std::vector<float>& x, const float* values = nullptr) {
+    const size_t n = rows.size() * size_t(model_->hidden());
+    if (values) {
+      x.insert(x.end(), values, values + n);
+    } else {
+      Arena::Scope scope(arena_);
+      auto c = cx();
+      const Tensor e = model_->embed(c, rows.ids);
+      x.insert(x.end(), e.f32(), e.f32() + n);
+    }
+    all.ids.insert(all.ids.end(), rows.ids.begin(), rows.ids.end());
+    all.positions.insert(all.positions.end(), rows.positions.begin(), rows.positions.end());
+  }
+
+  void check_case(const std::string& name, const Json& c) {
+    Parts parts;
+    if (expected_->has(name + ".vision_embeds")) add_pictures(name, parts);
+    if (expected_->has(name + ".audio_embeds")) add_sound(name, parts);
+
+    Rows rows;
+    std::vector<float> x;
+    Cursor cursor;
+    append(rows, model_->begin_dialogue(cursor, system_of(c)), x);
+    if (parts.tracks.any()) {
+      append(rows, model_->begin_run(cursor, parts.tracks), x);
+      lay_out(parts, cursor, rows, x);
+      append(rows, model_->end_run(cursor, parts.tracks), x);
+    }
+    append(rows, model_->ask(cursor, question_of(c)), x);
+    compare_ids(name + ".input_ids", rows.ids, expected_ids(name + ".input_ids"));
+    if (expected_->has(name + ".position_ids")) {
+      const std::vector<int64_t> b = expected_ids(name + ".position_ids");  // [3, n]
+      std::vector<int32_t> a;
+      for (size_t axis = 0; axis < 3; ++axis)
+        for (const Position& p : rows.positions) a.push_back(p[axis]);
+      compare_ids(name + ".position_ids", a, b);
+    }
+    compare_f32(name + ".hidden_embeds", x.data(), int64_t(x.size()), expected_->get(name + ".hidden_embeds"), kFloat32);
+
+    {
+      Arena::Scope scope(arena_);
+      auto context = cx();
+      KvCache cache = model_->new_cache();
+      const int64_t n = int64_t(rows.size());
+      const Tensor y = model_->forward(context, Tensor::view(x.data(), DType::f32, {n, model_->hidden()}), rows.positions, cache);
+      compare_f32(name + ".hidden_last_layer", y.f32(), y.numel(), expected_->get(name + ".hidden_last_layer"), kFloat32);
+      const Tensor logits = model_->logits(context, y.rows(n - 1, n));
+      compare_f32(name + ".logits_last", logits.f32(), logits.numel(), expected_->get(name + ".logits_last"), kFloat32);
+    }
+    check_greedy(name, c, parts.tracks);
+  }
+
+  // Through the public API, from raw pictures and samples to text.
+  void check_greedy(const std::string& name, const Json& c, Tracks tracks) {
+    SessionOptions o;
+    o.system_prompt = system_of(c);
+    o.video = tracks.video, o.audio = tracks.audio;
+    auto session = engine_->make_session(o);
+    if (tracks.video) {
+      const bool image = name == "image";
+      auto video = engine_->make_video_tokenizer({.frame_rate = in_.fps, .still = image});
+      for (int i = 0; i < (image ? 1 : in_.frames); ++i) {
+        const Nanoseconds time = std::llround(i / in_.fps.value() * double(kSecond));
+        if (!video->wants(time)) continue;
+        if (auto s = video->push(image ? rgb_frame(in_.image, in_.image_width, in_.image_height, 0, 0) : rgb_frame(in_.rgb, in_.width, in_.height, i, time)))
+          session->append(std::move(*s));
+      }
+      if (auto s = video->finish()) session->append(std::move(*s));
+      session->end(Modality::video);
+    }
+    if (tracks.audio) {
+      auto audio = engine_->make_audio_tokenizer({});
+      audio->start(0);
+      for (auto& s : audio->push(in_.audio)) session->append(std::move(s));
+      for (auto& s : audio->finish()) session->append(std::move(s));
+      session->end(Modality::audio);
+    }
+    while (session->advance()) {}
+    const auto expected = expected_ids(name + ".generated");
+    const Answer answer = session->ask(question_of(c), {.max_tokens = int(expected.size())});
+    const bool weak = c.has("min_margin") && c.at("min_margin").number() < 1e-3;
+    const bool equal = answer.text == c.at("text").string();
+    Line& line = add(name + ".text", equal ? 0 : 1, 0, equal ? "equal" : "\"" + answer.text + "\" instead of \"" + c.at("text").string() + "\"");
+    if (!equal && weak) line.pass = true, line.worst += " (the seed's margin is too small to compare)";
+  }
+
+  fs::path dir_;
+  std::shared_ptr<const Safetensors> expected_;
+  Json info_;
+  Input in_;
+  ThreadPool pool_;
+  Arena arena_;
+  std::unique_ptr<const Model> model_;
+  std::shared_ptr<const Engine> engine_;
+  std::vector<Line> lines_;
+};
+
+}  // namespace
+
+std::vector<Line> compare(const fs::path& dir) { return Comparison(dir).run(); }
+
+std::string format(const Line& l) {
+  char head[160];
+  std::snprintf(head, sizeof head, "%-4s %-34s %9.2e (≤ %.0e)  ", l.pass ? "pass" : "FAIL", l.boundary.c_str(), l.error, l.tolerance);
+  return head + l.worst;
+}
+
+}  // namespace omni::parity
