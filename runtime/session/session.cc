@@ -10,6 +10,7 @@
 #include "session/generate.h"
 #include "session/sampler.h"
 #include "session/timeline.h"
+#include "text/utf8_stream.h"
 
 namespace omni {
 
@@ -18,21 +19,6 @@ namespace {
 constexpr Nanoseconds kDefaultContext = 60 * kSecond;
 
 Nanoseconds now() { return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-// Length of the longest prefix that ends with a whole UTF-8 character.
-size_t whole_characters(const std::string& s) {
-  size_t i = s.size(), back = 0;
-  while (i > 0 && back < 4) {
-    const auto c = static_cast<unsigned char>(s[--i]);
-    ++back;
-    if (c < 0x80) return s.size();
-    if (c >= 0xc0) {
-      const size_t need = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-      return back >= need ? s.size() : i;
-    }
-  }
-  return s.size();  // no character start in the last four bytes: not UTF-8, waiting would not help
-}
 
 class ModelSession final : public Session {
  public:
@@ -160,7 +146,7 @@ class ModelSession final : public Session {
     Answer answer;
     answer.prompt_tokens = int(context_.length());
     answer.complete = false;
-    std::string pending;  // bytes that may still be the beginning of a character
+    Utf8Stream characters;
     while (answer.tokens < sampling.max_tokens && !interrupted_) {
       const int32_t id = sampler_.pick(context_.logits(), context_.ids(), sampling);
       if (answer.tokens == 0) answer.first_token = now() - begin;
@@ -169,21 +155,17 @@ class ModelSession final : public Session {
         answer.complete = true;
         break;
       }
-      if (!model_.tokenizer().is_special(id)) pending += model_.tokenizer().token_bytes(id);
-      if (const size_t n = whole_characters(pending); n > 0) {
-        emit(answer, pending.substr(0, n), on_text);
-        pending.erase(0, n);
-      }
+      if (!model_.tokenizer().is_special(id)) emit(answer, characters.push(model_.tokenizer().token_bytes(id)), on_text);
       context_.decode(id);
     }
-    if (!pending.empty()) emit(answer, "\xef\xbf\xbd", on_text);
+    emit(answer, characters.finish(), on_text);
     answer.total = now() - begin;
     return answer;
   }
 
   static void emit(Answer& answer, const std::string& text, const std::function<void(const std::string&)>& on_text) {
     answer.text += text;
-    if (on_text) on_text(text);
+    if (on_text && !text.empty()) on_text(text);
   }
 
   std::shared_ptr<const void> engine_;

@@ -11,6 +11,7 @@
 
 #include "io/json.h"
 #include "omni/error.h"
+#include "text/utf8_stream.h"
 
 namespace omni {
 
@@ -67,19 +68,6 @@ struct ByteAlphabet {
 const ByteAlphabet& byte_alphabet() {
   static const ByteAlphabet a;
   return a;
-}
-
-// Invalid UTF-8 becomes U+FFFD, one for each maximal bad piece of a byte.
-std::string valid_utf8(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (size_t i = 0; i < text.size();) {
-    utf8proc_int32_t c = 0;
-    const auto n = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()) + i, utf8proc_ssize_t(text.size() - i), &c);
-    if (n <= 0) out += "\xef\xbf\xbd", ++i;
-    else out.append(text, i, size_t(n)), i += size_t(n);
-  }
-  return out;
 }
 
 std::string to_nfc(const std::string& text) {
