@@ -101,7 +101,7 @@ class ModelEngine final : public Engine, public std::enable_shared_from_this<Mod
   std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions& asked) const override {
     VideoOptions o = asked;
     if (!o.min_pixels) o.min_pixels = defaults_.min_pixels.value_or(0);
-    if (!o.max_pixels) o.max_pixels = defaults_.max_pixels.value_or(0);
+    if (!o.max_pixels && o.detail != Detail::high) o.max_pixels = defaults_.max_pixels.value_or(0);
     return omni::make_video_tokenizer(shared_from_this(), *model_, pool_, o);
   }
   std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions& asked) const override {

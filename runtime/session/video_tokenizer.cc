@@ -1,8 +1,8 @@
+#include <algorithm>
 #include <cmath>
 
 #include "session/tokenizers.h"
 #include "video/colour.h"
-#include "video/frame_sampler.h"
 
 namespace omni {
 namespace {
@@ -10,16 +10,15 @@ namespace {
 class ModelVideoTokenizer final : public VideoTokenizer {
  public:
   ModelVideoTokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const VideoOptions& o)
-      : engine_(std::move(engine)), model_(model), pool_(pool), spec_(model.vision()), still_(o.still), rate_(o.frame_rate), sampler_(o.frame_rate) {
+      : engine_(std::move(engine)), model_(model), pool_(pool), spec_(model.vision()), still_(o.still), rate_(o.frame_rate) {
     if (o.still) spec_.min_pixels = spec_.image_min_pixels, spec_.max_pixels = spec_.image_max_pixels;
     if (o.min_pixels) spec_.min_pixels = o.min_pixels;
     if (o.max_pixels) spec_.max_pixels = o.max_pixels;
+    if (o.detail == Detail::low) spec_.max_pixels = std::max(spec_.min_pixels, spec_.max_pixels / 4);
     if (rate_.num <= 0 || rate_.den <= 0) throw Error(ErrorCode::invalid_argument, "frame-rate must be positive");
     if (spec_.max_pixels < spec_.min_pixels)
       throw Error(ErrorCode::invalid_argument, "max-pixels " + std::to_string(spec_.max_pixels) + " is below min-pixels " + std::to_string(spec_.min_pixels));
   }
-
-  bool wants(Nanoseconds time) override { return sampler_.wants(time); }
 
   std::optional<Segment> push(const VideoFrame& frame) override {
     if (!has_first_) {
@@ -41,10 +40,7 @@ class ModelVideoTokenizer final : public VideoTokenizer {
     return encode();
   }
 
-  void reset() override {
-    has_first_ = false;
-    sampler_.reset();
-  }
+  void reset() override { has_first_ = false; }
 
  private:
   Segment encode() {
@@ -76,7 +72,6 @@ class ModelVideoTokenizer final : public VideoTokenizer {
   VisionSpec spec_;
   bool still_;
   Rational rate_;
-  FrameSampler sampler_;
   FrameScaler scaler_;
   Arena arena_;
   PictureSize size_{0, 0}, source_{0, 0};

@@ -332,7 +332,6 @@ class Comparison {
       auto video = engine_->make_video_tokenizer({.frame_rate = in_.fps, .still = image});
       for (int i = 0; i < (image ? 1 : in_.frames); ++i) {
         const Nanoseconds time = std::llround(i / in_.fps.value() * double(kSecond));
-        if (!video->wants(time)) continue;
         if (auto s = video->push(image ? rgb_frame(in_.image, in_.image_width, in_.image_height, 0, 0) : rgb_frame(in_.rgb, in_.width, in_.height, i, time)))
           session->append(std::move(*s));
       }

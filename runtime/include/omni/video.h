@@ -24,20 +24,38 @@ struct VideoFrame {
   Nanoseconds time = 0;
 };
 
+// How closely to look: what the checkpoint asks for, a quarter of that many pixels, or as many as the family was trained with.
+enum class Detail { automatic, low, high };
+
 struct VideoOptions {
-  Rational frame_rate{2, 1};    // frames a second that the model sees
+  Rational frame_rate{2, 1};    // frames a second that the model sees: those that a FrameSampler of this rate wants
   bool still = false;           // every frame is a picture of its own, without time
+  Detail detail = Detail::automatic;
   int64_t min_pixels = 0, max_pixels = 0;  // of the resized picture; 0 = what the checkpoint says
 };
 
-// Picks frames by time, resizes, normalises, cuts into patches and runs the vision tower: one segment for every pair of frames.
+// Picks frames by their time stamps: the first frame at or after each multiple of 1/rate, counted from the first frame. Any input rate, fixed or not,
+// gives `rate` frames a second on average; an input slower than `rate` gives each of its frames once.
+class OMNI_API FrameSampler {
+ public:
+  explicit FrameSampler(Rational rate) : rate_(rate) {}
+  bool wants(Nanoseconds time);
+  void reset() { origin_.reset(); }
+
+ private:
+  Nanoseconds due(int64_t index) const;
+
+  Rational rate_;
+  std::optional<Nanoseconds> origin_;
+  int64_t next_ = 0;  // index of the next multiple
+};
+
+// Resizes, normalises, cuts into patches and runs the vision tower: one segment for every pair of frames.
 // One thread at a time; different tokenizers of an engine are independent. Throws Error.
 class OMNI_API VideoTokenizer {
  public:
   virtual ~VideoTokenizer() = default;
-  // Whether the frame of this time would be used: a caller may skip mapping it if not. Each time is asked or pushed once, in order.
-  virtual bool wants(Nanoseconds time) = 0;
-  // A frame that wants() accepted. Returns a segment when a pair is complete.
+  // The next frame that the model shall see. Returns a segment when a pair is complete.
   virtual std::optional<Segment> push(const VideoFrame& frame) = 0;
   // The end of the stream: an odd last frame is repeated to fill its pair.
   virtual std::optional<Segment> finish() = 0;

@@ -1,5 +1,6 @@
 // Products on oneDNN. W is cut into tiles of output columns, each packed once in the layout that oneDNN prefers; x into tiles of 64, 32 … 1 rows.
 // A tile is one single-threaded oneDNN call, so that our pool shares the work out dynamically and nothing waits at an OpenMP barrier.
+// oneDNN's fast kernels write dense tiles only (with a row stride it falls back to its reference): a tile of several rows is copied into place.
 #include <omp.h>
 
 #include <algorithm>
@@ -45,7 +46,7 @@ class OneThread {
 };
 
 struct Key {  // of one matmul primitive
-  int64_t m, n, k, ldc;
+  int64_t m, n, k;
   bool bf16, bias;
   auto operator<=>(const Key&) const = default;
 };
@@ -57,7 +58,7 @@ memory::desc weights_any(const Key& key) {
 dnnl::matmul::primitive_desc describe(const Key& key, const memory::desc& weights) {
   const auto x_type = key.bf16 ? memory::data_type::bf16 : memory::data_type::f32;
   const memory::desc x({key.m, key.k}, x_type, memory::dims{key.k, 1});
-  const memory::desc y({key.m, key.n}, memory::data_type::f32, memory::dims{key.ldc, 1});
+  const memory::desc y({key.m, key.n}, memory::data_type::f32, memory::dims{key.n, 1});
   const memory::desc b({1, key.n}, memory::data_type::f32, memory::dims{key.n, 1});
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::library);
@@ -71,7 +72,7 @@ memory::desc packed_layout(int64_t n, int64_t k, bool bf16) {
   std::lock_guard guard(lock);
   auto [it, is_new] = known.try_emplace({n, k, bf16});
   if (is_new) {
-    const Key key{kRowTile, n, k, n, bf16, true};
+    const Key key{kRowTile, n, k, bf16, true};
     it->second = describe(key, weights_any(key)).weights_desc();
   }
   return it->second;
@@ -102,7 +103,7 @@ struct Prepared {
 struct KeyHash {
   size_t operator()(const Key& k) const {
     size_t h = 0;
-    for (int64_t v : {k.m, k.n, k.k, k.ldc, int64_t{k.bf16}, int64_t{k.bias}}) h = (h ^ size_t(v)) * 0x9e3779b97f4a7c15u;
+    for (int64_t v : {k.m, k.n, k.k, int64_t{k.bf16}, int64_t{k.bias}}) h = (h ^ size_t(v)) * 0x9e3779b97f4a7c15u;
     return h;
   }
 };
@@ -114,11 +115,18 @@ Prepared& prepared(const Key& key) {
   return *p;
 }
 
+constexpr int64_t kMostColumns = 512;
+
+float* tile_buffer() {
+  thread_local const Tensor buffer = Tensor::zeros(DType::f32, {kRowTile, kMostColumns});
+  return const_cast<float*>(buffer.f32());
+}
+
 // Columns a tile: small enough that its packed form stays in the cache while rows pass by, and enough tiles to share out.
 int64_t column_tile(int64_t n_out, int64_t n_in) {
   const int64_t cached = std::max<int64_t>(64, (int64_t{512} << 10) / (n_in * 2) / 64 * 64);
   const int64_t shared = (n_out / 4 + 63) / 64 * 64;
-  return std::clamp<int64_t>(std::min(cached, shared), 64, 512);
+  return std::clamp<int64_t>(std::min(cached, shared), 64, kMostColumns);
 }
 
 class OneDnnWeight final : public LinearWeight {
@@ -152,8 +160,11 @@ class OneDnnWeight final : public LinearWeight {
     while (begin < end) {
       int64_t m = kRowTile;
       while (m > end - begin) m /= 2;
-      prepared({m, n, n_in(), n_out(), takes_bf16(), b != nullptr})
-          .run(static_cast<const char*>(x) + begin * n_in() * element, w, b, y + begin * n_out() + column * tile_);
+      float* out = y + begin * n_out() + column * tile_;
+      float* dense = m == 1 || n == n_out() ? out : tile_buffer();
+      prepared({m, n, n_in(), takes_bf16(), b != nullptr}).run(static_cast<const char*>(x) + begin * n_in() * element, w, b, dense);
+      if (dense != out)
+        for (int64_t i = 0; i < m; ++i) std::memcpy(out + i * n_out(), dense + i * n, size_t(n) * sizeof(float));
       begin += m;
     }
   }

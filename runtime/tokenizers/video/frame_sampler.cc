@@ -1,4 +1,4 @@
-#include "video/frame_sampler.h"
+#include "omni/video.h"
 
 namespace omni {
 

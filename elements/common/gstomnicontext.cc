@@ -1,0 +1,115 @@
+#include "common/gstomnicontext.h"
+
+#include "omni/log.h"
+
+GST_DEBUG_CATEGORY_STATIC(gst_omni_debug);
+#define GST_CAT_DEFAULT gst_omni_debug
+
+void gst_omni_install_log_sink() {
+  GST_DEBUG_CATEGORY_INIT(gst_omni_debug, "omni", 0, "the runtime of gst-omni");
+  omni::set_log_sink([](omni::LogLevel level, const std::string& line) {
+    GST_CAT_LEVEL_LOG(gst_omni_debug, level == omni::LogLevel::warning ? GST_LEVEL_WARNING : level == omni::LogLevel::info ? GST_LEVEL_INFO : GST_LEVEL_DEBUG, nullptr, "%s",
+                      line.c_str());
+  });
+}
+
+GType gst_omni_precision_get_type() {
+  static const GEnumValue values[] = {{int(omni::Precision::automatic), "what the checkpoint is stored in, if the processor multiplies it", "auto"},
+                                      {int(omni::Precision::float32), "32-bit floating point", "float32"},
+                                      {int(omni::Precision::bfloat16), "bfloat16 factors, 32-bit sums", "bfloat16"},
+                                      {0, nullptr, nullptr}};
+  static const GType type = g_enum_register_static("GstOmniPrecision", values);
+  return type;
+}
+
+void GstOmniEngineContext::announce() {
+  GstContext* context = nullptr;
+  {
+    std::lock_guard guard(settings_.lock);
+    if (settings_.model_path.empty()) return;
+    context = gst_context_new(GST_OMNI_ENGINE_CONTEXT, TRUE);
+    gst_structure_set(gst_context_writable_structure(context), "model-path", G_TYPE_STRING, settings_.model_path.c_str(), "device", G_TYPE_STRING,
+                      settings_.device.c_str(), "precision", G_TYPE_INT, settings_.precision, "threads", G_TYPE_UINT, settings_.threads, nullptr);
+  }
+  gst_element_post_message(element_, gst_message_new_have_context(GST_OBJECT(element_), gst_context_ref(context)));
+  take(context);
+  gst_context_unref(context);
+}
+
+void GstOmniEngineContext::take(GstContext* context) {
+  if (!context || !gst_context_has_context_type(context, GST_OMNI_ENGINE_CONTEXT)) return;
+  {
+    std::lock_guard guard(settings_.lock);
+    if (!settings_.model_path.empty()) {  // what this element was told itself wins
+      const char* path = gst_structure_get_string(gst_context_get_structure(context), "model-path");
+      if (!path || settings_.model_path != path) return;
+    }
+  }
+  std::lock_guard guard(lock_);
+  context_.reset(gst_context_ref(context));
+}
+
+bool GstOmniEngineContext::answer(GstQuery* query) {
+  const gchar* type = nullptr;
+  if (GST_QUERY_TYPE(query) != GST_QUERY_CONTEXT || !gst_query_parse_context_type(query, &type) || g_strcmp0(type, GST_OMNI_ENGINE_CONTEXT) != 0) return false;
+  std::lock_guard guard(lock_);
+  if (!context_) return false;
+  gst_query_set_context(query, context_.get());
+  return true;
+}
+
+// Asks the neighbours on every pad, then the bins and the application.
+ContextPtr GstOmniEngineContext::find() {
+  {
+    std::lock_guard guard(lock_);
+    if (context_) return ContextPtr(gst_context_ref(context_.get()));
+  }
+  QueryPtr query(gst_query_new_context(GST_OMNI_ENGINE_CONTEXT));
+  auto ask = [](GstElement*, GstPad* pad, gpointer q) -> gboolean { return !gst_pad_peer_query(pad, GST_QUERY(q)); };
+  if (!gst_element_foreach_pad(element_, ask, query.get())) {
+    GstContext* found = nullptr;
+    gst_query_parse_context(query.get(), &found);
+    if (found) take(found);
+  } else {
+    gst_element_post_message(element_, gst_message_new_need_context(GST_OBJECT(element_), GST_OMNI_ENGINE_CONTEXT));
+  }
+  std::lock_guard guard(lock_);
+  return ContextPtr(context_ ? gst_context_ref(context_.get()) : nullptr);
+}
+
+static omni::EngineOptions options_in(GstContext* context) {
+  const GstStructure* s = gst_context_get_structure(context);
+  const char *path = gst_structure_get_string(s, "model-path"), *device = gst_structure_get_string(s, "device");
+  int precision = int(omni::Precision::automatic);
+  guint threads = 0;
+  gst_structure_get_int(s, "precision", &precision);
+  gst_structure_get_uint(s, "threads", &threads);
+  return {path ? path : "", device ? device : "auto", omni::Precision(precision), int(threads)};
+}
+
+std::shared_ptr<const omni::Engine> GstOmniEngineContext::open(const std::function<bool()>& keep_going) {
+  const ContextPtr context = find();
+  if (!context)
+    throw omni::Error(omni::ErrorCode::invalid_argument, "no model-path: set it to the folder of a checkpoint on any one omni element of the pipeline");
+  const omni::EngineOptions o = options_in(context.get());
+  auto post = [&](GstProgressType type, const char* text) {
+    gst_element_post_message(element_, gst_message_new_progress(GST_OBJECT(element_), type, "load", text));
+  };
+  post(GST_PROGRESS_TYPE_START, "Loading weights");
+  int last = 0;
+  try {
+    auto engine = omni::Engine::open(o, [&](double fraction) {
+      if (!keep_going()) throw omni::Error(omni::ErrorCode::cancelled, "cancelled");
+      const int percent = int(fraction * 100);
+      if (percent < last + 5) return;
+      last = percent;
+      CharPtr text(g_strdup_printf("Loading weights: %d %%", percent));
+      post(GST_PROGRESS_TYPE_CONTINUE, text.get());
+    });
+    post(GST_PROGRESS_TYPE_COMPLETE, "Weights loaded");
+    return engine;
+  } catch (const omni::Error& e) {
+    post(e.code() == omni::ErrorCode::cancelled ? GST_PROGRESS_TYPE_CANCELED : GST_PROGRESS_TYPE_ERROR, e.what());
+    throw;
+  }
+}
