@@ -35,8 +35,9 @@ struct Tracks {
 
 // Where the next token of a sequence goes.
 struct Cursor {
-  int32_t next = 0;      // one more than the highest position so far
+  int32_t next = 0;      // one more than the highest position of the last block (text, or the pieces of one track that lie side by side)
   int32_t run_base = 0;  // position of time 0 of the open run of media
+  std::optional<Modality> block;  // track of the last block of the open run
 };
 
 struct VisionSpec {

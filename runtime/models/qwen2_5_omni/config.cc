@@ -102,11 +102,10 @@ VisionSpec read_vision_spec(const std::filesystem::path& folder, const VisionCon
   const Json size = image.find("size");
   spec.image_min_pixels = size.integer_or("shortest_edge", image.integer_or("min_pixels", 56 * 56));
   spec.image_max_pixels = size.integer_or("longest_edge", image.integer_or("max_pixels", 16384 * 28 * 28));
-  // Published folders say nothing of video: the processor's defaults.
-  const Json video = both.find("video_processor").find("size");
-  spec.min_pixels = video.integer_or("shortest_edge", 128 * 28 * 28);
-  spec.max_pixels = video.integer_or("longest_edge", 768 * 28 * 28);
-  if (spec.min_pixels < 1 || spec.max_pixels < spec.min_pixels) image.fail("has impossible picture sizes");
+  // Of a frame of video: constants of the family's processor, which win over what the folder's files say. (Qwen2_5OmniProcessor.videos_kwargs)
+  spec.min_pixels = 128 * 28 * 28;
+  spec.max_pixels = 768 * 28 * 28;
+  if (spec.image_min_pixels < 1 || spec.image_max_pixels < spec.image_min_pixels) image.fail("has impossible picture sizes");
   return spec;
 }
 

@@ -55,6 +55,7 @@ Rows Template::begin_dialogue(Cursor& cursor, const std::string& system_prompt) 
 Rows Template::begin_run(Cursor& cursor, Tracks tracks) const {
   Rows rows = tracks.video && tracks.audio ? markers(cursor, {vision_bos_, audio_bos_}) : markers(cursor, {tracks.video ? vision_bos_ : audio_bos_});
   cursor.run_base = cursor.next;
+  cursor.block.reset();
   return rows;
 }
 
@@ -75,6 +76,8 @@ Rows Template::media(Cursor& cursor, const Segment& s, int32_t index, double ids
           rows.positions.push_back({base + index + int32_t(std::floor(t * s.seconds_per_grid * ids_per_second)), base + h, base + w});
         }
   }
+  if (cursor.block != s.modality) cursor.next = 0;  // what follows counts from the last block alone, even if an earlier one reached further
+  cursor.block = s.modality;
   for (const Position& p : rows.positions) cursor.next = std::max(cursor.next, 1 + *std::max_element(p.begin(), p.end()));
   return rows;
 }

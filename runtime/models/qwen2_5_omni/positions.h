@@ -1,4 +1,4 @@
-// Template and TMRoPE positions of Qwen2.5-Omni: ChatML turns; a run of media starts at one more than the highest position before it; sound counts up in
+// Template and TMRoPE positions of Qwen2.5-Omni: ChatML turns; whatever follows a block starts at one more than that block's highest position; sound counts up in
 // all three coordinates, a picture has its time, row and column; with both tracks the two opening markers share a position, and so do the two closing ones.
 // (Qwen2_5OmniThinkerModel.get_rope_index; processing_qwen2_5_omni.py, replace_multimodal_special_tokens)
 #pragma once
