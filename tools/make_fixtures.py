@@ -42,7 +42,7 @@ CASES = {
     "a": dict(arch="a", size=(200, 120), frames=6, fps=2, audio_samples=52560),
     "a-fps5": dict(arch="a", size=(168, 92), frames=7, fps=5, audio_samples=19300),
     "a-sound": dict(arch="a", size=(120, 200), frames=2, fps=1, audio_samples=64000),
-    "b": dict(arch="b", size=(70, 200), frames=5, fps=1, audio_samples=30400),
+    "b": dict(arch="b", size=(72, 200), frames=5, fps=1, audio_samples=30400),
     "c": dict(arch="c", size=(240, 130), frames=4, fps=2, audio_samples=55777),
 }
 MIN_PIXELS, MAX_PIXELS = 4 * 784, 30 * 784  # of a frame; the checkpoint carries them in its `omni` object

@@ -27,8 +27,13 @@ static void account(GstOmniTokenizer* self, GstMiniObject* object, int sign) {
   self->state->queued_time += GstClockTime(sign) * duration_of(GST_BUFFER(object));
 }
 
+// A flush does not undo what a stream is: events that stay on pads stay in the queue.
+static bool survives_flush(GstMiniObject* object) {
+  return GST_IS_EVENT(object) && (GST_EVENT_TYPE(object) == GST_EVENT_STREAM_START || GST_EVENT_TYPE(object) == GST_EVENT_CAPS || GST_EVENT_TYPE(object) == GST_EVENT_TAG);
+}
+
 static void clear_queue(GstOmniTokenizer* self) {
-  self->state->queue.clear();
+  std::erase_if(self->state->queue, [](const GstOmniTokenizer::State::Item& i) { return !survives_flush(i.object.get()); });
   self->state->queued_buffers = 0;
   self->state->queued_time = 0;
 }
@@ -76,6 +81,7 @@ static GstFlowReturn chain(GstPad*, GstObject* parent, GstBuffer* raw) {
       std::unique_lock lock(s->lock);
       const GstClockTime pts = GST_BUFFER_PTS(buffer.get());
       if (GST_CLOCK_TIME_IS_VALID(pts) && GST_CLOCK_TIME_IS_VALID(s->segment.stop) && s->segment.format == GST_FORMAT_TIME && pts >= s->segment.stop) return s->flow;
+      while (!s->ready && !s->live && !s->flushing && s->flow == GST_FLOW_OK) s->changed.wait(lock);
       if (!class_of(self)->accepts(self, buffer.get())) return s->flushing ? GST_FLOW_FLUSHING : s->flow;
       ++s->n_in;
       while (!s->flushing && s->flow == GST_FLOW_OK && is_full(self)) {
@@ -164,6 +170,12 @@ static void loop(gpointer data) {
       };
       s->engine = s->engine_context.open(keep_going);
       s->work = class_of(self)->make_work(self, *s->engine);
+      {
+        std::lock_guard guard(s->lock);
+        s->ready = true;
+      }
+      s->changed.notify_all();
+      gst_element_post_message(GST_ELEMENT(self), gst_message_new_latency(GST_OBJECT(self)));
     }
     MiniObjectPtr object;
     {
@@ -293,6 +305,7 @@ static gboolean src_activate_mode(GstPad* pad, GstObject* parent, GstPadMode mod
   auto* self = GST_OMNI_TOKENIZER(parent);
   if (mode != GST_PAD_MODE_PUSH) return FALSE;
   if (active) {
+    self->state->queue.clear();  // nobody else looks at it while the pads are inactive
     set_flushing(self, false);
     return gst_pad_start_task(pad, loop, self, nullptr);
   }
@@ -317,8 +330,9 @@ static GstStateChangeReturn change_state(GstElement* element, GstStateChange tra
     s->work.reset();
     s->engine.reset();
     std::lock_guard guard(s->lock);
+    s->queue.clear();
     clear_queue(self);
-    s->live_known = false;
+    s->live_known = s->ready = false;
     s->n_in = s->n_dropped = s->n_segments = s->n_tokens = 0;
     gst_segment_init(&s->segment, GST_FORMAT_UNDEFINED);
   }

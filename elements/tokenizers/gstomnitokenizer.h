@@ -52,6 +52,7 @@ struct GstOmniTokenizer {
     bool flushing = true;
     GstFlowReturn flow = GST_FLOW_OK;  // of the last push, for the chain function
     bool live = false, live_known = false;
+    bool ready = false;  // the checkpoint is loaded: accepts() knows what it asks for
     GstSegment segment;
     guint64 n_in = 0, n_dropped = 0, n_segments = 0, n_tokens = 0;
 

@@ -184,7 +184,13 @@ GstClockTime own_latency(GstOmniTokenizer* base) {
 }
 
 void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
-  if (!properties().set(*cast(object)->settings, id, value)) G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+  auto* self = cast(object);
+  if (!properties().set(*self->settings, id, value)) {
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+    return;
+  }
+  std::scoped_lock guard(self->base.state->lock, self->settings->lock);
+  *self->sampler = omni::FrameSampler(self->settings->frame_rate);
 }
 
 void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {

@@ -85,7 +85,7 @@ Precision choose_precision(Precision asked, const fs::path& folder) {
 class ModelEngine final : public Engine, public std::enable_shared_from_this<ModelEngine> {
  public:
   ModelEngine(const EngineOptions& options, const std::function<void(double)>& progress)
-      : folder_(options.model_path), precision_(choose_precision(options.precision, folder_)), defaults_(read_defaults(folder_)), fingerprint_(fingerprint_of(folder_)),
+      : folder_(options.model_path), fingerprint_(fingerprint_of(folder_)), defaults_(read_defaults(folder_)), precision_(choose_precision(options.precision, folder_)),
         pool_(options.threads),
         model_(load_model({folder_, precision_ == Precision::bfloat16 ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32}, {progress})) {
     log(LogLevel::info, "loaded " + folder_.string() + ", fingerprint " + fingerprint_ + ", " + (precision_ == Precision::bfloat16 ? "bfloat16" : "float32") + ", " +
@@ -115,9 +115,9 @@ class ModelEngine final : public Engine, public std::enable_shared_from_this<Mod
 
  private:
   fs::path folder_;
-  Precision precision_;
+  std::string fingerprint_;  // made first: it finds out whether there is a checkpoint at all
   CheckpointDefaults defaults_;
-  std::string fingerprint_;
+  Precision precision_;
   mutable ThreadPool pool_;
   std::unique_ptr<const Model> model_;
 };

@@ -2,6 +2,7 @@
 
 #include <png.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -375,7 +376,21 @@ class Comparison {
 
 }  // namespace
 
-std::vector<Line> compare(const fs::path& dir) { return Comparison(dir).run(); }
+// A directory with tokenizer.json and tokenizer_texts.json alone: [{text, ids}].
+static std::vector<Line> compare_tokenizer(const fs::path& dir) {
+  const BpeTokenizer tokenizer(dir / "tokenizer.json");
+  const Json texts = Json::parse_file(dir / "tokenizer_texts.json");
+  std::vector<Line> lines;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const auto ids = tokenizer.encode(texts.at(i).at("text").string());
+    const auto expected = texts.at(i).at("ids").integers();
+    const bool equal = std::equal(ids.begin(), ids.end(), expected.begin(), expected.end());
+    lines.push_back({"tokenizer[" + std::to_string(i) + "]", equal ? 0. : 1., 0, std::to_string(ids.size()) + " ids, expected " + std::to_string(expected.size()), equal});
+  }
+  return lines;
+}
+
+std::vector<Line> compare(const fs::path& dir) { return fs::exists(dir / "tokenizer_texts.json") ? compare_tokenizer(dir) : Comparison(dir).run(); }
 
 std::string format(const Line& l) {
   char head[160];

@@ -1,0 +1,369 @@
+// omni-caption [--model DIR] [--out DIR] [--prompt TEXT] [--events FILE] FILE-OR-URI
+//
+// Captions a recording: prints every answer with the media time it is about and how long it took, and leaves captions.vtt, captions.srt, the
+// programme as an MP4 with the captions burnt in, and a contact sheet. One pipeline does it in one pass:
+//
+//   uridecodebin ─┬─ video ─ tee ─┬─ omnibin ── text ─ tee ─┬─ webvttenc ─ captions.vtt
+//                 │               │     ▲                   ├─ srtenc ──── captions.srt
+//                 │               └─────│── queue ── textoverlay ◄─┘
+//                 └─ audio ─ tee ───────┘                │
+//                              └─ encoder ─────────► mp4mux ─ captioned.mp4
+//
+// The picture waits in its queue until the caption about it is there (textoverlay waits for text or a GAP).
+#include <gst/app/gstappsink.h>
+#include <gst/app/gstappsrc.h>
+#include <gst/gst.h>
+#include <gst/video/video.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+struct Event {
+  double start, end;
+  std::string what;
+};
+
+struct Options {
+  std::string model = "models/nano", out = "out", prompt, events, uri;
+};
+
+struct Answer {
+  double start, duration;
+  std::string text;
+};
+
+struct App {
+  Options options;
+  GstElement* pipeline = nullptr;
+  std::vector<Event> events;   // what is really on air, where it is known
+  std::vector<Answer> answers;
+  std::vector<std::vector<guint8>> pictures;  // thumbnails for the contact sheet, a pair of time and RGB
+  std::vector<double> picture_times;
+  bool has_video = false, has_audio = false;
+  double duration = 0;
+};
+
+constexpr int kThumbWidth = 320, kThumbHeight = 180, kColumns = 4;
+
+std::string time_text(double s) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%02d:%04.1f", int(s) / 60, s - 60 * (int(s) / 60));
+  return text;
+}
+
+std::string on_air(const App& app, double start, double end) {
+  std::string all;
+  for (const Event& e : app.events)
+    if (e.start < end - 0.05 && e.end > start + 0.05) all += (all.empty() ? "" : " | ") + e.what;
+  return all;
+}
+
+GstElement* make(App& app, const char* factory, const char* name = nullptr) {
+  GstElement* e = gst_element_factory_make(factory, name);
+  if (!e) {
+    std::fprintf(stderr, "no element %s: tools/setup installs what is needed\n", factory);
+    std::exit(1);
+  }
+  gst_bin_add(GST_BIN(app.pipeline), e);
+  gst_element_sync_state_with_parent(e);
+  return e;
+}
+
+// A bin from a launch text whose one unlinked sink becomes its pad.
+GstElement* branch(App& app, const std::string& text) {
+  GError* error = nullptr;
+  GstElement* bin = gst_parse_bin_from_description(text.c_str(), TRUE, &error);
+  if (!bin) {
+    std::fprintf(stderr, "%s\n", error->message);
+    std::exit(1);
+  }
+  gst_bin_add(GST_BIN(app.pipeline), bin);
+  gst_element_sync_state_with_parent(bin);
+  return bin;
+}
+
+void link(GstElement* from, const char* from_pad, GstElement* to, const char* to_pad) {
+  if (!gst_element_link_pads(from, from_pad, to, to_pad)) {
+    std::fprintf(stderr, "cannot link %s to %s\n", GST_ELEMENT_NAME(from), GST_ELEMENT_NAME(to));
+    std::exit(1);
+  }
+}
+
+void pad_added(GstElement*, GstPad* pad, gpointer data) {
+  App& app = *static_cast<App*>(data);
+  GstCaps* caps = gst_pad_get_current_caps(pad);
+  const std::string type = caps ? gst_structure_get_name(gst_caps_get_structure(caps, 0)) : "";
+  if (caps) gst_caps_unref(caps);
+  GstElement* target = nullptr;
+  if (type == "video/x-raw" && !app.has_video) app.has_video = true, target = gst_bin_get_by_name(GST_BIN(app.pipeline), "video_in");
+  if (type == "audio/x-raw" && !app.has_audio) app.has_audio = true, target = gst_bin_get_by_name(GST_BIN(app.pipeline), "audio_in");
+  if (!target) return;
+  GstPad* sink = gst_element_get_static_pad(target, "sink");
+  gst_pad_link(pad, sink);
+  gst_object_unref(sink);
+  gst_object_unref(target);
+}
+
+GstFlowReturn thumbnail(GstAppSink* sink, gpointer data) {
+  App& app = *static_cast<App*>(data);
+  GstSample* sample = gst_app_sink_pull_sample(sink);
+  if (!sample) return GST_FLOW_EOS;
+  GstBuffer* b = gst_sample_get_buffer(sample);
+  GstMapInfo map;
+  if (gst_buffer_map(b, &map, GST_MAP_READ)) {
+    app.pictures.emplace_back(map.data, map.data + map.size);
+    app.picture_times.push_back(double(GST_BUFFER_PTS(b)) / GST_SECOND);
+    gst_buffer_unmap(b, &map);
+  }
+  gst_sample_unref(sample);
+  return GST_FLOW_OK;
+}
+
+void build(App& app, bool audio, bool video) {
+  const auto& o = app.options;
+  app.pipeline = gst_pipeline_new(nullptr);
+  GstElement* source = make(app, "uridecodebin", "source");
+  g_object_set(source, "uri", o.uri.c_str(), nullptr);
+  g_signal_connect(source, "pad-added", G_CALLBACK(pad_added), &app);
+  GstElement* omni = make(app, "omnibin", "omni");
+  g_object_set(omni, "model-path", o.model.c_str(), nullptr);
+  if (!o.prompt.empty()) g_object_set(omni, "prompt", o.prompt.c_str(), nullptr);
+
+  GstElement* text = make(app, "tee", "text");
+  link(omni, "src_text", text, "sink");
+  link(text, "src_%u", branch(app, "queue max-size-time=0 max-size-buffers=0 max-size-bytes=0 ! webvttenc ! filesink location=" + o.out + "/captions.vtt"), "sink");
+  link(text, "src_%u", branch(app, "queue max-size-time=0 max-size-buffers=0 max-size-bytes=0 ! srtenc ! filesink location=" + o.out + "/captions.srt"), "sink");
+  GstElement* mux = make(app, "mp4mux");
+  GstElement* file = make(app, "filesink");
+  g_object_set(file, "location", (o.out + "/captioned.mp4").c_str(), nullptr);
+  link(mux, "src", file, "sink");
+
+  if (video) {
+    // Interlaced material is made progressive, as omnivideotokenizer asks; the encoder gets a square-pixel picture.
+    GstElement* in = branch(app, "deinterlace name=video_first ! videoconvert ! videoscale ! video/x-raw,pixel-aspect-ratio=1/1 ! tee name=t");
+    gst_element_set_name(in, "video_in");
+    GstElement* tee = gst_bin_get_by_name(GST_BIN(in), "t");
+    auto tap = [&] {  // a new source of the tee, as a pad of the branch
+      GstPad* p = gst_element_request_pad_simple(tee, "src_%u");
+      GstPad* g = gst_ghost_pad_new(nullptr, p);
+      gst_pad_set_active(g, TRUE);
+      gst_element_add_pad(in, g);
+      gst_object_unref(p);
+      return std::string(GST_PAD_NAME(g));
+    };
+    const std::string wait = "queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! ";
+    GstElement* to_model = branch(app, "queue");
+    link(in, tap().c_str(), to_model, "sink");
+    link(to_model, "src", omni, "sink_video");
+    GstElement* burn = branch(app, "queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0");
+    GstElement* overlay = make(app, "textoverlay");
+    g_object_set(overlay, "font-desc", "Sans Bold 15", "valignment", 1 /* bottom */, "line-alignment", 1, "shaded-background", TRUE, "wrap-mode", 0, nullptr);
+    GstElement* encode = branch(app, "videoconvert ! video/x-raw,format=I420 ! tee name=u  u. ! queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! x264enc speed-preset=veryfast key-int-max=60 ! "
+                                     "h264parse ! identity name=last");
+    // the contact sheet sees the burnt picture
+    GstElement* inner = gst_bin_get_by_name(GST_BIN(encode), "u");
+    GstElement* thumbs = gst_parse_bin_from_description("queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! videorate drop-only=true ! video/x-raw,framerate=1/2 ! videoscale add-borders=true ! videoconvert ! "
+                                                        "video/x-raw,format=RGB,width=320,height=180,pixel-aspect-ratio=1/1 ! appsink name=thumbs sync=false", TRUE, nullptr);
+    gst_bin_add(GST_BIN(encode), thumbs);
+    gst_element_link(inner, thumbs);
+    gst_element_sync_state_with_parent(thumbs);
+    GstElement* sink = gst_bin_get_by_name(GST_BIN(thumbs), "thumbs");
+    GstAppSinkCallbacks callbacks{};
+    callbacks.new_sample = thumbnail;
+    gst_app_sink_set_callbacks(GST_APP_SINK(sink), &callbacks, &app, nullptr);
+    gst_object_unref(sink);
+    gst_object_unref(inner);
+    link(in, tap().c_str(), burn, "sink");
+    link(burn, "src", overlay, "video_sink");
+    GstElement* caption = branch(app, "queue max-size-time=0 max-size-buffers=0 max-size-bytes=0");
+    link(text, "src_%u", caption, "sink");
+    link(caption, "src", overlay, "text_sink");
+    link(overlay, "src", encode, "sink");
+    link(encode, "src", mux, "video_%u");
+    gst_object_unref(tee);
+  }
+  if (audio) {
+    GstElement* in = branch(app, "audioconvert ! audioresample ! tee name=t  t. ! queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! audioconvert ! avenc_aac ! aacparse ! identity name=coded");
+    gst_element_set_name(in, "audio_in");
+    GstElement* tee = gst_bin_get_by_name(GST_BIN(in), "t");
+    GstPad* p = gst_element_request_pad_simple(tee, "src_%u");
+    GstPad* g = gst_ghost_pad_new("to_model", p);
+    gst_pad_set_active(g, TRUE);
+    gst_element_add_pad(in, g);
+    gst_object_unref(p);
+    gst_object_unref(tee);
+    GstElement* to_model = branch(app, "queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0");
+    link(in, "to_model", to_model, "sink");
+    link(to_model, "src", omni, "sink_audio");
+    link(in, "src", mux, "audio_%u");
+  }
+}
+
+// Which kinds of stream the file has: looked at before the pipeline is built, since every pad of omnibin that is asked for must get data.
+void look(const std::string& uri, bool& audio, bool& video) {
+  GstElement* p = gst_pipeline_new(nullptr);
+  GstElement* s = gst_element_factory_make("uridecodebin", nullptr);
+  g_object_set(s, "uri", uri.c_str(), nullptr);
+  gst_bin_add(GST_BIN(p), s);
+  struct Found {
+    GstElement* pipeline;
+    bool audio = false, video = false, done = false;
+  } found{p};
+  g_signal_connect(s, "pad-added", G_CALLBACK(+[](GstElement*, GstPad* pad, gpointer data) {
+                     auto& f = *static_cast<Found*>(data);
+                     GstCaps* caps = gst_pad_query_caps(pad, nullptr);
+                     const char* name = gst_structure_get_name(gst_caps_get_structure(caps, 0));
+                     f.audio |= g_str_has_prefix(name, "audio/");
+                     f.video |= g_str_has_prefix(name, "video/");
+                     gst_caps_unref(caps);
+                     GstElement* sink = gst_element_factory_make("fakesink", nullptr);
+                     gst_bin_add(GST_BIN(f.pipeline), sink);
+                     gst_element_sync_state_with_parent(sink);
+                     GstPad* target = gst_element_get_static_pad(sink, "sink");
+                     gst_pad_link(pad, target);
+                     gst_object_unref(target);
+                   }),
+                   &found);
+  gst_element_set_state(p, GST_STATE_PAUSED);
+  GstBus* bus = gst_element_get_bus(p);
+  GstMessage* m = gst_bus_timed_pop_filtered(bus, 20 * GST_SECOND, GstMessageType(GST_MESSAGE_ASYNC_DONE | GST_MESSAGE_ERROR));
+  if (m && GST_MESSAGE_TYPE(m) == GST_MESSAGE_ERROR) {
+    GError* e = nullptr;
+    gst_message_parse_error(m, &e, nullptr);
+    std::fprintf(stderr, "%s\n", e->message);
+    std::exit(1);
+  }
+  if (m) gst_message_unref(m);
+  gst_object_unref(bus);
+  gst_element_set_state(p, GST_STATE_NULL);
+  gst_object_unref(p);
+  audio = found.audio, video = found.video;
+}
+
+void answered(App& app, const GstStructure* s) {
+  guint64 start = 0, duration = 0, total = 0;
+  gst_structure_get_uint64(s, "running-time", &start);
+  gst_structure_get_uint64(s, "duration", &duration);
+  gst_structure_get_uint64(s, "total", &total);
+  const Answer a{double(start) / GST_SECOND, double(duration) / GST_SECOND, gst_structure_get_string(s, "text")};
+  app.answers.push_back(a);
+  std::printf("%s  %-78s  (answered in %.0f ms)\n", time_text(a.start).c_str(), a.text.c_str(), double(total) / GST_MSECOND);
+  if (const std::string truth = on_air(app, a.start, a.start + a.duration); !truth.empty()) std::printf("         on air: %s\n", truth.c_str());
+  std::fflush(stdout);
+}
+
+void write_contact_sheet(const App& app) {
+  if (app.pictures.empty()) return;
+  const int n = int(app.pictures.size()), rows = (n + kColumns - 1) / kColumns, width = kColumns * kThumbWidth, height = rows * kThumbHeight;
+  std::vector<guint8> sheet(size_t(width * height * 3), 24);
+  for (int i = 0; i < n; ++i) {
+    const guint8* in = app.pictures[size_t(i)].data();
+    const int left = i % kColumns * kThumbWidth, top = i / kColumns * kThumbHeight;
+    for (int y = 0; y < kThumbHeight; ++y) std::memcpy(&sheet[size_t(((top + y) * width + left) * 3)], in + y * kThumbWidth * 3, size_t(kThumbWidth * 3));
+  }
+  const std::string launch = "appsrc name=in caps=video/x-raw,format=RGB,width=" + std::to_string(width) + ",height=" + std::to_string(height) +
+                             ",framerate=1/1 ! pngenc snapshot=true ! filesink location=" + app.options.out + "/contact-sheet.png";
+  GstElement* p = gst_parse_launch(launch.c_str(), nullptr);
+  GstElement* in = gst_bin_get_by_name(GST_BIN(p), "in");
+  gst_element_set_state(p, GST_STATE_PLAYING);
+  gst_app_src_push_buffer(GST_APP_SRC(in), gst_buffer_new_memdup(sheet.data(), sheet.size()));
+  gst_app_src_end_of_stream(GST_APP_SRC(in));
+  GstBus* bus = gst_element_get_bus(p);
+  GstMessage* m = gst_bus_timed_pop_filtered(bus, 20 * GST_SECOND, GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
+  if (m) gst_message_unref(m);
+  gst_object_unref(bus);
+  gst_object_unref(in);
+  gst_element_set_state(p, GST_STATE_NULL);
+  gst_object_unref(p);
+}
+
+int run(App& app) {
+  gst_element_set_state(app.pipeline, GST_STATE_PLAYING);
+  GstBus* bus = gst_element_get_bus(app.pipeline);
+  int status = -1;
+  const gint64 begin = g_get_monotonic_time();
+  while (status < 0) {
+    GstMessage* m = gst_bus_timed_pop(bus, GST_CLOCK_TIME_NONE);
+    switch (GST_MESSAGE_TYPE(m)) {
+      case GST_MESSAGE_EOS: status = 0; break;
+      case GST_MESSAGE_ERROR: {
+        GError* e = nullptr;
+        gst_message_parse_error(m, &e, nullptr);
+        std::fprintf(stderr, "error from %s: %s\n", GST_OBJECT_NAME(GST_MESSAGE_SRC(m)), e->message);
+        g_error_free(e);
+        status = 1;
+        break;
+      }
+      case GST_MESSAGE_ELEMENT:
+        if (gst_message_has_name(m, "omni/answer")) answered(app, gst_message_get_structure(m));
+        break;
+      default: break;
+    }
+    gst_message_unref(m);
+  }
+  gint64 duration = 0;
+  if (gst_element_query_duration(app.pipeline, GST_FORMAT_TIME, &duration)) app.duration = double(duration) / GST_SECOND;
+  gst_object_unref(bus);
+  gst_element_set_state(app.pipeline, GST_STATE_NULL);
+  const double took = double(g_get_monotonic_time() - begin) / 1e6;
+  if (status == 0) std::printf("%zu captions for %.1f s of programme in %.1f s\n", app.answers.size(), app.duration, took);
+  gst_object_unref(app.pipeline);
+  return status;
+}
+
+Options parse(int argc, char** argv) {
+  Options o;
+  for (int i = 1; i < argc; ++i) {
+    const std::string a = argv[i];
+    std::string* value = a == "--model" ? &o.model : a == "--out" ? &o.out : a == "--prompt" ? &o.prompt : a == "--events" ? &o.events : nullptr;
+    if (value && i + 1 < argc) *value = argv[++i];
+    else if (!value && o.uri.empty()) o.uri = a;
+    else o.uri.clear(), i = argc;
+  }
+  if (o.uri.empty()) {
+    std::fprintf(stderr, "usage: omni-caption [--model DIR] [--out DIR] [--prompt TEXT] [--events FILE] FILE-OR-URI\n");
+    std::exit(2);
+  }
+  if (!gst_uri_is_valid(o.uri.c_str())) {
+    char* uri = gst_filename_to_uri(o.uri.c_str(), nullptr);
+    o.uri = uri ? uri : "";
+    g_free(uri);
+  }
+  return o;
+}
+
+// Lines "start end what", in seconds.
+std::vector<Event> read_events(const std::string& path) {
+  std::vector<Event> events;
+  std::ifstream in(path);
+  Event e;
+  while (in >> e.start >> e.end && std::getline(in >> std::ws, e.what)) events.push_back(e);
+  return events;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  gst_init(&argc, &argv);
+  App app;
+  app.options = parse(argc, argv);
+  std::filesystem::create_directories(app.options.out);
+  if (!app.options.events.empty()) app.events = read_events(app.options.events);
+  bool audio = false, video = false;
+  look(app.options.uri, audio, video);
+  if (!audio && !video) {
+    std::fprintf(stderr, "%s has neither audio nor video\n", app.options.uri.c_str());
+    return 1;
+  }
+  build(app, audio, video);
+  const int status = run(app);
+  if (status == 0) write_contact_sheet(app);
+  return status;
+}

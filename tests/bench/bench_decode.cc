@@ -1,0 +1,103 @@
+// bench_decode FOLDER [prompt tokens] [answer tokens]: load time, memory, prefill and decode speed of a checkpoint's text model, and its towers.
+// tools/bench makes the folder and prints a peer beside it.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "core/cpu_isa.h"
+#include "models/registry.h"
+
+using namespace omni;
+
+namespace {
+
+double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+template <class Body>
+double median_seconds(int repeats, const Body& body) {
+  std::vector<double> times;
+  for (int i = 0; i < repeats; ++i) {
+    const double begin = seconds();
+    body();
+    times.push_back(seconds() - begin);
+  }
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+// Highest resident memory so far, in MB.
+double peak_mb() {
+  rusage u{};
+  getrusage(RUSAGE_SELF, &u);
+  return double(u.ru_maxrss) / 1024;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  if (argc < 2) return std::fprintf(stderr, "usage: bench_decode FOLDER [prompt tokens] [answer tokens]\n"), 2;
+  const std::filesystem::path folder = argv[1];
+  const int n_prompt = argc > 2 ? std::atoi(argv[2]) : 128, n_answer = argc > 3 ? std::atoi(argv[3]) : 32;
+  const int threads = std::getenv("OMNI_THREADS") ? std::atoi(std::getenv("OMNI_THREADS")) : 0;
+  double file_mb = 0;
+  for (const auto& f : std::filesystem::directory_iterator(folder))
+    if (f.path().extension() == ".safetensors") file_mb += double(f.file_size()) / 1e6;
+
+  const double begin = seconds();
+  const auto precision = cpu_has_bf16() ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32;
+  const auto model = load_model({folder, precision}, {});
+  std::printf("load            %8.1f s    %.0f MB of files, peak memory %.0f MB\n", seconds() - begin, file_mb, peak_mb());
+
+  ThreadPool pool(threads);
+  Arena arena;
+  ops::Context cx{pool, arena};
+  KvCache cache = model->new_cache();
+  std::vector<int32_t> ids(static_cast<size_t>(n_prompt));
+  std::vector<Position> positions(ids.size());
+  for (int i = 0; i < n_prompt; ++i) ids[size_t(i)] = 100 + i % 1000, positions[size_t(i)] = {i, i, i};
+  const double prefill = median_seconds(3, [&] {
+    Arena::Scope scope(arena);
+    cache.truncate(0);
+    model->forward(cx, model->embed(cx, ids), positions, cache);
+  });
+  std::printf("prefill %5d   %8.1f tokens/s\n", n_prompt, n_prompt / prefill);
+  std::vector<double> steps;
+  for (int i = 0; i < n_answer; ++i) {
+    const int32_t id = 200 + i, at = n_prompt + i;
+    const Position p{at, at, at};
+    const double t = seconds();
+    Arena::Scope scope(arena);
+    model->logits(cx, model->forward(cx, model->embed(cx, {&id, 1}), {&p, 1}, cache));
+    steps.push_back(seconds() - t);
+  }
+  std::sort(steps.begin(), steps.end());
+  std::printf("decode  %5d   %8.2f tokens/s  (median step %.2f ms)\n", n_answer, 1 / steps[steps.size() / 2], 1e3 * steps[steps.size() / 2]);
+
+  const int patch = model->vision().layout.patch, side = 448 / patch;
+  const int grid = side / model->vision().layout.merge * model->vision().layout.merge;
+  const double vision = median_seconds(1, [&] {
+    Arena::Scope scope(arena);
+    Tensor patches = arena.f32({int64_t{grid} * grid, 1176});
+    std::fill_n(patches.f32(), patches.numel(), 0.1f);
+    model->encode_pictures(cx, patches, grid, grid);
+  });
+  std::printf("vision  448x448 %8.3f s\n", vision);
+  const double audio = median_seconds(3, [&] {
+    Arena::Scope scope(arena);
+    Tensor mel = arena.f32({model->mel_frames_per_unit(), model->n_mels()});
+    std::fill_n(mel.f32(), mel.numel(), 0.1f);
+    model->encode_sound(cx, mel);
+  });
+  std::printf("audio   2 s     %8.3f s\n", audio);
+  std::printf("peak memory     %8.0f MB   (%.3f of the files)\n", peak_mb(), peak_mb() * 1.048576 / file_mb);
+  return 0;
+} catch (const Error& e) {
+  std::fprintf(stderr, "bench_decode: %s\n", e.what());
+  return 1;
+}

@@ -1,0 +1,123 @@
+// Files that lie: every one ends in an omni::Error that names the file, never in a crash.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <random>
+
+#include "io/json.h"
+#include "io/safetensors.h"
+#include "io/weights.h"
+
+namespace omni {
+namespace {
+
+namespace fs = std::filesystem;
+
+class IoTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = fs::temp_directory_path() / ("omni_io_test_" + std::to_string(::getpid()));
+    fs::create_directories(dir_);
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+
+  fs::path write(const std::string& name, const std::string& bytes) {
+    std::ofstream(dir_ / name, std::ios::binary) << bytes;
+    return dir_ / name;
+  }
+  static std::string safetensors(const std::string& header, size_t data) {
+    std::string s(8, '\0');
+    const uint64_t n = header.size();
+    std::memcpy(s.data(), &n, 8);
+    return s + header + std::string(data, 'x');
+  }
+  void expect_error(const std::string& bytes, ErrorCode code) {
+    const fs::path path = write("x.safetensors", bytes);
+    try {
+      Safetensors::open(path);
+      ADD_FAILURE() << "opened";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), code) << e.what();
+      EXPECT_NE(std::string(e.what()).find("x.safetensors"), std::string::npos) << e.what();
+    }
+  }
+  fs::path dir_;
+};
+
+TEST_F(IoTest, SafetensorsReadsTypesAndMisalignedTensors) {
+  const std::string header = R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"F32","shape":[2],"data_offsets":[3,11]},"c":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[11,12]}})";
+  std::string bytes = safetensors(header, 0) + "abc";
+  const float values[] = {1.5f, -2.f};
+  bytes.append(reinterpret_cast<const char*>(values), 8).append("z");
+  const auto file = Safetensors::open(write("x.safetensors", bytes));
+  EXPECT_EQ(file->get("b").f32()[1], -2.f);
+  EXPECT_EQ(static_cast<const uint8_t*>(file->get("a").raw())[2], 'c');
+  EXPECT_FALSE(file->has("c"));  // a type that nobody here computes with is passed over
+  EXPECT_THROW(file->get("d"), Error);
+}
+
+TEST_F(IoTest, SafetensorsThatLie) {
+  expect_error("", ErrorCode::corrupt_file);
+  expect_error("1234567", ErrorCode::corrupt_file);
+  expect_error(std::string(8, '\xff'), ErrorCode::corrupt_file);  // a header of 2^64 − 1 bytes
+  expect_error(safetensors("{", 0), ErrorCode::corrupt_file);
+  expect_error(safetensors("[]", 0), ErrorCode::corrupt_file);
+  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4), ErrorCode::corrupt_file);   // truncated
+  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), ErrorCode::corrupt_file);   // shape against bytes
+  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8), ErrorCode::corrupt_file);
+  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 8), ErrorCode::corrupt_file);
+  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 8), ErrorCode::corrupt_file);  // overflows to 0
+  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1],"data_offsets":[0,4]}})", 8), ErrorCode::corrupt_file);
+  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,4]}})", 8), ErrorCode::corrupt_file);
+  EXPECT_THROW(Safetensors::open(dir_ / "missing"), Error);
+  EXPECT_THROW(Safetensors::open(dir_), Error);
+}
+
+TEST_F(IoTest, SafetensorsWithFlippedBits) {
+  const std::string good = safetensors(R"({"weight":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"bias":{"dtype":"BF16","shape":[4],"data_offsets":[16,24]}})", 24);
+  std::mt19937 g(1);
+  int opened = 0;
+  for (int i = 0; i < 2000; ++i) {
+    std::string bad = good;
+    for (int flips = 1 + int(g() % 3); flips--;) bad[g() % (bad.size() - 24)] ^= char(1 << g() % 8);
+    try {
+      const auto file = Safetensors::open(write("x.safetensors", bad));
+      for (const auto& name : file->names()) opened += int(file->get(name).nbytes() <= 24);
+    } catch (const Error&) {
+    }
+  }
+  SUCCEED() << opened;
+}
+
+TEST_F(IoTest, JsonErrorsNameTheirPlace) {
+  const Json j = Json::parse(R"({"a": {"b": [1, "x"]}})", "file.json");
+  EXPECT_EQ(j.at("a").at("b").at(0).integer(), 1);
+  try {
+    j.at("a").at("b").at(1).integer();
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "file.json: a.b[1] is not an integer");
+  }
+  EXPECT_THROW(j.at("missing"), Error);
+  EXPECT_THROW(Json::parse("{", "f"), Error);
+  EXPECT_THROW(Json::parse("\"\xff\"", "f"), Error);
+  EXPECT_THROW(Json::parse(std::string(100, '[') + std::string(100, ']'), "f"), Error);
+  EXPECT_THROW(Json::parse(std::string(1000000, '['), "f"), Error);
+}
+
+TEST_F(IoTest, WeightsFollowTheIndexButNotOutOfTheFolder) {
+  write("one.safetensors", safetensors(R"({"m.a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8));
+  write("model.safetensors.index.json", R"({"weight_map": {"m.a": "one.safetensors", "m.b": "two.safetensors"}})");
+  const Weights w = Weights::open(dir_).scope("m");
+  EXPECT_EQ(w.get("a", {2}).numel(), 2);
+  EXPECT_THROW(w.get("a", {3}), Error);
+  EXPECT_THROW(w.get("b", {2}), Error);  // its shard is missing
+  EXPECT_THROW(w.get("c", {2}), Error);
+  write("model.safetensors.index.json", R"({"weight_map": {"m.a": "../secret"}})");
+  EXPECT_THROW(Weights::open(dir_), Error);
+}
+
+}  // namespace
+}  // namespace omni

@@ -1,0 +1,126 @@
+// Checkpoint folders that are wrong: one clear error each.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <sstream>
+
+#include "omni/engine.h"
+
+namespace omni {
+namespace {
+
+namespace fs = std::filesystem;
+
+class LoadTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = fs::temp_directory_path() / ("omni_load_test_" + std::to_string(::getpid()));
+    fs::remove_all(dir_);
+    fs::copy(OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni/c/checkpoint", dir_);
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+
+  std::string read(const std::string& name) {
+    std::stringstream s;
+    s << std::ifstream(dir_ / name, std::ios::binary).rdbuf();
+    return s.str();
+  }
+  void write(const std::string& name, const std::string& bytes) { std::ofstream(dir_ / name, std::ios::binary) << bytes; }
+  void replace(const std::string& name, const std::string& from, const std::string& to) {
+    std::string s = read(name);
+    const size_t at = s.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    write(name, s.replace(at, from.size(), to));
+  }
+  void expect_error(ErrorCode code, const std::string& says) {
+    try {
+      Engine::open({.model_path = dir_.string(), .threads = 1});
+      ADD_FAILURE() << "loaded";
+    } catch (const Error& e) {
+      EXPECT_EQ(int(e.code()), int(code)) << e.what();
+      EXPECT_NE(std::string(e.what()).find(says), std::string::npos) << e.what();
+    }
+  }
+  fs::path dir_;
+};
+
+TEST_F(LoadTest, TheUnchangedFolderLoads) {
+  const auto a = Engine::open({.model_path = dir_.string(), .threads = 1}), b = Engine::open({.model_path = dir_.string() + "/.", .threads = 1});
+  EXPECT_EQ(a, b);  // one copy of the weights
+  EXPECT_EQ(a->fingerprint().size(), 16u);
+  EXPECT_EQ(a->defaults().min_pixels, 3136);
+}
+
+TEST_F(LoadTest, MissingFolder) {
+  fs::remove_all(dir_);
+  expect_error(ErrorCode::not_found, dir_.string());
+}
+TEST_F(LoadTest, FolderThatIsAFile) {
+  fs::remove_all(dir_);
+  std::ofstream(dir_) << "x";
+  expect_error(ErrorCode::not_found, dir_.string());
+}
+TEST_F(LoadTest, NoPermission) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  fs::permissions(dir_ / "model.safetensors", fs::perms::none);
+  expect_error(ErrorCode::not_found, "model.safetensors");
+}
+TEST_F(LoadTest, MissingFiles) {
+  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors", "processor_config.json"}) {
+    const std::string bytes = read(name);
+    fs::remove(dir_ / name);
+    expect_error(ErrorCode::not_found, name == std::string("processor_config.json") ? "preprocessor_config.json" : name);
+    write(name, bytes);
+  }
+}
+TEST_F(LoadTest, UnknownModelType) {
+  replace("config.json", "qwen2_5_omni_thinker", "gpt_6");
+  expect_error(ErrorCode::unsupported, "gpt_6");
+}
+TEST_F(LoadTest, MissingKey) {
+  replace("config.json", "\"num_hidden_layers\"", "\"renamed\"");
+  expect_error(ErrorCode::corrupt_file, "num_hidden_layers");
+}
+TEST_F(LoadTest, AbsurdKey) {
+  replace("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 200000000000");
+  expect_error(ErrorCode::corrupt_file, "num_hidden_layers");
+}
+TEST_F(LoadTest, WrongShape) {
+  replace("config.json", "\"intermediate_size\": 64", "\"intermediate_size\": 65");
+  expect_error(ErrorCode::corrupt_file, "gate_proj.weight");
+}
+TEST_F(LoadTest, MoreLayersThanTensors) {
+  replace("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
+  expect_error(ErrorCode::not_found, "model.layers.2.");
+}
+TEST_F(LoadTest, TruncatedWeights) {
+  const std::string bytes = read("model.safetensors");
+  write("model.safetensors", bytes.substr(0, bytes.size() / 2));
+  expect_error(ErrorCode::corrupt_file, "model.safetensors");
+}
+TEST_F(LoadTest, TruncatedJson) {
+  for (const char* name : {"config.json", "tokenizer.json", "generation_config.json"}) {
+    const std::string bytes = read(name);
+    write(name, bytes.substr(0, bytes.size() / 2));
+    expect_error(ErrorCode::corrupt_file, name);
+    write(name, bytes);
+  }
+}
+TEST_F(LoadTest, DevicesThatAreNotHere) {
+  EXPECT_THROW(Engine::open({.model_path = dir_.string(), .device = "cuda"}), Error);
+  EXPECT_THROW(Engine::open({.model_path = dir_.string(), .device = "tpu"}), Error);
+}
+TEST_F(LoadTest, CancelledByItsProgress) {
+  try {
+    Engine::open({.model_path = dir_.string(), .threads = 1}, [](double) { throw Error(ErrorCode::cancelled, "stop"); });
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_EQ(int(e.code()), int(ErrorCode::cancelled));
+  }
+}
+
+}  // namespace
+}  // namespace omni

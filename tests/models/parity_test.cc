@@ -1,0 +1,25 @@
+// The fixtures of tools/make_fixtures.py, boundary by boundary, with the code that tools/parity runs.
+#include "parity/parity.h"
+
+#include <gtest/gtest.h>
+
+namespace omni::parity {
+namespace {
+
+class Parity : public testing::TestWithParam<const char*> {};
+
+TEST_P(Parity, EveryBoundaryEqualsTransformers) {
+  const auto lines = compare(std::filesystem::path(OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni") / GetParam());
+  EXPECT_GT(lines.size(), 20u);
+  for (const Line& line : lines) EXPECT_TRUE(line.pass) << format(line);
+}
+
+INSTANTIATE_TEST_SUITE_P(Qwen2_5Omni, Parity, testing::Values("a", "a-fps5", "a-sound", "b", "c"), [](const auto& p) {
+  std::string name = p.param;
+  for (char& c : name)
+    if (c == '-') c = '_';
+  return name;
+});
+
+}  // namespace
+}  // namespace omni::parity

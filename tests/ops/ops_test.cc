@@ -1,0 +1,266 @@
+// Every op on every way to compute it that this machine has, against a plain double-precision reference: sizes below, at and above a tile, and empty.
+#include "ops/ops.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <atomic>
+#include <functional>
+#include <random>
+#include <thread>
+
+#include "core/cpu_isa.h"
+#include "cpu/kernels.h"
+#include "cpu/linear_weight.h"
+
+namespace omni {
+namespace {
+
+std::vector<float> random_values(size_t n, uint32_t seed, float scale = 1) {
+  std::mt19937 g(seed);
+  std::normal_distribution<float> d(0, scale);
+  std::vector<float> v(n);
+  for (float& x : v) x = d(g);
+  return v;
+}
+
+Tensor tensor(std::vector<float>& v, Shape s) { return Tensor::view(v.data(), DType::f32, s); }
+
+double error(const float* a, const std::vector<double>& b) {
+  double worst = 0, scale = 1e-30;
+  for (size_t i = 0; i < b.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i])), scale = std::max(scale, std::abs(b[i]));
+  return worst / scale;
+}
+
+class KernelTest : public testing::TestWithParam<const ops::cpu::Kernels*> {
+ protected:
+  void SetUp() override {
+    if (GetParam() == &ops::cpu::kAvx512Kernels && cpu_isa() != CpuIsa::avx512) GTEST_SKIP() << "no AVX-512 here";
+  }
+  const ops::cpu::Kernels& k() { return *GetParam(); }
+};
+
+TEST_P(KernelTest, RmsNorm) {
+  for (int64_t n : {1, 15, 16, 17, 160, 1280}) {
+    auto x = random_values(size_t(n), 1), w = random_values(size_t(n), 2), y = x;
+    double sum = 0;
+    for (float v : x) sum += double(v) * v;
+    std::vector<double> want;
+    for (int64_t i = 0; i < n; ++i) want.push_back(x[size_t(i)] / std::sqrt(sum / double(n) + 1e-6) * w[size_t(i)]);
+    k().rms_norm(x.data(), w.data(), 1e-6f, n, y.data());
+    EXPECT_LT(error(y.data(), want), 1e-6) << n;
+  }
+}
+
+TEST_P(KernelTest, LayerNorm) {
+  for (int64_t n : {2, 16, 33, 1280}) {
+    auto x = random_values(size_t(n), 1), w = random_values(size_t(n), 2), b = random_values(size_t(n), 3), y = x;
+    double mean = 0, var = 0;
+    for (float v : x) mean += v / double(n);
+    for (float v : x) var += (v - mean) * (v - mean) / double(n);
+    std::vector<double> want;
+    for (size_t i = 0; i < size_t(n); ++i) want.push_back((x[i] - mean) / std::sqrt(var + 1e-5) * w[i] + b[i]);
+    k().layer_norm(x.data(), w.data(), b.data(), 1e-5f, n, y.data());
+    EXPECT_LT(error(y.data(), want), 1e-6) << n;
+  }
+}
+
+TEST_P(KernelTest, SiluMulAndGelu) {
+  auto x = random_values(1000, 1, 4), up = random_values(1000, 2), y = x;
+  x[0] = 0, x[1] = -100, x[2] = 100, x[3] = -87.5f, x[4] = 88.5f;
+  std::vector<double> silu, gelu;
+  for (size_t i = 0; i < x.size(); ++i) {
+    silu.push_back(x[i] / (1 + std::exp(-double(x[i]))) * up[i]);
+    gelu.push_back(0.5 * x[i] * (1 + std::erf(x[i] / std::sqrt(2.0))));
+  }
+  k().silu_mul(x.data(), up.data(), 1000, y.data());
+  EXPECT_LT(error(y.data(), silu), 1e-6);
+  y = x;
+  k().gelu(y.data(), 1000);
+  for (size_t i = 0; i < y.size(); ++i) EXPECT_NEAR(y[i], gelu[i], 1e-6 * std::max(1.0, std::abs(gelu[i]))) << x[i];
+}
+
+TEST_P(KernelTest, RoundBf16) {
+  std::vector<float> x = random_values(100, 5);
+  x[0] = NAN, x[1] = INFINITY, x[2] = 1.00390625f /* a tie: to even */, x[3] = 1.01171875f, x[4] = -0.f, x[5] = 3.4e38f;
+  std::vector<BFloat16> y(100);
+  k().round_bf16(x.data(), 100, y.data());
+  for (size_t i = 0; i < 100; ++i) EXPECT_EQ(y[i].bits, to_bfloat16(x[i]).bits) << i;
+  EXPECT_TRUE(std::isnan(to_float(y[0])));
+}
+
+TEST_P(KernelTest, Rotate) {
+  for (int64_t half : {1, 3, 16, 40, 64}) {
+    auto x = random_values(size_t(2 * half), 1), c = random_values(size_t(half), 2), s = random_values(size_t(half), 3);
+    std::vector<double> want(size_t(2 * half));
+    for (size_t i = 0; i < size_t(half); ++i) {
+      want[i] = double(x[i]) * c[i] - double(x[i + size_t(half)]) * s[i];
+      want[i + size_t(half)] = double(x[i + size_t(half)]) * c[i] + double(x[i]) * s[i];
+    }
+    k().rotate(x.data(), c.data(), s.data(), half);
+    EXPECT_LT(error(x.data(), want), 1e-6);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, KernelTest, testing::Values(&ops::cpu::kPortableKernels, &ops::cpu::kAvx512Kernels),
+                         [](const auto& p) { return p.index ? "avx512" : "portable"; });
+
+// softmax(q·kᵀ/√d)·v in double precision.
+std::vector<double> attention_reference(const std::vector<float>& q, const std::vector<float>& kv, int64_t n, int64_t n_keys, int heads, int kv_heads, int d,
+                                        const std::function<bool(int64_t, int64_t)>& sees) {
+  std::vector<double> y(size_t(n) * size_t(heads * d));
+  for (int64_t i = 0; i < n; ++i)
+    for (int h = 0; h < heads; ++h) {
+      std::vector<double> p(static_cast<size_t>(n_keys));
+      double sum = 0;
+      for (int64_t j = 0; j < n_keys; ++j) {
+        if (!sees(i, j)) continue;
+        double dot = 0;
+        for (int c = 0; c < d; ++c) dot += double(q[size_t((i * heads + h) * d + c)]) * kv[size_t((j * kv_heads + h / (heads / kv_heads)) * d + c)];
+        sum += p[size_t(j)] = std::exp(dot / std::sqrt(double(d)));
+      }
+      for (int64_t j = 0; j < n_keys; ++j)
+        for (int c = 0; c < d; ++c) y[size_t((i * heads + h) * d + c)] += p[size_t(j)] / sum * kv[size_t((j * kv_heads + h / (heads / kv_heads)) * d + c)];
+    }
+  return y;
+}
+
+struct OpsTest : testing::Test {
+  ThreadPool pool{2};
+  Arena arena;
+  ops::Context cx{pool, arena};
+};
+
+TEST_F(OpsTest, AttentionInsideSpans) {
+  const std::vector<int64_t> spans = {0, 1, 17, 33, 50};
+  const int64_t n = 50;
+  for (auto [heads, kv_heads, d] : {std::tuple{4, 4, 12}, {6, 2, 80}, {2, 1, 64}}) {
+    auto q = random_values(size_t(n * heads * d), 1), kv = random_values(size_t(n * kv_heads * d), 2);
+    const Tensor y = ops::attention(cx, {q.data(), heads * d, heads, d}, {kv.data(), kv_heads * d, kv_heads, d}, {kv.data(), kv_heads * d, kv_heads, d}, spans);
+    auto span_of = [&](int64_t i) { return std::upper_bound(spans.begin(), spans.end(), i) - spans.begin(); };
+    EXPECT_LT(error(y.f32(), attention_reference(q, kv, n, n, heads, kv_heads, d, [&](auto i, auto j) { return span_of(i) == span_of(j); })), 2e-6);
+  }
+}
+
+TEST_F(OpsTest, CausalAttentionOverACache) {
+  for (int64_t n : {1, 15, 16, 17, 40})
+    for (int64_t past : {0, 1, 30}) {
+      const int heads = 4, kv_heads = 2, d = 24;
+      auto q = random_values(size_t(n * heads * d), 1), kv = random_values(size_t((n + past) * kv_heads * d), 2);
+      const Tensor y = ops::causal_attention(cx, {q.data(), heads * d, heads, d}, n, {kv.data(), kv_heads * d, kv_heads, d}, {kv.data(), kv_heads * d, kv_heads, d}, past);
+      EXPECT_LT(error(y.f32(), attention_reference(q, kv, n, n + past, heads, kv_heads, d, [&](auto i, auto j) { return j <= past + i; })), 2e-6) << n << " " << past;
+    }
+}
+
+struct LinearCase {
+  const char* name;
+  std::shared_ptr<const ops::cpu::LinearWeight> (*pack)(std::span<const Tensor>, bool);
+  bool bf16;
+};
+
+class LinearTest : public testing::TestWithParam<LinearCase> {
+ protected:
+  void SetUp() override {
+    if (GetParam().pack == ops::cpu::pack_onednn && GetParam().bf16 && !cpu_has_bf16()) GTEST_SKIP() << "no AVX512-BF16 here";
+  }
+};
+
+TEST_P(LinearTest, EqualsReference) {
+  ThreadPool pool(2);
+  Arena arena;
+  ops::Context cx{pool, arena};
+  const LinearCase& c = GetParam();
+  for (int64_t n : {0, 1, 2, 63, 64, 65, 130})
+    for (auto [k, m0, m1] : {std::tuple{8, 3, 0}, {48, 64, 16}, {160, 480, 480}, {1176, 160, 0}, {33, 65, 1}}) {
+      auto x = random_values(size_t(n * k), 1), w0 = random_values(size_t(m0 * k), 2), w1 = random_values(size_t(m1 * k), 3), b = random_values(size_t(m0 + m1), 4);
+      std::vector<Tensor> parts = {tensor(w0, {m0, k})};
+      if (m1) parts.push_back(tensor(w1, {m1, k}));
+      const auto weight = c.pack(parts, c.bf16);
+      auto value = [&](float v) { return c.bf16 ? double(to_float(to_bfloat16(v))) : double(v); };
+      for (bool bias : {false, true}) {
+        const Tensor y = ops::linear(cx, tensor(x, {n, k}), *weight, bias ? tensor(b, {m0 + m1}) : Tensor());
+        std::vector<double> want;
+        for (int64_t i = 0; i < n; ++i)
+          for (int64_t j = 0; j < m0 + m1; ++j) {
+            const float* row = j < m0 ? w0.data() + j * k : w1.data() + (j - m0) * k;
+            double sum = bias ? b[size_t(j)] : 0;
+            for (int64_t t = 0; t < k; ++t) sum += value(x[size_t(i * k + t)]) * value(row[t]);
+            want.push_back(sum);
+          }
+        EXPECT_LT(error(y.f32(), want), 2e-6) << c.name << " n=" << n << " k=" << k << " m=" << m0 + m1;
+      }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backend, LinearTest,
+                         testing::Values(LinearCase{"portable_f32", ops::cpu::pack_portable, false}, LinearCase{"portable_bf16", ops::cpu::pack_portable, true},
+                                         LinearCase{"onednn_f32", ops::cpu::pack_onednn, false}, LinearCase{"onednn_bf16", ops::cpu::pack_onednn, true}),
+                         [](const auto& p) { return std::string(p.param.name); });
+
+TEST_F(OpsTest, Conv1dStrideOneAndTwo) {
+  const int64_t c_in = 5, c_out = 7;
+  auto w = random_values(size_t(c_out * 3 * c_in), 1), b = random_values(size_t(c_out), 2);
+  const Tensor packed = tensor(w, {c_out, 3 * c_in});
+  const auto weight = ops::pack_linear({&packed, 1}, ops::MatmulPrecision::f32);
+  for (int64_t n : {1, 2, 9, 10})
+    for (int stride : {1, 2}) {
+      auto x = random_values(size_t(n * c_in), 3);
+      const Tensor y = ops::conv1d_k3(cx, tensor(x, {n, c_in}), *weight, tensor(b, {c_out}), stride);
+      ASSERT_EQ(y.dim(0), (n - 1) / stride + 1);
+      std::vector<double> want;
+      for (int64_t i = 0; i < y.dim(0); ++i)
+        for (int64_t o = 0; o < c_out; ++o) {
+          double sum = b[size_t(o)];
+          for (int64_t t = 0; t < 3; ++t)
+            for (int64_t c = 0; c < c_in; ++c)
+              if (const int64_t at = i * stride + t - 1; at >= 0 && at < n) sum += double(x[size_t(at * c_in + c)]) * w[size_t((o * 3 + t) * c_in + c)];
+          want.push_back(sum);
+        }
+      EXPECT_LT(error(y.f32(), want), 2e-6);
+    }
+}
+
+TEST_F(OpsTest, EmbeddingRefusesIdsOutside) {
+  auto table = random_values(12, 1);
+  const std::vector<int32_t> good = {2, 0}, bad = {3}, negative = {-1};
+  const Tensor t = tensor(table, {3, 4});
+  EXPECT_EQ(ops::embedding(cx, good, t).f32()[4], table[0]);
+  EXPECT_THROW(ops::embedding(cx, bad, t), Error);
+  EXPECT_THROW(ops::embedding(cx, negative, t), Error);
+}
+
+TEST_F(OpsTest, WrongShapesThrow) {
+  auto v = random_values(12, 1);
+  const Tensor w = tensor(v, {3, 4});
+  const auto weight = ops::pack_linear({&w, 1}, ops::MatmulPrecision::f32);
+  EXPECT_THROW(ops::linear(cx, tensor(v, {4, 3}), *weight, {}), Error);
+  EXPECT_THROW(ops::rms_norm(cx, tensor(v, {3, 4}), tensor(v, {12}), 1e-6f), Error);
+  EXPECT_THROW(ops::silu_mul(cx, tensor(v, {4, 3})), Error);
+}
+
+TEST(ThreadPoolTest, EveryTileOnceFromSeveralCallers) {
+  ThreadPool pool(3);
+  std::vector<std::thread> callers;
+  std::atomic<int> wrong{0};
+  for (int c = 0; c < 4; ++c)
+    callers.emplace_back([&] {
+      for (int round = 0; round < 50; ++round) {
+        std::vector<std::atomic<int>> count(97);
+        pool.parallel_for(97, 1e9, [&](int64_t t) { ++count[size_t(t)]; });
+        for (auto& n : count) wrong += n != 1;
+      }
+    });
+  for (auto& t : callers) t.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(ThreadPoolTest, AnExceptionReachesTheCaller) {
+  ThreadPool pool(2);
+  EXPECT_THROW(pool.parallel_for(10, 1e9, [](int64_t t) { if (t == 5) throw Error(ErrorCode::internal, "five"); }), Error);
+  int sum = 0;
+  pool.parallel_for(3, 0, [&](int64_t t) { sum += int(t); });
+  EXPECT_EQ(sum, 3);
+}
+
+}  // namespace
+}  // namespace omni

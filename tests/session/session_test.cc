@@ -1,0 +1,243 @@
+// The streaming law: however media are cut on their way in, tokens and text are those of the whole; sessions do not disturb each other; the window slides.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <sstream>
+#include <thread>
+
+#include "omni/engine.h"
+
+namespace omni {
+namespace {
+
+constexpr const char* kFixture = OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni/a";
+
+std::string read(const std::string& path) {
+  std::stringstream s;
+  s << std::ifstream(path, std::ios::binary).rdbuf();
+  return s.str();
+}
+
+struct Clip {
+  int width = 200, height = 120, frames = 6;
+  std::string rgb = read(std::string(kFixture) + "/input/video.rgb");
+  std::vector<float> audio;
+  Clip() {
+    const std::string wav = read(std::string(kFixture) + "/input/audio.wav");
+    audio.resize((wav.size() - 44) / 2);
+    for (size_t i = 0; i < audio.size(); ++i) {
+      int16_t v;
+      std::memcpy(&v, wav.data() + 44 + 2 * i, 2);
+      audio[i] = float(v) / 32768.f;
+    }
+  }
+  VideoFrame frame(int i) const {
+    const auto* p = reinterpret_cast<const uint8_t*>(rgb.data()) + size_t(i % frames) * size_t(width) * size_t(height) * 3;
+    return {PixelFormat::rgb, width, height, {p, nullptr, nullptr}, {width * 3, 0, 0}, ColourMatrix::bt601, false, i * kSecond / 2};
+  }
+};
+
+std::shared_ptr<const Engine> engine() {
+  static const auto e = Engine::open({.model_path = std::string(kFixture) + "/checkpoint", .precision = Precision::float32});
+  return e;
+}
+
+std::unique_ptr<Session> session(Nanoseconds context = 0, bool video = true, bool audio = true) {
+  return engine()->make_session({.system_prompt = "You watch a live feed.", .video = video, .audio = audio, .context_duration = context});
+}
+
+constexpr const char* kQuestion = "Describe what you see and hear.";
+
+std::vector<Segment> audio_segments(const Clip& clip, size_t piece) {
+  auto tokenizer = engine()->make_audio_tokenizer({});
+  tokenizer->start(0);
+  std::vector<Segment> out;
+  for (size_t at = 0; at < clip.audio.size(); at += piece)
+    for (auto& s : tokenizer->push(std::span(clip.audio).subspan(at, std::min(piece, clip.audio.size() - at)))) out.push_back(std::move(s));
+  for (auto& s : tokenizer->finish()) out.push_back(std::move(s));
+  return out;
+}
+
+std::vector<Segment> video_segments(const Clip& clip, int frames) {
+  auto tokenizer = engine()->make_video_tokenizer({});
+  std::vector<Segment> out;
+  for (int i = 0; i < frames; ++i)
+    if (auto s = tokenizer->push(clip.frame(i))) out.push_back(std::move(*s));
+  if (auto s = tokenizer->finish()) out.push_back(std::move(*s));
+  return out;
+}
+
+TEST(StreamingLaw, AudioTokensDoNotDependOnTheSplit) {
+  const Clip clip;
+  const auto whole = audio_segments(clip, clip.audio.size());
+  ASSERT_EQ(whole.size(), 2u);
+  EXPECT_EQ(whole[0].n_tokens, 50);
+  EXPECT_EQ(whole[1].n_tokens, 32);
+  for (size_t piece : {1u, 159u, 160u, 441u, 32000u, 32041u}) {
+    const auto cut = audio_segments(clip, piece);
+    ASSERT_EQ(cut.size(), whole.size());
+    for (size_t i = 0; i < cut.size(); ++i) EXPECT_EQ(cut[i].embeddings, whole[i].embeddings) << piece;
+  }
+}
+
+TEST(StreamingLaw, TextDoesNotDependOnTheOrderOfArrival) {
+  const Clip clip;
+  const auto audio = audio_segments(clip, 1000), video = video_segments(clip, 6);
+  std::mt19937 g(1);
+  std::string first;
+  for (int round = 0; round < 6; ++round) {
+    auto s = session();
+    size_t a = 0, v = 0;
+    while (a < audio.size() || v < video.size()) {
+      if (v == video.size() || (a < audio.size() && g() % 2)) s->append(audio[a++]);
+      else s->append(video[v++]);
+      if (round % 2) s->advance();  // as soon as possible, or all at the end
+    }
+    s->end(Modality::audio);
+    s->end(Modality::video);
+    while (s->advance()) {}
+    const Answer answer = s->ask(kQuestion, {.max_tokens = 16});
+    if (round == 0) first = answer.text;
+    EXPECT_FALSE(answer.text.empty());
+    EXPECT_EQ(answer.text, first);
+  }
+}
+
+TEST(StreamingLaw, AQuestionLeavesTheContextAsItWas) {
+  const Clip clip;
+  auto a = session(), b = session();
+  for (auto* s : {a.get(), b.get()}) {
+    for (auto& x : audio_segments(clip, 500)) s->append(x);
+    for (auto& x : video_segments(clip, 6)) s->append(x);
+    s->end(Modality::audio);
+    s->end(Modality::video);
+  }
+  ASSERT_TRUE(a->advance());
+  a->ask("Where is the ball?", {.max_tokens = 8});
+  while (a->advance()) {}
+  a->ask("Hello?", {.max_tokens = 5});
+  while (b->advance()) {}
+  EXPECT_EQ(a->ask(kQuestion, {.max_tokens = 16}).text, b->ask(kQuestion, {.max_tokens = 16}).text);
+}
+
+TEST(Session, TwoOnOneEngineAnswerAsEachAlone) {
+  const Clip clip;
+  auto run = [&](bool video, int questions) {
+    auto s = session(0, video, !video);
+    for (auto& x : video ? video_segments(clip, 6) : audio_segments(clip, 700)) s->append(x);
+    s->end(video ? Modality::video : Modality::audio);
+    while (s->advance()) {}
+    std::string all;
+    for (int i = 0; i < questions; ++i) all += s->ask(kQuestion, {.max_tokens = 12}).text + "|";
+    return all;
+  };
+  const std::string alone_v = run(true, 3), alone_a = run(false, 3);
+  std::string v, a;
+  std::thread other([&] { v = run(true, 3); });
+  a = run(false, 3);
+  other.join();
+  EXPECT_EQ(a, alone_a);
+  EXPECT_EQ(v, alone_v);
+}
+
+TEST(Session, TheWindowSlidesWithoutGrowing) {
+  const Clip clip;
+  auto s = session(4 * kSecond);
+  auto video = engine()->make_video_tokenizer({});
+  auto audio = engine()->make_audio_tokenizer({});
+  audio->start(0);
+  std::mt19937 g(2);
+  int64_t most = 0;
+  std::string last;
+  for (int second = 0; second < 40; ++second) {
+    for (int i = 0; i < 2; ++i)
+      if (auto x = video->push(clip.frame(2 * second + i))) s->append(std::move(*x));
+    std::vector<float> samples(16000);
+    for (float& x : samples) x = float(g() % 2000) / 4000 - 0.25f;
+    for (auto& x : audio->push(samples)) s->append(std::move(x));
+    while (s->advance()) {
+      const Answer answer = s->ask(kQuestion, {.max_tokens = 4});
+      EXPECT_GT(answer.tokens, 0);
+      most = std::max(most, s->n_context_tokens());
+    }
+  }
+  EXPECT_GT(most, 0);
+  // Two chunks of media and the dialogue's beginning, however long it runs.
+  EXPECT_LE(s->n_context_tokens(), most);
+  EXPECT_LT(most, 600);
+}
+
+// With a window of one chunk, what was before must not matter at all: the answer is that of a session which has seen the chunk alone.
+TEST(Session, AWindowOfOneChunkForgetsEverything) {
+  const Clip clip;
+  auto video = video_segments(clip, 12);
+  auto alone = session(2 * kSecond, true, false), after = session(2 * kSecond, true, false);
+  for (auto& s : video) after->append(s);
+  for (size_t i = video.size() - 2; i < video.size(); ++i) alone->append(video[i]);
+  after->end(Modality::video);
+  alone->end(Modality::video);
+  while (after->advance()) {}
+  while (alone->advance()) {}
+  EXPECT_EQ(after->n_context_tokens(), alone->n_context_tokens());
+  EXPECT_EQ(after->ask(kQuestion, {.max_tokens = 16}).text, alone->ask(kQuestion, {.max_tokens = 16}).text);
+}
+
+TEST(Session, CancelEndsAnAnswerAndResetMakesItUsableAgain) {
+  auto s = session(0, false, false);
+  std::thread other;
+  EXPECT_THROW(s->ask("Say hello.", {.max_tokens = 2000, .temperature = 100},
+                      [&](const std::string&) {
+                        if (!other.joinable()) other = std::thread([&] { s->cancel(); });
+                      }),
+               Error);
+  other.join();
+  EXPECT_THROW(s->ask("Say hello.", {}), Error);
+  s->reset();
+  EXPECT_GT(s->ask("Say hello.", {.max_tokens = 4}).tokens, 0);
+}
+
+TEST(Session, InterruptKeepsWhatWasSaid) {
+  auto s = session(0, false, false);
+  int pieces = 0;
+  const Answer a = s->ask("Say hello.", {.max_tokens = 2000, .temperature = 100}, [&](const std::string&) {
+    if (++pieces == 3) s->interrupt();
+  });
+  EXPECT_FALSE(a.complete);
+  EXPECT_FALSE(a.text.empty());
+  EXPECT_GT(s->ask("Say hello.", {.max_tokens = 4}).tokens, 0);
+}
+
+TEST(Session, APromptLongerThanTheContext) {
+  auto s = session(0, false, false);
+  try {
+    std::string longer;
+    for (int i = 0; i < 5000; ++i) longer += "ball ";
+    s->ask(longer, {});
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_EQ(int(e.code()), int(ErrorCode::invalid_argument));
+    EXPECT_NE(std::string(e.what()).find("4096"), std::string::npos) << e.what();
+  }
+  EXPECT_GT(s->ask("Say hello.", {.max_tokens = 4}).tokens, 0);
+}
+
+TEST(Session, SegmentsThatDoNotFit) {
+  auto s = session();
+  Segment bad;
+  bad.hidden = 3, bad.n_tokens = 2, bad.embeddings.resize(6);
+  EXPECT_THROW(s->append(bad), Error);
+}
+
+TEST(Tokenizers, OptionsThatMakeNoSense) {
+  EXPECT_THROW(engine()->make_video_tokenizer({.frame_rate = {0, 1}}), Error);
+  EXPECT_THROW(engine()->make_video_tokenizer({.min_pixels = 100000, .max_pixels = 1000}), Error);
+  auto tokenizer = engine()->make_audio_tokenizer({});
+  tokenizer->start(0);
+  EXPECT_TRUE(tokenizer->push(std::vector<float>(300)).empty());
+  EXPECT_TRUE(tokenizer->finish().empty());  // two mel frames are no token
+}
+
+}  // namespace
+}  // namespace omni

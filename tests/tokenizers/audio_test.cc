@@ -1,0 +1,93 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numbers>
+#include <random>
+
+#include "audio/fft.h"
+#include "audio/log_mel.h"
+#include "omni/error.h"
+
+namespace omni {
+namespace {
+
+TEST(Fft, EqualsTheDefinition) {
+  for (int n : {1, 2, 5, 12, 60, 400}) {
+    std::vector<double> re(static_cast<size_t>(n)), im(static_cast<size_t>(n));
+    for (int i = 0; i < n; ++i) re[size_t(i)] = std::sin(i * 1.7), im[size_t(i)] = std::cos(i * 0.3) - 1;
+    auto a = re, b = im;
+    Fft(n).forward(a.data(), b.data());
+    for (int k = 0; k < n; ++k) {
+      double sr = 0, si = 0;
+      for (int j = 0; j < n; ++j) {
+        const double w = -2 * std::numbers::pi * j * k / n;
+        sr += re[size_t(j)] * std::cos(w) - im[size_t(j)] * std::sin(w);
+        si += re[size_t(j)] * std::sin(w) + im[size_t(j)] * std::cos(w);
+      }
+      EXPECT_NEAR(a[size_t(k)], sr, 1e-9) << n;
+      EXPECT_NEAR(b[size_t(k)], si, 1e-9) << n;
+    }
+  }
+  EXPECT_THROW(Fft(7), Error);
+}
+
+std::vector<float> noise(size_t n) {
+  std::mt19937 g(1);
+  std::uniform_real_distribution<float> d(-1, 1);
+  std::vector<float> v(n);
+  for (float& x : v) x = d(g);
+  return v;
+}
+
+TEST(LogMel, AnySplitOfTheSamplesGivesTheSameFrames) {
+  const auto x = noise(20077);
+  std::vector<float> whole;
+  LogMel mel(128);
+  mel.push(x, whole);
+  mel.finish(whole);
+  EXPECT_EQ(whole.size(), size_t((20077 + 159) / 160 * 128));
+  for (size_t piece : {1, 159, 160, 161, 4000}) {
+    std::vector<float> out;
+    for (size_t at = 0; at < x.size(); at += piece) mel.push(std::span(x).subspan(at, std::min(piece, x.size() - at)), out);
+    mel.finish(out);
+    EXPECT_EQ(out, whole) << piece;
+  }
+}
+
+TEST(LogMel, LooksTwelveAndAHalfMillisecondsAhead) {
+  const auto x = noise(1000);
+  LogMel mel(80);
+  std::vector<float> out;
+  mel.push(std::span(x).first(200), out);
+  EXPECT_EQ(out.size(), 0u);  // the first frame mirrors sample 200
+  mel.push(std::span(x).subspan(200, 1), out);
+  EXPECT_EQ(out.size(), 80u);
+  mel.push(std::span(x).subspan(201, 159), out);
+  EXPECT_EQ(out.size(), 160u);
+}
+
+TEST(LogMel, SilenceAndShortClips) {
+  LogMel mel(128);
+  std::vector<float> out;
+  const std::vector<float> zeros(3200);
+  mel.push(zeros, out);
+  mel.finish(out);
+  LogMel::normalise(out, -10);
+  for (float v : out) EXPECT_FLOAT_EQ(v, -1.5f);
+  for (size_t n : {0, 1, 100}) {
+    out.clear();
+    mel.push(std::vector<float>(n, 0.1f), out);
+    mel.finish(out);
+    EXPECT_EQ(out.size(), (n + 159) / 160 * 128);
+  }
+}
+
+TEST(LogMel, RefusesWhatIsNoNumber) {
+  LogMel mel(128);
+  std::vector<float> out;
+  EXPECT_THROW(mel.push(std::vector<float>{0, NAN}, out), Error);
+  EXPECT_THROW(mel.push(std::vector<float>{INFINITY}, out), Error);
+}
+
+}  // namespace
+}  // namespace omni

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Prints which folder includes which, and fails on an include against the arrows of docs/architecture.md.
+
+The build already keeps a target from including what it does not list (cmake/OmniLayer.cmake); this shows the whole picture and checks the outside
+libraries too: GLib only in elements and plugins, JSON only in runtime/io, oneDNN only in runtime/ops/cpu.
+"""
+import collections, pathlib, re, sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Folder → what its files may include, by the first word of the path. Order = the order of the arrows.
+MAY = {
+    "runtime/include/omni": {"omni"},
+    "runtime/core": {"core", "omni"},
+    "runtime/ops/cpu": {"cpu", "core", "omni"},
+    "runtime/ops": {"ops", "cpu", "core", "omni"},
+    "runtime/io": {"io", "core", "omni"},
+    "runtime/layers": {"layers", "ops", "io", "core", "omni"},
+    "runtime/tokenizers/video": {"video", "ops", "io", "core", "omni"},
+    "runtime/tokenizers/audio": {"audio", "ops", "io", "core", "omni"},
+    "runtime/tokenizers/text": {"text", "ops", "io", "core", "omni"},
+    "runtime/models/qwen2_5_omni": {"qwen2_5_omni", "models", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
+    "runtime/models": {"models", "qwen2_5_omni", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
+    "runtime/session": {"session", "models", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
+    "elements/common": {"common", "omni"},
+    "elements/tokens": {"tokens", "common", "omni"},
+    "elements/tokenizers": {"tokenizers", "tokens", "common", "omni"},
+    "elements/model": {"model", "tokens", "common", "omni"},
+    "elements/bins": {"bins", "common", "omni"},
+    "plugins": {"common", "tokens", "tokenizers", "model", "bins", "omni"},
+}
+OUTSIDE = [("gst/", ("elements", "plugins", "examples")), ("glib", ("elements", "plugins", "examples")), ("nlohmann", ("runtime/io",)), ("dnnl", ("runtime/ops/cpu",)),
+           ("pcre2", ("runtime/tokenizers/text",)), ("utf8proc", ("runtime/tokenizers/text",))]
+
+
+def folder_of(path):
+    relative = path.relative_to(ROOT).parent.as_posix()
+    return next((f for f in sorted(MAY, key=len, reverse=True) if relative == f), None)
+
+
+matrix, wrong = collections.defaultdict(collections.Counter), []
+for top in ("runtime", "elements", "plugins"):
+    for path in sorted((ROOT / top).rglob("*")):
+        if path.suffix not in (".h", ".cc", ".inl"):
+            continue
+        folder = folder_of(path)
+        if folder is None:
+            wrong.append(f"{path.relative_to(ROOT)}: its folder is not in tools/check_layers.py")
+            continue
+        for kind, name in re.findall(r'#include\s+(["<])([^">]+)[">]', path.read_text()):
+            if kind == '"':
+                target = name.split("/")[0]
+                matrix[folder][target] += 1
+                if target not in MAY[folder]:
+                    wrong.append(f"{path.relative_to(ROOT)}: may not include {name}")
+            for prefix, where in OUTSIDE:
+                if kind == "<" and name.startswith(prefix) and not folder.startswith(where):
+                    wrong.append(f"{path.relative_to(ROOT)}: <{name}> belongs to {', '.join(where)}")
+for folder in MAY:
+    print(f"{folder:30s} → " + ", ".join(f"{t} {n}" for t, n in sorted(matrix[folder].items())))
+for line in wrong:
+    print(line)
+sys.exit(bool(wrong))
