@@ -42,6 +42,7 @@ struct Answer {
 struct App {
   Options options;
   GstElement* pipeline = nullptr;
+  GstElement *video_in = nullptr, *audio_in = nullptr;  // where the decoder's pads go
   std::vector<Event> events;   // what is really on air, where it is known
   std::vector<Answer> answers;
   std::vector<std::vector<guint8>> pictures;  // thumbnails for the contact sheet, a pair of time and RGB
@@ -98,17 +99,16 @@ void link(GstElement* from, const char* from_pad, GstElement* to, const char* to
 
 void pad_added(GstElement*, GstPad* pad, gpointer data) {
   App& app = *static_cast<App*>(data);
-  GstCaps* caps = gst_pad_get_current_caps(pad);
-  const std::string type = caps ? gst_structure_get_name(gst_caps_get_structure(caps, 0)) : "";
-  if (caps) gst_caps_unref(caps);
+  GstCaps* caps = gst_pad_query_caps(pad, nullptr);
+  const std::string type = gst_caps_get_size(caps) ? gst_structure_get_name(gst_caps_get_structure(caps, 0)) : "";
+  gst_caps_unref(caps);
   GstElement* target = nullptr;
-  if (type == "video/x-raw" && !app.has_video) app.has_video = true, target = gst_bin_get_by_name(GST_BIN(app.pipeline), "video_in");
-  if (type == "audio/x-raw" && !app.has_audio) app.has_audio = true, target = gst_bin_get_by_name(GST_BIN(app.pipeline), "audio_in");
+  if (type == "video/x-raw" && !app.has_video) app.has_video = true, target = app.video_in;
+  if (type == "audio/x-raw" && !app.has_audio) app.has_audio = true, target = app.audio_in;
   if (!target) return;
   GstPad* sink = gst_element_get_static_pad(target, "sink");
   gst_pad_link(pad, sink);
   gst_object_unref(sink);
-  gst_object_unref(target);
 }
 
 GstFlowReturn thumbnail(GstAppSink* sink, gpointer data) {
@@ -147,8 +147,8 @@ void build(App& app, bool audio, bool video) {
 
   if (video) {
     // Interlaced material is made progressive, as omnivideotokenizer asks; the encoder gets a square-pixel picture.
-    GstElement* in = branch(app, "deinterlace name=video_first ! videoconvert ! videoscale ! video/x-raw,pixel-aspect-ratio=1/1 ! tee name=t");
-    gst_element_set_name(in, "video_in");
+    GstElement* in = branch(app, "deinterlace ! videoconvert ! videoscale ! video/x-raw,pixel-aspect-ratio=1/1 ! tee name=t");
+    app.video_in = in;
     GstElement* tee = gst_bin_get_by_name(GST_BIN(in), "t");
     auto tap = [&] {  // a new source of the tee, as a pad of the branch
       GstPad* p = gst_element_request_pad_simple(tee, "src_%u");
@@ -191,7 +191,7 @@ void build(App& app, bool audio, bool video) {
   }
   if (audio) {
     GstElement* in = branch(app, "audioconvert ! audioresample ! tee name=t  t. ! queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! audioconvert ! avenc_aac ! aacparse ! identity name=coded");
-    gst_element_set_name(in, "audio_in");
+    app.audio_in = in;
     GstElement* tee = gst_bin_get_by_name(GST_BIN(in), "t");
     GstPad* p = gst_element_request_pad_simple(tee, "src_%u");
     GstPad* g = gst_ghost_pad_new("to_model", p);

@@ -36,6 +36,7 @@ enum class Trigger { chunk, interval, prompt, eos, manual };
 
 constexpr const char* kTriggerNicks[] = {"chunk", "interval", "prompt", "eos", "manual"};
 constexpr GstClockTime kChunk = 2 * GST_SECOND;
+constexpr GstClockTime kWorthACaption = 200 * GST_MSECOND;  // the padding of an encoder at the end of a recording is none
 constexpr size_t kMostQueued = 16;                    // token buffers a pad
 constexpr GstClockTime kMostAhead = 4 * kChunk;       // of one track before another, when nothing is live
 
@@ -333,7 +334,9 @@ void chunk_entered(GstOmniModel* self, const omni::TimeSpan& span) {
   }
   if (s.media_end == 0) s.asked_until = start;
   s.media_end = end;
-  if (trigger == Trigger::chunk) {
+  if (trigger == Trigger::chunk && end - start < kWorthACaption) {
+    for_outputs(s, [&](GstOmniOutput& o) { o.push_gap(end); });
+  } else if (trigger == Trigger::chunk) {
     ask(self, standing_prompt(s), start, end - start);
     s.asked_until = end;
   } else if (trigger == Trigger::interval && end >= s.asked_until + interval) {

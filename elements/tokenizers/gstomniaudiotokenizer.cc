@@ -20,7 +20,7 @@
 
 static constexpr GstClockTime kLookAhead = 12500 * GST_USECOND;
 static constexpr GstClockTime kUnit = 2 * GST_SECOND;
-static constexpr GstClockTime kResyncAbove = 40 * GST_MSECOND;  // a jump of the time stamps that starts a new piece
+static constexpr GstClockTimeDiff kResyncAbove = 40 * GST_MSECOND;  // a jump of the time stamps that is more than jitter
 
 namespace {
 
@@ -81,17 +81,14 @@ class AudioWork final : public GstOmniTokenizerWork {
     } unmap{buffer, &map};
     if (map.size % gsize(in_.bpf))
       throw omni::Error(omni::ErrorCode::corrupt_file, "an audio buffer of " + std::to_string(map.size) + " bytes is no whole number of frames of " + std::to_string(in_.bpf));
-    align(GST_BUFFER_PTS(buffer), GST_BUFFER_IS_DISCONT(buffer), emit);
-    feed(map.data, map.size / gsize(in_.bpf), emit);
+    const gsize frames = map.size / gsize(in_.bpf), skip = std::min(frames, align(GST_BUFFER_PTS(buffer), emit));
+    feed(map.data + skip * gsize(in_.bpf), frames - skip, emit);
   }
 
   void gap(GstClockTime start, GstClockTime duration, const Emit& emit) override {
     if (!converter_ || !GST_CLOCK_TIME_IS_VALID(duration)) return;
-    align(start, false, emit);
-    const gsize frames = gst_util_uint64_scale(duration, guint64(in_.rate), GST_SECOND), piece = 4096;
-    std::vector<guint8> silence(piece * gsize(in_.bpf));
-    gst_audio_format_info_fill_silence(in_.finfo, silence.data(), silence.size());
-    for (gsize done = 0; done < frames; done += piece) feed(silence.data(), std::min(piece, frames - done), emit);
+    align(start, emit);
+    feed_silence(duration, emit);
   }
 
   void drain(const Emit& emit) override {
@@ -107,19 +104,30 @@ class AudioWork final : public GstOmniTokenizerWork {
   }
 
  private:
-  // Starts a piece at the first buffer and wherever the time stamps do not follow on.
-  void align(GstClockTime pts, bool discont, const Emit& emit) {
+  // Puts the samples to come where their time stamp says. A hole shorter than a unit is filled with silence and an overlap is cut off, so that the units
+  // keep their place in time; a longer jump starts a new piece. Returns how many frames of the buffer to leave out.
+  gsize align(GstClockTime pts, const Emit& emit) {
     if (started_ && GST_CLOCK_TIME_IS_VALID(pts)) {
       const GstClockTime expected = start_ + gst_util_uint64_scale(n_in_, GST_SECOND, guint64(in_.rate));
       const GstClockTimeDiff jump = GST_CLOCK_DIFF(expected, pts);
-      if (ABS(jump) > GstClockTimeDiff(kResyncAbove) || (discont && ABS(jump) > GstClockTimeDiff(GST_MSECOND))) drain(emit);
+      if (ABS(jump) > GstClockTimeDiff(kUnit)) drain(emit);
+      else if (jump > kResyncAbove) feed_silence(GstClockTime(jump), emit);
+      else if (jump < -kResyncAbove) return gst_util_uint64_scale(GstClockTime(-jump), guint64(in_.rate), GST_SECOND);
     }
-    if (started_) return;
+    if (started_) return 0;
     gst_audio_converter_reset(converter_.get());
     start_ = GST_CLOCK_TIME_IS_VALID(pts) ? pts : 0;
     n_in_ = 0;
     tokenizer_->start(omni::Nanoseconds(start_));
     started_ = true;
+    return 0;
+  }
+
+  void feed_silence(GstClockTime duration, const Emit& emit) {
+    const gsize frames = gst_util_uint64_scale(duration, guint64(in_.rate), GST_SECOND), piece = 4096;
+    std::vector<guint8> silence(piece * gsize(in_.bpf));
+    gst_audio_format_info_fill_silence(in_.finfo, silence.data(), silence.size());
+    for (gsize done = 0; done < frames; done += piece) feed(silence.data(), std::min(piece, frames - done), emit);
   }
 
   void feed(const guint8* data, gsize frames, const Emit& emit) {

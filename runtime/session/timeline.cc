@@ -71,6 +71,10 @@ std::optional<Chunk> Timeline::next(bool wait_for_all) {
       chunk.segments.push_back(std::move(t->waiting.front()));
       t->waiting.pop_front();
     }
+  // The last chunk may be shorter than the others.
+  Nanoseconds reached = begin;
+  for (const Segment& s : chunk.segments) reached = std::max(reached, s.start + s.duration);
+  if (reached + kSlack < end) chunk.span.duration = reached - begin;
   ++index_;
   return chunk;
 }

@@ -234,6 +234,20 @@ TEST_F(AudioTokenizer, AGapIsSilence) {
   unref_all(out);
 }
 
+TEST_F(AudioTokenizer, SmallHolesAndOverlapsKeepTheUnitsInPlace) {
+  Harness h("omniaudiotokenizer");
+  start_audio(h);
+  gst_harness_push(h, sound(16000, 0));
+  gst_harness_push(h, sound(16000, 1300 * GST_MSECOND));  // 0.3 s missing
+  gst_harness_push(h, sound(16000, 2000 * GST_MSECOND));  // 0.3 s twice
+  gst_harness_push(h, sound(16000, 3000 * GST_MSECOND));
+  auto out = h.drain();
+  ASSERT_EQ(out.size(), 2u);
+  EXPECT_EQ(GST_BUFFER_PTS(out[1]), 2 * GST_SECOND);
+  EXPECT_EQ(GST_BUFFER_DURATION(out[1]), 2 * GST_SECOND);
+  unref_all(out);
+}
+
 TEST_F(AudioTokenizer, AJumpOfTheTimeStampsStartsANewPiece) {
   Harness h("omniaudiotokenizer");
   start_audio(h);
