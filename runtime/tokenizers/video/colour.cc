@@ -52,37 +52,36 @@ Interleaved layout(PixelFormat f) {
 
 }  // namespace
 
-PlaneResizer& FrameScaler::resizer(int in_width, int in_height, PictureSize size, std::optional<PlaneResizer>& slot) {
-  if (!slot || slot->in_width() != in_width || slot->in_height() != in_height) slot.emplace(in_width, in_height, size.width, size.height);
+PlaneResizer& FrameScaler::resizer(int in_width, int in_height, PictureSize size, ResizeOrder order, std::optional<PlaneResizer>& slot) {
+  if (!slot || slot->in_width() != in_width || slot->in_height() != in_height) slot.emplace(in_width, in_height, size.width, size.height, order);
   return *slot;
 }
 
 void FrameScaler::run(const VideoFrame& f, PictureSize size, uint8_t* rgb) {
-  if (!(size == size_)) luma_.reset(), chroma_.reset(), size_ = size;
+  if (!(size == size_)) rgb_.reset(), luma_.reset(), chroma_.reset(), size_ = size;
   const int64_t n = int64_t(size.width) * size.height;
-  auto scale = [&](int plane, int offset, int step, uint8_t* out) {
-    resizer(f.width, f.height, size, luma_).run({f.data[plane] + offset, f.stride[plane], step, f.width, f.height}, out);
-  };
   if (const Interleaved l = layout(f.format); l.step) {
-    scale(0, l.r, l.step, rgb);
-    scale(0, l.g, l.step, rgb + n);
-    scale(0, l.b, l.step, rgb + 2 * n);
-    return;
-  }
-  if (f.format == PixelFormat::gray8) {
-    scale(0, 0, 1, rgb);
-    std::copy_n(rgb, n, rgb + n);
-    std::copy_n(rgb, n, rgb + 2 * n);
+    const int offsets[] = {l.r, l.g, l.b};
+    uint8_t* const outs[] = {rgb, rgb + n, rgb + 2 * n};
+    resizer(f.width, f.height, size, ResizeOrder::rows_first, rgb_).run({f.data[0], f.stride[0], l.step, f.width, f.height}, 3, offsets, outs);
     return;
   }
   yuv_.resize(size_t(3 * n));
-  scale(0, 0, 1, yuv_.data());
-  const bool nv12 = f.format == PixelFormat::nv12;
+  uint8_t *y = yuv_.data(), *uv[] = {yuv_.data() + n, yuv_.data() + 2 * n};
+  const int offsets[] = {0, 1};
+  resizer(f.width, f.height, size, ResizeOrder::columns_first, luma_).run({f.data[0], f.stride[0], 1, f.width, f.height}, 1, offsets, &y);
+  if (f.format == PixelFormat::gray8) {
+    for (int c = 0; c < 3; ++c) std::copy_n(y, n, rgb + c * n);
+    return;
+  }
   const int w = (f.width + 1) / 2, h = (f.height + 1) / 2;
-  PlaneResizer& chroma = resizer(w, h, size, chroma_);
-  chroma.run({f.data[1], f.stride[1], nv12 ? 2 : 1, w, h}, yuv_.data() + n);
-  chroma.run({nv12 ? f.data[1] + 1 : f.data[2], nv12 ? f.stride[1] : f.stride[2], nv12 ? 2 : 1, w, h}, yuv_.data() + 2 * n);
-  to_rgb(Conversion(f.matrix, f.full_range), yuv_.data(), yuv_.data() + n, yuv_.data() + 2 * n, n, rgb);
+  PlaneResizer& chroma = resizer(w, h, size, ResizeOrder::columns_first, chroma_);
+  if (f.format == PixelFormat::nv12) {
+    chroma.run({f.data[1], f.stride[1], 2, w, h}, 2, offsets, uv);
+  } else {
+    for (int c = 0; c < 2; ++c) chroma.run({f.data[1 + c], f.stride[1 + c], 1, w, h}, 1, offsets, &uv[c]);
+  }
+  to_rgb(Conversion(f.matrix, f.full_range), y, uv[0], uv[1], n, rgb);
 }
 
 }  // namespace omni

@@ -18,8 +18,8 @@ class FrameScaler {
   void run(const VideoFrame& frame, PictureSize size, uint8_t* rgb);
 
  private:
-  PlaneResizer& resizer(int in_width, int in_height, PictureSize size, std::optional<PlaneResizer>& slot);
-  std::optional<PlaneResizer> luma_, chroma_;
+  PlaneResizer& resizer(int in_width, int in_height, PictureSize size, ResizeOrder order, std::optional<PlaneResizer>& slot);
+  std::optional<PlaneResizer> rgb_, luma_, chroma_;
   PictureSize size_{0, 0};
   std::vector<uint8_t> yuv_;
 };

@@ -4,18 +4,11 @@
 #include <cmath>
 #include <cstring>
 
-// Integer arithmetic: every instruction set gives the same bits, so the loader may pick the widest.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define OMNI_WIDEST __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define OMNI_WIDEST
-#endif
+#include "video/resize_kernels.h"
 
 namespace omni {
 
 namespace {
-
-constexpr int kTapBlock = 16;  // taps along a row are padded to whole vectors
 
 double cubic(double x) {
   constexpr double a = -0.5;
@@ -25,40 +18,11 @@ double cubic(double x) {
   return 0;
 }
 
-inline uint8_t clamp8(int v) { return uint8_t(std::clamp(v, 0, 255)); }
-
-OMNI_WIDEST void resize_row(const uint8_t* row, const int* first, const int16_t* weight, int n_taps, int precision, int n, uint8_t* out) {
-  for (int i = 0; i < n; ++i) {
-    const uint8_t* in = row + first[i];
-    const int16_t* w = weight + int64_t(i) * n_taps;
-    int sum = 0;
-    for (int b = 0; b < n_taps; b += kTapBlock)
-#pragma omp simd reduction(+ : sum)
-      for (int t = 0; t < kTapBlock; ++t) sum += int(int16_t(in[b + t])) * int(w[b + t]);
-    out[i] = clamp8((sum + (1 << (precision - 1))) >> precision);
-  }
-}
-
-OMNI_WIDEST void resize_column(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps, int precision, int n, uint8_t* out) {
-  constexpr int kBlock = 64;
-  for (int begin = 0; begin < n; begin += kBlock) {
-    const int width = std::min(kBlock, n - begin);
-    int sum[kBlock];
-    for (int x = 0; x < kBlock; ++x) sum[x] = 1 << (precision - 1);
-    for (int t = 0; t < n_taps; ++t) {
-      const uint8_t* row = in + t * stride + begin;
-      const int w = weight[t];
-#pragma omp simd
-      for (int x = 0; x < width; ++x) sum[x] += int(row[x]) * w;
-    }
-#pragma omp simd
-    for (int x = 0; x < width; ++x) out[begin + x] = clamp8(sum[x] >> precision);
-  }
-}
+int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 }  // namespace
 
-PlaneResizer::Axis PlaneResizer::make_axis(int in, int out, int tap_multiple) {
+PlaneResizer::Axis PlaneResizer::make_axis(int in, int out, int tap_multiple, int out_multiple) {
   const double scale = double(in) / out, support = 2 * std::max(scale, 1.0), inverse = 1 / std::max(scale, 1.0);
   std::vector<std::vector<double>> weights(static_cast<size_t>(out));
   Axis axis;
@@ -76,17 +40,18 @@ PlaneResizer::Axis PlaneResizer::make_axis(int in, int out, int tap_multiple) {
   }
   axis.precision = 0;
   while (axis.precision < 22 && int(0.5 + highest * double(1 << (axis.precision + 1))) < (1 << 15)) ++axis.precision;
-  axis.n_taps = (int(most) + tap_multiple - 1) / tap_multiple * tap_multiple;
-  axis.weight.assign(size_t(out) * size_t(axis.n_taps), 0);
+  axis.n_taps = round_up(int(most), tap_multiple);
+  axis.first.resize(size_t(round_up(out, out_multiple)));
+  axis.weight.assign(axis.first.size() * size_t(axis.n_taps), 0);
   for (size_t i = 0; i < weights.size(); ++i)
     for (size_t j = 0; j < weights[i].size(); ++j)
       axis.weight[i * size_t(axis.n_taps) + j] = int16_t(std::lround(weights[i][j] * double(1 << axis.precision)));
   return axis;
 }
 
-PlaneResizer::PlaneResizer(int in_width, int in_height, int out_width, int out_height)
-    : in_width_(in_width), in_height_(in_height), out_width_(out_width), out_height_(out_height), x_(make_axis(in_width, out_width, kTapBlock)),
-      y_(make_axis(in_height, out_height, 1)), row_(size_t(in_width + x_.n_taps + kTapBlock)), middle_(size_t(in_height) * size_t(out_width)) {
+PlaneResizer::PlaneResizer(int in_width, int in_height, int out_width, int out_height, ResizeOrder order)
+    : in_width_(in_width), in_height_(in_height), out_width_(out_width), out_height_(out_height), order_(order), x_(make_axis(in_width, out_width, kTapBlock, kOutputBlock)),
+      y_(make_axis(in_height, out_height, 1, 1)), row_(size_t(in_width + x_.n_taps + kTapBlock)), padded_(x_.first.size()) {
   // Near the lower edge an output row has fewer taps: begin earlier so that the zeros at the end stay inside the picture.
   for (size_t i = 0; i < y_.first.size(); ++i) {
     const int beyond = y_.first[i] + y_.n_taps - in_height;
@@ -98,22 +63,41 @@ PlaneResizer::PlaneResizer(int in_width, int in_height, int out_width, int out_h
   }
 }
 
-void PlaneResizer::run(const Plane& in, uint8_t* out) {
-  for (int y = 0; y < in_height_; ++y) {
-    const uint8_t* source = in.data + y * in.stride;
-    if (in.step == 1) std::memcpy(row_.data(), source, size_t(in_width_));
-    else for (int x = 0; x < in_width_; ++x) row_[size_t(x)] = source[int64_t(x) * in.step];
-    uint8_t* middle = middle_.data() + int64_t(y) * out_width_;
-    if (in_width_ == out_width_) std::memcpy(middle, row_.data(), size_t(in_width_));
-    else resize_row(row_.data(), x_.first.data(), x_.weight.data(), x_.n_taps, x_.precision, out_width_, middle);
-  }
-  if (in_height_ == out_height_) {
-    std::memcpy(out, middle_.data(), middle_.size());
+void PlaneResizer::rows(const uint8_t* in, int step, int offset, uint8_t* out) {
+  if (step == 1) std::memcpy(row_.data(), in, size_t(in_width_));
+  else if (step == 2) for (int x = 0; x < in_width_; ++x) row_[size_t(x)] = in[2 * x + offset];
+  else for (int x = 0; x < in_width_; ++x) row_[size_t(x)] = in[int64_t(x) * step + offset];
+  if (in_width_ == out_width_) {
+    std::memcpy(out, row_.data(), size_t(out_width_));
     return;
   }
-  for (int y = 0; y < out_height_; ++y)
-    resize_column(middle_.data() + int64_t(y_.first[size_t(y)]) * out_width_, out_width_, y_.weight.data() + int64_t(y) * y_.n_taps,
-                  std::min(y_.n_taps, in_height_), y_.precision, out_width_, out + int64_t(y) * out_width_);
+  resize_kernels().row(row_.data(), x_.first.data(), x_.weight.data(), x_.n_taps, x_.precision, int(x_.first.size()), padded_.data());
+  std::memcpy(out, padded_.data(), size_t(out_width_));
+}
+
+void PlaneResizer::columns(const uint8_t* in, int64_t stride, int bytes, int y, uint8_t* out) const {
+  if (in_height_ == out_height_) {
+    std::memcpy(out, in + y * stride, size_t(bytes));
+    return;
+  }
+  resize_kernels().column(in + y_.first[size_t(y)] * stride, stride, y_.weight.data() + int64_t(y) * y_.n_taps, std::min(y_.n_taps, in_height_), y_.precision, bytes, out);
+}
+
+void PlaneResizer::run(const Plane& in, int n, const int* offsets, uint8_t* const* outs) {
+  if (order_ == ResizeOrder::columns_first) {
+    const int bytes = in_width_ * in.step;
+    middle_.resize(size_t(bytes));
+    for (int y = 0; y < out_height_; ++y) {
+      columns(in.data, in.stride, bytes, y, middle_.data());
+      for (int c = 0; c < n; ++c) rows(middle_.data(), in.step, offsets[c], outs[c] + int64_t(y) * out_width_);
+    }
+    return;
+  }
+  middle_.resize(size_t(in_height_) * size_t(out_width_));
+  for (int c = 0; c < n; ++c) {
+    for (int y = 0; y < in_height_; ++y) rows(in.data + y * in.stride, in.step, offsets[c], middle_.data() + int64_t(y) * out_width_);
+    for (int y = 0; y < out_height_; ++y) columns(middle_.data(), out_width_, out_width_, y, outs[c] + int64_t(y) * out_width_);
+  }
 }
 
 }  // namespace omni

@@ -1,5 +1,5 @@
-// Antialiased bicubic resize of 8-bit planes, rounded as torchvision and Pillow round it: 16-bit fixed-point weights, first along the rows, then along
-// the columns, 8 bits between. (pytorch, aten/src/ATen/native/cpu/UpSampleKernelAVXAntialias.h; Pillow, Resample.c; a = −0.5)
+// Antialiased bicubic resize of 8-bit components, rounded as torchvision and Pillow round it: 16-bit fixed-point weights, one axis after the other, 8 bits
+// between. (pytorch, aten/src/ATen/native/cpu/UpSampleKernelAVXAntialias.h; Pillow, Resample.c; a = −0.5)
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace omni {
 
-// One component of a picture: sample (x, y) is data[y · stride + x · step].
+// Components of a picture side by side: sample (x, y) of component c is data[y · stride + x · step + c].
 struct Plane {
   const uint8_t* data;
   int64_t stride;
@@ -15,12 +15,15 @@ struct Plane {
   int width, height;
 };
 
+// rows_first gives the reference's bits for RGB; columns_first reads each input row once as a stream and is several times faster.
+enum class ResizeOrder { rows_first, columns_first };
+
 class PlaneResizer {
  public:
-  PlaneResizer(int in_width, int in_height, int out_width, int out_height);
+  PlaneResizer(int in_width, int in_height, int out_width, int out_height, ResizeOrder order);
 
-  // out[y · out_width + x]. One thread at a time.
-  void run(const Plane& in, uint8_t* out);
+  // Component offsets[i] of `in` → outs[i], out_width · out_height samples each. One thread at a time.
+  void run(const Plane& in, int n, const int* offsets, uint8_t* const* outs);
 
   int in_width() const { return in_width_; }
   int in_height() const { return in_height_; }
@@ -31,12 +34,16 @@ class PlaneResizer {
     std::vector<int16_t> weight;  // n_taps each, zeros at the end
     int n_taps, precision;
   };
-  static Axis make_axis(int in, int out, int tap_multiple);
+  static Axis make_axis(int in, int out, int tap_multiple, int out_multiple);
+  void rows(const uint8_t* in, int step, int offset, uint8_t* out);
+  void columns(const uint8_t* in, int64_t stride, int bytes, int y, uint8_t* out) const;
 
   int in_width_, in_height_, out_width_, out_height_;
+  ResizeOrder order_;
   Axis x_, y_;
-  std::vector<uint8_t> row_;     // one input row, with room for the taps beyond its end
-  std::vector<uint8_t> middle_;  // [in_height, out_width]
+  std::vector<uint8_t> row_;     // one row of one component, with room for the taps beyond its end
+  std::vector<uint8_t> middle_;  // what lies between the two passes
+  std::vector<uint8_t> padded_;  // one output row, rounded up to whole vectors
 };
 
 }  // namespace omni
