@@ -107,7 +107,7 @@ void install_properties(GObjectClass* klass, const char* factory_name) {
 }
 
 void join(GstOmniBin* self, GstElement* e) {
-  gst_bin_add(GST_BIN(self), GST_ELEMENT(gst_object_ref(e)));
+  gst_bin_add(GST_BIN(self), e);
   gst_element_sync_state_with_parent(e);
 }
 
@@ -179,7 +179,7 @@ void instance_init(GTypeInstance* instance, gpointer) {
     self->model = make("omnimodel", "model");
     self->video = make("omnivideotokenizer", "video");
     self->audio = make("omniaudiotokenizer", "audio");
-    gst_bin_add(GST_BIN(self), GST_ELEMENT(gst_object_ref(self->model)));
+    gst_bin_add(GST_BIN(self), self->model);
     return true;
   });
 }

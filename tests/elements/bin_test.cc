@@ -3,6 +3,8 @@
 namespace omni_test {
 namespace {
 
+const auto* const g_environment = testing::AddGlobalTestEnvironment(new GstEnvironment);
+
 class Bin : public GstTest {};
 
 TEST_F(Bin, TheFirstExampleOfTheReadmeCaptions) {

@@ -17,9 +17,12 @@
 
 namespace omni_test {
 
-class GstTest : public testing::Test {
- protected:
-  static void SetUpTestSuite() { gst_init(nullptr, nullptr); }
+using GstTest = testing::Test;
+
+// GStreamer runs from before the first test to after the last; the leak tracer reports at its end.
+struct GstEnvironment : testing::Environment {
+  void SetUp() override { gst_init(nullptr, nullptr); }
+  void TearDown() override { gst_deinit(); }
 };
 
 inline std::string read_file(const std::string& path) {
