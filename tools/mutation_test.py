@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Tests the tests: plants one known mistake at a time into a copy of the sources, rebuilds, and expects a test to fail.
+
+    tools/mutation_test.py [--only TEXT] [--build /tmp/omni-mutants]
+
+Prints a line a mutant: caught (by which test) or SURVIVED. Takes about half a minute each; not part of tools/test.
+"""
+import argparse, pathlib, re, shutil, subprocess, sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+M = "runtime/models/qwen2_5_omni/"
+# name, file, text, replacement: the mistakes that people make with this model (docs: tests must catch each)
+MUTANTS = [
+    ("rotate pairs, not halves", "runtime/ops/cpu/kernels.inl", "const float a = x[i], b = x[i + half];\n    x[i] = a * cos[i] - b * sin[i];\n    x[i + half] = b * cos[i] + a * sin[i];",
+     "const float a = x[2 * i], b = x[2 * i + 1];\n    x[2 * i] = a * cos[i] - b * sin[i];\n    x[2 * i + 1] = b * cos[i] + a * sin[i];"),
+    ("mrope sections in another order", M + "text_model.cc", "? 0 : i < c.mrope_section[0] + c.mrope_section[1] ? 1 : 2", "? 2 : i < c.mrope_section[0] + c.mrope_section[1] ? 1 : 0"),
+    ("audio positions go on between pieces", M + "audio_tower.cc", "positional_embedding_.rows(0, n_states)", "positional_embedding_.rows(std::min<int64_t>(10, config_.n_window - n_states), n_states + std::min<int64_t>(10, config_.n_window - n_states))"),
+    ("k gets the bias of q", "runtime/layers/layers.cc", 'if (bias == Bias::each || w.has(p.name + ".bias")) {\n      const Tensor b = w.get_f32(p.name + ".bias", {p.n_out});',
+     'if (const std::string from = w.has(p.name + ".bias") || bias == Bias::each ? p.name : "q_proj"; true) {\n      const Tensor b = w.get_f32(from + ".bias", {p.n_out});'),
+    ("odd last audio state kept", M + "audio_tower.cc", "n_tokens = n_states / 2;", "n_tokens = (n_states + 1) / 2;"),
+    ("ln_post before pooling", M + "audio_tower.cc", "  Tensor pooled = cx.arena.f32({n_tokens, d});", "  x = ln_post_(cx, x);\n  Tensor pooled = cx.arena.f32({n_tokens, d});"),
+    ("windows not undone", M + "visual.cc", "std::memcpy(out.f32() + windows.order[i] * config_.out_hidden_size,", "std::memcpy(out.f32() + int64_t(i) * config_.out_hidden_size,"),
+    ("windows on the patch grid", M + "visual.cc", "config_.window_size / merge / config_.patch_size", "config_.window_size / config_.patch_size"),
+    ("full attention everywhere", M + "visual.cc", "config_.fullatt_block_indexes.count(i) != 0", "true"),
+    ("tanh GELU", "runtime/ops/cpu/kernels.inl", "0.5f * x[i] * (1.f + erf_(x[i] * 0.70710678118654752f))", "0.5f * x[i] * (1.f + std::tanh(0.7978845608f * (x[i] + 0.044715f * x[i] * x[i] * x[i])))"),
+    ("eps 1e-5 for RMSNorm of the tower", M + "visual.cc", "constexpr float kEps = 1e-6f;", "constexpr float kEps = 1e-3f;"),
+    ("sound before video", "runtime/session/timeline.cc", "for (Track* t : {&video_, &audio_})", "for (Track* t : {&audio_, &video_})"),
+    ("bos markers do not share a position", M + "positions.cc", "rows.positions.push_back({cursor.next, cursor.next, cursor.next});\n  }\n  ++cursor.next;", "rows.positions.push_back({cursor.next, cursor.next, cursor.next});\n    ++cursor.next;\n  }"),
+    ("end of a run counts from its highest position", M + "positions.cc", "if (cursor.block != s.modality) cursor.next = 0;", ""),
+    ("time rounded, not floored", M + "positions.cc", "std::floor(t * s.seconds_per_grid * ids_per_second)", "std::lround(t * s.seconds_per_grid * ids_per_second + 0.3)"),
+    ("index of pictures rounded up", "runtime/session/session.cc", "std::floor(index + 0.025)", "std::ceil(index + 0.025)"),
+    ("decode position does not advance", "runtime/session/generate.cc", "  ++cursor_.next;\n  Arena", "  Arena"),
+    ("hidden state before the last norm", M + "text_model.cc", "const Tensor y = norm_(cx, x);", "const Tensor y = x;"),
+    ("last STFT frame kept", "runtime/tokenizers/audio/log_mel.cc", "frames_until((n_samples_ + kHop - 1) / kHop, out);", "frames_until(n_samples_ / kHop + 1, out);"),
+    ("symmetric Hann", "runtime/tokenizers/audio/log_mel.cc", "std::numbers::pi * i / kFftSize);", "std::numbers::pi * i / (kFftSize - 1));"),
+    ("HTK mel scale", "runtime/tokenizers/audio/log_mel.cc", "double mel_of(double hz) { return", "double mel_of(double hz) { return 2595 * std::log10(1 + hz / 700) / 173 + 0 *"),
+    ("mel floor of another depth", "runtime/tokenizers/audio/log_mel.cc", "highest - 8.f", "highest - 7.f"),
+    ("tail reflects", "runtime/tokenizers/audio/log_mel.cc", "return i < n_samples_ ? samples_[size_t(i - first_)] : 0.f;", "return samples_[size_t((i < n_samples_ ? i : 2 * (n_samples_ - 1) - i) - first_)];"),
+    ("bicubic with a = -0.75", "runtime/tokenizers/video/resize.cc", "constexpr double a = -0.5;", "constexpr double a = -0.75;"),
+    ("no antialias", "runtime/tokenizers/video/resize.cc", "support = 2 * std::max(scale, 1.0), inverse = 1 / std::max(scale, 1.0);", "support = 2, inverse = 1;"),
+    ("round half up in smart_resize", "runtime/tokenizers/video/smart_resize.cc", "int64_t(std::nearbyint(h / f))", "int64_t(std::floor(h / f + 0.5))"),
+    ("channels swapped in patches", "runtime/tokenizers/video/patchify.cc", "picture + c * plane", "picture + (2 - c) * plane"),
+    ("unshifted keys after sliding", "runtime/session/generate.cc", "  model_.shift_keys(cache_, begin, cache_.length(), delta);\n", ""),
+    ("special tokens of users are special", "runtime/tokenizers/text/bpe.h", "return encode(text, false); }", "return encode(text, true); }"),
+    ("no NFC", "runtime/tokenizers/text/bpe.cc", "nfc_ ? to_nfc", "false ? to_nfc"),
+]
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--only", default="")
+    ap.add_argument("--build", type=pathlib.Path, default=pathlib.Path("/tmp/omni-mutants"))
+    a = ap.parse_args()
+    source, build = a.build / "source", a.build / "build"
+    shutil.rmtree(source, ignore_errors=True)
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
+    run = lambda *c: subprocess.run(c, capture_output=True, text=True)
+    assert run("cmake", "-S", str(source), "-B", str(build), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release").returncode == 0
+    tests = ["ops_test", "tokenizers_test", "session_test", "models_test"]
+    assert run("ninja", "-C", str(build), *tests).returncode == 0, "the unchanged sources do not build"
+    survived = 0
+    for name, file, text, replacement in MUTANTS:
+        if a.only not in name:
+            continue
+        path = source / file
+        original = path.read_text()
+        if text not in original:
+            print(f"STALE     {name}: {file} has no such text", flush=True)
+            survived += 1
+            continue
+        path.write_text(original.replace(text, replacement, 1))
+        built = run("ninja", "-C", str(build), *tests)
+        caught = "does not build" if built.returncode else None
+        for test in tests if not caught else []:
+            out = run(str(build / "tests" / test), "--gtest_brief=1")
+            failed = re.findall(r"FAILED  \] (\S+)", out.stdout)
+            if out.returncode:
+                caught = failed[0].rstrip(",") if failed else f"{test} (crash)"
+                break
+        print(f"{'caught  ' if caught else 'SURVIVED'}  {name}: {caught or ''}", flush=True)
+        survived += caught is None or caught == "does not build"
+        path.write_text(original)
+    print(f"{survived} of {len(MUTANTS)} not caught")
+    sys.exit(bool(survived))
+
+
+if __name__ == "__main__":
+    main()
