@@ -21,7 +21,14 @@ using GstTest = testing::Test;
 
 // GStreamer runs from before the first test to after the last; the leak tracer reports at its end.
 struct GstEnvironment : testing::Environment {
-  void SetUp() override { gst_init(nullptr, nullptr); }
+  void SetUp() override {
+    // As tools/env does. Scanned in this process: the scanner is a program of its own, without the sanitizer that a build may have.
+    g_setenv("GST_PLUGIN_PATH", OMNI_BINARY_DIR "/gstreamer-1.0", TRUE);
+    g_setenv("GST_REGISTRY", OMNI_BINARY_DIR "/registry-tests.bin", TRUE);
+    g_setenv("GST_REGISTRY_FORK", "no", TRUE);
+    gst_init(nullptr, nullptr);
+    g_log_set_always_fatal(GLogLevelFlags(G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_ERROR));
+  }
   void TearDown() override { gst_deinit(); }
 };
 
