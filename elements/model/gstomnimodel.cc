@@ -140,9 +140,10 @@ struct State {
   double per_token_ms = 0;
   bool warned = false;
 
+  std::shared_ptr<const omni::Engine> engine;  // written by the worker, once
+
   // of the worker
   std::thread worker;
-  std::shared_ptr<const omni::Engine> engine;
   GstClockTime media_end = 0, asked_until = 0;
   bool eos_asked = false, eos_sent = false;
 };
@@ -475,10 +476,14 @@ void fail(GstOmniModel* self) {
 void run_worker(GstOmniModel* self) {
   State& s = state(self);
   const bool loaded = gst_omni_guard(self, false, [&] {
-    s.engine = s.engine_context.open([&] {
+    auto engine = s.engine_context.open([&] {
       std::lock_guard guard(s.lock);
       return !s.stopping;
     });
+    {
+      std::lock_guard guard(s.lock);
+      s.engine = std::move(engine);
+    }
     take_defaults(s);
     return true;
   });
