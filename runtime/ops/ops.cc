@@ -134,7 +134,14 @@ void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin
 
 namespace {
 
-constexpr int64_t kQueryTile = 16;
+constexpr int64_t kQueryTile = 32;
+
+// Scratch of the calling thread: grows to what the largest tile needs and stays.
+float* thread_scratch(int64_t n) {
+  thread_local Tensor scratch;
+  if (!scratch.defined() || scratch.numel() < n) scratch = Tensor::zeros(DType::f32, {n});
+  return scratch.f32();
+}
 
 struct QueryTile {
   int64_t begin, end;    // queries
@@ -142,21 +149,22 @@ struct QueryTile {
   int64_t n_keys;        // that the first of them sees
 };
 
-Tensor run_attention(Context& cx, Heads q, Heads k, Heads v, std::span<const QueryTile> tiles, int64_t n, int64_t most_keys, bool causal) {
+Tensor run_attention(Context& cx, Heads q, Heads k, Heads v, std::span<const QueryTile> tiles, int64_t n, double most_keys, bool causal) {
   if (k.n_heads <= 0 || q.n_heads % k.n_heads || q.head_dim != k.head_dim || v.head_dim != k.head_dim)
     throw Error(ErrorCode::internal, "attention: " + std::to_string(q.n_heads) + " query heads over " + std::to_string(k.n_heads) + " key heads");
   const int group = q.n_heads / k.n_heads, head_dim = q.head_dim;
   Tensor y = cx.arena.f32({n, int64_t(q.n_heads) * head_dim});
   const int64_t n_tiles = int64_t(tiles.size()) * k.n_heads;
-  Tensor scores = cx.arena.f32({n_tiles, most_keys});
-  const double work = 0.1 * double(n) * double(most_keys) * double(q.n_heads * head_dim);
+  const double work = 0.1 * double(n) * most_keys * double(q.n_heads * head_dim);
   cx.pool.parallel_for(n_tiles, work, [&](int64_t i) {
     const QueryTile& t = tiles[size_t(i / k.n_heads)];
     const int64_t h = i % k.n_heads;
-    kernels().attention({q.data + t.begin * q.stride + h * group * head_dim, t.end - t.begin, q.stride, t.n_keys, causal,
+    cpu::AttentionTile tile{q.data + t.begin * q.stride + h * group * head_dim, t.end - t.begin, q.stride, t.n_keys, causal,
                          k.data + t.first_key * k.stride + h * head_dim, v.data + t.first_key * v.stride + h * head_dim, k.stride, group, head_dim,
                          1.f / std::sqrt(float(head_dim)), y.f32() + (t.begin * q.n_heads + h * group) * head_dim, int64_t(q.n_heads) * head_dim,
-                         scores.f32() + i * most_keys});
+                         nullptr};
+    tile.scratch = thread_scratch(cpu::attention_scratch(tile.n_rows(), tile.most_visible(), head_dim));
+    kernels().attention(tile);
   });
   return y;
 }
@@ -175,7 +183,7 @@ Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const int64_t
   for (size_t s = 0; s + 1 < spans.size(); ++s)
     for (int64_t begin = spans[s]; begin < spans[s + 1]; begin += kQueryTile)
       tiles[t++] = {begin, std::min(spans[s + 1], begin + kQueryTile), spans[s], spans[s + 1] - spans[s]};
-  return run_attention(cx, q, k, v, {tiles, n_tiles}, spans.empty() ? 0 : spans.back(), longest, false);
+  return run_attention(cx, q, k, v, {tiles, n_tiles}, spans.empty() ? 0 : spans.back(), double(longest), false);
 }
 
 Tensor causal_attention(Context& cx, Heads q, int64_t n, Heads k, Heads v, int64_t n_past) {
@@ -185,7 +193,7 @@ Tensor causal_attention(Context& cx, Heads q, int64_t n, Heads k, Heads v, int64
     const int64_t begin = int64_t(t) * kQueryTile;
     tiles[t] = {begin, std::min(n, begin + kQueryTile), 0, n_past + begin + 1};
   }
-  return run_attention(cx, q, k, v, {tiles, n_tiles}, n, n_past + n, true);
+  return run_attention(cx, q, k, v, {tiles, n_tiles}, n, double(n_past + n), true);
 }
 
 }  // namespace omni::ops

@@ -18,8 +18,16 @@ struct AttentionTile {
   float scale;
   float* y;      // as q
   int64_t y_stride;
-  float* scores;  // scratch: the most visible keys of a query
+  float* scratch;  // attention_scratch() floats, aligned to 64 bytes
+
+  int64_t n_rows() const { return n_q * group; }
+  int64_t most_visible() const { return first_visible + (causal ? n_q - 1 : 0); }
 };
+
+// Scores of every row against every key, both rounded up to whole blocks, and one block of keys turned on its side.
+inline int64_t attention_scratch(int64_t n_rows, int64_t most_visible, int head_dim) {
+  return (n_rows + 3) / 4 * 4 * ((most_visible + 15) / 16 * 16) + int64_t{16} * head_dim;
+}
 
 struct Kernels {
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* y);

@@ -102,42 +102,114 @@ void round_bf16(const float* x, int64_t n, BFloat16* y) {
   }
 }
 
-inline float dot(const float* a, const float* b, int n) {
-  float sum = 0;
+// softmax over scores[0, n), in place.
+inline void softmax(float* scores, int64_t n) {
+  float highest = -INFINITY, sum = 0;
+#pragma omp simd reduction(max : highest)
+  for (int64_t j = 0; j < n; ++j) highest = std::max(highest, scores[j]);
 #pragma omp simd reduction(+ : sum)
-  for (int i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-// One query head: scores, softmax, weighted sum of values.
-void attend(const AttentionTile& t, const float* q, int64_t visible, float* y) {
-  float* scores = t.scores;
-  float highest = -INFINITY;
-  for (int64_t j = 0; j < visible; ++j) {
-    scores[j] = dot(q, t.k + j * t.kv_stride, t.head_dim) * t.scale;
-    highest = std::max(highest, scores[j]);
-  }
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t j = 0; j < visible; ++j) {
+  for (int64_t j = 0; j < n; ++j) {
     scores[j] = exp_(scores[j] - highest);
     sum += scores[j];
   }
   const float scale = 1.f / sum;
-  for (int d = 0; d < t.head_dim; ++d) y[d] = 0;
-  for (int64_t j = 0; j < visible; ++j) {
-    const float p = scores[j] * scale;
-    const float* v = t.v + j * t.kv_stride;
 #pragma omp simd
-    for (int d = 0; d < t.head_dim; ++d) y[d] += p * v[d];
+  for (int64_t j = 0; j < n; ++j) scores[j] *= scale;
+}
+
+// Row r of a tile: one head of one query.
+struct AttentionRow {
+  const float* q;
+  float* y;
+  int64_t visible;
+};
+
+inline AttentionRow row_of(const AttentionTile& t, int64_t r) {
+  const int64_t i = r / t.group, h = r % t.group;
+  return {t.q + i * t.q_stride + h * t.head_dim, t.y + i * t.y_stride + h * t.head_dim, t.first_visible + (t.causal ? i : 0)};
+}
+
+#if OMNI_FAST
+// Sixteen keys lie across a vector, and four rows share what is loaded of keys and values.
+using Vec = float __attribute__((vector_size(64), aligned(4)));
+
+inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
+
+// Dot products of four rows with 16 keys; keys[c · 16 + j].
+inline void score_block(const AttentionTile& t, const float* const (&q)[4], const float* keys, float* scores, int64_t stride) {
+  Vec a{}, b{}, c{}, d{};
+  for (int i = 0; i < t.head_dim; ++i) {
+    const Vec k = load(keys + 16 * i);
+    a += q[0][i] * k, b += q[1][i] * k, c += q[2][i] * k, d += q[3][i] * k;
   }
+  *reinterpret_cast<Vec*>(scores) = a * t.scale;
+  *reinterpret_cast<Vec*>(scores + stride) = b * t.scale;
+  *reinterpret_cast<Vec*>(scores + 2 * stride) = c * t.scale;
+  *reinterpret_cast<Vec*>(scores + 3 * stride) = d * t.scale;
+}
+
+// y of up to four rows: their probabilities times the values, 16 components at a time.
+inline void weigh_block(const AttentionTile& t, const float* p, int64_t stride, int64_t n_keys, float* const (&y)[4], int n_rows) {
+  int c = 0;
+  for (; c + 16 <= t.head_dim; c += 16) {
+    Vec sum[4] = {};
+    const float* v = t.v + c;
+    for (int64_t j = 0; j < n_keys; ++j, v += t.kv_stride) {
+      const Vec values = load(v);
+      sum[0] += p[j] * values, sum[1] += p[stride + j] * values, sum[2] += p[2 * stride + j] * values, sum[3] += p[3 * stride + j] * values;
+    }
+    for (int r = 0; r < n_rows; ++r) *reinterpret_cast<Vec*>(y[r] + c) = sum[r];
+  }
+  for (; c < t.head_dim; ++c)
+    for (int r = 0; r < n_rows; ++r) {
+      float sum = 0;
+      for (int64_t j = 0; j < n_keys; ++j) sum += p[r * stride + j] * t.v[j * t.kv_stride + c];
+      y[r][c] = sum;
+    }
 }
 
 void attention(const AttentionTile& t) {
-  for (int64_t i = 0; i < t.n_q; ++i)
-    for (int h = 0; h < t.group; ++h)
-      attend(t, t.q + i * t.q_stride + h * t.head_dim, t.first_visible + (t.causal ? i : 0), t.y + i * t.y_stride + h * t.head_dim);
+  const int64_t n_rows = t.n_rows(), n_keys = t.most_visible(), stride = (n_keys + 15) / 16 * 16;
+  float *keys = t.scratch, *scores = t.scratch + 16 * t.head_dim;
+  for (int64_t first = 0; first < n_keys; first += 16) {
+    const int64_t n = std::min<int64_t>(16, n_keys - first);
+    for (int64_t j = 0; j < n; ++j)
+      for (int c = 0; c < t.head_dim; ++c) keys[16 * c + j] = t.k[(first + j) * t.kv_stride + c];
+    for (int64_t r = 0; r < n_rows; r += 4) {
+      const float* q[4];
+      for (int64_t k = 0; k < 4; ++k) q[k] = row_of(t, std::min(r + k, n_rows - 1)).q;
+      score_block(t, q, keys, scores + r * stride + first, stride);
+    }
+  }
+  for (int64_t r = 0; r < n_rows; r += 4) {
+    float* y[4];
+    for (int64_t k = 0; k < 4; ++k) {
+      const AttentionRow row = row_of(t, std::min(r + k, n_rows - 1));
+      float* p = scores + (r + k) * stride;
+      y[k] = row.y;
+      softmax(p, row.visible);
+      std::fill(p + row.visible, p + stride, 0.f);
+    }
+    weigh_block(t, scores + r * stride, stride, n_keys, y, int(std::min<int64_t>(4, n_rows - r)));
+  }
 }
+#else
+void attention(const AttentionTile& t) {
+  for (int64_t r = 0; r < t.n_rows(); ++r) {
+    const AttentionRow row = row_of(t, r);
+    float* scores = t.scratch;
+    for (int64_t j = 0; j < row.visible; ++j) {
+      float sum = 0;
+      for (int c = 0; c < t.head_dim; ++c) sum += row.q[c] * t.k[j * t.kv_stride + c];
+      scores[j] = sum * t.scale;
+    }
+    softmax(scores, row.visible);
+    for (int c = 0; c < t.head_dim; ++c) row.y[c] = 0;
+    for (int64_t j = 0; j < row.visible; ++j)
+      for (int c = 0; c < t.head_dim; ++c) row.y[c] += scores[j] * t.v[j * t.kv_stride + c];
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace omni::ops::cpu
