@@ -1,6 +1,7 @@
 #include "common/gstomnistats.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace {
 constexpr size_t kKept = 512;
@@ -17,5 +18,5 @@ double GstOmniDelays::percentile_ms(double p) const {
   if (values_.empty()) return 0;
   std::vector<GstClockTime> sorted = values_;
   std::sort(sorted.begin(), sorted.end());
-  return double(sorted[size_t(p * double(sorted.size() - 1) + 0.5)]) / GST_MSECOND;
+  return double(sorted[size_t(std::lround(p * double(sorted.size() - 1)))]) / GST_MSECOND;
 }

@@ -39,9 +39,11 @@ MappedFile::~MappedFile() {
 }
 
 void MappedFile::release_pages(const void* data, size_t bytes) {
-  const auto page = uintptr_t(::sysconf(_SC_PAGESIZE));
-  const uintptr_t begin = (uintptr_t(data) + page - 1) / page * page, end = (uintptr_t(data) + bytes) / page * page;
-  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  const auto page = size_t(::sysconf(_SC_PAGESIZE));
+  const size_t before = (page - uintptr_t(data) % page) % page;  // to the first whole page
+  if (before + page > bytes) return;
+  auto* first = const_cast<char*>(static_cast<const char*>(data)) + before;
+  ::madvise(first, (bytes - before) / page * page, MADV_DONTNEED);
 }
 
 std::string read_text_file(const std::filesystem::path& path, size_t limit) {

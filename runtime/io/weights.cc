@@ -52,7 +52,7 @@ Tensor Weights::get(const std::string& name, const Shape& shape) const {
   const std::string full = prefix_ + name;
   const auto it = files_->file_of.find(full);
   if (it == files_->file_of.end()) throw Error(ErrorCode::not_found, files_->folder.string() + ": the checkpoint has no tensor " + full);
-  const Tensor t = files_->file(it->second).get(full);
+  Tensor t = files_->file(it->second).get(full);
   if (t.shape() == shape) return t;
   if (t.numel() == shape.numel() && t.rank() != shape.rank()) return t.reshape(shape);  // a convolution used as a product
   throw Error(ErrorCode::corrupt_file, (files_->folder / it->second).string() + ": tensor " + full + " is " + t.shape().str() + ", config.json asks for " + shape.str());

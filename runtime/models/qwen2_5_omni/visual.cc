@@ -12,17 +12,17 @@ constexpr double kRopeTheta = 10000;
 
 // Angles by (row, column) of each patch in window order; the first half of the frequencies turns with the row, the other with the column.
 RotaryTable rotary_table(ops::Context& cx, const Windows& windows, int merged_w, int merge, int head_dim) {
-  const int quarter = head_dim / 4;
+  const int quarter = head_dim / 4, half = head_dim / 2;
   const int64_t n = int64_t(windows.order.size()) * merge * merge;
   RotaryTable table{cx.arena.f32({n, head_dim / 2}), cx.arena.f32({n, head_dim / 2})};
   float *c = table.cos.f32(), *s = table.sin.f32();
   for (int64_t token : windows.order)
     for (int mh = 0; mh < merge; ++mh)
       for (int mw = 0; mw < merge; ++mw) {
-        const double place[2] = {double(token / merged_w * merge + mh), double(token % merged_w * merge + mw)};
-        for (double at : place)
+        const int64_t place[2] = {token / merged_w * merge + mh, token % merged_w * merge + mw};
+        for (int64_t at : place)
           for (int f = 0; f < quarter; ++f) {
-            const float frequency = 1.f / float(std::pow(float(kRopeTheta), float(2 * f) / float(head_dim / 2)));
+            const float frequency = 1.f / float(std::pow(float(kRopeTheta), float(2 * f) / float(half)));
             const float angle = float(at) * frequency;
             *c++ = std::cos(angle);
             *s++ = std::sin(angle);
