@@ -188,6 +188,42 @@ TEST_F(Model, StateChangesWhileLoadingAndWhileAnswering) {
   }
 }
 
+TEST_F(Model, OneElementIsToldTheCheckpointTheOthersAskForIt) {
+  for (const char* where : {"omnimodel name=m model-path=" NANO " videotestsrc num-buffers=70 ! omnivideotokenizer", "omnimodel name=m videotestsrc num-buffers=70 ! omnivideotokenizer model-path=" NANO}) {
+    const Outcome o = run(std::string(where) + " ! m.video_0 m.text_0 ! fakesink");
+    EXPECT_TRUE(o.eos) << o.error;
+    EXPECT_GE(o.answers.size(), 1u);
+  }
+}
+
+TEST_F(Model, AnApplicationMaySetTheContext) {
+  const Outcome o = run("omnimodel name=m videotestsrc num-buffers=70 ! omnivideotokenizer ! m.video_0 m.text_0 ! fakesink", 60 * GST_SECOND, [](GstElement* p) {
+    GstContext* c = gst_context_new("omni.engine", TRUE);
+    gst_structure_set(gst_context_writable_structure(c), "model-path", G_TYPE_STRING, NANO, nullptr);
+    gst_element_set_context(p, c);
+    gst_context_unref(c);
+  });
+  EXPECT_TRUE(o.eos) << o.error;
+}
+
+TEST_F(Model, TextMayBeLateOrFree) {
+  for (const char* timing : {"lateness=3000", "latency=4294967295"}) {
+    Collected c;
+    const Outcome o = run(std::string("omnimodel name=m ") + timing + " model-path=" NANO " videotestsrc num-buffers=120 ! video/x-raw,width=320,height=180,framerate=30/1 ! omnivideotokenizer ! m.video_0 "
+                          "audiotestsrc samplesperbuffer=480 num-buffers=400 ! audio/x-raw,rate=48000 ! omniaudiotokenizer ! m.audio_0 m.text_0 ! fakesink name=out",
+                          60 * GST_SECOND, [&](GstElement* p) { collect(p, "out", c); });
+    EXPECT_TRUE(o.eos) << o.error;
+    EXPECT_EQ(c.buffers.size(), 2u);
+  }
+}
+
+TEST_F(Model, AHalfChunkAtTheEndIsAnsweredToo) {
+  const Outcome o = run("omnimodel name=m model-path=" NANO " videotestsrc num-buffers=95 ! video/x-raw,framerate=30/1 ! omnivideotokenizer ! m.video_0 "
+                        "audiotestsrc samplesperbuffer=480 num-buffers=310 ! audio/x-raw,rate=48000 ! omniaudiotokenizer ! m.audio_0 m.text_0 ! fakesink");
+  EXPECT_TRUE(o.eos) << o.error;
+  EXPECT_EQ(o.times, (std::vector<GstClockTime>{0, 2 * GST_SECOND}));
+}
+
 TEST_F(Model, LatencyIsTheDocumentedSum) {
   GstElement* p = gst_parse_launch("omnimodel name=m latency=700 model-path=" NANO " videotestsrc is-live=true ! video/x-raw,framerate=25/1 ! omnivideotokenizer latency=100 ! m.video_0 "
                                    "audiotestsrc is-live=true ! omniaudiotokenizer latency=50 ! m.audio_0 m.text_0 ! fakesink name=out", nullptr);

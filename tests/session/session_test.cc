@@ -1,13 +1,17 @@
 // The streaming law: however media are cut on their way in, tokens and text are those of the whole; sessions do not disturb each other; the window slides.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <random>
 #include <sstream>
 #include <thread>
 
+#include "models/registry.h"
 #include "omni/engine.h"
+#include "session/generate.h"
 
 namespace omni {
 namespace {
@@ -167,6 +171,43 @@ TEST(Session, TheWindowSlidesWithoutGrowing) {
   // Two chunks of media and the dialogue's beginning, however long it runs.
   EXPECT_LE(s->n_context_tokens(), most);
   EXPECT_LT(most, 600);
+}
+
+// Positions are relative: a cache turned back by some time answers as one that was filled at the earlier positions.
+TEST(Context, ShiftedKeysAreThoseOfTheEarlierPositions) {
+  const auto model = load_model({std::string(kFixture) + "/checkpoint", ops::MatmulPrecision::f32}, {});
+  ThreadPool pool(2);
+  const std::atomic<bool> cancelled{false};
+  auto rows_at = [](int32_t base) {
+    Rows rows;
+    for (int32_t i = 0; i < 40; ++i) {
+      rows.ids.push_back(10 + 7 * i % 300);
+      rows.positions.push_back({base + i, base + i / 5, base + i % 5});
+    }
+    return rows;
+  };
+  auto logits_after = [&](Context& c, int32_t next) {
+    c.cursor().next = next;
+    c.decode(33);
+    const auto l = c.logits();
+    return std::vector<float>(l.begin(), l.end());
+  };
+  Context moved(*model, pool, cancelled), placed(*model, pool, cancelled), unmoved(*model, pool, cancelled);
+  moved.prefill(rows_at(150));
+  moved.shift(0, [](int64_t) { return Position{50, 50, 50}; });
+  EXPECT_EQ(moved.positions()[3], (Position{103, 100, 103}));
+  EXPECT_EQ(moved.cursor().next, 140);
+  placed.prefill(rows_at(100));
+  unmoved.prefill(rows_at(150));
+  const auto a = logits_after(moved, 140), b = logits_after(placed, 140), c = logits_after(unmoved, 140);
+  double worst = 0, difference = 0, scale = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    worst = std::max(worst, double(std::abs(a[i] - b[i])));
+    difference = std::max(difference, double(std::abs(a[i] - c[i])));
+    scale = std::max(scale, double(std::abs(b[i])));
+  }
+  EXPECT_LT(worst / scale, 2e-5);
+  EXPECT_GT(difference / scale, 1e-2);  // so the comparison means something
 }
 
 // With a window of one chunk, what was before must not matter at all: the answer is that of a session which has seen the chunk alone.
