@@ -18,6 +18,9 @@ class Fft {
     std::vector<double> cos, sin;         // e^(−2πi pk/n) for p < n/radix, k < radix
     std::vector<double> dft_cos, dft_sin; // e^(−2πi jk/radix)
   };
+  template <int R>
+  static void run(const Stage& stage, const double* xr, const double* xi, double* yr, double* yi);
+
   int n_;
   std::vector<Stage> stages_;
   std::vector<double> re_, im_;

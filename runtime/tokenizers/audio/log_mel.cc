@@ -91,7 +91,7 @@ void LogMel::frames_until(int64_t end, std::vector<float>& out) {
       for (const Filter& filter : filters_) {
         double sum = 0;
         for (size_t j = 0; j < filter.weight.size(); ++j) sum += filter.weight[j] * power[f][size_t(filter.first) + j];
-        out.push_back(float(std::log10(std::max(sum, 1e-10))));
+        out.push_back(std::log10(float(std::max(sum, 1e-10))));
       }
     }
     next_frame_ += 1 + int(two);
