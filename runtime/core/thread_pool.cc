@@ -9,6 +9,13 @@ namespace omni {
 
 namespace {
 constexpr double kWorthWaking = 15000;  // ns: below this a wake-up costs more than it saves
+constexpr int kLooks = 400;             // before going to sleep: about 10 µs
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
 
 int available_processors() {
   cpu_set_t set;
@@ -22,7 +29,7 @@ struct ThreadPool::Job {
   const void* body;
   int64_t n_tiles;
   std::atomic<int64_t> next{0};
-  int helpers = 0;            // under lock_: workers inside take_tiles
+  std::atomic<int> helpers{0};  // workers inside take_tiles; changed under lock_
   std::exception_ptr error;   // written once, by whoever wins `failed`
   std::atomic<bool> failed{false};
 };
@@ -60,20 +67,38 @@ void ThreadPool::run(int64_t n_tiles, double work, Call call, const void* body) 
   {
     std::lock_guard lock(lock_);
     jobs_.push_back(&job);
+    ++n_open_;
   }
   work_there_.notify_all();
   take_tiles(job);
   {
+    std::lock_guard lock(lock_);
+    close(job);
+  }
+  for (int i = 0; i < kLooks && job.helpers > 0; ++i) pause();
+  if (job.helpers > 0) {
     std::unique_lock lock(lock_);
-    if (auto it = std::find(jobs_.begin(), jobs_.end(), &job); it != jobs_.end()) jobs_.erase(it);
     tiles_done_.wait(lock, [&] { return job.helpers == 0; });
   }
   if (job.failed) std::rethrow_exception(job.error);
 }
 
+// Under lock_: nobody else shall begin with this job.
+void ThreadPool::close(Job& job) {
+  const auto it = std::find(jobs_.begin(), jobs_.end(), &job);
+  if (it == jobs_.end()) return;
+  jobs_.erase(it);
+  --n_open_;
+}
+
 void ThreadPool::worker() {
   std::unique_lock lock(lock_);
   for (;;) {
+    if (jobs_.empty() && !stopping_) {
+      lock.unlock();
+      for (int i = 0; i < kLooks && n_open_ == 0; ++i) pause();
+      lock.lock();
+    }
     work_there_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
     if (stopping_) return;
     Job* job = jobs_.front();
@@ -81,7 +106,7 @@ void ThreadPool::worker() {
     lock.unlock();
     take_tiles(*job);
     lock.lock();
-    if (auto it = std::find(jobs_.begin(), jobs_.end(), job); it != jobs_.end()) jobs_.erase(it);
+    close(*job);
     if (--job->helpers == 0) tiles_done_.notify_all();
   }
 }

@@ -1,5 +1,6 @@
-// Worker threads that share out the tiles of a loop as they go. The caller works too, several callers may use one pool at once,
-// and nobody spins: under load a descheduled worker delays at most the tile it holds (no static halves, no barriers).
+// Worker threads that share out the tiles of a loop as they go. The caller works too and several callers may use one pool at once. There are no static
+// halves and no barriers: under load a descheduled worker delays at most the tile it holds. Whoever has nothing to do looks for some microseconds whether
+// that changes (the next product of a small model comes sooner than a wake-up takes), then sleeps.
 #pragma once
 
 #include <atomic>
@@ -35,8 +36,10 @@ class ThreadPool {
   struct Job;
   void run(int64_t n_tiles, double work, Call call, const void* body);
   static void take_tiles(Job& job);
+  void close(Job& job);
   void worker();
 
+  std::atomic<int> n_open_{0};  // jobs_.size(), to be looked at without the lock
   std::mutex lock_;
   std::condition_variable work_there_, tiles_done_;
   std::vector<Job*> jobs_;  // under lock_: those that still have tiles to take

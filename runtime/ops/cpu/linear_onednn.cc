@@ -11,6 +11,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "cpu/gemv_avx512bf16.h"
 #include "cpu/linear_weight.h"
 
 namespace omni::ops::cpu {
@@ -20,6 +21,7 @@ using dnnl::memory;
 
 constexpr int64_t kRowTile = 64;
 constexpr double kFlopPerNs[] = {80, 180};  // one thread, float32 and bfloat16: only to judge whether a wake-up pays
+constexpr double kBytesPerNs = 15;           // and the reading of weights
 
 const dnnl::engine& engine() {
   static const dnnl::engine e(dnnl::engine::kind::cpu, 0);
@@ -78,6 +80,14 @@ memory::desc packed_layout(int64_t n, int64_t k, bool bf16) {
   return it->second;
 }
 
+bool is_ba16a64b2a(const memory::desc& desc) {
+  const auto& d = desc.data;
+  const auto& b = d.format_desc.blocking;
+  const dnnl_dim_t block[] = {16, 64, 2}, axis[] = {0, 1, 0};
+  return d.format_kind == dnnl_blocked && b.inner_nblks == 3 && std::equal(block, block + 3, b.inner_blks) && std::equal(axis, axis + 3, b.inner_idxs) &&
+         b.strides[0] == 16 * 64 * 2 && b.strides[1] == d.padded_dims[0] * 64;
+}
+
 // A primitive with memory objects whose pointers are exchanged for each call, so that a call allocates nothing. One set a thread.
 struct Prepared {
   explicit Prepared(const Key& key)
@@ -134,6 +144,7 @@ class OneDnnWeight final : public LinearWeight {
   OneDnnWeight(std::span<const Tensor> parts, int64_t n_out, int64_t n_in, bool bf16)
       : LinearWeight(n_out, n_in, bf16), tile_(std::min(n_out, column_tile(n_out, n_in))), n_tiles_((n_out + tile_ - 1) / tile_) {
     OneThread one;
+    own_gemv_ = bf16 && is_ba16a64b2a(packed_layout(tile_, n_in, true)) && is_ba16a64b2a(packed_layout(n_out - (n_tiles_ - 1) * tile_, n_in, true));
     tile_bytes_ = (packed_layout(tile_, n_in, bf16).get_size() + 63) / 64 * 64;
     const int64_t last = n_out - (n_tiles_ - 1) * tile_;
     const size_t bytes = tile_bytes_ * size_t(n_tiles_ - 1) + packed_layout(last, n_in, bf16).get_size();
@@ -144,7 +155,8 @@ class OneDnnWeight final : public LinearWeight {
   void run(ThreadPool& pool, const void* x, int64_t n, const float* bias, float* y) const override {
     const int64_t row_tiles = n / kRowTile + (n % kRowTile != 0);
     const double flop = 2.0 * double(n) * double(n_out() * n_in());
-    pool.parallel_for(n_tiles_ * row_tiles, flop / kFlopPerNs[takes_bf16()], [&](int64_t tile) {
+    const double work = std::max(flop / kFlopPerNs[takes_bf16()], double(data_.nbytes()) / kBytesPerNs);
+    pool.parallel_for(n_tiles_ * row_tiles, work, [&](int64_t tile) {
       OneThread one;
       const int64_t column = tile / row_tiles, row = tile % row_tiles * kRowTile;
       run_rows(column, x, row, std::min(n, row + kRowTile), bias, y);
@@ -161,6 +173,11 @@ class OneDnnWeight final : public LinearWeight {
       int64_t m = kRowTile;
       while (m > end - begin) m /= 2;
       float* out = y + begin * n_out() + column * tile_;
+      if (m == 1 && own_gemv_) {
+        gemv_bf16(static_cast<const BFloat16*>(x) + begin * n_in(), static_cast<const BFloat16*>(w), b, n_in(), n, out);
+        begin += m;
+        continue;
+      }
       float* dense = m == 1 || n == n_out() ? out : tile_buffer();
       prepared({m, n, n_in(), takes_bf16(), b != nullptr}).run(static_cast<const char*>(x) + begin * n_in() * element, w, b, dense);
       if (dense != out)
@@ -192,6 +209,7 @@ class OneDnnWeight final : public LinearWeight {
   }
 
   int64_t tile_, n_tiles_;
+  bool own_gemv_;  // the tiles lie as gemv_bf16 reads them
   size_t tile_bytes_ = 0;
   Tensor data_;  // the packed tiles, one after the other
 };
