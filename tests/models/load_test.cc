@@ -66,9 +66,9 @@ TEST_F(LoadTest, FolderThatIsAFile) {
 TEST_F(LoadTest, NoPermission) {
   fs::permissions(dir_ / "model.safetensors", fs::perms::none);
   const bool root = ::geteuid() == 0;  // root may read everything: be nobody for a while
-  if (root) ASSERT_EQ(::seteuid(65534), 0);
+  if (root) { ASSERT_EQ(::seteuid(65534), 0); }
   expect_error(ErrorCode::not_found, "model.safetensors");
-  if (root) ASSERT_EQ(::seteuid(0), 0);
+  if (root) { ASSERT_EQ(::seteuid(0), 0); }
 }
 TEST_F(LoadTest, MissingFiles) {
   for (const char* name : {"config.json", "tokenizer.json", "model.safetensors", "processor_config.json"}) {
