@@ -8,7 +8,7 @@
 #include "omni/video.h"
 #include "video/colour.h"
 #include "video/patchify.h"
-#include "video/resize_kernels.h"
+#include "video/picture_kernels.h"
 
 namespace omni {
 namespace {
@@ -72,14 +72,14 @@ TEST(PlaneResizer, EveryKernelGivesTheSameBits) {
       for (auto& v : in) v = uint8_t(g());
       for (auto& v : weight) v = int16_t(int(g() % 2000) - 700);
       for (auto& v : first) v = int(g() % 3000);
-      kPortableResizeKernels.row(in.data(), first.data(), weight.data(), n_taps, precision, n, a.data());
-      kAvx512ResizeKernels.row(in.data(), first.data(), weight.data(), n_taps, precision, n, b.data());
+      kPortablePictureKernels.row(in.data(), first.data(), weight.data(), n_taps, precision, n, a.data());
+      kAvx512PictureKernels.row(in.data(), first.data(), weight.data(), n_taps, precision, n, b.data());
       EXPECT_EQ(a, b);
       for (int taps : {1, 2, 7, 12})
         for (int width : {1, 31, 32, 33, 48}) {
           std::fill(a.begin(), a.end(), 0), std::fill(b.begin(), b.end(), 0);
-          kPortableResizeKernels.column(in.data(), 50, weight.data(), taps, precision, width, a.data());
-          kAvx512ResizeKernels.column(in.data(), 50, weight.data(), taps, precision, width, b.data());
+          kPortablePictureKernels.column(in.data(), 50, weight.data(), taps, precision, width, a.data());
+          kAvx512PictureKernels.column(in.data(), 50, weight.data(), taps, precision, width, b.data());
           EXPECT_EQ(a, b) << taps << " " << width;
         }
     }

@@ -2,11 +2,14 @@
 
 #include <cstddef>
 
+#include "video/picture_kernels.h"
+
 namespace omni {
 
 void patchify(const PatchLayout& layout, PictureSize size, const uint8_t* rgb0, const uint8_t* rgb1, float* out) {
   float scale[3], offset[3];
   for (std::size_t c = 0; c < 3; ++c) scale[c] = float(1 / (255 * layout.std[c])), offset[c] = float(-layout.mean[c] / layout.std[c]);
+  const auto normalise = picture_kernels().normalise;
   const int p = layout.patch, merge = layout.merge, blocks_h = size.height / p / merge, blocks_w = size.width / p / merge;
   const int64_t plane = int64_t(size.width) * size.height;
   const uint8_t* pictures[2] = {rgb0, rgb1};
@@ -19,8 +22,7 @@ void patchify(const PatchLayout& layout, PictureSize size, const uint8_t* rgb0, 
             for (const uint8_t* picture : pictures)
               for (int y = 0; y < p; ++y) {
                 const uint8_t* in = picture + c * plane + corner + int64_t(y) * size.width;
-#pragma omp simd
-                for (int x = 0; x < p; ++x) out[x] = float(in[x]) * scale[c] + offset[c];
+                normalise(in, p, scale[c], offset[c], out);
                 out += p;
               }
         }

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "video/resize_kernels.h"
+#include "video/picture_kernels.h"
 
 namespace omni {
 
@@ -42,10 +42,10 @@ PlaneResizer::Axis PlaneResizer::make_axis(int in, int out, int tap_multiple, in
   while (axis.precision < 22 && int(0.5 + highest * double(1 << (axis.precision + 1))) < (1 << 15)) ++axis.precision;
   axis.n_taps = round_up(int(most), tap_multiple);
   axis.first.resize(size_t(round_up(out, out_multiple)));
-  axis.weight.assign(axis.first.size() * size_t(axis.n_taps), 0);
+  axis.weights = Tensor::zeros(DType::u8, {int64_t(axis.first.size() * size_t(axis.n_taps) * sizeof(int16_t))});
   for (size_t i = 0; i < weights.size(); ++i)
     for (size_t j = 0; j < weights[i].size(); ++j)
-      axis.weight[i * size_t(axis.n_taps) + j] = int16_t(std::lround(weights[i][j] * double(1 << axis.precision)));
+      axis.weight(i)[j] = int16_t(std::lround(weights[i][j] * double(1 << axis.precision)));
   return axis;
 }
 
@@ -56,7 +56,7 @@ PlaneResizer::PlaneResizer(int in_width, int in_height, int out_width, int out_h
   for (size_t i = 0; i < y_.first.size(); ++i) {
     const int beyond = y_.first[i] + y_.n_taps - in_height;
     if (beyond <= 0) continue;
-    auto w = y_.weight.begin() + int64_t(i) * y_.n_taps;
+    int16_t* w = y_.weight(i);
     const int shift = std::min(beyond, y_.first[i]);
     std::rotate(w, w + y_.n_taps - shift, w + y_.n_taps);
     y_.first[i] -= shift;
@@ -64,29 +64,31 @@ PlaneResizer::PlaneResizer(int in_width, int in_height, int out_width, int out_h
 }
 
 void PlaneResizer::rows(const uint8_t* in, int step, int offset, uint8_t* out) {
-  if (step == 1) std::memcpy(row_.data(), in, size_t(in_width_));
+  const uint8_t* row = row_.data();
+  if (in == middle_.data() && step == 1) row = in;  // it has room for the taps beyond its end
+  else if (step == 1) std::memcpy(row_.data(), in, size_t(in_width_));
   else if (step == 2) for (int x = 0; x < in_width_; ++x) row_[size_t(x)] = in[2 * x + offset];
   else for (int x = 0; x < in_width_; ++x) row_[size_t(x)] = in[int64_t(x) * step + offset];
   if (in_width_ == out_width_) {
-    std::memcpy(out, row_.data(), size_t(out_width_));
+    std::memcpy(out, row, size_t(out_width_));
     return;
   }
-  resize_kernels().row(row_.data(), x_.first.data(), x_.weight.data(), x_.n_taps, x_.precision, int(x_.first.size()), padded_.data());
+  picture_kernels().row(row, x_.first.data(), x_.weight(0), x_.n_taps, x_.precision, int(x_.first.size()), padded_.data());
   std::memcpy(out, padded_.data(), size_t(out_width_));
 }
 
-void PlaneResizer::columns(const uint8_t* in, int64_t stride, int bytes, int y, uint8_t* out) const {
+void PlaneResizer::columns(const uint8_t* in, int64_t stride, int bytes, int y, uint8_t* out) {
   if (in_height_ == out_height_) {
     std::memcpy(out, in + y * stride, size_t(bytes));
     return;
   }
-  resize_kernels().column(in + y_.first[size_t(y)] * stride, stride, y_.weight.data() + int64_t(y) * y_.n_taps, std::min(y_.n_taps, in_height_), y_.precision, bytes, out);
+  picture_kernels().column(in + y_.first[size_t(y)] * stride, stride, y_.weight(size_t(y)), std::min(y_.n_taps, in_height_), y_.precision, bytes, out);
 }
 
 void PlaneResizer::run(const Plane& in, int n, const int* offsets, uint8_t* const* outs) {
   if (order_ == ResizeOrder::columns_first) {
     const int bytes = in_width_ * in.step;
-    middle_.resize(size_t(bytes));
+    middle_.resize(size_t(bytes) + row_.size());
     for (int y = 0; y < out_height_; ++y) {
       columns(in.data, in.stride, bytes, y, middle_.data());
       for (int c = 0; c < n; ++c) rows(middle_.data(), in.step, offsets[c], outs[c] + int64_t(y) * out_width_);

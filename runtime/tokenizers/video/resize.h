@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/tensor.h"
+
 namespace omni {
 
 // Components of a picture side by side: sample (x, y) of component c is data[y · stride + x · step + c].
@@ -31,12 +33,13 @@ class PlaneResizer {
  private:
   struct Axis {
     std::vector<int> first;       // first input sample of each output sample
-    std::vector<int16_t> weight;  // n_taps each, zeros at the end
+    Tensor weights;               // int16 [outputs, n_taps], zeros at the end; aligned, so that no vector straddles two cache lines
+    int16_t* weight(size_t output) { return static_cast<int16_t*>(weights.raw()) + output * size_t(n_taps); }
     int n_taps, precision;
   };
   static Axis make_axis(int in, int out, int tap_multiple, int out_multiple);
   void rows(const uint8_t* in, int step, int offset, uint8_t* out);
-  void columns(const uint8_t* in, int64_t stride, int bytes, int y, uint8_t* out) const;
+  void columns(const uint8_t* in, int64_t stride, int bytes, int y, uint8_t* out);
 
   int in_width_, in_height_, out_width_, out_height_;
   ResizeOrder order_;

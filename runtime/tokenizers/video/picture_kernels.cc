@@ -1,4 +1,4 @@
-#include "video/resize_kernels.h"
+#include "video/picture_kernels.h"
 
 #include <algorithm>
 
@@ -26,10 +26,14 @@ void column(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps
   }
 }
 
+void normalise(const uint8_t* in, int n, float scale, float offset, float* out) {
+  for (int i = 0; i < n; ++i) out[i] = float(in[i]) * scale + offset;
+}
+
 }  // namespace
 
-const ResizeKernels kPortableResizeKernels = {row, column};
+const PictureKernels kPortablePictureKernels = {row, column, normalise};
 
-const ResizeKernels& resize_kernels() { return cpu_isa() == CpuIsa::avx512 ? kAvx512ResizeKernels : kPortableResizeKernels; }
+const PictureKernels& picture_kernels() { return cpu_isa() == CpuIsa::avx512 ? kAvx512PictureKernels : kPortablePictureKernels; }
 
 }  // namespace omni

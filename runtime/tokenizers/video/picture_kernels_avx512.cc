@@ -1,6 +1,6 @@
 #include <immintrin.h>
 
-#include "video/resize_kernels.h"
+#include "video/picture_kernels.h"
 
 namespace omni {
 
@@ -42,8 +42,9 @@ void column(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps
   const __m512i half = _mm512_set1_epi32(1 << (precision - 1)), zero = _mm512_setzero_si512();
   const __m128i shift = _mm_cvtsi32_si128(precision);
   for (int x = 0; x < n; x += 32) {
-    const __mmask32 mask = n - x >= 32 ? ~__mmask32(0) : (__mmask32(1) << (n - x)) - 1;
-    auto load = [&](int t) { return _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(mask, in + t * stride + x)); };
+    const bool whole = n - x >= 32;
+    const __mmask32 mask = whole ? ~__mmask32(0) : (__mmask32(1) << (n - x)) - 1;
+    auto load = [&](int t) { return whole ? taps_of(in + t * stride + x) : _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(mask, in + t * stride + x)); };
     __m512i low = half, high = half;
     for (int t = 0; t < n_taps; t += 2) {  // two rows at a time: pairs of samples against pairs of weights
       const bool two = t + 1 < n_taps;
@@ -57,8 +58,17 @@ void column(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps
   }
 }
 
+void normalise(const uint8_t* in, int n, float scale, float offset, float* out) {
+  const __m512 s = _mm512_set1_ps(scale), o = _mm512_set1_ps(offset);
+  for (int i = 0; i < n; i += 16) {
+    const __mmask16 mask = n - i >= 16 ? __mmask16(~0) : __mmask16((1u << (n - i)) - 1);
+    const __m512 v = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, in + i)));
+    _mm512_mask_storeu_ps(out + i, mask, _mm512_add_ps(_mm512_mul_ps(v, s), o));
+  }
+}
+
 }  // namespace
 
-const ResizeKernels kAvx512ResizeKernels = {row, column};
+const PictureKernels kAvx512PictureKernels = {row, column, normalise};
 
 }  // namespace omni
