@@ -64,7 +64,11 @@ dnnl::matmul::primitive_desc describe(const Key& key, const memory::desc& weight
   const memory::desc b({1, key.n}, memory::data_type::f32, memory::dims{key.n, 1});
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::library);
+#if DNNL_VERSION_MAJOR >= 3
+  return key.bias ? dnnl::matmul::primitive_desc(engine(), x, weights, b, y, attr) : dnnl::matmul::primitive_desc(engine(), x, weights, y, attr);
+#else
   return key.bias ? dnnl::matmul::primitive_desc({x, weights, b, y}, attr, engine()) : dnnl::matmul::primitive_desc({x, weights, y}, attr, engine());
+#endif
 }
 
 // The layout of a [k, n] tile: what oneDNN prefers at 64 rows, whatever the number of rows it is used with later.
@@ -81,11 +85,16 @@ memory::desc packed_layout(int64_t n, int64_t k, bool bf16) {
 }
 
 bool is_ba16a64b2a(const memory::desc& desc) {
+  const memory::dims block{16, 64, 2}, axis{0, 1, 0};
+#if DNNL_VERSION_MAJOR >= 3
+  return desc.get_format_kind() == memory::format_kind::blocked && desc.get_inner_blks() == block && desc.get_inner_idxs() == axis &&
+         desc.get_strides() == memory::dims{16 * 64 * 2, desc.get_padded_dims()[0] * 64};
+#else
   const auto& d = desc.data;
   const auto& b = d.format_desc.blocking;
-  const dnnl_dim_t block[] = {16, 64, 2}, axis[] = {0, 1, 0};
-  return d.format_kind == dnnl_blocked && b.inner_nblks == 3 && std::equal(block, block + 3, b.inner_blks) && std::equal(axis, axis + 3, b.inner_idxs) &&
+  return d.format_kind == dnnl_blocked && b.inner_nblks == 3 && std::equal(block.begin(), block.end(), b.inner_blks) && std::equal(axis.begin(), axis.end(), b.inner_idxs) &&
          b.strides[0] == 16 * 64 * 2 && b.strides[1] == d.padded_dims[0] * 64;
+#endif
 }
 
 // A primitive with memory objects whose pointers are exchanged for each call, so that a call allocates nothing. One set a thread.
