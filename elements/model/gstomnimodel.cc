@@ -17,6 +17,7 @@
  */
 #include "model/gstomnimodel.h"
 
+#include <algorithm>
 #include <list>
 #include <thread>
 #include <utility>

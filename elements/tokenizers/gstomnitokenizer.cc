@@ -1,5 +1,7 @@
 #include "tokenizers/gstomnitokenizer.h"
 
+#include <algorithm>
+
 #include "common/gstomniguard.h"
 #include "tokens/gstomnitokens.h"
 

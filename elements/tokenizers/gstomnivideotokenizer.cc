@@ -15,6 +15,8 @@
 
 #include <gst/video/video.h>
 
+#include <algorithm>
+
 #include "common/gstomniguard.h"
 #include "tokenizers/gstomnitokenizer.h"
 

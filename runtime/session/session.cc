@@ -3,6 +3,7 @@
 // positions never grow and nothing is computed again.
 #include "session/session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <deque>

@@ -1,6 +1,7 @@
 // The streaming law: however media are cut on their way in, tokens and text are those of the whole; sessions do not disturb each other; the window slides.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>

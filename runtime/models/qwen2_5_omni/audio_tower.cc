@@ -1,5 +1,6 @@
 #include "qwen2_5_omni/audio_tower.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace omni::qwen2_5_omni {

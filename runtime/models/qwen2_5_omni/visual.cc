@@ -1,5 +1,6 @@
 #include "qwen2_5_omni/visual.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
