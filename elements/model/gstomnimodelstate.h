@@ -1,0 +1,113 @@
+// What the parts of omnimodel share: settings, pads, the state under one lock, and what the element asks of its worker.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "common/gstomnicontext.h"
+#include "common/gstomnistats.h"
+#include "model/gstomnioutput.h"
+#include "omni/engine.h"
+
+namespace gst_omni_model {
+
+enum class Trigger { chunk, interval, prompt, eos, manual };
+
+constexpr const char* kTriggerNicks[] = {"chunk", "interval", "prompt", "eos", "manual"};
+constexpr GstClockTime kChunk = 2 * GST_SECOND;
+constexpr GstClockTime kWorthACaption = 200 * GST_MSECOND;  // the padding of an encoder at the end of a recording is none
+constexpr size_t kMostQueued = 16;                    // token buffers a pad
+constexpr GstClockTime kMostAhead = 4 * kChunk;       // of one track before another, when nothing is live
+
+struct Settings : GstOmniEngineSettings {
+  std::string system_prompt = "You are a helpful assistant.", prompt = "Describe what you see and hear.";
+  int trigger = int(Trigger::chunk);
+  guint interval = 10000, max_tokens = 256, top_k = 0, latency = 1000, lateness = 0;
+  double temperature = 0, top_p = 1, repetition_penalty = 1, context_duration = 60;
+  gint64 seed = 0;
+};
+
+const GstOmniProperties<Settings>& properties();
+
+struct Input {
+  GstPad* pad;
+  bool is_prompt;
+  omni::Modality modality;
+  // Under the element's lock:
+  GstSegment segment;
+  struct Item {
+    BufferPtr buffer;
+    GstClockTime time;  // running time
+  };
+  std::deque<Item> queue;
+  int hidden = 0;
+  bool eos = false, eos_told = false, flushing = true;
+  GstClockTime reached = 0;  // running time up to which the worker has taken it
+};
+
+struct Question {
+  std::string text;
+  GstClockTime time;  // running time from which on it may be asked; 0 = now
+};
+
+struct GstOmniModel {
+  GstElement element;
+  struct State* state;
+};
+
+struct GstOmniModelClass {
+  GstElementClass parent_class;
+};
+
+struct State {
+  explicit State(GstOmniModel* self) : engine_context(GST_ELEMENT(self), settings) {}
+
+  Settings settings;
+  GstOmniEngineContext engine_context;
+
+  std::mutex lock;  // guards all below but the worker's own; never held while calling out
+  std::condition_variable changed;
+  std::list<Input> inputs;
+  std::list<GstOmniOutput> outputs;
+  std::deque<Question> questions;
+  guint next_video = 0, next_audio = 0, next_prompt = 0, next_text = 0;
+  bool stopping = false, flush_pending = false, failed = false, live = false, reset_pending = false;
+  int n_flushing = 0;
+  std::shared_ptr<omni::Session> session;  // shared so that cancel() may come from any thread
+  // statistics
+  guint64 n_answers = 0, n_tokens = 0, n_dropped = 0, n_late = 0, context_tokens = 0;
+  GstOmniDelays delay, first_token;
+  double per_token_ms = 0;
+  bool warned = false;
+
+  std::shared_ptr<const omni::Engine> engine;  // written by the worker, once
+
+  // of the worker
+  std::thread worker;
+  GstClockTime media_end = 0, asked_until = 0;
+  bool eos_asked = false, eos_sent = false;
+};
+
+inline State& state(gpointer self) { return *static_cast<GstOmniModel*>(self)->state; }
+
+inline Input* input_of(GstPad* pad) { return static_cast<Input*>(gst_pad_get_element_private(pad)); }
+inline GstOmniOutput* output_of(GstPad* pad) { return static_cast<GstOmniOutput*>(gst_pad_get_element_private(pad)); }
+
+// --- gstomnimodelworker.cc
+
+// READY → PAUSED and back: the thread that loads the checkpoint and answers.
+void start_worker(GstOmniModel* self);
+void stop_worker(GstOmniModel* self);
+// Latency of the media streams ahead of this element. False if nobody knows.
+bool upstream_latency(GstOmniModel* self, bool& live, GstClockTime& min);
+// The documented sum.
+GstClockTime reported_latency(GstOmniModel* self, GstClockTime upstream);
+void for_outputs(State& state, const std::function<void(GstOmniOutput&)>& call);
+
+}  // namespace gst_omni_model
