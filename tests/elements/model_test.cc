@@ -159,7 +159,7 @@ TEST_F(Model, FlushDuringAnAnswerAndSeek) {
   std::atomic<bool> stop{false};
   std::thread seeker;
   const Outcome o = run("omnimodel name=m trigger=chunk max-tokens=1000 context-duration=4 temperature=100 model-path=" FIXTURE_A " videotestsrc num-buffers=1000000 ! video/x-raw,width=64,height=48,framerate=30/1 ! "
-                        "omnivideotokenizer ! m.video_0 m.text_0 ! fakesink name=out sync=false", 4 * GST_SECOND, [&](GstElement* p) {
+                        "omnivideotokenizer ! m.video_0 m.text_0 ! fakesink name=out sync=false", 6 * GST_SECOND, [&](GstElement* p) {
                           seeker = std::thread([p, &seeks, &stop] {
                             for (; seeks < 10 && !stop; ++seeks) {
                               g_usleep(gulong(200000 + 13000 * seeks));
