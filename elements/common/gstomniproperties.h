@@ -17,7 +17,7 @@ struct GstOmniSettings {
   uint64_t set_by_user = 0;  // bit i: property i + 1
 };
 
-enum class GstOmniMutable { ready, paused, playing };  // the highest state in which a change has its effect
+enum class GstOmniMutable { ready, playing };  // the highest state in which a change has its effect
 
 template <class Settings>
 struct GstOmniProperty {

@@ -66,7 +66,8 @@ GstClockTime reported_latency(GstOmniModel* self, GstClockTime upstream) {
   bool has_audio = false, has_video = false;
   {
     std::lock_guard guard(s.lock);
-    for (const Input& in : s.inputs) (in.is_prompt ? has_video : in.modality == omni::Modality::audio ? has_audio : has_video) |= !in.is_prompt;
+    for (const Input& in : s.inputs)
+      if (!in.is_prompt) (in.modality == omni::Modality::audio ? has_audio : has_video) = true;
   }
   std::lock_guard guard(s.settings.lock);
   GstClockTime own = s.settings.latency == G_MAXUINT ? 0 : s.settings.latency * GST_MSECOND;

@@ -35,7 +35,7 @@ static bool survives_flush(GstMiniObject* object) {
 }
 
 static void clear_queue(GstOmniTokenizer* self) {
-  std::erase_if(self->state->queue, [](const GstOmniTokenizer::State::Item& i) { return !survives_flush(i.object.get()); });
+  std::erase_if(self->state->queue, [](const MiniObjectPtr& o) { return !survives_flush(o.get()); });
   self->state->queued_buffers = 0;
   self->state->queued_time = 0;
 }
@@ -44,14 +44,14 @@ static void clear_queue(GstOmniTokenizer* self) {
 static GstMessage* drop_oldest(GstOmniTokenizer* self) {
   auto* s = self->state;
   for (auto it = s->queue.begin(); it != s->queue.end(); ++it) {
-    if (!GST_IS_BUFFER(it->object.get())) continue;
-    auto* b = GST_BUFFER(it->object.get());
+    if (!GST_IS_BUFFER(it->get())) continue;
+    auto* b = GST_BUFFER(it->get());
     ++s->n_dropped;
     const GstClockTime pts = GST_BUFFER_PTS(b);
     GstMessage* m = gst_message_new_qos(GST_OBJECT(self), s->live, gst_segment_to_running_time(&s->segment, GST_FORMAT_TIME, pts),
                                         gst_segment_to_stream_time(&s->segment, GST_FORMAT_TIME, pts), pts, GST_BUFFER_DURATION(b));
     gst_message_set_qos_stats(m, GST_FORMAT_BUFFERS, s->n_in - s->n_dropped, s->n_dropped);
-    account(self, it->object.get(), -1);
+    account(self, it->get(), -1);
     s->queue.erase(it);
     return m;
   }
@@ -96,7 +96,7 @@ static GstFlowReturn chain(GstPad*, GstObject* parent, GstBuffer* raw) {
       result = s->flushing ? GST_FLOW_FLUSHING : s->flow;
       if (result == GST_FLOW_OK) {
         account(self, GST_MINI_OBJECT(buffer.get()), 1);
-        s->queue.push_back({MiniObjectPtr(GST_MINI_OBJECT(buffer.release()))});
+        s->queue.emplace_back(GST_MINI_OBJECT(buffer.release()));
       }
     }
     s->changed.notify_all();
@@ -184,7 +184,7 @@ static void loop(gpointer data) {
       std::unique_lock lock(s->lock);
       s->changed.wait(lock, [&] { return s->flushing || !s->queue.empty(); });
       if (s->flushing) return false;
-      object = std::move(s->queue.front().object);
+      object = std::move(s->queue.front());
       s->queue.pop_front();
       account(self, object.get(), -1);
     }
@@ -238,7 +238,7 @@ static gboolean enqueue_event(GstOmniTokenizer* self, GstEvent* event) {
       s->live_known = false;
       if (s->flow == GST_FLOW_EOS) s->flow = GST_FLOW_OK;
     }
-    s->queue.push_back({MiniObjectPtr(GST_MINI_OBJECT(event))});
+    s->queue.emplace_back(GST_MINI_OBJECT(event));
   }
   s->changed.notify_all();
   return TRUE;

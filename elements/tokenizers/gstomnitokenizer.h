@@ -43,10 +43,7 @@ struct GstOmniTokenizer {
 
     std::mutex lock;
     std::condition_variable changed;
-    struct Item {
-      MiniObjectPtr object;  // a buffer or a serialized event
-    };
-    std::deque<Item> queue;
+    std::deque<MiniObjectPtr> queue;  // buffers and serialized events
     guint queued_buffers = 0;
     GstClockTime queued_time = 0;
     bool flushing = true;

@@ -39,7 +39,6 @@ class Tensor {
   // Borrows `data`; `owner`, if given, is kept alive as long as any view of it.
   static Tensor view(void* data, DType dtype, Shape shape, std::shared_ptr<const void> owner = nullptr);
 
-  bool empty() const { return data_ == nullptr || numel() == 0; }
   bool defined() const { return data_ != nullptr; }
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }

@@ -63,7 +63,6 @@ void Json::fail(const std::string& reason) const { throw Error(ErrorCode::corrup
 bool Json::is_object() const { return value_of(value_).is_object(); }
 bool Json::is_array() const { return value_of(value_).is_array(); }
 bool Json::is_string() const { return value_of(value_).is_string(); }
-bool Json::is_null() const { return value_of(value_).is_null(); }
 size_t Json::size() const { return value_of(value_).size(); }
 
 bool Json::has(const std::string& key) const {

@@ -22,7 +22,6 @@ class Json {
   bool is_object() const;
   bool is_array() const;
   bool is_string() const;
-  bool is_null() const;
   size_t size() const;
   bool has(const std::string& key) const;  // and it is not null
 

@@ -23,7 +23,6 @@ class Safetensors {
   // The caller has copied what it needs: its pages may leave memory (they can be read again).
   void release(const std::string& name) const;
   std::vector<std::string> names() const;
-  const std::filesystem::path& path() const { return path_; }
 
  private:
   struct Entry {

@@ -18,7 +18,6 @@ class Weights {
 
   Weights scope(const std::string& name) const;  // this prefix + name + "."
   Weights scope(int64_t index) const { return scope(std::to_string(index)); }
-  std::string full_name(const std::string& name) const { return prefix_ + name; }
 
   bool has(const std::string& name) const;
   // As in the file. Throws not_found with the full name, corrupt_file if the shape is not `shape`.

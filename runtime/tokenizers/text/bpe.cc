@@ -157,7 +157,7 @@ BpeTokenizer::BpeTokenizer(const std::filesystem::path& path) {
       put(id, content);
       const bool special = t.boolean_or("special", false);
       special_[size_t(id)] = special;
-      added_[content] = {int32_t(id), special, t.boolean_or("normalized", !special)};
+      added_[content] = {int32_t(id), special};
     }
   }
   std::string pattern = root.has("pre_tokenizer") ? split_pattern(root.at("pre_tokenizer")) : std::string();

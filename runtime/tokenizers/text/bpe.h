@@ -37,7 +37,7 @@ class BpeTokenizer {
  private:
   struct AddedToken {
     int32_t id;
-    bool special, normalized;
+    bool special;
   };
   struct Regex;
   std::vector<int32_t> encode(std::string_view text, bool special) const;
