@@ -1,0 +1,214 @@
+"""Trains one stage and keeps its state: `python train.py DIR STAGE`; started again, it goes on where it was.
+
+towers  the vision and audio towers, by what their tokens should know (labels, boxes, patterns, sounds, levels)
+boxes   the text model on frozen towers, mostly boxes: the slowest skill first
+text    the text model on frozen towers, everything
+joint   all of it together, the towers slowly
+"""
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+
+import batches
+from model import Thinker
+from tokenizer import HIGHEST
+from vocabulary import SOUNDS, WORDS
+
+STAGES = {  # steps, clips a batch, learning rates of Muon and AdamW, share of the steps that cool down, of the towers, packed answer tokens
+    "towers": dict(steps=4500, n=16, muon=2e-3, adam=2e-3, cool=.3, towers=1.0, length=0),
+    "boxes": dict(steps=1500, n=16, muon=3e-3, adam=2e-3, cool=.3, towers=0.0, length=96),
+    "text": dict(steps=3000, n=16, muon=3e-3, adam=1.5e-3, cool=.4, towers=0.0, length=160),
+    "joint": dict(steps=2000, n=16, muon=1e-3, adam=5e-4, cool=.6, towers=.2, length=160),
+}
+ORDER = list(STAGES)
+
+
+def tower_losses(net, b, pictures, sounds):
+    t, head = (lambda k: torch.from_numpy(b[k])), net.heads
+    out = {}
+    label = t("label").flatten(0, 1)
+    scores = head["label"](pictures).float()
+    weight = torch.where(label > 0, 3.0, 1.0)
+    out["label"] = 2 * (F.cross_entropy(scores.flatten(0, 1), label.flatten(), reduction="none") * weight.flatten()).sum() / weight.sum()
+    there = label > 0
+    if there.any():
+        box, true = head["box"](pictures[there]).float(), t("box").flatten(0, 1)[there]
+        out["box"] = 2 * F.smooth_l1_loss(box[:, :4], true[:, :4], beta=.1)
+        out["movement"] = F.smooth_l1_loss(box[:, 4:], true[:, 4:], beta=.1)
+        both = (torch.minimum(box[:, 0], true[:, 0]) + torch.minimum(box[:, 2], true[:, 2])).clamp(min=0) * (torch.minimum(box[:, 1], true[:, 1]) + torch.minimum(box[:, 3], true[:, 3])).clamp(min=0)
+        area = lambda x: (x[:, 0] + x[:, 2]).clamp(min=0) * (x[:, 1] + x[:, 3]).clamp(min=0)
+        iou = both / (area(box) + area(true) - both + 1e-4)
+        out["overlap"] = .5 * (1 - iou.mean())
+        out["_iou"], out["_label"] = iou.mean(), (scores[there].argmax(-1) == label[there]).float().mean()
+    mean = pictures.mean(1)
+    for name, key, w in (("picture", "picture", .5), ("changed", "changed", .3)):
+        scores, true = head[name](mean).float(), t(key).flatten()
+        out[name], out["_" + name] = w * F.cross_entropy(scores, true), (scores.argmax(-1) == true).float().mean()
+    scores, true = head["sound"](sounds).float(), t("sound")
+    out["sound"] = F.cross_entropy(scores.flatten(0, 1), true.flatten())
+    word = true >= SOUNDS.index(WORDS[0])
+    right = (scores.argmax(-1) == true).float()
+    out["_sound"], out["_word"] = right[~word].mean(), right[word].mean()
+    mean = sounds.mean(1)
+    for name in ("level", "waveform"):
+        known = t(name) >= 0
+        if known.any():
+            scores, true = head[name](mean[known]).float(), t(name)[known]
+            out[name], out["_" + name] = .3 * F.cross_entropy(scores, true), (scores.argmax(-1) == true).float().mean()
+    return out
+
+
+def number_targets(sigma):
+    n = torch.arange(HIGHEST + 1.0)
+    p = torch.exp(-((n[:, None] - n) ** 2) / (2 * sigma**2))
+    return p / p.sum(1, keepdim=True)
+
+
+def text_losses(net, b, pictures, sounds, sigma):
+    t, mode, shape = (lambda k: torch.from_numpy(b[k])), b["mode"], b["shape"]
+    prefix, positions, at_pictures, _ = net.prompt(mode, shape)
+    n, p = len(b["ids"]), len(prefix)
+    ids = torch.cat([prefix.expand(n, -1), t("ids")], 1)
+    x = net.embed(ids, pictures, sounds, mode, shape)
+    offset = t("offset") + int(positions.max()) + 1
+    all_positions = torch.cat([positions[:, None].expand(3, n, -1), offset[None].expand(3, -1, -1)], 2)
+    pair = torch.cat([torch.full((n, p), -2), t("pair")], 1)
+    size = p + t("ids").shape[1]
+    seen = torch.ones(size, size).tril().bool() & ((pair[:, None] == -2) | (pair[:, None] == pair[:, :, None]))
+    hidden, tap, look = net.text(x, all_positions, torch.zeros(seen.shape).masked_fill_(~seen, -1e4))
+
+    out, asked = {}, t("target") >= 0
+    embedding = net.embedding()
+    true, coordinate = t("target")[asked], t("coordinate")[asked].bool()
+    scores = F.linear(hidden[:, p:][asked], embedding).float()
+    log_p = F.log_softmax(scores, -1)
+    loss = -log_p.gather(1, true[:, None])[:, 0]
+    out["_nll"], guess = loss[~coordinate].mean(), scores.argmax(-1)
+    out["_right"] = (guess == true)[~coordinate].float().mean()
+    soft = number_targets(sigma)
+    value = torch.full((embedding.shape[0],), -1, dtype=torch.long)
+    value[net.numbers] = torch.arange(HIGHEST + 1)
+    if coordinate.any():
+        at = coordinate.nonzero()[:, 0]
+        loss = loss.index_put((at,), -(soft[value[true[at]]] * log_p[at][:, net.numbers]).sum(1))
+        out["_pixels"] = (value[guess[at]] - value[true[at]]).abs().float().mean()
+    weight = torch.where(coordinate, 1.5, 1.0)
+    out["language"] = 2 * (loss * weight).sum() / weight.sum()
+
+    if pictures is not None:
+        cells = t("label").shape[1]
+        last = at_pictures[-cells:]
+        media = tap[:, last]
+        label, there = t("label"), t("label") > 0
+        scores = net.heads["tap_label"](media).float()
+        weight = torch.where(there, 3.0, 1.0)
+        out["tap label"] = .5 * (F.cross_entropy(scores.flatten(0, 1), label.flatten(), reduction="none") * weight.flatten()).sum() / weight.sum()
+        if there.any():
+            # The media tokens shall carry their box in the very form in which the answer says it, so that saying it is copying it.
+            own = F.rms_norm(media[there], (media.shape[-1],))
+            said = F.linear(net.heads["tap_numbers"](own).unflatten(-1, (4, -1)), embedding[net.numbers]).float()
+            box = t("absolute")[there].round().long().clamp(0, HIGHEST)
+            out["tap box"] = -(soft[box] * F.log_softmax(said, -1)).sum(-1).mean()
+            out["_tap pixels"] = (said.argmax(-1) - box).abs().float().mean()
+        who = t("look")
+        if (who >= 0).any():
+            mine = (t("owner")[:, None] == who[:, :, None]) & (who >= 0)[:, :, None]
+            found = (look[:, :, p:, last].float() * mine[:, None]).sum(-1)
+            known = mine.any(-1)
+            found = found.permute(0, 2, 1)[known]
+            out["look"] = -.3 * torch.log(found + 1e-4).mean()
+            out["_looks"] = found.mean()
+    return out
+
+
+def optimisers(net, stage):
+    """Muon for matrices, AdamW for the rest; towers in groups of their own."""
+    s, groups = STAGES[stage], {"muon": [], "muon towers": [], "adam": [], "adam towers": []}
+    for name, p in net.named_parameters():
+        tower = "visual" in name or "audio_tower" in name or name.startswith("heads.") and "tap" not in name
+        frozen = name == "hf.lm_head.weight" or (tower and not s["towers"]) or (stage == "towers" and not tower)
+        p.requires_grad_(not frozen)
+        if not frozen:
+            groups[("muon" if p.ndim == 2 and "embed" not in name and "heads" not in name else "adam") + (" towers" if tower else "")].append(p)
+    made = []
+    for kind in ("muon", "adam"):
+        parameters = [dict(params=groups[kind + suffix], scale=s["towers"] if suffix else 1.0) for suffix in ("", " towers") if groups[kind + suffix]]
+        if not parameters:
+            continue
+        made.append((torch.optim.Muon(parameters, lr=s["muon"], weight_decay=.02, momentum=.95, nesterov=True, adjust_lr_fn="match_rms_adamw") if kind == "muon" else
+                     torch.optim.AdamW(parameters, lr=s["adam"], betas=(.9, .98), eps=1e-8, weight_decay=.01), s[kind]))
+    return made
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("folder", type=Path)
+    a.add_argument("stage", choices=STAGES)
+    a.add_argument("--steps", type=int)
+    a.add_argument("--threads", type=int, default=1)
+    a.add_argument("--workers", type=int, default=1)
+    a = a.parse_args()
+    torch.set_num_threads(a.threads)
+    s = dict(STAGES[a.stage], **({"steps": a.steps} if a.steps else {}))
+    torch.manual_seed(0)
+    net = Thinker(Tokenizer.from_file(str(a.folder / "tokenizer.json")))
+    state_file, final = a.folder / f"{a.stage}.state", a.folder / f"{a.stage}.pt"
+    if final.exists():
+        sys.exit(f"{final} is there already")
+    for earlier in reversed(ORDER[: ORDER.index(a.stage)]):
+        if (a.folder / f"{earlier}.pt").exists():
+            net.load_state_dict(torch.load(a.folder / f"{earlier}.pt"))
+            print("begins with", earlier, flush=True)
+            break
+    opts, step, clips = optimisers(net, a.stage), 0, 0
+    if state_file.exists():
+        state = torch.load(state_file)
+        net.load_state_dict(state["net"])
+        for (o, _), saved in zip(opts, state["optimisers"]):
+            o.load_state_dict(saved)
+        step, clips = state["step"], state["clips"]
+        print("goes on at step", step, flush=True)
+    log, average, begun, saved = open(a.folder / f"{a.stage}.log", "a"), {}, time.time(), time.time()
+    trained = [p for p in net.parameters() if p.requires_grad]
+    for b in batches.stream(a.stage, a.folder / "banks/seen.pkl", a.folder / "tokenizer.json", s["n"], s["length"], 1000 * ORDER.index(a.stage) + 10 * step, a.workers):
+        done = step / s["steps"]
+        rate = min(1, (step + 1) / 60) * min(1, max(.02, (1 - done) / s["cool"]))
+        for o, lr in opts:
+            for g in o.param_groups:
+                g["lr"] = lr * rate * g["scale"]
+        with torch.autocast("cpu", dtype=torch.bfloat16), torch.set_grad_enabled(True):
+            frames, mel = b.get("frames"), b.get("mel")
+            with torch.set_grad_enabled(s["towers"] > 0):
+                pictures = net.vision(net.patches(torch.from_numpy(frames), b["shape"]).bfloat16(), b["shape"]) if frames is not None else None
+                sounds = net.audio(torch.from_numpy(mel).bfloat16()) if mel is not None else None
+            losses = tower_losses(net, b, pictures, sounds) if a.stage == "towers" else text_losses(net, b, pictures, sounds, max(1.2, 6 * (1 - 2 * done)) if a.stage == "boxes" else 1.2)
+        sum(v for k, v in losses.items() if k[0] != "_").backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        for o, _ in opts:
+            o.step()
+            o.zero_grad(set_to_none=True)
+        step, clips = step + 1, clips + len(b.get("frames", b.get("ids")))
+        for k, v in losses.items():
+            v = float(v.detach()) if torch.is_tensor(v) else v
+            if v == v:
+                average[k] = .97 * average.get(k, v) + .03 * v
+        if step % 50 == 0 or step == 5:
+            line = f"{step}/{s['steps']} {clips} clips {(time.time() - begun) / 60:.1f} min {time.process_time() / 60:.1f} cpu-min " + " ".join(f"{k}:{v:.3f}" for k, v in average.items())
+            print(line, flush=True)
+            print(line, file=log, flush=True)
+        if time.time() - saved > 240 or step >= s["steps"]:
+            torch.save(dict(net=net.state_dict(), optimisers=[o.state_dict() for o, _ in opts], step=step, clips=clips), state_file.with_suffix(".tmp"))
+            state_file.with_suffix(".tmp").rename(state_file)
+            saved = time.time()
+        if step >= s["steps"]:
+            torch.save(net.state_dict(), final)
+            break
+
+
+if __name__ == "__main__":
+    main()
