@@ -5,6 +5,9 @@
  * and answers questions about it as text. Which question is asked when is the business of `trigger`; a text buffer on a `prompt_%u` pad and the action signal
  * `ask` are always answered. Each answer is also posted as an element message "omni/answer".
  *
+ * A `spatial_%u` pad asks `spatial-prompt` at the same moments and gives what the answer says is where: one line of JSON for each answer (docs/spatial.md), stamped
+ * with the last frame that the model saw. Objects in answers to other questions leave there too.
+ *
  * A text buffer's PTS and duration are those of the media that it is about. Latency of a live stream = that of the slowest token stream + 2 s (a chunk, where
  * only video comes: sound already waits for it) + `interval` (where that is the trigger) + `latency` (time allowed for the answer).
  *
@@ -39,6 +42,15 @@ static GType trigger_get_type() {
   return type;
 }
 
+static GType tracking_get_type() {
+  static const GEnumValue values[] = {{int(Tracking::none), "objects have no identity", "none"},
+                                      {int(Tracking::match), "objects of successive answers that match get the same track id", "match"},
+                                      {int(Tracking::predict), "and a velocity, with which omnicombiner moves them until the next answer", "predict"},
+                                      {0, nullptr, nullptr}};
+  static const GType type = g_enum_register_static("GstOmniTracking", values);
+  return type;
+}
+
 const GstOmniProperties<Settings>& properties() {
   constexpr auto playing = GstOmniMutable::playing;
   static const GstOmniProperties<Settings> table = [] {
@@ -46,6 +58,10 @@ const GstOmniProperties<Settings>& properties() {
     const std::vector<GstOmniProperty<Settings>> own = {
         {"system-prompt", "System prompt", "Who the model is told to be (a checkpoint may carry its own)", &Settings::system_prompt},
         {"prompt", "Prompt", "The standing question (a checkpoint may carry its own)", &Settings::prompt, 0, 0, playing},
+        {"spatial-prompt", "Spatial prompt", "What spatial pads ask whenever `prompt` is due (a checkpoint may carry its own)", &Settings::spatial_prompt, 0, 0, playing},
+        {"json-schema", "JSON schema", "What answers must look like: a JSON Schema, `boxes` or `points`; with a spatial pad, only those to `spatial-prompt` (empty = anything)",
+         &Settings::json_schema, 0, 0, playing},
+        {"tracking", "Tracking", "Identity of objects from answer to answer", &Settings::tracking, 0, 0, playing, tracking_get_type},
         {"trigger", "Trigger", "When the standing question is asked", &Settings::trigger, 0, 0, playing, trigger_get_type},
         {"interval", "Interval", "Media time between questions with trigger=interval, in ms", &Settings::interval, 1, 86400000, playing},
         {"max-tokens", "Most tokens", "Longest answer, in tokens", &Settings::max_tokens, 1, 1 << 20, playing},
@@ -315,7 +331,7 @@ GstPad* add_input(GstOmniModel* self, GstPadTemplate* templ, const std::string& 
   return pad;
 }
 
-GstPad* add_output(GstOmniModel* self, GstPadTemplate* templ, const std::string& name) {
+GstPad* add_output(GstOmniModel* self, GstPadTemplate* templ, const std::string& name, GstOmniOutput::Kind kind) {
   State& s = state(self);
   GstPad* pad = gst_pad_new_from_template(templ, name.c_str());
   gst_pad_use_fixed_caps(pad);
@@ -326,7 +342,7 @@ GstPad* add_output(GstOmniModel* self, GstPadTemplate* templ, const std::string&
       lateness = s.settings.lateness;
     }
     std::lock_guard guard(s.lock);
-    GstOmniOutput& out = s.outputs.emplace_back(pad, gst_caps_new_simple("text/x-raw", "format", G_TYPE_STRING, "utf8", nullptr));
+    GstOmniOutput& out = s.outputs.emplace_back(pad, kind);
     out.set_lateness(lateness * GST_MSECOND);
     gst_pad_set_element_private(pad, &out);
   }
@@ -341,7 +357,7 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
   auto* self = reinterpret_cast<GstOmniModel*>(element);
   State& s = state(self);
   const std::string kind = GST_PAD_TEMPLATE_NAME_TEMPLATE(templ);
-  const bool video = kind == "video_%u", audio = kind == "audio_%u", prompt = kind == "prompt_%u";
+  const bool video = kind == "video_%u", audio = kind == "audio_%u", prompt = kind == "prompt_%u", spatial = kind == "spatial_%u";
   std::string name;
   {
     std::lock_guard guard(s.lock);
@@ -350,7 +366,7 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
         GST_ELEMENT_WARNING(element, CORE, PAD, ("This model family takes one %s stream", audio ? "audio" : "video"), (nullptr));
         return nullptr;
       }
-    guint& next = video ? s.next_video : audio ? s.next_audio : prompt ? s.next_prompt : s.next_text;
+    guint& next = video ? s.next_video : audio ? s.next_audio : prompt ? s.next_prompt : spatial ? s.next_spatial : s.next_text;
     guint number = next;
     if (asked) std::sscanf(asked, "%*[a-z]_%u", &number);
     next = std::max(next, number) + 1;
@@ -360,7 +376,7 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
     gst_object_unref(there);
     return nullptr;
   }
-  if (GST_PAD_TEMPLATE_DIRECTION(templ) == GST_PAD_SRC) return add_output(self, templ, name);
+  if (GST_PAD_TEMPLATE_DIRECTION(templ) == GST_PAD_SRC) return add_output(self, templ, name, spatial ? GstOmniOutput::Kind::spatial : GstOmniOutput::Kind::text);
   return add_input(self, templ, name, prompt, audio ? omni::Modality::audio : omni::Modality::video);
 }
 
@@ -414,7 +430,8 @@ GstStructure* stats(GstOmniModel* self) {
   for (const Input& in : s.inputs) depth += guint(in.queue.size());
   return gst_structure_new("omni-model-stats", "answers", G_TYPE_UINT64, s.n_answers, "tokens", G_TYPE_UINT64, s.n_tokens, "ttft", G_TYPE_DOUBLE,
                            s.first_token.percentile_ms(0.5), "tpot", G_TYPE_DOUBLE, s.per_token_ms, "queue-depth", G_TYPE_UINT, depth, "drops", G_TYPE_UINT64, s.n_dropped,
-                           "late", G_TYPE_UINT64, s.n_late, "context-tokens", G_TYPE_UINT64, s.context_tokens, "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5),
+                           "late", G_TYPE_UINT64, s.n_late, "objects", G_TYPE_UINT64, s.n_objects, "repaired-objects", G_TYPE_UINT64, s.n_repaired, "malformed-objects", G_TYPE_UINT64,
+                           s.n_malformed, "context-tokens", G_TYPE_UINT64, s.context_tokens, "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5),
                            "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(), nullptr);
 }
 
@@ -513,8 +530,10 @@ void class_init(gpointer g_class, gpointer) {
   add_template(element, "audio_%u", GST_PAD_SINK, "application/x-omni-tokens, modality=(string)audio, hidden=(int)[ 1, max ], format=(string)F32LE");
   add_template(element, "prompt_%u", GST_PAD_SINK, "text/x-raw, format=(string)utf8");
   add_template(element, "text_%u", GST_PAD_SRC, "text/x-raw, format=(string)utf8");
+  add_template(element, "spatial_%u", GST_PAD_SRC, "application/x-omni-spatial, version=(int)1");
   gst_element_class_set_static_metadata(element, "Omni model", "Filter/Analyzer/Video/Audio", "Answers questions about live video and audio with a multimodal model", "gst-omni");
   gst_type_mark_as_plugin_api(trigger_get_type(), GstPluginAPIFlags(0));
+  gst_type_mark_as_plugin_api(tracking_get_type(), GstPluginAPIFlags(0));
   gst_type_mark_as_plugin_api(gst_omni_precision_get_type(), GstPluginAPIFlags(0));
 }
 

@@ -14,10 +14,12 @@
 #include "common/gstomnistats.h"
 #include "model/gstomnioutput.h"
 #include "omni/engine.h"
+#include "omni/spatial.h"
 
 namespace gst_omni_model {
 
 enum class Trigger { chunk, interval, prompt, eos, manual };
+enum class Tracking { none, match, predict };
 
 constexpr const char* kTriggerNicks[] = {"chunk", "interval", "prompt", "eos", "manual"};
 constexpr GstClockTime kChunk = 2 * GST_SECOND;
@@ -26,8 +28,8 @@ constexpr size_t kMostQueued = 16;                    // token buffers a pad
 constexpr GstClockTime kMostAhead = 4 * kChunk;       // of one track before another, when nothing is live
 
 struct Settings : GstOmniEngineSettings {
-  std::string system_prompt = "You are a helpful assistant.", prompt = "Describe what you see and hear.";
-  int trigger = int(Trigger::chunk);
+  std::string system_prompt = "You are a helpful assistant.", prompt = "Describe what you see and hear.", spatial_prompt = "Detect all objects and give their boxes as JSON.", json_schema;
+  int trigger = int(Trigger::chunk), tracking = int(Tracking::match);
   guint interval = 10000, max_tokens = 256, top_k = 0, latency = 1000, lateness = 0;
   double temperature = 0, top_p = 1, repetition_penalty = 1, context_duration = 60;
   gint64 seed = 0;
@@ -76,11 +78,12 @@ struct State {
   std::list<Input> inputs;
   std::list<GstOmniOutput> outputs;
   std::deque<Question> questions;
-  guint next_video = 0, next_audio = 0, next_prompt = 0, next_text = 0;
+  guint next_video = 0, next_audio = 0, next_prompt = 0, next_text = 0, next_spatial = 0;
   bool stopping = false, flush_pending = false, failed = false, live = false, reset_pending = false;
   int n_flushing = 0;
   std::shared_ptr<omni::Session> session;  // shared so that cancel() may come from any thread
   // statistics
+  guint64 n_objects = 0, n_repaired = 0, n_malformed = 0;
   guint64 n_answers = 0, n_tokens = 0, n_dropped = 0, n_late = 0, context_tokens = 0;
   GstOmniDelays delay, first_token;
   double per_token_ms = 0;
@@ -92,6 +95,7 @@ struct State {
   std::thread worker;
   GstClockTime media_end = 0, asked_until = 0;
   bool eos_asked = false, eos_sent = false;
+  omni::Tracker tracker;
 };
 
 inline State& state(gpointer self) { return *static_cast<GstOmniModel*>(self)->state; }

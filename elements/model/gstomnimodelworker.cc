@@ -12,9 +12,10 @@ GST_DEBUG_CATEGORY_EXTERN(gst_omni_model_debug);
 
 namespace gst_omni_model {
 
-omni::SamplingOptions sampling_options(State& s) {
+omni::SamplingOptions sampling_options(State& s, bool with_schema) {
   std::lock_guard guard(s.settings.lock);
-  return {int(s.settings.max_tokens), s.settings.temperature, s.settings.top_p, int(s.settings.top_k), s.settings.repetition_penalty};
+  return {int(s.settings.max_tokens), s.settings.temperature, s.settings.top_p, int(s.settings.top_k), s.settings.repetition_penalty,
+          with_schema ? s.settings.json_schema : std::string()};
 }
 
 // What the checkpoint asks for becomes the value of the properties that nobody set.
@@ -26,6 +27,7 @@ void take_defaults(State& s) {
   };
   take(&Settings::system_prompt, d.system_prompt);
   take(&Settings::prompt, d.prompt);
+  take(&Settings::spatial_prompt, d.spatial_prompt);
   take(&Settings::context_duration, d.context_duration);
   take(&Settings::max_tokens, d.max_tokens);
   if (d.trigger && !properties().was_set(s.settings, &Settings::trigger))
@@ -50,6 +52,7 @@ void make_session(GstOmniModel* self) {
   std::shared_ptr<omni::Session> session = s.engine->make_session(o);
   std::lock_guard guard(s.lock);
   s.session = std::move(session);
+  s.tracker.reset();
   s.media_end = s.asked_until = 0;
   s.eos_asked = s.eos_sent = false;
 }
@@ -132,19 +135,58 @@ void for_outputs(State& s, const std::function<void(GstOmniOutput&)>& call) {
   for (GstOmniOutput& o : s.outputs) call(o);
 }
 
-// Asks about the context, and sends the answer as text for [start, start + duration).
-void ask(GstOmniModel* self, const std::string& question, GstClockTime start, GstClockTime duration) {
+// Which pads an answer is for.
+enum class Audience { text, spatial, everyone };
+
+bool has_output(State& s, GstOmniOutput::Kind kind) {
+  std::lock_guard guard(s.lock);
+  return std::any_of(s.outputs.begin(), s.outputs.end(), [&](const GstOmniOutput& o) { return o.kind() == kind; });
+}
+
+// The objects of an answer on the frame they were seen in, as a document. Empty where there is nothing to tell.
+std::string spatial_document(State& s, const omni::Session& session, const omni::Answer& answer, std::vector<omni::SpatialObject> objects, omni::SpatialParser::Counts counts,
+                             const std::string& question, GstClockTime start, GstClockTime duration) {
+  if (!answer.picture) return {};
+  Tracking tracking;
+  {
+    std::lock_guard guard(s.settings.lock);
+    tracking = Tracking(s.settings.tracking);
+  }
+  omni::SpatialResult r;
+  r.question = question;
+  r.checkpoint = s.engine->fingerprint();
+  r.start = omni::Nanoseconds(start), r.duration = omni::Nanoseconds(duration);
+  r.frame_time = answer.picture->time;
+  r.geometry = answer.picture->geometry;
+  r.complete = answer.complete;
+  r.counts = counts;
+  r.objects = std::move(objects);
+  to_source(r.objects, session.coordinates(), r.geometry);
+  if (tracking != Tracking::none) s.tracker.update(r.objects, r.frame_time);
+  if (tracking == Tracking::match)
+    for (omni::SpatialObject& o : r.objects) o.velocity.reset();
+  return to_json(r) + "\n";
+}
+
+// Asks about the context, and sends the answer as text for [start, start + duration) and its objects for the last frame that was seen.
+void ask(GstOmniModel* self, const std::string& question, GstClockTime start, GstClockTime duration, Audience audience) {
   State& s = state(self);
   std::shared_ptr<omni::Session> session;
-  bool is_live = false, any = false;
+  bool is_live = false;
   {
     std::lock_guard guard(s.lock);
     session = s.session;
     is_live = s.live;
-    any = !s.outputs.empty();
+    if (s.outputs.empty()) GST_DEBUG_OBJECT(self, "no source pad: the answer leaves as a message only");
   }
-  if (!any) GST_DEBUG_OBJECT(self, "no text pad: the answer leaves as a message only");
-  const omni::Answer answer = session->ask(question, sampling_options(s));
+  const bool spatial = has_output(s, GstOmniOutput::Kind::spatial);
+  omni::SpatialParser parser(session->coordinates());
+  std::vector<omni::SpatialObject> objects;
+  const auto listen = [&](const omni::AnswerToken& t) {
+    for (omni::SpatialObject& o : parser.push(t.bytes, t.probability)) objects.push_back(std::move(o));
+  };
+  const omni::Answer answer = session->ask(question, sampling_options(s, audience == Audience::spatial || !spatial), spatial ? std::function<void(const omni::AnswerToken&)>(listen) : nullptr);
+  const omni::SpatialParser::Counts counts = parser.finish();
   bool desynchronised = false;
   {
     std::lock_guard guard(s.settings.lock);
@@ -153,14 +195,22 @@ void ask(GstOmniModel* self, const std::string& question, GstClockTime start, Gs
   const GstClockTime due = start;
   if (desynchronised && is_live)
     if (const GstClockTime now = running_time_now(self); GST_CLOCK_TIME_IS_VALID(now)) start = now;
+  std::string document;
+  if (spatial && (audience == Audience::spatial || !objects.empty())) document = spatial_document(s, *session, answer, std::move(objects), counts, question, due, duration);
   for_outputs(s, [&](GstOmniOutput& o) {
-    if (answer.text.empty()) o.push_gap(start + duration);
-    else o.push_text(answer.text, start, duration);
+    if (o.kind() == GstOmniOutput::Kind::spatial) {
+      if (!document.empty()) o.push_result(document, GstClockTime(answer.picture->time), due + duration > GstClockTime(answer.picture->time) ? due + duration - GstClockTime(answer.picture->time) : 0);
+      else if (audience == Audience::spatial) o.push_gap(start + duration);
+    } else if (audience != Audience::spatial) {
+      if (answer.text.empty()) o.push_gap(start + duration);
+      else o.push_result(answer.text, start, duration);
+    }
   });
   {
     std::lock_guard guard(s.lock);
     ++s.n_answers;
     s.n_tokens += guint64(answer.tokens);
+    s.n_objects += guint64(counts.objects), s.n_repaired += guint64(counts.repaired), s.n_malformed += guint64(counts.malformed);
     s.first_token.add(GstClockTime(answer.first_token));
     if (answer.tokens > 1) s.per_token_ms = double(answer.total - answer.first_token) / double(answer.tokens - 1) / GST_MSECOND;
     s.context_tokens = guint64(session->n_context_tokens());
@@ -173,9 +223,17 @@ void ask(GstOmniModel* self, const std::string& question, GstClockTime start, Gs
   note_delay(self, due, is_live);
 }
 
-std::string standing_prompt(State& s) {
-  std::lock_guard guard(s.settings.lock);
-  return s.settings.prompt;
+// The questions that stand: `prompt` for text pads and for whoever listens on the bus, `spatial-prompt` for spatial pads.
+void ask_standing(GstOmniModel* self, GstClockTime start, GstClockTime duration) {
+  State& s = state(self);
+  std::string prompt, spatial_prompt;
+  {
+    std::lock_guard guard(s.settings.lock);
+    prompt = s.settings.prompt, spatial_prompt = s.settings.spatial_prompt;
+  }
+  const bool spatial = has_output(s, GstOmniOutput::Kind::spatial);
+  if (has_output(s, GstOmniOutput::Kind::text) || !spatial) ask(self, prompt, start, duration, Audience::text);
+  if (spatial) ask(self, spatial_prompt, start, duration, Audience::spatial);
 }
 
 void chunk_entered(GstOmniModel* self, const omni::TimeSpan& span) {
@@ -193,10 +251,10 @@ void chunk_entered(GstOmniModel* self, const omni::TimeSpan& span) {
   if (trigger == Trigger::chunk && end - start < kWorthACaption) {
     for_outputs(s, [&](GstOmniOutput& o) { o.push_gap(end); });
   } else if (trigger == Trigger::chunk) {
-    ask(self, standing_prompt(s), start, end - start);
+    ask_standing(self, start, end - start);
     s.asked_until = end;
   } else if (trigger == Trigger::interval && end >= s.asked_until + interval) {
-    ask(self, standing_prompt(s), s.asked_until, end - s.asked_until);
+    ask_standing(self, s.asked_until, end - s.asked_until);
     s.asked_until = end;
   } else if (trigger == Trigger::prompt || trigger == Trigger::manual) {
     for_outputs(s, [&](GstOmniOutput& o) { o.push_gap(start); });
@@ -298,7 +356,7 @@ bool work(GstOmniModel* self) {
   Question question;
   while (next_question(s, ended, question)) {
     const GstClockTime start = std::max(s.media_end > kChunk ? s.media_end - kChunk : 0, question.time);
-    ask(self, question.text, start, kChunk);
+    ask(self, question.text, start, kChunk, Audience::everyone);
     progress = true;
   }
   if (ended && !progress && !s.eos_sent) {
@@ -308,7 +366,7 @@ bool work(GstOmniModel* self) {
       trigger = Trigger(s.settings.trigger);
     }
     if (!s.eos_asked && s.media_end > 0 && (trigger == Trigger::eos || (trigger == Trigger::interval && s.media_end > s.asked_until)))
-      ask(self, standing_prompt(s), s.asked_until, s.media_end - s.asked_until);
+      ask_standing(self, s.asked_until, s.media_end - s.asked_until);
     s.eos_asked = s.eos_sent = true;
     for_outputs(s, [&](GstOmniOutput& o) {
       o.push_gap(s.media_end);
@@ -378,7 +436,7 @@ void start_worker(GstOmniModel* self) {
     std::lock_guard guard(s.lock);
     s.stopping = s.failed = s.warned = false;
     s.reset_pending = false;
-    s.n_answers = s.n_tokens = s.n_dropped = s.n_late = s.context_tokens = 0;
+    s.n_answers = s.n_tokens = s.n_dropped = s.n_late = s.context_tokens = s.n_objects = s.n_repaired = s.n_malformed = 0;
     s.delay = s.first_token = GstOmniDelays();
     s.per_token_ms = 0;
   }

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-GstOmniOutput::GstOmniOutput(GstPad* pad, GstCaps* caps) : pad_(pad), caps_(caps) {}
+GstOmniOutput::GstOmniOutput(GstPad* pad, Kind kind) : pad_(pad), kind_(kind) {}
 
-GstClockTime GstOmniOutput::push_text(const std::string& text, GstClockTime start, GstClockTime duration) {
+GstClockTime GstOmniOutput::push_result(const std::string& text, GstClockTime start, GstClockTime duration) {
   GstBuffer* buffer = gst_buffer_new_memdup(text.data(), text.size());
   {
     std::lock_guard guard(lock_);
@@ -107,7 +107,9 @@ void GstOmniOutput::push_head() {
     gst_event_set_stream_flags(start, GST_STREAM_FLAG_SPARSE);
     gst_event_set_group_id(start, gst_util_group_id_next());
     gst_pad_push_event(pad_, start);
-    gst_pad_push_event(pad_, gst_event_new_caps(caps_.get()));
+    CapsPtr caps(kind_ == Kind::text ? gst_caps_new_simple("text/x-raw", "format", G_TYPE_STRING, "utf8", nullptr)
+                                     : gst_caps_new_simple("application/x-omni-spatial", "version", G_TYPE_INT, 1, nullptr));
+    gst_pad_push_event(pad_, gst_event_new_caps(caps.get()));
     segment = true;
   }
   if (segment) {

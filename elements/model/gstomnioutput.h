@@ -14,13 +14,15 @@
 class GstOmniOutput {
  public:
   // Gives `pad` (not yet added to its element) the functions of an output.
-  GstOmniOutput(GstPad* pad, GstCaps* caps);
+  enum class Kind { text, spatial };
+  GstOmniOutput(GstPad* pad, Kind kind);
 
   GstPad* pad() const { return pad_; }
+  Kind kind() const { return kind_; }
 
-  // Text for [start, start + duration) in running time. Where an earlier result still occupies the time, it is moved up behind it.
+  // A result for [start, start + duration) in running time. Where an earlier one still occupies the time, it is moved up behind it.
   // Returns the PTS that it got.
-  GstClockTime push_text(const std::string& text, GstClockTime start, GstClockTime duration);
+  GstClockTime push_result(const std::string& text, GstClockTime start, GstClockTime duration);
   // Nothing until `until`.
   void push_gap(GstClockTime until);
   void push_event(GstEvent* event);  // takes it; behind what is queued
@@ -42,7 +44,7 @@ class GstOmniOutput {
   void push_head();
 
   GstPad* pad_;
-  CapsPtr caps_;
+  Kind kind_;
   std::mutex lock_;
   std::condition_variable changed_;
   std::deque<MiniObjectPtr> queue_;  // under lock_, as all below

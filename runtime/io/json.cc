@@ -129,4 +129,8 @@ double Json::number_or(const std::string& key, double otherwise) const { return 
 std::string Json::string_or(const std::string& key, const std::string& otherwise) const { return has(key) ? at(key).string() : otherwise; }
 bool Json::boolean_or(const std::string& key, bool otherwise) const { return has(key) ? at(key).boolean() : otherwise; }
 
+std::string Json::dump() const { return value_of(value_).dump(-1, ' ', false, Value::error_handler_t::replace); }
+
+std::string json_string(std::string_view text) { return Value(std::string(text)).dump(-1, ' ', false, Value::error_handler_t::replace); }
+
 }  // namespace omni

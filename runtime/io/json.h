@@ -37,6 +37,7 @@ class Json {
   bool boolean() const;
   std::vector<int64_t> integers() const;
   std::vector<std::string> keys() const;
+  std::string dump() const;  // as compact JSON
 
   int64_t integer(const std::string& key, int64_t low, int64_t high) const;  // required, in a range
   int64_t integer_or(const std::string& key, int64_t otherwise) const;
@@ -56,5 +57,8 @@ class Json {
   const void* value_;
   std::string where_;
 };
+
+// The text as a JSON string, quoted and escaped; bytes that are no UTF-8 become U+FFFD.
+std::string json_string(std::string_view text);
 
 }  // namespace omni

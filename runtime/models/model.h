@@ -12,6 +12,7 @@
 
 #include "models/kv_cache.h"
 #include "omni/segment.h"
+#include "omni/spatial.h"
 #include "ops/ops.h"
 #include "text/bpe.h"
 #include "video/patchify.h"
@@ -62,6 +63,7 @@ class Model {
   virtual int64_t max_positions() const = 0;
   virtual const BpeTokenizer& tokenizer() const = 0;
   virtual bool is_stop(int32_t id) const = 0;
+  virtual Coordinates coordinates() const = 0;  // how it writes places
 
   // --- towers: one pair of pictures, one unit of sound. Results live in cx.arena.
   virtual const VisionSpec& vision() const = 0;

@@ -8,6 +8,9 @@
 #include <cmath>
 #include <deque>
 
+#include "grammar/json_schema.h"
+#include "grammar/token_mask.h"
+#include "session/answer_schema.h"
 #include "session/generate.h"
 #include "session/sampler.h"
 #include "session/timeline.h"
@@ -18,6 +21,13 @@ namespace omni {
 namespace {
 
 constexpr Nanoseconds kDefaultContext = 60 * kSecond;
+
+double probability(std::span<const float> logits, int32_t id) {
+  const float highest = *std::max_element(logits.begin(), logits.end());
+  float sum = 0;
+  for (const float x : logits) sum += std::exp(x - highest);
+  return double(std::exp(logits[size_t(id)] - highest) / sum);
+}
 
 Nanoseconds now() { return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -54,9 +64,10 @@ class ModelSession final : public Session {
     return chunk->span;
   }
 
-  Answer ask(const std::string& question, const SamplingOptions& sampling, const std::function<void(const std::string&)>& on_text) override {
+  Answer ask(const std::string& question, const SamplingOptions& sampling, const std::function<void(const AnswerToken&)>& on_token) override {
     interrupted_ = false;
     const Nanoseconds begin = now();
+    TokenMask* mask = mask_for(sampling);
     open_dialogue();
     const Context::Mark before = context_.mark();
     if (!chunks_.empty()) context_.prefill(model_.end_run(context_.cursor(), tracks_));
@@ -69,7 +80,7 @@ class ModelSession final : public Session {
     }
     context_.cursor() = end;
     context_.prefill(rows);
-    Answer answer = generate(sampling, on_text, begin);
+    Answer answer = generate(sampling, mask, on_token, begin);
     context_.back_to(before);
     return answer;
   }
@@ -81,10 +92,12 @@ class ModelSession final : public Session {
     context_.clear();
     chunks_.clear();
     media_modality_.clear();
+    picture_.reset();
     dialogue_open_ = false;
     cancelled_ = false;
   }
 
+  Coordinates coordinates() const override { return model_.coordinates(); }
   int64_t n_late_segments() const override { return timeline_.n_late(); }
   int64_t n_context_tokens() const override { return context_.length(); }
 
@@ -108,6 +121,13 @@ class ModelSession final : public Session {
     return std::max(0, int32_t(s.modality == Modality::audio ? std::lround(index) : std::floor(index + 0.025)));
   }
 
+  // A step of video is a pair of frames, half a step apart.
+  static Nanoseconds last_frame_of(const Segment& s) {
+    if (s.modality == Modality::image) return s.start;
+    const auto apart = Nanoseconds(s.seconds_per_grid / 2 * double(kSecond));
+    return s.start + std::max<Nanoseconds>(0, s.duration - apart);
+  }
+
   void prefill_media(const Segment& s) {
     if (s.n_tokens == 0) return;
     const Rows rows = model_.media(context_.cursor(), s, index_of(s));
@@ -116,6 +136,7 @@ class ModelSession final : public Session {
       throw Error(ErrorCode::invalid_argument, "the media end at position " + std::to_string(context_.cursor().next) + ", but the model holds " +
                                                    std::to_string(model_.max_positions()) + ": shorten context-duration");
     context_.prefill(rows, s.embeddings.data());
+    if (s.modality != Modality::audio) picture_ = SeenPicture{{s.source_width, s.source_height, s.resized_width, s.resized_height}, last_frame_of(s)};
     media_modality_.insert(media_modality_.end(), size_t(s.n_tokens), s.modality);
   }
 
@@ -143,30 +164,56 @@ class ModelSession final : public Session {
     run_start_ = chunks_.front().start;
   }
 
-  Answer generate(const SamplingOptions& sampling, const std::function<void(const std::string&)>& on_text, Nanoseconds begin) {
+  // Begun and ready, or nullptr where everything is allowed.
+  TokenMask* mask_for(const SamplingOptions& sampling) {
+    if (sampling.json_schema.empty()) return nullptr;
+    if (!mask_ || mask_schema_ != sampling.json_schema) {
+      const std::string preset = answer_schema(sampling.json_schema, model_.coordinates());
+      auto grammar = grammar_of_json_schema(preset.empty() ? sampling.json_schema : preset);
+      const BpeTokenizer& t = model_.tokenizer();
+      std::vector<int32_t> stops;
+      for (int32_t id = 0; id < t.n_tokens(); ++id)
+        if (model_.is_stop(id)) stops.push_back(id);
+      if (!table_) table_ = std::make_shared<TokenTable>(t.n_tokens(), [&](int32_t id) { return t.is_special(id) ? std::string() : t.token_bytes(id); });
+      mask_ = std::make_unique<TokenMask>(std::move(grammar), table_, std::move(stops));
+      mask_schema_ = sampling.json_schema;
+    }
+    mask_->begin(sampling.max_tokens);
+    return mask_.get();
+  }
+
+  Answer generate(const SamplingOptions& sampling, TokenMask* mask, const std::function<void(const AnswerToken&)>& on_token, Nanoseconds begin) {
     Answer answer;
+    answer.picture = picture_;
     answer.prompt_tokens = int(context_.length());
     answer.complete = false;
     Utf8Stream characters;
     while (answer.tokens < sampling.max_tokens && !interrupted_) {
-      const int32_t id = sampler_.pick(context_.logits(), context_.ids(), sampling);
+      const std::span<float> logits = context_.logits();
+      if (on_token) unmasked_.assign(logits.begin(), logits.end());
+      if (mask) mask->apply(logits);
+      const int32_t id = sampler_.pick(logits, context_.ids(), sampling);
       if (answer.tokens == 0) answer.first_token = now() - begin;
       ++answer.tokens;
       if (model_.is_stop(id)) {
         answer.complete = true;
         break;
       }
-      if (!model_.tokenizer().is_special(id)) emit(answer, characters.push(model_.tokenizer().token_bytes(id)), on_text);
+      const std::string bytes = model_.tokenizer().token_bytes(id);
+      const bool markup = model_.tokenizer().is_special(id);
+      const std::string text = markup ? std::string() : characters.push(bytes);
+      answer.text += text;
+      if (mask) mask->accept(id, bytes);
+      if (on_token) on_token({bytes, text, markup, probability(unmasked_, id)});
+      if (mask && mask->is_finished()) {
+        answer.complete = true;
+        break;
+      }
       context_.decode(id);
     }
-    emit(answer, characters.finish(), on_text);
+    answer.text += characters.finish();
     answer.total = now() - begin;
     return answer;
-  }
-
-  static void emit(Answer& answer, const std::string& text, const std::function<void(const std::string&)>& on_text) {
-    answer.text += text;
-    if (on_text && !text.empty()) on_text(text);
   }
 
   std::shared_ptr<const void> engine_;
@@ -177,6 +224,11 @@ class ModelSession final : public Session {
   std::atomic<bool> cancelled_{false}, interrupted_{false};
   Context context_;
   Sampler sampler_;
+  std::unique_ptr<TokenMask> mask_;       // of mask_schema_
+  std::string mask_schema_;
+  std::shared_ptr<const TokenTable> table_;
+  std::vector<float> unmasked_;           // logits of the token that is being chosen, where somebody asks for its probability
+  std::optional<SeenPicture> picture_;    // the last one that entered the context
   bool dialogue_open_ = false;
   Context::Mark before_run_{};            // where the run of media begins
   Nanoseconds run_start_ = 0;             // media time of position run_base

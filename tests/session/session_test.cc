@@ -230,7 +230,7 @@ TEST(Session, CancelEndsAnAnswerAndResetMakesItUsableAgain) {
   auto s = session(0, false, false);
   std::thread other;
   EXPECT_THROW(s->ask("Say hello.", {.max_tokens = 2000, .temperature = 100},
-                      [&](const std::string&) {
+                      [&](const AnswerToken&) {
                         if (!other.joinable()) other = std::thread([&] { s->cancel(); });
                       }),
                Error);
@@ -243,7 +243,7 @@ TEST(Session, CancelEndsAnAnswerAndResetMakesItUsableAgain) {
 TEST(Session, InterruptKeepsWhatWasSaid) {
   auto s = session(0, false, false);
   int pieces = 0;
-  const Answer a = s->ask("Say hello.", {.max_tokens = 2000, .temperature = 100}, [&](const std::string&) {
+  const Answer a = s->ask("Say hello.", {.max_tokens = 2000, .temperature = 100}, [&](const AnswerToken&) {
     if (++pieces == 3) s->interrupt();
   });
   EXPECT_FALSE(a.complete);

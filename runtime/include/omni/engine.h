@@ -22,7 +22,7 @@ struct EngineOptions {
 
 // What the `omni` object of generation_config.json asks for. A value is unset where the checkpoint says nothing.
 struct CheckpointDefaults {
-  std::optional<std::string> system_prompt, prompt, trigger;
+  std::optional<std::string> system_prompt, prompt, spatial_prompt, trigger;
   std::optional<Rational> frame_rate;
   std::optional<int64_t> min_pixels, max_pixels;
   std::optional<double> context_duration;   // seconds

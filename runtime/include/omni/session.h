@@ -6,6 +6,7 @@
 #include <string>
 
 #include "omni/segment.h"
+#include "omni/spatial.h"
 
 namespace omni {
 
@@ -15,6 +16,9 @@ struct SamplingOptions {
   double top_p = 1;
   int top_k = 0;           // 0 = all
   double repetition_penalty = 1;
+  // What the answer must look like: a JSON Schema (docs/spatial.md lists what is supported), or "boxes" or "points" for a list of objects as the family writes them.
+  // Empty: anything. The answer then always parses, however random the draws are.
+  std::string json_schema;
 };
 
 struct SessionOptions {
@@ -28,8 +32,23 @@ struct TimeSpan {
   Nanoseconds start = 0, duration = 0;
 };
 
+// A piece of an answer: one token.
+struct AnswerToken {
+  std::string_view bytes;   // what it writes; may be part of a character
+  std::string_view text;    // whole characters that it completes; empty for markup
+  bool is_markup = false;   // a special token: not part of Answer::text
+  double probability = 1;   // that the model gave it, before temperature and masks
+};
+
+// The picture that the model saw last.
+struct SeenPicture {
+  PictureGeometry geometry;
+  Nanoseconds time = 0;
+};
+
 struct Answer {
   std::string text;
+  std::optional<SeenPicture> picture;
   int prompt_tokens = 0;       // in the context when the answer began
   int tokens = 0;              // generated
   Nanoseconds first_token = 0; // from the call to the first token
@@ -50,8 +69,8 @@ class OMNI_API Session {
   // has reached its end; with `wait_for_all` false it is also complete when some track is a whole chunk ahead of it (live: one stream stalled).
   virtual std::optional<TimeSpan> advance(bool wait_for_all = true) = 0;
 
-  // Answers a question about the context, which afterwards is as before. `on_text` gets the answer piece by piece, whole UTF-8 characters each.
-  virtual Answer ask(const std::string& question, const SamplingOptions& sampling, const std::function<void(const std::string&)>& on_text = {}) = 0;
+  // Answers a question about the context, which afterwards is as before. `on_token` gets the answer while it is written.
+  virtual Answer ask(const std::string& question, const SamplingOptions& sampling, const std::function<void(const AnswerToken&)>& on_token = {}) = 0;
 
   // From any thread: ends a running answer early; it returns what it has.
   virtual void interrupt() = 0;
@@ -60,6 +79,7 @@ class OMNI_API Session {
   // Forgets all media and clears cancel().
   virtual void reset() = 0;
 
+  virtual Coordinates coordinates() const = 0;   // how the family writes places
   virtual int64_t n_late_segments() const = 0;   // came after their chunk had gone
   virtual int64_t n_context_tokens() const = 0;  // in the cache now
 };

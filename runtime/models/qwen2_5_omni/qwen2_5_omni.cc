@@ -45,6 +45,7 @@ class Thinker final : public Model {
   int64_t max_positions() const override { return config_.text.max_position_embeddings; }
   const BpeTokenizer& tokenizer() const override { return tokenizer_; }
   bool is_stop(int32_t id) const override { return template_.is_stop(id) || stop_ids_.count(id) != 0; }
+  Coordinates coordinates() const override { return Coordinates::resized_pixels; }
 
   const VisionSpec& vision() const override { return vision_; }
   int n_mels() const override { return config_.audio.num_mel_bins; }

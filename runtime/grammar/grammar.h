@@ -1,0 +1,49 @@
+// A context-free grammar over bytes and the set of places in it where a text may be: what constrained decoding walks. Rules expand to the left-most byte; a tail call
+// leaves no trace on the stack, so that lists of any length keep states equal and masks reusable.
+#pragma once
+
+#include <bitset>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace omni {
+
+using ByteSet = std::bitset<256>;
+
+class Grammar {
+ public:
+  struct Symbol {
+    enum Kind : uint8_t { bytes, rule, end } kind;
+    int index;  // of a byte set or a rule
+  };
+  using Sequence = std::vector<Symbol>;
+  // Places after which a text may go on: stacks of positions, the next byte's on top; an empty stack is a complete text. No stacks: no such text.
+  using Stack = std::vector<uint32_t>;
+  using State = std::vector<Stack>;
+
+  int add_rule();
+  void add_alternative(int rule, const Sequence& sequence);
+  Symbol one_of(const ByteSet& set);
+  static Symbol use(int rule) { return {Symbol::rule, rule}; }
+  Sequence literal(std::string_view text);
+  // Call once, last. False if no text of finite length follows from `root`.
+  bool finish(int root);
+
+  State start() const;
+  State next(const State& state, uint8_t byte) const;
+  static bool is_complete(const State& state);
+  // Bytes that a text in this state needs at least to become complete.
+  int shortest(const State& state) const;
+
+ private:
+  void expand(Stack stack, State& out, State& seen) const;
+
+  std::vector<std::vector<uint32_t>> rules_;  // → first position of each alternative
+  std::vector<Symbol> symbols_;               // alternatives one after the other, each closed by an end
+  std::vector<ByteSet> sets_;
+  std::vector<int> rest_;                     // bytes that the alternative needs from a position on
+  int root_ = 0;
+};
+
+}  // namespace omni

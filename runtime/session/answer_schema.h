@@ -1,0 +1,13 @@
+// The built-in answer formats: lists of objects in the words of a family.
+#pragma once
+
+#include <string>
+
+#include "omni/spatial.h"
+
+namespace omni {
+
+// JSON Schema of the preset "boxes" or "points"; empty for any other name. Throws unsupported where the family writes no JSON.
+std::string answer_schema(const std::string& preset, Coordinates coordinates);
+
+}  // namespace omni
