@@ -4,6 +4,8 @@
 #include "bins/gstomnibin.h"
 #include "common/gstomnicontext.h"
 #include "model/gstomnimodel.h"
+#include "outputs/gstomnicombiner.h"
+#include "outputs/gstomnioverlay.h"
 #include "tokenizers/gstomniaudiotokenizer.h"
 #include "tokenizers/gstomnivideotokenizer.h"
 
@@ -13,10 +15,12 @@ static gboolean plugin_init(GstPlugin* plugin) {
   ok &= GST_ELEMENT_REGISTER(omnivideotokenizer, plugin);
   ok &= GST_ELEMENT_REGISTER(omniaudiotokenizer, plugin);
   ok &= GST_ELEMENT_REGISTER(omnimodel, plugin);
+  ok &= GST_ELEMENT_REGISTER(omnicombiner, plugin);
+  ok &= GST_ELEMENT_REGISTER(omnioverlay, plugin);
   ok &= GST_ELEMENT_REGISTER(omnibin, plugin);
   return ok;
 }
 
 #define PACKAGE "gst-omni"
-GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, omni, "Unified multimodal models: live video and audio in, text out", plugin_init, OMNI_VERSION, "LGPL",
+GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, omni, "Unified multimodal models: live video and audio in, text and places out", plugin_init, OMNI_VERSION, "LGPL",
                   "gst-omni", "gst-omni")

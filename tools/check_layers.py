@@ -27,10 +27,11 @@ MAY = {
     "elements/tokens": {"tokens", "common", "omni"},
     "elements/tokenizers": {"tokenizers", "tokens", "common", "omni"},
     "elements/model": {"model", "tokens", "common", "omni"},
+    "elements/outputs": {"outputs", "common", "omni"},
     "elements/bins": {"bins", "common", "omni"},
-    "plugins": {"common", "tokens", "tokenizers", "model", "bins", "omni"},
+    "plugins": {"common", "tokens", "tokenizers", "model", "outputs", "bins", "omni"},
 }
-OUTSIDE = [("gst/", ("elements", "plugins", "examples")), ("glib", ("elements", "plugins", "examples")), ("nlohmann", ("runtime/io",)), ("dnnl", ("runtime/ops/cpu",)),
+OUTSIDE = [("cairo", ("elements/outputs",)), ("pango", ("elements/outputs",)), ("gst/", ("elements", "plugins", "examples")), ("glib", ("elements", "plugins", "examples")), ("nlohmann", ("runtime/io",)), ("dnnl", ("runtime/ops/cpu",)),
            ("pcre2", ("runtime/tokenizers/text",)), ("utf8proc", ("runtime/tokenizers/text",))]
 
 

@@ -1,0 +1,17 @@
+// What omnioverlay paints, independent of GStreamer's pads: objects with their labels, and a caption that keeps out of their way.
+#pragma once
+
+#include <gst/video/video.h>
+
+#include <string>
+#include <vector>
+
+#include "omni/spatial.h"
+
+struct GstOmniDrawingStyle {
+  std::string font = "Sans";
+  bool labels = true;
+};
+
+// Rectangles to blend over a picture of this size. Objects are in its pixels. nullptr where there is nothing to paint.
+GstVideoOverlayComposition* gst_omni_draw(int width, int height, const std::vector<omni::SpatialObject>& objects, const std::string& caption, const GstOmniDrawingStyle& style);
