@@ -1,15 +1,16 @@
 // omni-caption [--model DIR] [--out DIR] [--prompt TEXT] [--events FILE] FILE-OR-URI
 //
-// Captions a recording: prints every answer with the media time it is about and how long it took, and leaves captions.vtt, captions.srt, the
-// programme as an MP4 with the captions burnt in, and a contact sheet. One pipeline does it in one pass:
+// Captions a recording: prints every answer with the media time it is about and how long it took, and leaves captions.vtt, captions.srt, spatial.jsonl, the
+// programme as an MP4 with captions and boxes burnt in, and a contact sheet. One pipeline does it in one pass:
 //
-//   uridecodebin ─┬─ video ─ tee ─┬─ omnibin ── text ─ tee ─┬─ webvttenc ─ captions.vtt
-//                 │               │     ▲                   ├─ srtenc ──── captions.srt
-//                 │               └─────│── queue ── textoverlay ◄─┘
-//                 └─ audio ─ tee ───────┘                │
-//                              └─ encoder ─────────► mp4mux ─ captioned.mp4
+//   uridecodebin ─┬─ video ──── omnibin ─┬─ spatial ────────────── spatial.jsonl
+//                 │               ▲      ├─ text ─ tee ─┬─ webvttenc ─ captions.vtt
+//                 │               │      │              ├─ srtenc ──── captions.srt
+//                 │               │      └─ video ── omnioverlay ◄─┘
+//                 └─ audio ─ tee ─┘                     │
+//                             └─ encoder ──────────► mp4mux ─ captioned.mp4
 //
-// The picture waits in its queue until the caption about it is there (textoverlay waits for text or a GAP).
+// omnibin and omnioverlay hold a picture until what belongs to it is there.
 #include <gst/app/gstappsink.h>
 #include <gst/app/gstappsrc.h>
 #include <gst/gst.h>
@@ -147,24 +148,12 @@ void build(App& app, bool audio, bool video) {
 
   if (video) {
     // Interlaced material is made progressive, as omnivideotokenizer asks; the encoder gets a square-pixel picture.
-    GstElement* in = branch(app, "deinterlace ! videoconvert ! videoscale ! video/x-raw,pixel-aspect-ratio=1/1 ! tee name=t");
+    GstElement* in = branch(app, "deinterlace ! videoconvert ! videoscale ! video/x-raw,pixel-aspect-ratio=1/1 ! queue");
     app.video_in = in;
-    GstElement* tee = gst_bin_get_by_name(GST_BIN(in), "t");
-    auto tap = [&] {  // a new source of the tee, as a pad of the branch
-      GstPad* p = gst_element_request_pad_simple(tee, "src_%u");
-      GstPad* g = gst_ghost_pad_new(nullptr, p);
-      gst_pad_set_active(g, TRUE);
-      gst_element_add_pad(in, g);
-      gst_object_unref(p);
-      return std::string(GST_PAD_NAME(g));
-    };
-    const std::string wait = "queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! ";
-    GstElement* to_model = branch(app, "queue");
-    link(in, tap().c_str(), to_model, "sink");
-    link(to_model, "src", omni, "sink_video");
-    GstElement* burn = branch(app, "queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0");
-    GstElement* overlay = make(app, "textoverlay");
-    g_object_set(overlay, "font-desc", "Sans Bold 15", "valignment", 1 /* bottom */, "line-alignment", 1, "shaded-background", TRUE, "wrap-mode", 0, nullptr);
+    link(in, "src", omni, "sink_video");
+    GstElement* overlay = make(app, "omnioverlay");
+    for (GstElement* e : {omni, overlay}) g_object_set(e, "max-size-time", 8000u, nullptr);
+    link(omni, "src_spatial", branch(app, "queue ! filesink location=" + o.out + "/spatial.jsonl"), "sink");
     GstElement* encode = branch(app, "videoconvert ! video/x-raw,format=I420 ! tee name=u  u. ! queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! x264enc speed-preset=veryfast key-int-max=60 ! "
                                      "h264parse ! identity name=last");
     // the contact sheet sees the burnt picture
@@ -180,14 +169,12 @@ void build(App& app, bool audio, bool video) {
     gst_app_sink_set_callbacks(GST_APP_SINK(sink), &callbacks, &app, nullptr);
     gst_object_unref(sink);
     gst_object_unref(inner);
-    link(in, tap().c_str(), burn, "sink");
-    link(burn, "src", overlay, "video_sink");
+    link(omni, "src_video", overlay, "sink");
     GstElement* caption = branch(app, "queue max-size-time=0 max-size-buffers=0 max-size-bytes=0");
     link(text, "src_%u", caption, "sink");
-    link(caption, "src", overlay, "text_sink");
+    link(caption, "src", overlay, "text");
     link(overlay, "src", encode, "sink");
     link(encode, "src", mux, "video_%u");
-    gst_object_unref(tee);
   }
   if (audio) {
     GstElement* in = branch(app, "audioconvert ! audioresample ! tee name=t  t. ! queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! audioconvert ! avenc_aac ! aacparse ! identity name=coded");
@@ -252,6 +239,11 @@ void answered(App& app, const GstStructure* s) {
   gst_structure_get_uint64(s, "running-time", &start);
   gst_structure_get_uint64(s, "duration", &duration);
   gst_structure_get_uint64(s, "total", &total);
+  gboolean spatial = FALSE;
+  if (gst_structure_get_boolean(s, "spatial", &spatial) && spatial) {
+    std::printf("         objects: %s\n", gst_structure_get_string(s, "text"));
+    return;
+  }
   const Answer a{double(start) / GST_SECOND, double(duration) / GST_SECOND, gst_structure_get_string(s, "text")};
   app.answers.push_back(a);
   std::printf("%s  %-78s  (answered in %.0f ms)\n", time_text(a.start).c_str(), a.text.c_str(), double(total) / GST_MSECOND);

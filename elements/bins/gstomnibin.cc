@@ -1,8 +1,9 @@
 /**
  * element-omnibin:
  *
- * Everything in one element: raw video, raw audio and questions in, text out. Made of omnivideotokenizer, omniaudiotokenizer and omnimodel; it has
- * their properties and signals. Odd video formats are converted on the way.
+ * Everything in one element: raw video, raw audio and questions in; text, what is where, and the video with that as metadata out. Made of omnivideotokenizer,
+ * omniaudiotokenizer, omnimodel and omnicombiner; it has their properties and signals. Odd video formats are converted on the way to the model; the video that
+ * leaves is the one that came.
  *
  * ## Example
  * |[
@@ -24,9 +25,9 @@ namespace {
 
 struct GstOmniBin {
   GstBin bin;
-  GstElement *model, *video, *audio;  // video and audio join the bin when their pad is asked for; owned
-  GstElement* convert;
-  bool video_in, audio_in;
+  GstElement *model, *video, *audio, *combiner;  // all but the model join the bin when their pad is asked for; owned
+  GstElement *tee, *convert;
+  bool video_in, audio_in, video_out;
 };
 
 struct GstOmniBinClass {
@@ -57,14 +58,14 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec*) {
     g_object_set_property(G_OBJECT(self->model), name.c_str(), value);
     return;
   }
-  for (GstElement* e : {self->video, self->audio, self->model})
+  for (GstElement* e : {self->video, self->audio, self->model, self->combiner})
     if (has(e, name)) g_object_set_property(G_OBJECT(e), name.c_str(), value);
 }
 
 void get_property(GObject* object, guint id, GValue* value, GParamSpec*) {
   auto* self = cast(object);
   const std::string& name = names()[id - 1];
-  for (GstElement* e : {self->model, self->video, self->audio})
+  for (GstElement* e : {self->model, self->video, self->audio, self->combiner})
     if (has(e, name)) return g_object_get_property(G_OBJECT(e), name.c_str(), value);
 }
 
@@ -74,6 +75,7 @@ GParamSpec* clone(GParamSpec* p) {
   const char *nick = g_param_spec_get_nick(p), *blurb = g_param_spec_get_blurb(p);
   if (auto* s = G_IS_PARAM_SPEC_STRING(p) ? G_PARAM_SPEC_STRING(p) : nullptr) return g_param_spec_string(n, nick, blurb, s->default_value, p->flags);
   if (auto* s = G_IS_PARAM_SPEC_UINT(p) ? G_PARAM_SPEC_UINT(p) : nullptr) return g_param_spec_uint(n, nick, blurb, s->minimum, s->maximum, s->default_value, p->flags);
+  if (auto* s = G_IS_PARAM_SPEC_UINT64(p) ? G_PARAM_SPEC_UINT64(p) : nullptr) return g_param_spec_uint64(n, nick, blurb, s->minimum, s->maximum, s->default_value, p->flags);
   if (auto* s = G_IS_PARAM_SPEC_INT64(p) ? G_PARAM_SPEC_INT64(p) : nullptr) return g_param_spec_int64(n, nick, blurb, s->minimum, s->maximum, s->default_value, p->flags);
   if (auto* s = G_IS_PARAM_SPEC_DOUBLE(p) ? G_PARAM_SPEC_DOUBLE(p) : nullptr) return g_param_spec_double(n, nick, blurb, s->minimum, s->maximum, s->default_value, p->flags);
   if (auto* s = G_IS_PARAM_SPEC_ENUM(p) ? G_PARAM_SPEC_ENUM(p) : nullptr) return g_param_spec_enum(n, nick, blurb, p->value_type, s->default_value, p->flags);
@@ -119,9 +121,21 @@ GstPad* ghost(GstOmniBin* self, GstPadTemplate* templ, const char* name, PadPtr 
   return pad;
 }
 
+GstPad* ask_of_model(GstOmniBin* self, GstPadTemplate* templ, const char* name, const char* model_pad) {
+  return ghost(self, templ, name, PadPtr(gst_element_request_pad_simple(self->model, model_pad)));
+}
+
 void link_tokens(GstElement* tokenizer, GstElement* model, const char* pad_name) {
   PadPtr sink(gst_element_request_pad_simple(model, pad_name)), src(gst_element_get_static_pad(tokenizer, "src"));
   if (!sink || gst_pad_link(src.get(), sink.get()) != GST_PAD_LINK_OK) throw omni::Error(omni::ErrorCode::internal, std::string("omnibin could not link ") + pad_name);
+}
+
+GstElement* tee(GstOmniBin* self) {
+  if (!self->tee) {
+    self->tee = make("tee", "tee");
+    join(self, self->tee);
+  }
+  return self->tee;
 }
 
 GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*, const GstCaps*) {
@@ -136,10 +150,22 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
         join(self, self->convert);
         join(self, self->video);
         gst_element_link(self->convert, self->video);
+        gst_element_link(tee(self), self->convert);
         link_tokens(self->video, self->model, "video_0");
       }
-      return ghost(self, templ, "sink_video", PadPtr(gst_element_get_static_pad(self->convert, "sink")));
+      return ghost(self, templ, "sink_video", PadPtr(gst_element_get_static_pad(self->tee, "sink")));
     }
+    if (name == "src_video") {
+      if (!self->video_out) {
+        self->video_out = true;
+        join(self, self->combiner);
+        gst_element_link_pads(tee(self), nullptr, self->combiner, "sink");
+        PadPtr spatial(gst_element_request_pad_simple(self->model, "spatial_%u")), sink(gst_element_get_static_pad(self->combiner, "spatial"));
+        if (!spatial || gst_pad_link(spatial.get(), sink.get()) != GST_PAD_LINK_OK) throw omni::Error(omni::ErrorCode::internal, "omnibin could not link its combiner");
+      }
+      return ghost(self, templ, "src_video", PadPtr(gst_element_get_static_pad(self->combiner, "src")));
+    }
+    if (name == "src_spatial") return ask_of_model(self, templ, "src_spatial", "spatial_%u");
     if (name == "sink_audio") {
       if (!self->audio_in) {
         self->audio_in = true;
@@ -148,8 +174,8 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
       }
       return ghost(self, templ, "sink_audio", PadPtr(gst_element_get_static_pad(self->audio, "sink")));
     }
-    if (name == "sink_prompt") return ghost(self, templ, "sink_prompt", PadPtr(gst_element_request_pad_simple(self->model, "prompt_%u")));
-    return ghost(self, templ, "src_text", PadPtr(gst_element_request_pad_simple(self->model, "text_%u")));
+    if (name == "sink_prompt") return ask_of_model(self, templ, "sink_prompt", "prompt_%u");
+    return ask_of_model(self, templ, "src_text", "text_%u");
   });
 }
 
@@ -170,7 +196,7 @@ void signal_reset(GstOmniBin* self) { g_signal_emit_by_name(self->model, "reset"
 void dispose(GObject* object) {
   auto* self = cast(object);
   G_OBJECT_CLASS(g_parent_class)->dispose(object);
-  for (GstElement** e : {&self->video, &self->audio, &self->convert, &self->model}) gst_clear_object(e);
+  for (GstElement** e : {&self->video, &self->audio, &self->tee, &self->convert, &self->combiner, &self->model}) gst_clear_object(e);
 }
 
 void instance_init(GTypeInstance* instance, gpointer) {
@@ -179,6 +205,7 @@ void instance_init(GTypeInstance* instance, gpointer) {
     self->model = make("omnimodel", "model");
     self->video = make("omnivideotokenizer", "video");
     self->audio = make("omniaudiotokenizer", "audio");
+    self->combiner = make("omnicombiner", "combiner");
     gst_bin_add(GST_BIN(self), self->model);
     return true;
   });
@@ -198,7 +225,7 @@ void class_init(gpointer g_class, gpointer) {
   object->dispose = dispose;
   element->request_new_pad = GST_DEBUG_FUNCPTR(request_new_pad);
   element->release_pad = GST_DEBUG_FUNCPTR(release_pad);
-  for (const char* factory : {"omnimodel", "omnivideotokenizer", "omniaudiotokenizer"}) install_properties(object, factory);
+  for (const char* factory : {"omnimodel", "omnivideotokenizer", "omniaudiotokenizer", "omnicombiner"}) install_properties(object, factory);
   const GType type = G_TYPE_FROM_CLASS(g_class);
   const auto action = GSignalFlags(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION);
   g_signal_new_class_handler("ask", type, action, G_CALLBACK(signal_ask), nullptr, nullptr, nullptr, G_TYPE_NONE, 1, G_TYPE_STRING);
@@ -207,8 +234,10 @@ void class_init(gpointer g_class, gpointer) {
   add_template(element, "sink_video", GST_PAD_SINK, "video/x-raw");
   add_template(element, "sink_audio", GST_PAD_SINK, "audio/x-raw");
   add_template(element, "sink_prompt", GST_PAD_SINK, "text/x-raw, format=(string)utf8");
+  add_template(element, "src_video", GST_PAD_SRC, "video/x-raw");
+  add_template(element, "src_spatial", GST_PAD_SRC, "application/x-omni-spatial, version=(int)1");
   add_template(element, "src_text", GST_PAD_SRC, "text/x-raw, format=(string)utf8");
-  gst_element_class_set_static_metadata(element, "Omni bin", "Generic/Bin/Analyzer/Video/Audio", "Live video and audio in, text out: tokenizers and model in one element", "gst-omni");
+  gst_element_class_set_static_metadata(element, "Omni bin", "Generic/Bin/Analyzer/Video/Audio", "Live video and audio in; text, places and annotated video out", "gst-omni");
 }
 
 GType get_type() {

@@ -216,7 +216,8 @@ void ask(GstOmniModel* self, const std::string& question, GstClockTime start, Gs
     s.context_tokens = guint64(session->n_context_tokens());
     s.n_late = guint64(session->n_late_segments());
   }
-  gst_element_post_message(GST_ELEMENT(self), gst_message_new_element(GST_OBJECT(self), gst_structure_new("omni/answer", "text", G_TYPE_STRING, answer.text.c_str(), "question", G_TYPE_STRING, question.c_str(),
+  gst_element_post_message(GST_ELEMENT(self), gst_message_new_element(GST_OBJECT(self), gst_structure_new("omni/answer", "text", G_TYPE_STRING, answer.text.c_str(), "question", G_TYPE_STRING, question.c_str(), "spatial", G_TYPE_BOOLEAN,
+                                                gboolean(audience == Audience::spatial),
                                                 "running-time", G_TYPE_UINT64, guint64(start), "duration", G_TYPE_UINT64, guint64(duration), "tokens", G_TYPE_INT, answer.tokens,
                                                 "complete", G_TYPE_BOOLEAN, gboolean(answer.complete), "ttft", G_TYPE_UINT64, guint64(answer.first_token), "total",
                                                 G_TYPE_UINT64, guint64(answer.total), nullptr)));

@@ -55,5 +55,16 @@ TEST_F(Bin, SeveralInOneProcess) {
   EXPECT_EQ(o.answers.size(), 4u);
 }
 
+// Video that goes through the bin leaves as it came, with what the model saw on it, in whatever order the pads were asked for.
+TEST_F(Bin, VideoLeavesWithObjects) {
+  const std::string video = "videotestsrc pattern=ball num-buffers=180 ! video/x-raw,width=640,height=360,format=NV12 ! o.sink_video ", sound = "audiotestsrc num-buffers=260 ! o.sink_audio ",
+                    out = "o.src_video ! video/x-raw,format=NV12,width=640 ! omnioverlay ! fakesink name=end ", more = "o.src_spatial ! fakesink o.src_text ! fakesink ";
+  for (const std::string& order : {video + sound + out + more, out + more + sound + video}) {
+    const Outcome o = run("omnibin name=o model-path=" NANO " json-schema=boxes expire-after=3000000000 spatial-prompt=\"Detect all objects.\" " + order);
+    EXPECT_TRUE(o.eos) << o.error;
+    EXPECT_EQ(o.answers.size(), 6u);
+  }
+}
+
 }  // namespace
 }  // namespace omni_test
