@@ -147,8 +147,8 @@ void build(App& app, bool audio, bool video) {
   link(mux, "src", file, "sink");
 
   if (video) {
-    // Interlaced material is made progressive, as omnivideotokenizer asks; the encoder gets a square-pixel picture.
-    GstElement* in = branch(app, "deinterlace ! videoconvert ! videoscale ! video/x-raw,pixel-aspect-ratio=1/1 ! queue");
+    // Interlaced material is made progressive, as omnivideotokenizer asks. Nothing here may scale: it would take the size that the contact sheet prefers.
+    GstElement* in = branch(app, "deinterlace ! videoconvert ! queue");
     app.video_in = in;
     link(in, "src", omni, "sink_video");
     GstElement* overlay = make(app, "omnioverlay");
