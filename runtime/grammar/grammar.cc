@@ -88,7 +88,6 @@ Grammar::State Grammar::next(const State& state, uint8_t byte) const {
     ++moved.back();
     expand(std::move(moved), out, seen);
   }
-  std::sort(out.begin(), out.end());
   return out;
 }
 
@@ -104,6 +103,24 @@ int Grammar::shortest(const State& state) const {
     best = std::min(best, sum);
   }
   return best;
+}
+
+int Automaton::number_of(Grammar::State state) {
+  if (state.empty()) return kRefused;
+  std::sort(state.begin(), state.end());
+  const auto [there, is_new] = numbers_.try_emplace(std::move(state), int(facts_.size()));
+  if (is_new) {
+    const Grammar::State& s = there->first;
+    facts_.push_back({s, grammar_->shortest(s), Grammar::is_complete(s), s.size() == 1 && s[0].empty(), {}});
+    facts_.back().next.fill(kRefused - 1);
+  }
+  return there->second;
+}
+
+int Automaton::next(int state, uint8_t byte) {
+  if (const int known = facts_[size_t(state)].next[byte]; known >= kRefused) return known;
+  const int to = number_of(grammar_->next(facts_[size_t(state)].state, byte));
+  return facts_[size_t(state)].next[byte] = to;
 }
 
 }  // namespace omni

@@ -2,8 +2,10 @@
 // leaves no trace on the stack, so that lists of any length keep states equal and masks reusable.
 #pragma once
 
+#include <array>
 #include <bitset>
 #include <cstdint>
+#include <map>
 #include <string_view>
 #include <vector>
 
@@ -44,6 +46,33 @@ class Grammar {
   std::vector<ByteSet> sets_;
   std::vector<int> rest_;                     // bytes that the alternative needs from a position on
   int root_ = 0;
+};
+
+// The grammar's states as they turn up, numbered, with their transitions: a byte that was seen in a state before costs a look-up.
+class Automaton {
+ public:
+  static constexpr int kRefused = -1;
+
+  explicit Automaton(const Grammar& grammar) : grammar_(&grammar) {}
+  int start() { return number_of(grammar_->start()); }
+  int next(int state, uint8_t byte);
+  bool is_complete(int state) const { return facts_[size_t(state)].complete; }
+  bool is_finished(int state) const { return facts_[size_t(state)].finished; }  // nothing may follow
+  int shortest(int state) const { return facts_[size_t(state)].shortest; }
+  size_t size() const { return facts_.size(); }
+
+ private:
+  struct Facts {
+    Grammar::State state;
+    int shortest;
+    bool complete, finished;
+    std::array<int32_t, 256> next;
+  };
+  int number_of(Grammar::State state);
+
+  const Grammar* grammar_;
+  std::vector<Facts> facts_;
+  std::map<Grammar::State, int> numbers_;
 };
 
 }  // namespace omni

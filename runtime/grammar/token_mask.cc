@@ -10,16 +10,8 @@ namespace omni {
 namespace {
 
 constexpr uint16_t kForbidden = 0xFFFF;
-constexpr size_t kMostKnown = 256;  // states whose masks are kept: 300 KB each for a vocabulary of 152 k
-
-std::string key_of(const Grammar::State& state) {
-  std::string key;
-  for (const Grammar::Stack& s : state) {
-    key.append(reinterpret_cast<const char*>(s.data()), s.size() * sizeof(uint32_t));
-    key.append(4, '\xFF');
-  }
-  return key;
-}
+constexpr size_t kMostKnown = 256;    // states whose masks are kept: 300 KB each for a vocabulary of 152 k
+constexpr size_t kMostStates = 20000;  // of the automaton: 1 KB each
 
 }  // namespace
 
@@ -34,55 +26,66 @@ TokenTable::TokenTable(int32_t n_tokens, const std::function<std::string(int32_t
 }
 
 TokenMask::TokenMask(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTable> table, std::vector<int32_t> stops)
-    : grammar_(std::move(grammar)), table_(std::move(table)), stops_(std::move(stops)) {}
+    : grammar_(std::move(grammar)), table_(std::move(table)), stops_(std::move(stops)), automaton_(*grammar_) {}
 
 void TokenMask::begin(int budget) {
-  state_ = grammar_->start();
+  if (automaton_.size() > kMostStates) {
+    automaton_ = Automaton(*grammar_);
+    known_.clear();
+  }
+  state_ = automaton_.start();
   left_ = budget;
   // Byte by byte is the worst case: a vocabulary has a token for every byte.
-  if (const int shortest = grammar_->shortest(state_) + 1; shortest > budget)
+  if (const int shortest = automaton_.shortest(state_) + 1; shortest > budget)
     throw Error(ErrorCode::invalid_argument, "max-tokens " + std::to_string(budget) + " is too few for json-schema: its shortest document may take " + std::to_string(shortest));
 }
 
 const TokenMask::Needs& TokenMask::needs() {
-  const std::string key = key_of(state_);
-  if (const auto there = known_.find(key); there != known_.end()) return there->second;
+  if (const auto there = known_.find(state_); there != known_.end()) return there->second;
   if (known_.size() >= kMostKnown) known_.clear();
   Needs out(size_t(table_->n_tokens()), kForbidden);
-  std::vector<Grammar::State> path = {state_};  // path[d]: behind d bytes of the current entry
-  size_t refused = std::numeric_limits<size_t>::max();  // depth at which the last entry was refused
+  constexpr size_t kNone = std::numeric_limits<size_t>::max();
+  std::vector<int> path = {state_};  // path[d]: behind d bytes of the current entry
+  size_t refused = kNone;            // depth at which the last entry was refused
   for (const TokenTable::Entry& e : table_->entries()) {
-    if (e.common > refused) continue;  // it shares the refused byte
-    refused = std::numeric_limits<size_t>::max();
+    if (refused != kNone && e.common > refused) continue;  // it shares the refused byte
+    refused = kNone;
     path.resize(std::min(path.size(), size_t{e.common} + 1));
     for (size_t d = path.size() - 1; d < e.bytes.size(); ++d) {
-      Grammar::State next = grammar_->next(path[d], static_cast<uint8_t>(e.bytes[d]));
-      if (next.empty()) {
+      const int next = automaton_.next(path[d], static_cast<uint8_t>(e.bytes[d]));
+      if (next == Automaton::kRefused) {
         refused = d;
         break;
       }
-      path.push_back(std::move(next));
+      path.push_back(next);
     }
-    if (refused == std::numeric_limits<size_t>::max()) out[size_t(e.id)] = uint16_t(std::min(grammar_->shortest(path.back()), kForbidden - 1));
+    if (refused == kNone) out[size_t(e.id)] = uint16_t(std::min(automaton_.shortest(path.back()), kForbidden - 1));
   }
-  return known_.emplace(key, std::move(out)).first->second;
+  return known_.emplace(state_, std::move(out)).first->second;
 }
 
 void TokenMask::apply(std::span<float> logits) {
   const Needs& n = needs();
-  bool any = false;
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  const int most = left_ - 2;  // bytes that may be needed behind the next token: the stop token comes too
+  std::vector<std::pair<int32_t, float>> stops;
+  if (automaton_.is_complete(state_))
+    for (const int32_t id : stops_)
+      if (size_t(id) < logits.size()) stops.push_back({id, logits[size_t(id)]});
+  bool any = !stops.empty();
   for (size_t id = 0; id < logits.size(); ++id) {
-    if (id < n.size() && int(n[id]) + 2 <= left_) any = true;
-    else if (!(Grammar::is_complete(state_) && std::find(stops_.begin(), stops_.end(), int32_t(id)) != stops_.end())) logits[id] = -std::numeric_limits<float>::infinity();
-    else any = true;
+    const bool may = id < n.size() && int(n[id]) <= most;
+    any |= may;
+    logits[id] = may ? logits[id] : kNever;
   }
+  for (const auto& [id, value] : stops) logits[size_t(id)] = value;
   if (!any) throw Error(ErrorCode::unsupported, "the checkpoint's vocabulary cannot write what json-schema asks for");
 }
 
 void TokenMask::accept(int32_t id, std::string_view bytes) {
   --left_;
   if (std::find(stops_.begin(), stops_.end(), id) != stops_.end()) return;
-  for (const char c : bytes) state_ = grammar_->next(state_, static_cast<uint8_t>(c));
+  for (const char c : bytes) state_ = automaton_.next(state_, static_cast<uint8_t>(c));
 }
 
 }  // namespace omni

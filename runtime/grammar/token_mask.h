@@ -42,7 +42,7 @@ class TokenMask {
   // The token that was chosen.
   void accept(int32_t id, std::string_view bytes);
   // Nothing but the stop token may come.
-  bool is_finished() const { return state_.size() == 1 && state_[0].empty(); }
+  bool is_finished() const { return automaton_.is_finished(state_); }
 
  private:
   using Needs = std::vector<uint16_t>;  // by token: bytes still needed behind it; kForbidden
@@ -51,9 +51,10 @@ class TokenMask {
   std::shared_ptr<const Grammar> grammar_;
   std::shared_ptr<const TokenTable> table_;
   std::vector<int32_t> stops_;
-  Grammar::State state_;
+  Automaton automaton_;
+  int state_ = 0;
   int left_ = 0;
-  std::unordered_map<std::string, Needs> known_;  // by state
+  std::unordered_map<int, Needs> known_;  // by state
 };
 
 }  // namespace omni

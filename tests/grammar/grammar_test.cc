@@ -1,6 +1,7 @@
 // Constrained decoding: a schema's grammar takes what fits and refuses the rest; whatever is drawn, the answer parses and fits.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <random>

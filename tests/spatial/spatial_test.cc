@@ -1,8 +1,8 @@
 // Objects out of text: what families write, what models get wrong, where it lies on the source frame, and who is who from answer to answer.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <random>
 
 #include "omni/spatial.h"
