@@ -270,5 +270,41 @@ TEST_F(Model, PadsComeAndGo) {
   gst_object_unref(m);
 }
 
+// Frames of an odd rate: a document's PTS is that of the last frame that was sampled (2 a second), to less than a frame of the source; GAPs in between; text pads go on.
+TEST_F(Model, SpatialDocumentsAreStampedWithTheLastFrameSeen) {
+  static std::vector<GstClockTime> times;
+  static std::vector<std::string> documents;
+  times.clear(), documents.clear();
+  const Outcome o = run("omnimodel name=m json-schema=boxes model-path=" NANO " videotestsrc pattern=ball num-buffers=240 ! video/x-raw,width=320,height=180,framerate=30000/1001 ! omnivideotokenizer ! m.video_0 "
+                        "audiotestsrc num-buffers=350 ! audio/x-raw,rate=44100 ! omniaudiotokenizer ! m.audio_0  m.spatial_0 ! fakesink name=end signal-handoffs=true  m.text_0 ! fakesink",
+                        60 * GST_SECOND, [](GstElement* pipeline) {
+                          GstElement* end = gst_bin_get_by_name(GST_BIN(pipeline), "end");
+                          g_signal_connect(end, "handoff", G_CALLBACK(+[](GstElement*, GstBuffer* b, GstPad*, gpointer) {
+                                             times.push_back(GST_BUFFER_PTS(b));
+                                             std::string text(gst_buffer_get_size(b), 0);
+                                             gst_buffer_extract(b, 0, text.data(), text.size());
+                                             documents.push_back(text);
+                                           }), nullptr);
+                          gst_object_unref(end);
+                        });
+  EXPECT_TRUE(o.eos) << o.error;
+  EXPECT_EQ(o.answers.size(), 8u) << "a caption and a document for each of 4 chunks";
+  ASSERT_EQ(times.size(), 4u);
+  for (size_t i = 0; i < times.size(); ++i) {
+    // The sampled frame: the first at or after a multiple of half a second.
+    const GstClockTime period = gst_util_uint64_scale(GST_SECOND, 1001, 30000), sampled = (i * 2 * GST_SECOND + 1500 * GST_MSECOND + period - 1) / period * period;
+    EXPECT_LT(GST_CLOCK_DIFF(times[i], sampled), GstClockTimeDiff(period)) << i;
+    EXPECT_GE(GST_CLOCK_DIFF(times[i], sampled), -GstClockTimeDiff(period)) << i;
+    EXPECT_EQ(documents[i].front(), '{');
+    EXPECT_EQ(documents[i].back(), '\n');
+    EXPECT_NE(documents[i].find("\"frame\":{\"time\":" + std::to_string(times[i])), std::string::npos);
+  }
+}
+
+TEST_F(Model, AnUnknownSchemaIsOneError) {
+  const Outcome o = run("omnimodel name=m json-schema=\"{\\\"type\\\":\\\"sound\\\"}\" model-path=" NANO " videotestsrc num-buffers=90 ! omnivideotokenizer ! m.video_0  m.text_0 ! fakesink");
+  EXPECT_NE(o.error.find("json-schema at #: the type \"sound\" is unknown"), std::string::npos) << o.error;
+}
+
 }  // namespace
 }  // namespace omni_test

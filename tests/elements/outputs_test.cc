@@ -126,6 +126,40 @@ TEST_F(Outputs, AllFactsAreOnTheRegion) {
   gst_buffer_unref(b);
 }
 
+// GStreamer 1.24 and later: upstream's own overlay reads what the combiner wrote.
+TEST_F(Outputs, ObjectDetectionOverlayReadsThem) {
+  GstElementFactory* there = gst_element_factory_find("objectdetectionoverlay");
+  if (!there) GTEST_SKIP() << "this GStreamer has no objectdetectionoverlay";
+  gst_object_unref(there);
+  Rig r("omnicombiner", "spatial", kSpatial);
+  r.put(document(0, 20), 0, kFrame);
+  r.frames(0, 1);
+  GstBuffer* b = gst_harness_pull(r.video);
+  // Only GstAnalytics is left, and our own overlay reads that too.
+  b = gst_buffer_make_writable(b);
+  while (GstMeta* roi = gst_buffer_get_meta(b, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE)) gst_buffer_remove_meta(b, roi);
+  for (const char* factory : {"objectdetectionoverlay", "omnioverlay"}) {
+    GstHarness* h = gst_harness_new_with_padnames(factory, "sink", "src");
+    gst_harness_set_src_caps_str(h, kCaps);
+    gst_harness_push(h, gst_buffer_copy_deep(b));
+    GstBuffer* out = gst_harness_pull(h);
+    GstMapInfo map;
+    gst_buffer_map(out, &map, GST_MAP_READ);
+    int painted = 0, elsewhere = 0;
+    for (int y = 0; y < 240; ++y)
+      for (int x = 0; x < 320; ++x) {
+        const bool changed = map.data[(y * 320 + x) * 3] || map.data[(y * 320 + x) * 3 + 1] || map.data[(y * 320 + x) * 3 + 2];
+        (x < 80 && y < 80 ? painted : elsewhere) += changed;
+      }
+    gst_buffer_unmap(out, &map);
+    gst_buffer_unref(out);
+    gst_harness_teardown(h);
+    EXPECT_GT(painted, 60) << factory;
+    EXPECT_EQ(elsewhere, 0) << factory;
+  }
+  gst_buffer_unref(b);
+}
+
 TEST_F(Outputs, NothingLinkedNothingWaits) {
   Rig r("omnicombiner", nullptr, nullptr);
   r.frames(0, 3);
