@@ -48,14 +48,19 @@ Weights Weights::scope(const std::string& name) const {
 
 bool Weights::has(const std::string& name) const { return files_->file_of.count(prefix_ + name) != 0; }
 
-Tensor Weights::get(const std::string& name, const Shape& shape) const {
+Tensor Weights::get(const std::string& name) const {
   const std::string full = prefix_ + name;
   const auto it = files_->file_of.find(full);
   if (it == files_->file_of.end()) throw Error(ErrorCode::not_found, files_->folder.string() + ": the checkpoint has no tensor " + full);
-  Tensor t = files_->file(it->second).get(full);
+  return files_->file(it->second).get(full);
+}
+
+Tensor Weights::get(const std::string& name, const Shape& shape) const {
+  Tensor t = get(name);
   if (t.shape() == shape) return t;
   if (t.numel() == shape.numel() && t.rank() != shape.rank()) return t.reshape(shape);  // a convolution used as a product
-  throw Error(ErrorCode::corrupt_file, (files_->folder / it->second).string() + ": tensor " + full + " is " + t.shape().str() + ", config.json asks for " + shape.str());
+  const std::string full = prefix_ + name;
+  throw Error(ErrorCode::corrupt_file, (files_->folder / files_->file_of.at(full)).string() + ": tensor " + full + " is " + t.shape().str() + ", config.json asks for " + shape.str());
 }
 
 void Weights::release(const std::string& name) const {

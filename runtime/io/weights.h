@@ -22,6 +22,7 @@ class Weights {
   bool has(const std::string& name) const;
   // As in the file. Throws not_found with the full name, corrupt_file if the shape is not `shape`.
   Tensor get(const std::string& name, const Shape& shape) const;
+  Tensor get(const std::string& name) const;
   // The same converted to float32, in memory of its own.
   Tensor get_f32(const std::string& name, const Shape& shape) const { return to_f32(get(name, shape)); }
   // The caller has copied the tensor: its pages of the file may leave memory.

@@ -35,6 +35,18 @@ Conv1dK3::Conv1dK3(const Weights& w, int64_t c_in, int64_t c_out, int stride, op
   bias_ = w.get_f32("bias", {c_out});
 }
 
+Conv1d::Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int dilation, ops::Padding padding, Bias bias, ops::MatmulPrecision precision)
+    : kernel_(kernel), dilation_(dilation), padding_(padding) {
+  const Tensor by_channel = w.get_f32("weight", {c_out, c_in, kernel});
+  Tensor by_tap = Tensor::zeros(DType::f32, {c_out, kernel * c_in});
+  for (int64_t o = 0; o < c_out; ++o)
+    for (int64_t c = 0; c < c_in; ++c)
+      for (int64_t t = 0; t < kernel; ++t) by_tap.f32()[(o * kernel + t) * c_in + c] = by_channel.f32()[(o * c_in + c) * kernel + t];
+  weight_ = ops::pack_linear({&by_tap, 1}, precision);
+  w.release("weight");
+  if (bias != Bias::none) bias_ = w.get_f32("bias", {c_out});
+}
+
 SwiGluMlp::SwiGluMlp(const Weights& w, int64_t hidden, int64_t intermediate, Bias bias, ops::MatmulPrecision precision)
     : gate_up_proj_(w, {{"gate_proj", intermediate}, {"up_proj", intermediate}}, hidden, bias, precision),
       down_proj_(w, {{"down_proj", hidden}}, intermediate, bias, precision) {}

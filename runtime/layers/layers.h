@@ -21,6 +21,8 @@ class Linear {
     int64_t n_out;
   };
   Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in, Bias bias, ops::MatmulPrecision precision);
+  // Of tensors that are not as in the file: weight [n_out, n_in], bias [n_out] or undefined.
+  Linear(const Tensor& weight, const Tensor& bias, ops::MatmulPrecision precision) : weight_(ops::pack_linear({&weight, 1}, precision)), bias_(bias) {}
 
   Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::linear(cx, x, *weight_, bias_); }
 
@@ -40,6 +42,20 @@ class Conv1dK3 {
   std::shared_ptr<const ops::cpu::LinearWeight> weight_;
   Tensor bias_;
   int stride_ = 1;
+};
+
+// "Same" convolution over time: x[n, c_in] → y[n, c_out].
+class Conv1d {
+ public:
+  Conv1d() = default;
+  Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int dilation, ops::Padding padding, Bias bias, ops::MatmulPrecision precision);
+  Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::conv1d(cx, x, *weight_, bias_, kernel_, dilation_, padding_); }
+
+ private:
+  std::shared_ptr<const ops::cpu::LinearWeight> weight_;
+  Tensor bias_;
+  int kernel_ = 1, dilation_ = 1;
+  ops::Padding padding_ = ops::Padding::zeros;
 };
 
 class RmsNorm {

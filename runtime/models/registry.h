@@ -8,6 +8,7 @@ namespace omni {
 struct ModelOptions {
   std::filesystem::path folder;
   ops::MatmulPrecision precision;
+  bool speech = false;  // load what speaks, too, where the checkpoint has it
 };
 
 // Throws Error; unsupported names the model types that there are.

@@ -89,6 +89,21 @@ void gelu_(Context& cx, Tensor& x) {
   for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().gelu(x.f32() + i * n, n); });
 }
 
+void gelu_tanh_(Context& cx, Tensor& x) {
+  const int64_t n = last(x);
+  for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().gelu_tanh(x.f32() + i * n, n); });
+}
+
+void add_scaled_(Context& cx, Tensor& x, const Tensor& y, const float* scale) {
+  require(x.numel() == y.numel(), "add_scaled_", x, y);
+  const int64_t n = last(x);
+  for_rows(cx, n_rows(x), n, [&](int64_t i) {
+    float* a = x.f32() + i * n;
+    const float* b = y.f32() + i * n;
+    for (int64_t c = 0; c < n; ++c) a[c] += b[c] * scale[c];
+  });
+}
+
 void add_(Context& cx, Tensor& x, const Tensor& y) {
   require(x.numel() == y.numel(), "add_", x, y);
   const int64_t n = last(x);
@@ -123,6 +138,83 @@ Tensor conv1d_k3(Context& cx, const Tensor& x, const LinearWeight& weight, const
     }
   });
   return linear(cx, columns, weight, bias);
+}
+
+Tensor conv1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int kernel, int dilation, Padding padding) {
+  const int64_t n = x.dim(0), c = x.dim(1), before = int64_t{kernel / 2} * dilation;
+  if (weight.n_in() != kernel * c) throw Error(ErrorCode::internal, "conv1d: x " + x.shape().str() + " with a weight of " + std::to_string(weight.n_in()) + " inputs");
+  if (padding == Padding::reflect && n <= before) throw Error(ErrorCode::invalid_argument, "conv1d: " + std::to_string(n) + " frames are too few to be reflected");
+  Tensor y = cx.arena.f32({n, weight.n_out()});
+  constexpr int64_t kMost = 4096;  // rows whose columns are laid out at a time
+  for (int64_t begin = 0; begin < n; begin += kMost) {
+    Arena::Scope scope(cx.arena);
+    const int64_t rows = std::min(kMost, n - begin);
+    Tensor columns = cx.arena.f32({rows, kernel * c});
+    for_rows(cx, rows, kernel * c, [&](int64_t i) {
+      for (int64_t tap = 0; tap < kernel; ++tap) {
+        int64_t at = begin + i + tap * dilation - before;
+        float* out = columns.f32() + (i * kernel + tap) * c;
+        if (padding == Padding::reflect) at = at < 0 ? -at : at >= n ? 2 * (n - 1) - at : at;
+        if (at < 0 || at >= n) std::memset(out, 0, size_t(c) * 4);
+        else std::memcpy(out, x.f32() + at * c, size_t(c) * 4);
+      }
+    });
+    const Tensor part = linear(cx, columns, weight, bias);
+    std::memcpy(y.f32() + begin * weight.n_out(), part.f32(), part.nbytes());
+  }
+  return y;
+}
+
+Tensor conv_transpose1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int kernel, int stride, int padding) {
+  const int64_t n = x.dim(0), c = weight.n_out() / kernel, n_out = (n - 1) * stride + kernel - 2 * padding;
+  require(bias.numel() == c, "conv_transpose1d", x, bias);
+  Tensor y = cx.arena.f32({n_out, c});
+  Arena::Scope scope(cx.arena);
+  const Tensor columns = linear(cx, x, weight, Tensor());
+  for_rows(cx, n_out, (kernel / stride + 1) * c, [&](int64_t o) {
+    float* out = y.f32() + o * c;
+    std::memcpy(out, bias.f32(), size_t(c) * 4);
+    for (int64_t tap = (o + padding) % stride; tap < kernel; tap += stride) {
+      const int64_t i = (o + padding - tap) / stride;
+      if (o + padding < tap || i >= n) continue;
+      const float* in = columns.f32() + (i * kernel + tap) * c;
+      for (int64_t k = 0; k < c; ++k) out[k] += in[k];
+    }
+  });
+  return y;
+}
+
+Tensor snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal, const float* filter) {
+  const int64_t n = x.dim(0), c = x.dim(1);
+  require(alpha.numel() == c && beta_reciprocal.numel() == c, "snake_beta", x, alpha);
+  Tensor y = cx.arena.f32({n, c});
+  constexpr int64_t kTile = 64;
+  constexpr double kNsPerValue = 12;
+  cx.pool.parallel_for((n + kTile - 1) / kTile, kNsPerValue * double(n * c), [&](int64_t tile) {
+    const int64_t begin = tile * kTile, end = std::min(n, begin + kTile);
+    // Upsampled rows [first, last) that the tile's outputs see.
+    const int64_t first = std::max<int64_t>(0, 2 * begin - 5), last = std::min(2 * n, 2 * (end - 1) + 7);
+    std::vector<float> up(size_t((last - first) * c));
+    for (int64_t m = first; m < last; ++m) {
+      float* u = up.data() + (m - first) * c;
+      const int64_t j = m / 2, odd = m % 2;
+      for (int64_t t = 0; t < 6; ++t) {
+        const float f = 2 * filter[2 * t + 1 - odd];
+        const float* in = x.f32() + std::clamp<int64_t>(j + 2 + odd - t, 0, n - 1) * c;
+        for (int64_t k = 0; k < c; ++k) u[k] += f * in[k];
+      }
+      kernels().snake(u, alpha.f32(), beta_reciprocal.f32(), c);
+    }
+    for (int64_t j = begin; j < end; ++j) {
+      float* out = y.f32() + j * c;
+      std::memset(out, 0, size_t(c) * 4);
+      for (int64_t t = 0; t < 12; ++t) {
+        const float* u = up.data() + (std::clamp<int64_t>(2 * j + t - 5, 0, 2 * n - 1) - first) * c;
+        for (int64_t k = 0; k < c; ++k) out[k] += filter[t] * u[k];
+      }
+    }
+  });
+  return y;
 }
 
 void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin) {
@@ -171,19 +263,25 @@ Tensor run_attention(Context& cx, Heads q, Heads k, Heads v, std::span<const Que
 
 }  // namespace
 
-Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const int64_t> spans) {
+Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges) {
   size_t n_tiles = 0;
-  int64_t longest = 0;
-  for (size_t s = 0; s + 1 < spans.size(); ++s) {
-    n_tiles += size_t((spans[s + 1] - spans[s] + kQueryTile - 1) / kQueryTile);
-    longest = std::max(longest, spans[s + 1] - spans[s]);
+  int64_t most_keys = 0;
+  for (const AttentionRange& r : ranges) {
+    n_tiles += size_t((r.end - r.begin + kQueryTile - 1) / kQueryTile);
+    most_keys = std::max(most_keys, r.n_keys);
   }
   auto* tiles = static_cast<QueryTile*>(cx.arena.allocate(n_tiles * sizeof(QueryTile)));
   size_t t = 0;
-  for (size_t s = 0; s + 1 < spans.size(); ++s)
-    for (int64_t begin = spans[s]; begin < spans[s + 1]; begin += kQueryTile)
-      tiles[t++] = {begin, std::min(spans[s + 1], begin + kQueryTile), spans[s], spans[s + 1] - spans[s]};
-  return run_attention(cx, q, k, v, {tiles, n_tiles}, spans.empty() ? 0 : spans.back(), double(longest), false);
+  for (const AttentionRange& r : ranges)
+    for (int64_t begin = r.begin; begin < r.end; begin += kQueryTile) tiles[t++] = {begin, std::min(r.end, begin + kQueryTile), r.first_key, r.n_keys};
+  return run_attention(cx, q, k, v, {tiles, n_tiles}, ranges.empty() ? 0 : ranges.back().end, double(most_keys), false);
+}
+
+Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const int64_t> spans) {
+  const size_t n = spans.empty() ? 0 : spans.size() - 1;
+  auto* ranges = static_cast<AttentionRange*>(cx.arena.allocate((n + 1) * sizeof(AttentionRange)));
+  for (size_t s = 0; s < n; ++s) ranges[s] = {spans[s], spans[s + 1], spans[s], spans[s + 1] - spans[s]};
+  return attention(cx, q, k, v, {ranges, n});
 }
 
 Tensor causal_attention(Context& cx, Heads q, int64_t n, Heads k, Heads v, int64_t n_past) {

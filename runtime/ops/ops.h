@@ -44,6 +44,12 @@ Tensor silu_mul(Context& cx, const Tensor& x);
 // x ← x/2 · (1 + erf(x/√2)), in place.
 void gelu_(Context& cx, Tensor& x);
 
+// x ← x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))), in place.
+void gelu_tanh_(Context& cx, Tensor& x);
+
+// x ← x + y · scale[column], in place; scale [columns].
+void add_scaled_(Context& cx, Tensor& x, const Tensor& y, const float* scale);
+
 // x ← x + y, in place.
 void add_(Context& cx, Tensor& x, const Tensor& y);
 
@@ -52,6 +58,16 @@ Tensor embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table)
 
 // x[n, c_in] with zeros before and after, kernel 3: y[(n − 1)/stride + 1, c_out]. `weight` is packed from [c_out, 3 · c_in], tap-major.
 Tensor conv1d_k3(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int stride);
+
+enum class Padding { zeros, reflect };
+// "same" convolution over time: x[n, c_in] → y[n, c_out]; `weight` is packed from [c_out, kernel · c_in], tap-major. Reflection needs n > kernel/2 · dilation.
+Tensor conv1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int kernel, int dilation, Padding padding);
+// x[n, c_in] → y[(n − 1) · stride + kernel − 2 · padding, c_out]; `weight` is packed from [kernel · c_out, c_in], tap-major.
+Tensor conv_transpose1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int kernel, int stride, int padding);
+
+// x + sin²(αx)/β between upsampling by 2 and downsampling by 2 with a filter of 12 taps, so that what the sine adds does not alias; the ends are repeated. x[n, c];
+// alpha, beta_reciprocal [c] as they are used; filter [12]. (BigVGAN, arXiv 2206.04658; Qwen2_5OmniAntiAliasedActivation1d)
+Tensor snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal, const float* filter);
 
 // Heads inside a wider row: head h of token i starts at data + i · stride + h · head_dim.
 struct Heads {
@@ -67,6 +83,11 @@ void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin
 // softmax(q · kᵀ / √head_dim) · v with grouped queries (q.n_heads is a multiple of k.n_heads).
 // Bidirectional inside each span: tokens [spans[i], spans[i+1]) see one another and nobody else. y[n, q.n_heads · head_dim]
 Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const int64_t> spans);
+// Queries [begin, end) see keys [first_key, first_key + n_keys). Ranges cover the queries in order.
+struct AttentionRange {
+  int64_t begin, end, first_key, n_keys;
+};
+Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges);
 // Causal over a cache: query i sees keys [0, n_past + i]. y[n, q.n_heads · head_dim]
 Tensor causal_attention(Context& cx, Heads q, int64_t n, Heads k, Heads v, int64_t n_past);
 

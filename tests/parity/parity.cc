@@ -13,6 +13,7 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "models/registry.h"
+#include "session/sampler.h"
 #include "omni/engine.h"
 #include "video/colour.h"
 
@@ -75,7 +76,7 @@ class Comparison {
  public:
   explicit Comparison(const fs::path& dir)
       : dir_(dir), expected_(Safetensors::open(dir / "expected.safetensors")), info_(Json::parse_file(dir / "expected.json")), in_(read_input(dir / "input")),
-        model_(load_model({dir / "checkpoint", ops::MatmulPrecision::f32}, {})),
+        model_(load_model({dir / "checkpoint", ops::MatmulPrecision::f32, true}, {})),
         engine_(Engine::open({.model_path = (dir / "checkpoint").string(), .precision = Precision::float32})) {}
 
   std::vector<Line> run() {
@@ -83,8 +84,8 @@ class Comparison {
     const Json cases = info_.at("cases");
     for (const std::string& name : cases.keys()) {
       const Json c = cases.at(name);
-      if (!c.has("user")) continue;  // speech: not of this issue
-      check_case(name, c);
+      if (c.has("user")) check_case(name, c);
+      else check_speech(name, c);
     }
     return std::move(lines_);
   }
@@ -328,6 +329,88 @@ class Comparison {
       compare_f32(name + ".logits_last", logits.f32(), logits.numel(), kFloat32);
     }
     check_greedy(name, c, parts.tracks);
+  }
+
+  struct LaidOut {
+    Rows rows;
+    std::vector<float> x;
+    Cursor cursor;
+  };
+  // A prompt as rows of the text model.
+  LaidOut lay_out_case(const std::string& name, const Json& c) {
+    Parts parts;
+    const std::string user = c.at("user").string();
+    if (user.find("<|VIDEO|>") != std::string::npos) add_pictures(name, parts);
+    if (name == "av") add_sound(name, parts);
+    LaidOut l;
+    append(l.rows, model_->begin_dialogue(l.cursor, system_of(c)), l.x);
+    if (parts.tracks.any()) {
+      append(l.rows, model_->begin_run(l.cursor, parts.tracks), l.x);
+      lay_out(parts, l.cursor, l.rows, l.x);
+      append(l.rows, model_->end_run(l.cursor, parts.tracks), l.x);
+    }
+    append(l.rows, model_->ask(l.cursor, question_of(c)), l.x);
+    return l;
+  }
+
+  // Greedy text, its rows for the Talker, greedy codes; mel from the reference's codes and noise, wave from the reference's mel.
+  void check_speech(const std::string& name, const Json& c) {
+    const SpeechModel* speech = model_->speech();
+    if (!speech) return void(add(name, 1, 0, "the checkpoint was loaded without its speech"));
+    const std::string of = name == "speech" ? "text" : "av", voice = c.at("speaker").string();
+    LaidOut l = lay_out_case(of, info_.at("cases").at(of));
+    const int64_t n = int64_t(l.rows.size()), width = model_->hidden();
+    SpokenText spoken;
+    spoken.prompt_positions = l.rows.positions;
+    const auto media = [&](int32_t id) {
+      for (const char* token : {"<|VIDEO|>", "<|IMAGE|>", "<|AUDIO|>"})
+        if (model_->tokenizer().token_id(token) == id) return true;
+      return false;
+    };
+    {
+      Arena::Scope scope(arena_);
+      auto context = cx();
+      KvCache cache = model_->new_cache();
+      const Tensor y = model_->forward(context, Tensor::view(l.x.data(), DType::f32, {n, width}), l.rows.positions, cache);
+      spoken.prompt.assign(y.f32(), y.f32() + y.numel());
+      for (int64_t i = 0; i < n; ++i)
+        if (!media(l.rows.ids[size_t(i)]))
+          for (int64_t k = 0; k < width; ++k) spoken.prompt[size_t(i * width + k)] += l.x[size_t(i * width + k)];
+      std::vector<float> last(y.f32() + (n - 1) * width, y.f32() + n * width);
+      for (int64_t k = 0; k < c.integer("thinker_max_new_tokens", 1, 4096); ++k) {
+        Arena::Scope step(arena_);
+        const Tensor logits = model_->logits(context, Tensor::view(last.data(), DType::f32, {1, width}));
+        const auto id = int32_t(std::max_element(logits.f32(), logits.f32() + logits.numel()) - logits.f32());
+        if (model_->is_stop(id) || k + 1 == c.integer("thinker_max_new_tokens", 1, 4096)) break;
+        const Tensor e = model_->embed(context, {&id, 1});
+        const int32_t at = l.cursor.next++;
+        const Position p{at, at, at};
+        const Tensor h = model_->forward(context, e, {&p, 1}, cache);
+        last.assign(h.f32(), h.f32() + width);
+        for (int64_t d = 0; d < width; ++d) spoken.reply.push_back(h.f32()[d] + e.f32()[d]);
+      }
+    }
+    const auto expected = expected_ids(name + ".codes");
+    auto context = cx();
+    const SamplingOptions greedy{.repetition_penalty = c.number_or("talker_repetition_penalty", 1)};
+    Sampler sampler(0);
+    const auto codes = speech->codes(context, spoken, voice, {int(c.integer("talker_max_new_tokens", 1, 100000)), [&](std::span<float> logits, std::span<const int32_t> history) { return sampler.pick(logits, history, greedy); }});
+    compare_ids(name + ".codes", codes, expected);
+
+    std::vector<int32_t> theirs(expected.begin(), expected.end());
+    const Tensor mel = speech->mel(context, theirs, voice, to_f32(expected_->get(name + ".noise")), 10, 0.5f);
+    // transformers keeps [mel, frame]
+    const int64_t frames = mel.dim(0), bins = mel.dim(1);
+    std::vector<float> turned(size_t(mel.numel()));
+    for (int64_t i = 0; i < frames; ++i)
+      for (int64_t k = 0; k < bins; ++k) turned[size_t(k * frames + i)] = mel.f32()[i * bins + k];
+    compare_f32(name + ".mel", turned.data(), mel.numel(), kFloat32);
+    const Tensor theirs_mel = to_f32(expected_->get(name + ".mel"));
+    Tensor by_frame = Tensor::zeros(DType::f32, {frames, bins});
+    for (int64_t i = 0; i < frames; ++i)
+      for (int64_t k = 0; k < bins; ++k) by_frame.f32()[i * bins + k] = theirs_mel.f32()[k * frames + i];
+    const std::vector<float> wave = speech->wave(context, by_frame);
+    compare_f32(name + ".wave", wave.data(), int64_t(wave.size()), 1e-4, true);
   }
 
   // Through the public API, from raw pictures and samples to text.

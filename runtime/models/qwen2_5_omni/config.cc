@@ -1,5 +1,7 @@
 #include "qwen2_5_omni/config.h"
 
+#include <algorithm>
+
 #include "io/json.h"
 
 namespace omni::qwen2_5_omni {
@@ -37,6 +39,7 @@ TextConfig read_text(const Json& j, bool tied) {
   }
   require(j, c.num_attention_heads % c.num_key_value_heads == 0, "has key heads that do not divide the query heads");
   require(j, c.head_dim % 2 == 0 && 2 * (sections[0] + sections[1] + sections[2]) == c.head_dim, "has mrope_section values that do not sum to half of head_dim");
+  c.embedding_size = j.has("embedding_size") ? size(j, "embedding_size") : c.hidden_size;
   require(j, c.rope_theta > 0 && c.rms_norm_eps >= 0, "has an impossible rope_theta or rms_norm_eps");
   return c;
 }
@@ -74,7 +77,98 @@ AudioConfig read_audio(const Json& j) {
   return c;
 }
 
+std::vector<int> sizes(const Json& j, const char* key, const std::vector<int>& otherwise) {
+  if (!j.has(key)) return otherwise;
+  std::vector<int> out;
+  for (const int64_t v : j.at(key).integers()) {
+    require(j, v >= 1 && v <= kMost, std::string("has an impossible ") + key);
+    out.push_back(int(v));
+  }
+  return out;
+}
+
+// The values that a published config.json leaves out are those of configuration_qwen2_5_omni.py.
+DitConfig read_dit(const Json& j) {
+  const auto size_or = [&](const char* key, int otherwise) { return j.has(key) ? size(j, key) : otherwise; };
+  DitConfig c{};
+  c.hidden_size = size_or("hidden_size", 1024);
+  c.num_hidden_layers = size_or("num_hidden_layers", 22);
+  c.num_attention_heads = size_or("num_attention_heads", 16);
+  c.head_dim = size_or("head_dim", 64);
+  c.ff_mult = size_or("ff_mult", 2);
+  c.emb_dim = size_or("emb_dim", 512);
+  c.num_embeds = size_or("num_embeds", 8193);
+  c.mel_dim = size_or("mel_dim", 80);
+  c.repeats = size_or("repeats", 2);
+  c.block_size = size_or("block_size", 24);
+  c.enc_emb_dim = size_or("enc_emb_dim", 192);
+  c.enc_dim = size_or("enc_dim", 128);
+  c.enc_attention_channels = size_or("enc_attention_channels", 64);
+  c.enc_se_channels = size_or("enc_se_channels", 64);
+  c.enc_res2net_scale = size_or("enc_res2net_scale", 2);
+  c.enc_channels = sizes(j, "enc_channels", {256, 256, 256, 256, 768});
+  c.enc_kernel_sizes = sizes(j, "enc_kernel_sizes", {5, 3, 3, 3, 1});
+  c.enc_dilations = sizes(j, "enc_dilations", {1, 2, 3, 4, 1});
+  for (const char* key : {"look_ahead_layers", "look_backward_layers"}) {
+    auto& layers = key[5] == 'a' ? c.look_ahead_layers : c.look_backward_layers;
+    if (j.has(key)) for (const int64_t i : j.at(key).integers()) layers.insert(int(i));
+    else layers = key[5] == 'a' ? std::set<int>{10} : std::set<int>{0, 20};
+  }
+  const Json rope = j.find("rope_parameters");
+  c.rope_theta = rope.number_or("rope_theta", j.number_or("rope_theta", 10000));
+  c.max_position_embeddings = j.integer_or("max_position_embeddings", 32768);
+  require(j, c.head_dim % 2 == 0 && c.rope_theta > 0, "has an impossible head_dim or rope_theta");
+  require(j, c.enc_channels.size() >= 3 && c.enc_channels.size() == c.enc_kernel_sizes.size() && c.enc_channels.size() == c.enc_dilations.size(), "has enc_channels, enc_kernel_sizes and enc_dilations of different lengths");
+  int64_t sum = 0;
+  for (size_t i = 1; i + 1 < c.enc_channels.size(); ++i) {
+    require(j, c.enc_channels[i] == c.enc_channels[0] && c.enc_channels[i] % c.enc_res2net_scale == 0, "has enc_channels that do not fit its residual blocks");
+    sum += c.enc_channels[i];
+  }
+  require(j, sum == c.enc_channels.back(), "has a last entry of enc_channels that is not the sum of the blocks");
+  return c;
+}
+
+BigVganConfig read_bigvgan(const Json& j) {
+  BigVganConfig c{};
+  c.mel_dim = j.has("mel_dim") ? size(j, "mel_dim") : 80;
+  c.upsample_initial_channel = j.has("upsample_initial_channel") ? size(j, "upsample_initial_channel") : 1536;
+  c.upsample_rates = sizes(j, "upsample_rates", {5, 3, 2, 2, 2, 2});
+  c.upsample_kernel_sizes = sizes(j, "upsample_kernel_sizes", {11, 7, 4, 4, 4, 4});
+  c.resblock_kernel_sizes = sizes(j, "resblock_kernel_sizes", {3, 7, 11});
+  if (j.has("resblock_dilation_sizes")) {
+    const Json list = j.at("resblock_dilation_sizes");
+    for (size_t i = 0; i < list.size(); ++i) {
+      std::vector<int> d;
+      for (const int64_t v : list.at(i).integers()) d.push_back(int(std::clamp<int64_t>(v, 1, 1024)));
+      c.resblock_dilation_sizes.push_back(d);
+    }
+  } else {
+    c.resblock_dilation_sizes = {{1, 3, 5}, {1, 3, 5}, {1, 3, 5}};
+  }
+  require(j, c.upsample_rates.size() == c.upsample_kernel_sizes.size() && c.resblock_kernel_sizes.size() == c.resblock_dilation_sizes.size(), "has rates and kernels of different lengths");
+  require(j, c.upsample_initial_channel % (1 << c.upsample_rates.size()) == 0, "has an upsample_initial_channel that cannot be halved for every rate");
+  for (size_t i = 0; i < c.upsample_rates.size(); ++i)
+    require(j, c.upsample_kernel_sizes[i] >= c.upsample_rates[i] && (c.upsample_kernel_sizes[i] - c.upsample_rates[i]) % 2 == 0, "has an upsampling kernel that does not fit its rate");
+  for (const int k : c.resblock_kernel_sizes) require(j, k % 2 == 1, "has an even resblock kernel");
+  return c;
+}
+
+TalkerConfig read_talker(const Json& j) {
+  const auto id = [&](const char* key) { return int32_t(j.integer(key, 0, 1 << 22)); };
+  return {read_text(j, false), id("tts_codec_pad_token_id"), id("tts_codec_start_token_id"), id("tts_codec_end_token_id"), id("tts_codec_mask_token_id"), id("tts_text_end_token_id"),
+          id("tts_text_pad_token_id")};
+}
+
 }  // namespace
+
+std::optional<SpeechConfig> SpeechConfig::read(const std::filesystem::path& folder) {
+  const Json root = Json::parse_file(folder / "config.json");
+  if (!root.has("talker_config") || !root.has("token2wav_config") || !root.boolean_or("enable_audio_output", true)) return std::nullopt;
+  const Json wave = root.at("token2wav_config");
+  SpeechConfig c{read_talker(root.at("talker_config")), read_dit(wave.at("dit_config")), read_bigvgan(wave.at("bigvgan_config"))};
+  require(wave, c.dit.mel_dim == c.bigvgan.mel_dim, "has a mel_dim of its own for each half");
+  return c;
+}
 
 Config Config::read(const std::filesystem::path& folder) {
   const Json root = Json::parse_file(folder / "config.json");

@@ -5,7 +5,9 @@
 
 #include <array>
 #include <filesystem>
+#include <optional>
 #include <set>
+#include <vector>
 
 #include "models/model.h"
 
@@ -18,6 +20,7 @@ struct TextConfig {
   std::array<int, 3> mrope_section;
   float rms_norm_eps;
   bool tie_word_embeddings;
+  int embedding_size;  // width of the embedding table: hidden_size but in the Talker
 };
 
 struct VisionConfig {
@@ -27,6 +30,35 @@ struct VisionConfig {
 
 struct AudioConfig {
   int d_model, encoder_layers, encoder_attention_heads, encoder_ffn_dim, num_mel_bins, n_window, output_dim, max_source_positions;
+};
+
+struct TalkerConfig {
+  TextConfig text;
+  int32_t codec_pad, codec_start, codec_end, codec_mask;  // rows of its own table
+  int32_t text_end, text_pad;                             // of the Thinker's
+};
+
+struct DitConfig {
+  int hidden_size, num_hidden_layers, num_attention_heads, head_dim, ff_mult, emb_dim, num_embeds, mel_dim, repeats, block_size;
+  int enc_emb_dim, enc_dim, enc_attention_channels, enc_se_channels, enc_res2net_scale;
+  std::vector<int> enc_channels, enc_kernel_sizes, enc_dilations;
+  std::set<int> look_ahead_layers, look_backward_layers;
+  double rope_theta;
+  int64_t max_position_embeddings;
+};
+
+struct BigVganConfig {
+  int mel_dim, upsample_initial_channel;
+  std::vector<int> upsample_rates, upsample_kernel_sizes, resblock_kernel_sizes;
+  std::vector<std::vector<int>> resblock_dilation_sizes;
+};
+
+struct SpeechConfig {
+  TalkerConfig talker;
+  DitConfig dit;
+  BigVganConfig bigvgan;
+  // nullopt where the checkpoint cannot speak.
+  static std::optional<SpeechConfig> read(const std::filesystem::path& folder);
 };
 
 struct Config {

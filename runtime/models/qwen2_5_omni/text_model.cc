@@ -5,13 +5,13 @@
 
 namespace omni::qwen2_5_omni {
 
-TextModel::TextModel(const Weights& model, const Weights& head, const TextConfig& c, ops::MatmulPrecision precision, const LoadProgress& progress) : config_(c) {
+TextModel::TextModel(const Weights& model, const Weights& head, const char* head_name, const TextConfig& c, ops::MatmulPrecision precision, const LoadProgress& progress) : config_(c) {
   const int64_t hidden = c.hidden_size, q = int64_t{c.num_attention_heads} * c.head_dim, kv = int64_t{c.num_key_value_heads} * c.head_dim;
   for (int i = 0; i < c.head_dim / 2; ++i) {
     frequency_.push_back(1.f / std::pow(float(c.rope_theta), float(2 * i) / float(c.head_dim)));
     axis_.push_back(i < c.mrope_section[0] ? 0 : i < c.mrope_section[0] + c.mrope_section[1] ? 1 : 2);
   }
-  embed_tokens_ = model.scope("embed_tokens").get("weight", {c.vocab_size, hidden});
+  embed_tokens_ = model.scope("embed_tokens").get("weight", {c.vocab_size, c.embedding_size});
   for (int i = 0; i < c.num_hidden_layers; ++i) {
     const Weights l = model.scope("layers").scope(i), attn = l.scope("self_attn");
     layers_.push_back({RmsNorm(l.scope("input_layernorm"), hidden, c.rms_norm_eps), RmsNorm(l.scope("post_attention_layernorm"), hidden, c.rms_norm_eps),
@@ -21,7 +21,7 @@ TextModel::TextModel(const Weights& model, const Weights& head, const TextConfig
   }
   norm_ = RmsNorm(model.scope("norm"), hidden, c.rms_norm_eps);
   if (c.tie_word_embeddings) lm_head_ = Linear(model, {{"embed_tokens", c.vocab_size}}, hidden, Bias::none, precision);
-  else lm_head_ = Linear(head, {{"lm_head", c.vocab_size}}, hidden, Bias::none, precision);
+  else lm_head_ = Linear(head, {{head_name, c.vocab_size}}, hidden, Bias::none, precision);
 }
 
 void TextModel::rotary_row(const Position& position, float* cos, float* sin) const {

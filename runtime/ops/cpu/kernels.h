@@ -34,6 +34,8 @@ struct Kernels {
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int64_t n, float* y);
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* y);
   void (*gelu)(float* x, int64_t n);
+  void (*gelu_tanh)(float* x, int64_t n);
+  void (*snake)(float* x, const float* alpha, const float* beta_reciprocal, int64_t n);  // x ← x + sin²(αx)/β
   void (*add)(float* x, const float* y, int64_t n);
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
   void (*round_bf16)(const float* x, int64_t n, BFloat16* y);

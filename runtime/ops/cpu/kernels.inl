@@ -42,7 +42,25 @@ inline float erf_(float x) {
   q = q * s - 1.42647390514189e-02f;
   return x * p / q;
 }
+// sin² by reduction to ±π/2 and a polynomial; absolute error 2e-7 for |x| < 1e4. (Cephes sinf, sine part)
+inline float sin_squared_(float x) {
+  const float n = std::floor(x * 0.318309886f + 0.5f);
+  float r = x - n * 3.140625f;
+  r -= n * 9.67502593994140625e-4f;
+  r -= n * 1.509957990978376432e-7f;
+  const float s = r * r;
+  float p = 2.6083159809786593541503e-06f;
+  p = p * s - 1.981069071916863322258e-04f;
+  p = p * s + 8.333078585565090179443e-03f;
+  p = p * s - 1.666665971279144287109e-01f;
+  const float y = p * s * r + r;
+  return y * y;
+}
 #else
+inline float sin_squared_(float x) {
+  const float y = std::sin(x);
+  return y * y;
+}
 inline float exp_(float x) { return std::exp(x); }
 inline float erf_(float x) { return std::erf(x); }
 #endif
@@ -76,6 +94,19 @@ void silu_mul(const float* gate, const float* up, int64_t n, float* y) {
 void gelu(float* x, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) x[i] = 0.5f * x[i] * (1.f + erf_(x[i] * 0.70710678118654752f));
+}
+
+void gelu_tanh(float* x, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const float u = 0.79788456080286536f * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
+    x[i] *= 1.f / (1.f + exp_(-2.f * u));  // (1 + tanh u) / 2
+  }
+}
+
+void snake(float* x, const float* alpha, const float* beta_reciprocal, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) x[i] += sin_squared_(x[i] * alpha[i]) * beta_reciprocal[i];
 }
 
 void add(float* x, const float* y, int64_t n) {
@@ -214,4 +245,4 @@ void attention(const AttentionTile& t) {
 }  // namespace
 }  // namespace omni::ops::cpu
 
-#define OMNI_KERNEL_TABLE {rms_norm, layer_norm, silu_mul, gelu, add, rotate, round_bf16, attention}
+#define OMNI_KERNEL_TABLE {rms_norm, layer_norm, silu_mul, gelu, gelu_tanh, snake, add, rotate, round_bf16, attention}

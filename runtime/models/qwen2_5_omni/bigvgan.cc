@@ -1,0 +1,112 @@
+#include "qwen2_5_omni/bigvgan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace omni::qwen2_5_omni {
+
+namespace {
+
+constexpr auto kF32 = ops::MatmulPrecision::f32;
+
+// A sinc of cutoff 1/4 in a Kaiser window, 12 taps; not in the checkpoint. (kaiser_sinc_filter1d)
+std::array<float, 12> kaiser_sinc_filter() {
+  constexpr int n = 12;
+  constexpr double cutoff = 0.25, half_width = 0.3;
+  const double attenuation = 2.285 * (n / 2 - 1) * M_PI * 4 * half_width + 7.95, beta = 0.1102 * (attenuation - 8.7);
+  std::array<double, n> f;
+  double sum = 0;
+  for (int i = 0; i < n; ++i) {
+    const double u = 2.0 * i / (n - 1) - 1, window = std::cyl_bessel_i(0, beta * std::sqrt(std::max(0.0, 1 - u * u))) / std::cyl_bessel_i(0, beta);
+    const double x = 2 * cutoff * (i - n / 2 + 0.5) * M_PI;
+    sum += f[size_t(i)] = 2 * cutoff * window * std::sin(x) / x;
+  }
+  std::array<float, n> out;
+  for (int i = 0; i < n; ++i) out[size_t(i)] = float(f[size_t(i)] / sum);
+  return out;
+}
+
+}  // namespace
+
+BigVgan::Snake BigVgan::snake(const Weights& w, int64_t channels) {
+  Snake s{w.get_f32("act.alpha", {channels}), w.get_f32("act.beta", {channels})};  // stored as logarithms
+  for (int64_t k = 0; k < channels; ++k) {
+    s.alpha.f32()[k] = std::exp(s.alpha.f32()[k]);
+    s.beta_reciprocal.f32()[k] = 1.f / (std::exp(s.beta_reciprocal.f32()[k]) + 1e-9f);
+  }
+  return s;
+}
+
+BigVgan::BigVgan(const Weights& w, const BigVganConfig& c) : config_(c), filter_(kaiser_sinc_filter()) {
+  int64_t channels = c.upsample_initial_channel;
+  conv_pre_ = Conv1d(w.scope("conv_pre"), c.mel_dim, channels, 7, 1, ops::Padding::zeros, Bias::each, kF32);
+  for (size_t i = 0; i < c.upsample_rates.size(); ++i) {
+    const Weights u = w.scope("ups").scope(int64_t(i)).scope(0);
+    const int kernel = c.upsample_kernel_sizes[i];
+    const Tensor stored = u.get_f32("weight", {channels, channels / 2, kernel});
+    Tensor by_tap = Tensor::zeros(DType::f32, {kernel * (channels / 2), channels});
+    for (int64_t in = 0; in < channels; ++in)
+      for (int64_t out = 0; out < channels / 2; ++out)
+        for (int64_t t = 0; t < kernel; ++t) by_tap.f32()[(t * (channels / 2) + out) * channels + in] = stored.f32()[(in * (channels / 2) + out) * kernel + t];
+    channels /= 2;
+    Upsampling up{ops::pack_linear({&by_tap, 1}, kF32), u.get_f32("bias", {channels}), kernel, c.upsample_rates[i], {}};
+    for (size_t k = 0; k < c.resblock_kernel_sizes.size(); ++k) {
+      const Weights b = w.scope("resblocks").scope(int64_t(i * c.resblock_kernel_sizes.size() + k));
+      AmpBlock block;
+      const int size = c.resblock_kernel_sizes[k];
+      for (size_t d = 0; d < c.resblock_dilation_sizes[k].size(); ++d) {
+        block.convs1.push_back(Conv1d(b.scope("convs1").scope(int64_t(d)), channels, channels, size, c.resblock_dilation_sizes[k][d], ops::Padding::zeros, Bias::each, kF32));
+        block.convs2.push_back(Conv1d(b.scope("convs2").scope(int64_t(d)), channels, channels, size, 1, ops::Padding::zeros, Bias::each, kF32));
+      }
+      for (size_t a = 0; a < 2 * block.convs1.size(); ++a) block.activations.push_back(snake(b.scope("activations").scope(int64_t(a)), channels));
+      up.blocks.push_back(std::move(block));
+    }
+    ups_.push_back(std::move(up));
+  }
+  activation_post_ = snake(w.scope("activation_post"), channels);
+  conv_post_ = Conv1d(w.scope("conv_post"), channels, 1, 7, 1, ops::Padding::zeros, Bias::none, kF32);
+}
+
+int BigVgan::samples_per_frame() const {
+  int n = 1;
+  for (const int r : config_.upsample_rates) n *= r;
+  return n;
+}
+
+std::vector<float> BigVgan::forward(ops::Context& cx, const Tensor& mel) const {
+  Arena::Scope scope(cx.arena);
+  // Log amplitude → dB, from −115 to 0 dB onto ±1.
+  constexpr float kLowest = -115;
+  const float floor = std::exp(float(double(kLowest) / 20 * std::log(10.0)));
+  Tensor x = cx.arena.f32(mel.shape());
+  for (int64_t i = 0; i < mel.numel(); ++i) {
+    const float db = 20 * std::log10(std::max(std::exp(mel.f32()[i]), floor)) - 20;
+    x.f32()[i] = std::clamp(2 * ((db - kLowest) / -kLowest) - 1, -1.f, 1.f);
+  }
+  x = conv_pre_(cx, x);
+  for (const Upsampling& u : ups_) {
+    x = ops::conv_transpose1d(cx, x, *u.weight, u.bias, u.kernel, u.stride, (u.kernel - u.stride) / 2);
+    Tensor sum = cx.arena.f32(x.shape());
+    std::memset(sum.raw(), 0, sum.nbytes());
+    for (const AmpBlock& b : u.blocks) {
+      Arena::Scope inner(cx.arena);
+      Tensor h = cx.arena.f32(x.shape());
+      std::memcpy(h.raw(), x.raw(), x.nbytes());
+      for (size_t d = 0; d < b.convs1.size(); ++d) {
+        Arena::Scope step(cx.arena);
+        const Tensor first = b.convs1[d](cx, activate(cx, h, b.activations[2 * d]));
+        ops::add_(cx, h, b.convs2[d](cx, activate(cx, first, b.activations[2 * d + 1])));
+      }
+      ops::add_(cx, sum, h);
+    }
+    for (int64_t i = 0; i < sum.numel(); ++i) sum.f32()[i] /= float(u.blocks.size());
+    x = sum;
+  }
+  x = conv_post_(cx, activate(cx, x, activation_post_));
+  std::vector<float> wave(x.f32(), x.f32() + x.numel());
+  for (float& v : wave) v = std::clamp(v, -1.f, 1.f);
+  return wave;
+}
+
+}  // namespace omni::qwen2_5_omni

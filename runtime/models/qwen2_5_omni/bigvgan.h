@@ -1,0 +1,43 @@
+// The vocoder: mel spectrogram → wave at 24 kHz. (arXiv 2206.04658; Qwen2_5OmniToken2WavBigVGANModel)
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "layers/layers.h"
+#include "qwen2_5_omni/config.h"
+
+namespace omni::qwen2_5_omni {
+
+class BigVgan {
+ public:
+  BigVgan(const Weights& w, const BigVganConfig& config);
+  int samples_per_frame() const;
+  // mel [frames, mel_dim], log amplitudes → samples in ±1, of its own memory
+  std::vector<float> forward(ops::Context& cx, const Tensor& mel) const;
+
+ private:
+  struct Snake {
+    Tensor alpha, beta_reciprocal;
+  };
+  struct AmpBlock {
+    std::vector<Conv1d> convs1, convs2;
+    std::vector<Snake> activations;
+  };
+  struct Upsampling {
+    std::shared_ptr<const ops::cpu::LinearWeight> weight;
+    Tensor bias;
+    int kernel, stride;
+    std::vector<AmpBlock> blocks;
+  };
+  static Snake snake(const Weights& w, int64_t channels);
+  Tensor activate(ops::Context& cx, const Tensor& x, const Snake& s) const { return ops::snake_beta(cx, x, s.alpha, s.beta_reciprocal, filter_.data()); }
+
+  BigVganConfig config_;
+  std::array<float, 12> filter_;
+  Conv1d conv_pre_, conv_post_;
+  std::vector<Upsampling> ups_;
+  Snake activation_post_;
+};
+
+}  // namespace omni::qwen2_5_omni

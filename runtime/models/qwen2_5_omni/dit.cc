@@ -1,0 +1,211 @@
+#include "qwen2_5_omni/dit.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace omni::qwen2_5_omni {
+
+namespace {
+
+constexpr auto kF32 = ops::MatmulPrecision::f32;  // the flow is integrated over many steps
+constexpr int kTimeFrequencies = 256;
+constexpr float kEps = 1e-6f;
+
+// Rows of head 0 in the order 0, 2, 4 … 1, 3, 5 …: rotating halves then equals rotating the pairs that the checkpoint means.
+Tensor pairs_to_halves(const Tensor& weight, int head_dim) {
+  Tensor w = to_f32(weight);
+  const int64_t width = weight.rank() == 2 ? weight.dim(1) : 1;
+  std::vector<float> first(w.f32(), w.f32() + head_dim * width);
+  for (int i = 0; i < head_dim; ++i) {
+    const int from = i < head_dim / 2 ? 2 * i : 2 * (i - head_dim / 2) + 1;
+    std::copy_n(first.data() + from * width, width, w.f32() + i * width);
+  }
+  return w;
+}
+
+Tensor stack(std::initializer_list<Tensor> parts) {
+  int64_t n = 0;
+  for (const Tensor& p : parts) n += p.numel();
+  Tensor all = Tensor::zeros(DType::f32, {n});
+  int64_t at = 0;
+  for (const Tensor& p : parts) {
+    std::memcpy(all.f32() + at, p.f32(), p.nbytes());
+    at += p.numel();
+  }
+  return all;
+}
+
+Tensor own(const Tensor& x) {
+  Tensor y = Tensor::zeros(DType::f32, x.shape());
+  std::memcpy(y.raw(), x.raw(), x.nbytes());
+  return y;
+}
+
+void silu_(Tensor& x) {
+  for (int64_t i = 0; i < x.numel(); ++i) x.f32()[i] /= 1.f + std::exp(-x.f32()[i]);
+}
+
+}  // namespace
+
+Dit::Dit(const Weights& w, const DitConfig& c, const LoadProgress& progress)
+    : config_(c), time_mlp0_(w.scope("time_embed"), {{"time_mlp.0", c.hidden_size}}, kTimeFrequencies, Bias::each, kF32),
+      time_mlp2_(w.scope("time_embed"), {{"time_mlp.2", c.hidden_size}}, c.hidden_size, Bias::each, kF32),
+      codec_embed_(w.get_f32("text_embed.codec_embed.weight", {c.num_embeds + 1, c.emb_dim})), spk_encoder_(w.scope("input_embed.spk_encoder"), c) {
+  const int64_t hidden = c.hidden_size, inner = int64_t{c.num_attention_heads} * c.head_dim, rest = c.enc_dim + c.emb_dim + c.enc_emb_dim;
+  const Tensor proj = w.get_f32("input_embed.proj.weight", {hidden, c.mel_dim + rest});
+  Tensor mel = Tensor::zeros(DType::f32, {hidden, c.mel_dim}), others = Tensor::zeros(DType::f32, {hidden, rest});
+  for (int64_t o = 0; o < hidden; ++o) {
+    std::memcpy(mel.f32() + o * c.mel_dim, proj.f32() + o * (c.mel_dim + rest), size_t(c.mel_dim) * 4);
+    std::memcpy(others.f32() + o * rest, proj.f32() + o * (c.mel_dim + rest) + c.mel_dim, size_t(rest) * 4);
+  }
+  proj_mel_ = Linear(mel, Tensor(), kF32);
+  proj_rest_ = Linear(others, w.get_f32("input_embed.proj.bias", {hidden}), kF32);
+  for (int i = 0; i < c.num_hidden_layers; ++i) {
+    const Weights l = w.scope("transformer_blocks").scope(i), a = l.scope("attn");
+    const auto part = [&](const char* name, bool rotated) {
+      const Tensor t = a.get(std::string(name) + ".weight", {inner, hidden});
+      return rotated ? pairs_to_halves(t, c.head_dim) : to_f32(t);
+    };
+    const auto bias = [&](const char* name, bool rotated) {
+      const Tensor t = a.get(std::string(name) + ".bias", {inner});
+      return rotated ? pairs_to_halves(t, c.head_dim) : to_f32(t);
+    };
+    layers_.push_back({Linear(l.scope("attn_norm"), {{"linear", 6 * hidden}}, hidden, Bias::each, kF32),
+                       Linear(stack({part("to_q", true), part("to_k", true), part("to_v", false)}).reshape({3 * inner, hidden}), stack({bias("to_q", true), bias("to_k", true), bias("to_v", false)}), kF32),
+                       Linear(a.scope("to_out"), {{"0", hidden}}, inner, Bias::each, kF32), Linear(l.scope("ff.ff"), {{"0", hidden * c.ff_mult}}, hidden, Bias::each, kF32),
+                       Linear(l.scope("ff.ff"), {{"3", hidden}}, hidden * c.ff_mult, Bias::each, kF32), int(c.look_ahead_layers.count(i)), int(c.look_backward_layers.count(i))});
+    for (const char* name : {"to_q.weight", "to_k.weight", "to_v.weight"}) a.release(name);
+    progress(double(i + 1) / c.num_hidden_layers);
+  }
+  norm_out_ = Linear(w.scope("norm_out"), {{"linear", 2 * hidden}}, hidden, Bias::each, kF32);
+  proj_out_ = Linear(w, {{"proj_out", c.mel_dim}}, hidden, Bias::each, kF32);
+}
+
+Dit::Modulation Dit::modulation(ops::Context& cx, float time) const {
+  Arena::Scope scope(cx.arena);
+  constexpr int half = kTimeFrequencies / 2;
+  Tensor t = cx.arena.f32({1, kTimeFrequencies});
+  for (int i = 0; i < half; ++i) {
+    const float angle = 1000.f * time * std::exp(float(i) * -float(std::log(10000.0) / (half - 1)));
+    t.f32()[i] = std::sin(angle);
+    t.f32()[half + i] = std::cos(angle);
+  }
+  t = time_mlp0_(cx, t);
+  silu_(t);
+  t = time_mlp2_(cx, t);
+  silu_(t);
+  Modulation m;
+  for (const Layer& l : layers_) m.layers.push_back(own(l.modulation(cx, t)));
+  m.last = own(norm_out_(cx, t));
+  // Scales are used as 1 + scale, everywhere.
+  const int64_t hidden = config_.hidden_size;
+  for (Tensor& l : m.layers)
+    for (int64_t k = 0; k < hidden; ++k) l.f32()[hidden + k] += 1, l.f32()[4 * hidden + k] += 1;
+  for (int64_t k = 0; k < hidden; ++k) m.last.f32()[k] += 1;
+  return m;
+}
+
+Tensor Dit::condition(ops::Context& cx, std::span<const int32_t> codes, const Tensor& speaker, const Tensor& cond) const {
+  const int64_t rest = config_.enc_dim + config_.emb_dim + config_.enc_emb_dim;
+  const Tensor embedded = ops::embedding(cx, codes, codec_embed_);
+  Tensor rows = cx.arena.f32({int64_t(codes.size()) * config_.repeats, rest});
+  for (int64_t i = 0; i < rows.dim(0); ++i) {
+    float* r = rows.f32() + i * rest;
+    std::memcpy(r, speaker.f32(), speaker.nbytes());
+    std::memcpy(r + config_.enc_dim, embedded.f32() + i / config_.repeats * config_.emb_dim, size_t(config_.emb_dim) * 4);
+    std::memcpy(r + config_.enc_dim + config_.emb_dim, cond.f32(), cond.nbytes());
+  }
+  return proj_rest_(cx, rows);
+}
+
+Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition, const Modulation& m, const RotaryTable& rotary) const {
+  const int64_t n = x.dim(0), hidden = config_.hidden_size, inner = int64_t{config_.num_attention_heads} * config_.head_dim, block = config_.block_size;
+  const int64_t n_blocks = (n + block - 1) / block;
+  Tensor out = cx.arena.f32(x.shape());
+  Arena::Scope scope(cx.arena);
+  Tensor h = proj_mel_(cx, x);
+  ops::add_(cx, h, condition);
+  std::vector<ops::AttentionRange> ranges(static_cast<size_t>(n_blocks));
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    Arena::Scope inner_scope(cx.arena);
+    const Layer& l = layers_[i];
+    float* mod = const_cast<float*>(m.layers[i].f32());
+    const auto modulated = [&](int64_t shift, int64_t scale) {
+      return ops::layer_norm(cx, h, Tensor::view(mod + scale * hidden, DType::f32, {hidden}), Tensor::view(mod + shift * hidden, DType::f32, {hidden}), kEps);
+    };
+    Tensor qkv = l.qkv(cx, modulated(0, 1));
+    const ops::Heads q = heads_of(qkv, 0, config_.num_attention_heads, config_.head_dim), k = heads_of(qkv, inner, config_.num_attention_heads, config_.head_dim),
+                     v = heads_of(qkv, 2 * inner, config_.num_attention_heads, config_.head_dim);
+    for (const ops::Heads& first : {q, k}) ops::rotary_(cx, {first.data, first.stride, 1, first.head_dim}, n, rotary.cos.f32(), rotary.sin.f32());  // of head 0 alone
+    for (int64_t b = 0; b < n_blocks; ++b) {
+      const int64_t from = std::max<int64_t>(0, b - l.look_backward) * block, to = std::min(n, (b + 1 + l.look_ahead) * block);
+      ranges[size_t(b)] = {b * block, std::min(n, (b + 1) * block), from, to - from};
+    }
+    ops::add_scaled_(cx, h, l.out(cx, ops::attention(cx, q, k, v, ranges)), mod + 2 * hidden);
+    Tensor f = l.ff_in(cx, modulated(3, 4));
+    ops::gelu_tanh_(cx, f);
+    ops::add_scaled_(cx, h, l.ff_out(cx, f), mod + 5 * hidden);
+  }
+  float* last = const_cast<float*>(m.last.f32());
+  const Tensor y = proj_out_(cx, ops::layer_norm(cx, h, Tensor::view(last, DType::f32, {hidden}), Tensor::view(last + hidden, DType::f32, {hidden}), kEps));
+  std::memcpy(out.raw(), y.raw(), y.nbytes());
+  return out;
+}
+
+Tensor Dit::sample(ops::Context& cx, std::span<const int32_t> codes, const Voice& voice, const Tensor& noise, const FlowSettings& settings) const {
+  const int64_t n = int64_t(codes.size()) * config_.repeats, half = config_.head_dim / 2;
+  if (noise.numel() != n * config_.mel_dim) throw Error(ErrorCode::internal, "dit: noise " + noise.shape().str() + " for " + std::to_string(codes.size()) + " codes");
+  if (n > config_.max_position_embeddings) throw Error(ErrorCode::invalid_argument, "speech of " + std::to_string(n) + " mel frames is longer than the model's " + std::to_string(config_.max_position_embeddings));
+  Tensor x = own(noise.reshape({n, config_.mel_dim}));
+  if (n == 0) return x;
+  Arena::Scope scope(cx.arena);
+  RotaryTable rotary{cx.arena.f32({n, half}), cx.arena.f32({n, half})};
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t k = 0; k < half; ++k) {
+      const float angle = float(i) * (1.f / std::pow(float(config_.rope_theta), float(2 * k) / float(config_.head_dim)));
+      rotary.cos.f32()[i * half + k] = std::cos(angle);
+      rotary.sin.f32()[i * half + k] = std::sin(angle);
+    }
+  const bool guided = settings.guidance >= 1e-5f;
+  const Tensor conditioned = condition(cx, codes, spk_encoder_.forward(cx, voice.ref_mel), voice.cond);
+  Tensor unconditioned;
+  if (guided) {
+    const std::vector<int32_t> none(codes.size(), 0);
+    const Tensor silent = Tensor::zeros(DType::f32, voice.ref_mel.shape()), nobody = Tensor::zeros(DType::f32, voice.cond.shape());
+    unconditioned = condition(cx, none, spk_encoder_.forward(cx, silent), nobody);
+  }
+  const int64_t size = x.numel();
+  const auto f = [&](float t, const std::vector<float>& at, std::vector<float>& out) {
+    Arena::Scope inner(cx.arena);
+    const Modulation m = modulation(cx, t);
+    const Tensor in = Tensor::view(const_cast<float*>(at.data()), DType::f32, x.shape());
+    const Tensor c = velocity(cx, in, conditioned, m, rotary);
+    std::memcpy(out.data(), c.f32(), size_t(size) * 4);
+    if (!guided) return;
+    const Tensor u = velocity(cx, in, unconditioned, m, rotary);
+    for (int64_t i = 0; i < size; ++i) out[size_t(i)] += (out[size_t(i)] - u.f32()[i]) * settings.guidance;
+  };
+  std::vector<float> grid;
+  for (int i = 0; i < settings.points; ++i) {
+    const float t = settings.points > 1 ? float(i) / float(settings.points - 1) : 0;
+    grid.push_back(t + settings.sway * (std::cos(float(M_PI / 2) * t) - 1 + t));
+  }
+  // Runge-Kutta of order 4, the 3/8 rule.
+  std::vector<float> y(x.f32(), x.f32() + size), at(y.size()), k1(y.size()), k2(y.size()), k3(y.size()), k4(y.size());
+  for (size_t step = 0; step + 1 < grid.size(); ++step) {
+    const float t = grid[step], end = grid[step + 1], dt = end - t;
+    f(t, y, k1);
+    for (size_t i = 0; i < y.size(); ++i) at[i] = y[i] + dt * k1[i] / 3;
+    f(t + dt / 3, at, k2);
+    for (size_t i = 0; i < y.size(); ++i) at[i] = y[i] + dt * (k2[i] - k1[i] / 3);
+    f(t + dt * 2 / 3, at, k3);
+    for (size_t i = 0; i < y.size(); ++i) at[i] = y[i] + dt * (k1[i] - k2[i] + k3[i]);
+    f(end, at, k4);
+    for (size_t i = 0; i < y.size(); ++i) y[i] += (k1[i] + 3 * (k2[i] + k3[i]) + k4[i]) * dt / 8;
+  }
+  std::memcpy(x.raw(), y.data(), x.nbytes());
+  return x;
+}
+
+}  // namespace omni::qwen2_5_omni
