@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <functional>
@@ -63,6 +64,21 @@ TEST_P(KernelTest, LayerNorm) {
     for (size_t i = 0; i < size_t(n); ++i) want.push_back((x[i] - mean) / std::sqrt(var + 1e-5) * w[i] + b[i]);
     k().layer_norm(x.data(), w.data(), b.data(), 1e-5f, n, y.data());
     EXPECT_LT(error(y.data(), want), 1e-6) << n;
+  }
+}
+
+TEST_P(KernelTest, GeluTanhAndSnake) {
+  auto x = random_values(1000, 1, 4), alpha = random_values(1000, 2), beta = random_values(1000, 3), y = x;
+  k().gelu_tanh(y.data(), 1000);
+  for (size_t i = 0; i < y.size(); ++i) {
+    const double v = x[i], want = v / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+    EXPECT_NEAR(y[i], want, 1e-6 * std::max(1.0, std::abs(want))) << x[i];
+  }
+  x = random_values(1000, 4, 300), y = x;  // far from zero, too
+  k().snake(y.data(), alpha.data(), beta.data(), 1000);
+  for (size_t i = 0; i < y.size(); ++i) {
+    const double s = std::sin(double(x[i] * alpha[i])), want = x[i] + s * s * beta[i];
+    EXPECT_NEAR(y[i], want, 2e-6 * std::max(1.0, std::abs(double(x[i])))) << x[i];
   }
 }
 
@@ -261,6 +277,113 @@ TEST(ThreadPoolTest, AnExceptionReachesTheCaller) {
   int sum = 0;
   pool.parallel_for(3, 0, [&](int64_t t) { sum += int(t); });
   EXPECT_EQ(sum, 3);
+}
+
+// Convolutions over time, against their definitions; ends, kernels longer than the sound, dilation.
+struct ConvTest : testing::Test {
+  ThreadPool pool;
+  Arena arena;
+  ops::Context cx{pool, arena};
+};
+
+TEST_F(ConvTest, SameWithZerosOrReflection) {
+  for (const ops::Padding padding : {ops::Padding::zeros, ops::Padding::reflect})
+    for (const auto& [n, c_in, c_out, kernel, dilation] : std::vector<std::array<int, 5>>{{1, 3, 2, 1, 1}, {5, 4, 7, 3, 1}, {17, 8, 16, 5, 3}, {40, 16, 5, 7, 5}, {3, 4, 4, 11, 1}, {5000, 2, 3, 3, 2}}) {
+      const int reach = kernel / 2 * dilation;
+      auto x = random_values(size_t(n * c_in), 1), w = random_values(size_t(c_out * kernel * c_in), 2), b = random_values(size_t(c_out), 3);
+      const Tensor weight = tensor(w, {c_out, kernel * c_in});
+      const auto packed = ops::pack_linear({&weight, 1}, ops::MatmulPrecision::f32);
+      if (padding == ops::Padding::reflect && n <= reach) {
+        EXPECT_THROW(ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), kernel, dilation, padding), Error);
+        continue;
+      }
+      std::vector<double> want;
+      for (int i = 0; i < n; ++i)
+        for (int o = 0; o < c_out; ++o) {
+          double sum = b[size_t(o)];
+          for (int t = 0; t < kernel; ++t) {
+            int at = i + t * dilation - reach;
+            if (padding == ops::Padding::reflect) at = at < 0 ? -at : at >= n ? 2 * (n - 1) - at : at;
+            if (at < 0 || at >= n) continue;
+            for (int c = 0; c < c_in; ++c) sum += double(x[size_t(at * c_in + c)]) * w[size_t((o * kernel + t) * c_in + c)];
+          }
+          want.push_back(sum);
+        }
+      const Tensor y = ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), kernel, dilation, padding);
+      EXPECT_LT(error(y.f32(), want), 1e-5) << n << " " << kernel;
+    }
+}
+
+TEST_F(ConvTest, Transposed) {
+  for (const auto& [n, c_in, c_out, kernel, stride, padding] : std::vector<std::array<int, 6>>{{1, 3, 2, 4, 2, 1}, {7, 4, 3, 11, 5, 3}, {20, 8, 4, 7, 3, 2}, {9, 2, 2, 5, 5, 0}}) {
+    auto x = random_values(size_t(n * c_in), 1), w = random_values(size_t(kernel * c_out * c_in), 2), b = random_values(size_t(c_out), 3);
+    const Tensor weight = tensor(w, {kernel * c_out, c_in});
+    const auto packed = ops::pack_linear({&weight, 1}, ops::MatmulPrecision::f32);
+    const int n_out = (n - 1) * stride + kernel - 2 * padding;
+    std::vector<double> want(size_t(n_out * c_out));
+    for (int o = 0; o < n_out; ++o)
+      for (int c = 0; c < c_out; ++c) want[size_t(o * c_out + c)] = b[size_t(c)];
+    for (int i = 0; i < n; ++i)
+      for (int t = 0; t < kernel; ++t) {
+        const int o = i * stride + t - padding;
+        if (o < 0 || o >= n_out) continue;
+        for (int c = 0; c < c_out; ++c)
+          for (int k = 0; k < c_in; ++k) want[size_t(o * c_out + c)] += double(x[size_t(i * c_in + k)]) * w[size_t((t * c_out + c) * c_in + k)];
+      }
+    const Tensor y = ops::conv_transpose1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), kernel, stride, padding);
+    ASSERT_EQ(y.dim(0), n_out);
+    EXPECT_LT(error(y.f32(), want), 1e-5) << n << " " << kernel;
+  }
+}
+
+TEST_F(ConvTest, SnakeBetaBetweenItsFilters) {
+  const std::vector<float> filter = random_values(12, 9, 0.3f);
+  for (const auto& [n, c] : std::vector<std::array<int, 2>>{{1, 1}, {2, 3}, {7, 5}, {63, 4}, {64, 17}, {65, 16}, {200, 24}}) {
+    auto x = random_values(size_t(n * c), 1), alpha = random_values(size_t(c), 2), beta = random_values(size_t(c), 3);
+    std::vector<double> want(size_t(n * c));
+    for (int k = 0; k < c; ++k) {
+      const auto in = [&](int i) { return double(x[size_t(std::clamp(i, 0, n - 1) * c + k)]); };
+      std::vector<double> up(size_t(2 * n));
+      for (int m = 0; m < 2 * n; ++m) {
+        double u = 0;  // conv_transpose1d of the padded signal, cropped by 15
+        for (int t = 0; t < 12; ++t)
+          if ((m + 15 - t) % 2 == 0) u += 2 * filter[size_t(t)] * in((m + 15 - t) / 2 - 5);
+        const double s = std::sin(u * alpha[size_t(k)]);
+        up[size_t(m)] = u + s * s * beta[size_t(k)];
+      }
+      for (int j = 0; j < n; ++j)
+        for (int t = 0; t < 12; ++t) want[size_t(j * c + k)] += filter[size_t(t)] * up[size_t(std::clamp(2 * j + t - 5, 0, 2 * n - 1))];
+    }
+    const Tensor y = ops::snake_beta(cx, tensor(x, {n, c}), tensor(alpha, {c}), tensor(beta, {c}), filter.data());
+    EXPECT_LT(error(y.f32(), want), 1e-5) << n << " " << c;
+  }
+}
+
+TEST_F(ConvTest, AttentionOverRangesOfKeys) {
+  constexpr int n = 70, heads = 2, dim = 16, width = heads * dim, block = 24;
+  auto q = random_values(n * width, 1), k = random_values(n * width, 2), v = random_values(n * width, 3);
+  std::vector<ops::AttentionRange> ranges;
+  for (int b = 0; b * block < n; ++b) {
+    const int from = std::max(0, b - 1) * block, to = std::min(n, (b + 2) * block);
+    ranges.push_back({b * block, std::min(n, (b + 1) * block), from, to - from});
+  }
+  std::vector<double> want(n * width);
+  for (const auto& r : ranges)
+    for (int64_t i = r.begin; i < r.end; ++i)
+      for (int h = 0; h < heads; ++h) {
+        std::vector<double> p;
+        double sum = 0;
+        for (int64_t j = r.first_key; j < r.first_key + r.n_keys; ++j) {
+          double s = 0;
+          for (int d = 0; d < dim; ++d) s += double(q[size_t(i * width + h * dim + d)]) * k[size_t(j * width + h * dim + d)];
+          p.push_back(std::exp(s / 4));
+          sum += p.back();
+        }
+        for (int64_t j = 0; j < r.n_keys; ++j)
+          for (int d = 0; d < dim; ++d) want[size_t(i * width + h * dim + d)] += p[size_t(j)] / sum * v[size_t((r.first_key + j) * width + h * dim + d)];
+      }
+  const auto view = [&](std::vector<float>& x) { return ops::Heads{x.data(), width, heads, dim}; };
+  EXPECT_LT(error(ops::attention(cx, view(q), view(k), view(v), ranges).f32(), want), 1e-5);
 }
 
 }  // namespace

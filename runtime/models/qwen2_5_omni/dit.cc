@@ -106,9 +106,12 @@ Dit::Modulation Dit::modulation(ops::Context& cx, float time) const {
   return m;
 }
 
-Tensor Dit::condition(ops::Context& cx, std::span<const int32_t> codes, const Tensor& speaker, const Tensor& cond) const {
+Tensor Dit::condition(ops::Context& cx, std::span<const int32_t> codes, const Voice& voice, bool conditioned) const {
   const int64_t rest = config_.enc_dim + config_.emb_dim + config_.enc_emb_dim;
-  const Tensor embedded = ops::embedding(cx, codes, codec_embed_);
+  const auto heard = [&](const Tensor& x) { return conditioned ? x : Tensor::zeros(DType::f32, x.shape()); };
+  const Tensor speaker = spk_encoder_.forward(cx, heard(voice.ref_mel)), cond = heard(voice.cond);
+  const std::vector<int32_t> none(conditioned ? 0 : codes.size(), 0);
+  const Tensor embedded = ops::embedding(cx, conditioned ? codes : none, codec_embed_);
   Tensor rows = cx.arena.f32({int64_t(codes.size()) * config_.repeats, rest});
   for (int64_t i = 0; i < rows.dim(0); ++i) {
     float* r = rows.f32() + i * rest;
@@ -117,6 +120,23 @@ Tensor Dit::condition(ops::Context& cx, std::span<const int32_t> codes, const Te
     std::memcpy(r + config_.enc_dim + config_.emb_dim, cond.f32(), cond.nbytes());
   }
   return proj_rest_(cx, rows);
+}
+
+RotaryTable Dit::rotary(ops::Context& cx, int64_t n) const {
+  const int64_t half = config_.head_dim / 2;
+  RotaryTable t{cx.arena.f32({n, half}), cx.arena.f32({n, half})};
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t k = 0; k < half; ++k) {
+      const float angle = float(i) * (1.f / std::pow(float(config_.rope_theta), float(2 * k) / float(config_.head_dim)));
+      t.cos.f32()[i * half + k] = std::cos(angle);
+      t.sin.f32()[i * half + k] = std::sin(angle);
+    }
+  return t;
+}
+
+Tensor Dit::velocity(ops::Context& cx, const Tensor& x, std::span<const int32_t> codes, const Voice& voice, float time, bool conditioned) const {
+  Arena::Scope scope(cx.arena);
+  return own(velocity(cx, x, condition(cx, codes, voice, conditioned), modulation(cx, time), rotary(cx, x.dim(0))));
 }
 
 Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition, const Modulation& m, const RotaryTable& rotary) const {
@@ -154,36 +174,24 @@ Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
 }
 
 Tensor Dit::sample(ops::Context& cx, std::span<const int32_t> codes, const Voice& voice, const Tensor& noise, const FlowSettings& settings) const {
-  const int64_t n = int64_t(codes.size()) * config_.repeats, half = config_.head_dim / 2;
+  const int64_t n = int64_t(codes.size()) * config_.repeats;
   if (noise.numel() != n * config_.mel_dim) throw Error(ErrorCode::internal, "dit: noise " + noise.shape().str() + " for " + std::to_string(codes.size()) + " codes");
   if (n > config_.max_position_embeddings) throw Error(ErrorCode::invalid_argument, "speech of " + std::to_string(n) + " mel frames is longer than the model's " + std::to_string(config_.max_position_embeddings));
   Tensor x = own(noise.reshape({n, config_.mel_dim}));
   if (n == 0) return x;
   Arena::Scope scope(cx.arena);
-  RotaryTable rotary{cx.arena.f32({n, half}), cx.arena.f32({n, half})};
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t k = 0; k < half; ++k) {
-      const float angle = float(i) * (1.f / std::pow(float(config_.rope_theta), float(2 * k) / float(config_.head_dim)));
-      rotary.cos.f32()[i * half + k] = std::cos(angle);
-      rotary.sin.f32()[i * half + k] = std::sin(angle);
-    }
+  const RotaryTable table = rotary(cx, n);
   const bool guided = settings.guidance >= 1e-5f;
-  const Tensor conditioned = condition(cx, codes, spk_encoder_.forward(cx, voice.ref_mel), voice.cond);
-  Tensor unconditioned;
-  if (guided) {
-    const std::vector<int32_t> none(codes.size(), 0);
-    const Tensor silent = Tensor::zeros(DType::f32, voice.ref_mel.shape()), nobody = Tensor::zeros(DType::f32, voice.cond.shape());
-    unconditioned = condition(cx, none, spk_encoder_.forward(cx, silent), nobody);
-  }
+  const Tensor conditioned = condition(cx, codes, voice, true), unconditioned = guided ? condition(cx, codes, voice, false) : Tensor();
   const int64_t size = x.numel();
   const auto f = [&](float t, const std::vector<float>& at, std::vector<float>& out) {
     Arena::Scope inner(cx.arena);
     const Modulation m = modulation(cx, t);
     const Tensor in = Tensor::view(const_cast<float*>(at.data()), DType::f32, x.shape());
-    const Tensor c = velocity(cx, in, conditioned, m, rotary);
+    const Tensor c = velocity(cx, in, conditioned, m, table);
     std::memcpy(out.data(), c.f32(), size_t(size) * 4);
     if (!guided) return;
-    const Tensor u = velocity(cx, in, unconditioned, m, rotary);
+    const Tensor u = velocity(cx, in, unconditioned, m, table);
     for (int64_t i = 0; i < size; ++i) out[size_t(i)] += (out[size_t(i)] - u.f32()[i]) * settings.guidance;
   };
   std::vector<float> grid;

@@ -28,6 +28,8 @@ class Dit {
   int frames_per_code() const { return config_.repeats; }
   int mel_dim() const { return config_.mel_dim; }
 
+  // One evaluation of the velocity at x [codes · repeats, mel_dim] and `time`; without condition: nobody says nothing. Of its own memory; the tests' view of a step.
+  Tensor velocity(ops::Context& cx, const Tensor& x, std::span<const int32_t> codes, const Voice& voice, float time, bool conditioned) const;
   // noise [codes · repeats, mel_dim] → mel of the same shape (log amplitudes), of its own memory. Throws invalid_argument for a code outside the table.
   Tensor sample(ops::Context& cx, std::span<const int32_t> codes, const Voice& voice, const Tensor& noise, const FlowSettings& settings) const;
 
@@ -44,7 +46,8 @@ class Dit {
   };
   Modulation modulation(ops::Context& cx, float time) const;
   // What does not change while x flows: speaker, codes, bias. [frames, hidden]
-  Tensor condition(ops::Context& cx, std::span<const int32_t> codes, const Tensor& speaker, const Tensor& cond) const;
+  Tensor condition(ops::Context& cx, std::span<const int32_t> codes, const Voice& voice, bool conditioned) const;
+  RotaryTable rotary(ops::Context& cx, int64_t frames) const;
   Tensor velocity(ops::Context& cx, const Tensor& x, const Tensor& condition, const Modulation& m, const RotaryTable& rotary) const;
 
   DitConfig config_;

@@ -1,0 +1,147 @@
+// Talker and Token2Wav against transformers, each part alone (tools/make_speech_fixture.py); voices from files of all kinds.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "io/safetensors.h"
+#include "io/tensor_pickle.h"
+#include "qwen2_5_omni/speech.h"
+#include "session/sampler.h"
+
+namespace omni::qwen2_5_omni {
+namespace {
+
+namespace fs = std::filesystem;
+const fs::path kFixture = OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni/speech";
+
+class SpeechParts : public testing::Test {
+ protected:
+  fs::path folder_ = kFixture / "checkpoint";
+  Weights file_ = Weights::open(folder_);
+  SpeechConfig config_ = *SpeechConfig::read(folder_);
+  std::shared_ptr<const Safetensors> expected_ = Safetensors::open(kFixture / "expected.safetensors");
+  ThreadPool pool_;
+  Arena arena_;
+  ops::Context cx_{pool_, arena_};
+  Speech speech_{{folder_, ops::MatmulPrecision::f32, true}, file_, config_, {}};
+
+  Tensor expected(const char* name) const { return to_f32(expected_->get(name)); }
+  std::vector<int32_t> codes() const {
+    const Tensor t = expected_->get("talker.codes");
+    return {t.i64(), t.i64() + t.numel()};
+  }
+  Voice bass() const {
+    PickledValue v = read_tensor_pickle(folder_ / "spk_dict.pt").members.at("Bass");
+    return {int32_t(v.members.at("bos_token").number), v.members.at("cond").values, v.members.at("ref_mel").values.reshape({37, 20})};
+  }
+  static double error(const float* a, const Tensor& b) {
+    double worst = 0, scale = 0;
+    for (int64_t i = 0; i < b.numel(); ++i) worst = std::max(worst, std::abs(double(a[i]) - double(b.f32()[i]))), scale = std::max(scale, std::abs(double(b.f32()[i])));
+    return worst / scale;
+  }
+};
+
+TEST_F(SpeechParts, GreedyCodes) {
+  SpokenText text;
+  const Tensor prompt = expected("talker.prompt"), reply = expected("talker.reply"), positions = expected_->get("talker.positions");
+  text.prompt.assign(prompt.f32(), prompt.f32() + prompt.numel());
+  text.reply.assign(reply.f32(), reply.f32() + reply.numel());
+  for (int64_t i = 0, n = positions.dim(1); i < n; ++i)
+    text.prompt_positions.push_back({int32_t(positions.i64()[i]), int32_t(positions.i64()[n + i]), int32_t(positions.i64()[2 * n + i])});
+  Sampler sampler(0);
+  const SamplingOptions greedy{.repetition_penalty = 1.05};
+  const auto pick = [&](std::span<float> logits, std::span<const int32_t> history) { return sampler.pick(logits, history, greedy); };
+  EXPECT_EQ(speech_.codes(cx_, text, "Bass", {30, pick}), codes());
+  EXPECT_NE(speech_.codes(cx_, text, "Alto", {30, pick}), codes()) << "the voice matters";
+  text.reply.clear();
+  EXPECT_TRUE(speech_.codes(cx_, text, "Bass", {30, pick}).empty()) << "nothing to say";
+  try {
+    speech_.codes(cx_, text, "Tenor", {30, pick});
+    speech_.mel(cx_, codes(), "Tenor", expected("dit.x"), 2, 0);
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "no voice \"Tenor\"; the checkpoint has Alto, Bass");
+  }
+}
+
+TEST_F(SpeechParts, SpeakerVector) {
+  const SpeakerEncoder encoder(file_.scope("token2wav.code2wav_dit_model.input_embed.spk_encoder"), config_.dit);
+  EXPECT_LT(error(encoder.forward(cx_, bass().ref_mel).f32(), expected("speaker")), 1e-5);
+}
+
+TEST_F(SpeechParts, OneVelocity) {
+  const Dit dit(file_.scope("token2wav.code2wav_dit_model"), config_.dit, {});
+  const Tensor x = expected("dit.x");
+  EXPECT_LT(error(dit.velocity(cx_, x, codes(), bass(), 0.3f, true).f32(), expected("dit.conditioned")), 1e-5);
+  EXPECT_LT(error(dit.velocity(cx_, x, codes(), bass(), 0.3f, false).f32(), expected("dit.unconditioned")), 1e-5);
+}
+
+TEST_F(SpeechParts, SampledMel) {
+  EXPECT_LT(error(speech_.mel(cx_, codes(), "Bass", expected("dit.x"), 10, 0.5f).f32(), expected("mel")), 1e-5);
+  EXPECT_LT(error(speech_.mel(cx_, codes(), "Bass", expected("dit.x"), 3, 0).f32(), expected("mel.unguided")), 1e-5);
+  EXPECT_THROW(speech_.mel(cx_, std::vector<int32_t>{500}, "Bass", Tensor::zeros(DType::f32, {2, 20}), 10, 0.5f), Error) << "a code outside the table";
+}
+
+TEST_F(SpeechParts, Wave) {
+  const std::vector<float> wave = speech_.wave(cx_, expected("mel"));
+  const Tensor theirs = expected("wave");
+  ASSERT_EQ(int64_t(wave.size()), theirs.numel());
+  double worst = 0;
+  for (size_t i = 0; i < wave.size(); ++i) worst = std::max(worst, std::abs(double(wave[i]) - double(theirs.f32()[i])));
+  EXPECT_LT(worst, 1e-5);
+}
+
+// Damaged files: one error, whatever is wrong; never a crash, never memory for a size that the file merely claims.
+TEST(TensorPickle, DamagedFiles) {
+  std::stringstream s;
+  s << std::ifstream(kFixture / "checkpoint/spk_dict.pt", std::ios::binary).rdbuf();
+  const std::string whole = s.str();
+  const fs::path path = fs::path(OMNI_BINARY_DIR) / "damaged.pt";
+  std::mt19937 random(3);
+  int refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::string bytes = whole;
+    if (i % 3 == 0) bytes.resize(random() % bytes.size());
+    else
+      for (int k = 0; k < 1 + int(random() % 8); ++k) bytes[random() % std::min<size_t>(bytes.size(), i % 3 == 1 ? 1400 : bytes.size())] = char(random());
+    std::ofstream(path, std::ios::binary) << bytes;
+    try {
+      read_tensor_pickle(path);
+    } catch (const Error& e) {
+      ++refused;
+      EXPECT_NE(std::string(e.what()).find("damaged.pt"), std::string::npos) << e.what();
+    }
+  }
+  EXPECT_GT(refused, 1000);
+  fs::remove(path);
+}
+
+// What a hostile pickle would have executed.
+TEST(TensorPickle, NothingIsExecuted) {
+  std::stringstream s;
+  s << std::ifstream(kFixture / "checkpoint/spk_dict.pt", std::ios::binary).rdbuf();
+  std::string bytes = s.str();
+  const std::string known = "collections\nOrderedDict", evil = "builtins   \neval       ";
+  ASSERT_EQ(known.size(), evil.size());
+  const size_t at = bytes.find(known);
+  ASSERT_NE(at, std::string::npos);
+  bytes.replace(at, known.size(), evil);
+  const fs::path path = fs::path(OMNI_BINARY_DIR) / "evil.pt";
+  std::ofstream(path, std::ios::binary) << bytes;
+  try {
+    read_tensor_pickle(path);
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::unsupported);
+    EXPECT_NE(std::string(e.what()).find("eval"), std::string::npos) << e.what();
+  }
+  fs::remove(path);
+}
+
+}  // namespace
+}  // namespace omni::qwen2_5_omni
