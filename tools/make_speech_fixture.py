@@ -23,7 +23,8 @@ def randomise(model, seed):
     g = torch.Generator().manual_seed(seed)
     for name, p in model.named_parameters():
         if p.dim() >= 2:
-            p.copy_(torch.randn(p.shape, generator=g) * (2.0 if "embed" in name else 1.0) / math.sqrt(p.shape[-1] if "embed" in name else p[0].numel()))
+            table = name.endswith("embed_tokens.weight") or name.endswith("codec_embed.weight")
+            p.copy_(torch.randn(p.shape, generator=g) * (2.0 if table else 1.0) / math.sqrt(p.shape[-1] if table else p[0].numel()))
         elif "norm" in name and name.endswith("weight"):
             p.copy_(1 + 0.1 * torch.randn(p.shape, generator=g))
         else:
