@@ -55,32 +55,6 @@ struct LoadProgress {
   }
 };
 
-// A reply of the text model on its way to be spoken. A row is the last hidden state of a token plus its embedding; media count as zero in the latter.
-struct SpokenText {
-  std::vector<float> prompt;               // [n, hidden] of everything ahead of the reply
-  std::vector<Position> prompt_positions;  // [n]
-  std::vector<float> reply;                // [m, hidden] of the reply's tokens, the stop token excluded
-};
-
-struct CodecSampling {
-  int max_codes = 4096;
-  // Chooses a code; may change the logits. `history`: what a repetition penalty counts.
-  std::function<int32_t(std::span<float> logits, std::span<const int32_t> history)> pick;
-};
-
-// The half of a family that speaks.
-class SpeechModel {
- public:
-  virtual ~SpeechModel() = default;
-  virtual std::vector<std::string> voices() const = 0;
-  virtual int sample_rate() const = 0;
-  // Throws invalid_argument for an unknown voice, with those there are.
-  virtual std::vector<int32_t> codes(ops::Context& cx, const SpokenText& text, const std::string& voice, const CodecSampling& sampling) const = 0;
-  // noise [frames, mels] → mel spectrogram of the same shape, of its own memory
-  virtual Tensor mel(ops::Context& cx, std::span<const int32_t> codes, const std::string& voice, const Tensor& noise, int points, float guidance) const = 0;
-  virtual std::vector<float> wave(ops::Context& cx, const Tensor& mel) const = 0;
-};
-
 class Model {
  public:
   virtual ~Model() = default;
@@ -111,8 +85,6 @@ class Model {
   virtual Rows ask(Cursor& cursor, const std::string& question) const = 0;  // and everything up to the first word of the answer
   // What is subtracted from the position of a row of media when the run starts `ids` later.
   virtual Position rebase(Modality modality, int32_t ids) const = 0;
-
-  virtual const SpeechModel* speech() const { return nullptr; }  // nullptr where the checkpoint cannot speak
 
   // --- text model
   virtual KvCache new_cache() const = 0;

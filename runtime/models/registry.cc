@@ -13,24 +13,34 @@ namespace {
 struct Family {
   const char* model_type;
   std::unique_ptr<const Model> (*load)(const ModelOptions&, const LoadProgress&);
+  std::unique_ptr<const SpeechModel> (*load_speech)(const ModelOptions&, const LoadProgress&);  // nullptr: the family has no voice
 };
 
 constexpr Family kFamilies[] = {
-    {"qwen2_5_omni", load_qwen2_5_omni},
-    {"qwen2_5_omni_thinker", load_qwen2_5_omni},
+    {"qwen2_5_omni", load_qwen2_5_omni, load_qwen2_5_omni_speech},
+    {"qwen2_5_omni_thinker", load_qwen2_5_omni, nullptr},
 };
 
-}  // namespace
-
-std::unique_ptr<const Model> load_model(const ModelOptions& options, const LoadProgress& progress) {
-  const auto path = options.folder / "config.json";
+const Family& family_of(const std::filesystem::path& folder) {
+  const auto path = folder / "config.json";
   const std::string type = Json::parse_file(path).at("model_type").string();
   std::string known;
   for (const Family& f : kFamilies) {
-    if (type == f.model_type) return f.load(options, progress);
+    if (type == f.model_type) return f;
     known += (known.empty() ? "" : ", ") + std::string(f.model_type);
   }
   throw Error(ErrorCode::unsupported, path.string() + ": model_type \"" + type + "\" is not one of " + known);
+}
+
+}  // namespace
+
+std::unique_ptr<const Model> load_model(const ModelOptions& options, const LoadProgress& progress) { return family_of(options.folder).load(options, progress); }
+
+std::unique_ptr<const SpeechModel> load_speech(const ModelOptions& options, const LoadProgress& progress) {
+  const Family& f = family_of(options.folder);
+  auto speech = f.load_speech ? f.load_speech(options, progress) : nullptr;
+  if (!speech) throw Error(ErrorCode::unsupported, options.folder.string() + " has no voice: it holds no Talker and Token2Wav");
+  return speech;
 }
 
 }  // namespace omni

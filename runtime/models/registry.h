@@ -1,17 +1,18 @@
 // config.json's model_type → family.
 #pragma once
 
-#include "models/model.h"
+#include "models/speech_model.h"
 
 namespace omni {
 
 struct ModelOptions {
   std::filesystem::path folder;
   ops::MatmulPrecision precision;
-  bool speech = false;  // load what speaks, too, where the checkpoint has it
 };
 
 // Throws Error; unsupported names the model types that there are.
 std::unique_ptr<const Model> load_model(const ModelOptions& options, const LoadProgress& progress);
+// The half that speaks. Throws unsupported where the checkpoint has none.
+std::unique_ptr<const SpeechModel> load_speech(const ModelOptions& options, const LoadProgress& progress);
 
 }  // namespace omni

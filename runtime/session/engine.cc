@@ -13,6 +13,7 @@
 #include "io/weights.h"
 #include "models/registry.h"
 #include "session/session.h"
+#include "session/speech_stream.h"
 #include "session/tokenizers.h"
 
 namespace omni {
@@ -74,6 +75,13 @@ CheckpointDefaults read_defaults(const fs::path& folder) {
   if (omni.has("max-pixels")) d.max_pixels = omni.integer("max-pixels", 1, kMostPixels);
   if (omni.has("context-duration")) d.context_duration = omni.at("context-duration").number();
   if (omni.has("normaliser-window")) d.normaliser_window = omni.at("normaliser-window").number();
+  if (omni.has("voice")) d.speech.voice = omni.at("voice").string();
+  if (omni.has("speech-temperature")) d.speech.temperature = omni.at("speech-temperature").number();
+  if (omni.has("speech-top-p")) d.speech.top_p = omni.at("speech-top-p").number();
+  if (omni.has("speech-top-k")) d.speech.top_k = int(omni.integer("speech-top-k", 0, 1 << 24));
+  if (omni.has("speech-repetition-penalty")) d.speech.repetition_penalty = omni.at("speech-repetition-penalty").number();
+  if (omni.has("flow-points")) d.speech.flow_points = int(omni.integer("flow-points", 2, 1000));
+  if (omni.has("flow-guidance")) d.speech.flow_guidance = omni.at("flow-guidance").number();
   if (omni.has("max-tokens")) d.max_tokens = int(omni.integer("max-tokens", 1, 1 << 20));
   return d;
 }
@@ -88,7 +96,7 @@ class ModelEngine final : public Engine, public std::enable_shared_from_this<Mod
   ModelEngine(const EngineOptions& options, const std::function<void(double)>& progress)
       : folder_(options.model_path), fingerprint_(fingerprint_of(folder_)), defaults_(read_defaults(folder_)), precision_(choose_precision(options.precision, folder_)),
         pool_(options.threads),
-        model_(load_model({folder_, precision_ == Precision::bfloat16 ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32}, {progress})) {
+        model_(load_model({folder_, matmul_precision(precision_)}, {progress})) {
     log(LogLevel::info, "loaded " + folder_.string() + ", fingerprint " + fingerprint_ + ", " + (precision_ == Precision::bfloat16 ? "bfloat16" : "float32") + ", " +
                             std::to_string(pool_.n_threads()) + " threads");
   }
@@ -114,13 +122,42 @@ class ModelEngine final : public Engine, public std::enable_shared_from_this<Mod
     return omni::make_session(shared_from_this(), *model_, pool_, options);
   }
 
+  void load_speech(const std::function<void(double)>& progress) const override {
+    std::lock_guard guard(speech_lock_);
+    if (!speech_) speech_ = omni::load_speech({folder_, matmul_precision(precision_)}, {progress});
+  }
+  std::vector<std::string> voices() const override {
+    load_speech({});
+    return speech_->voices();
+  }
+  std::unique_ptr<Speech> make_speech(const SpeechOptions& asked) const override {
+    load_speech({});
+    const SpeechOptions& own = defaults_.speech;
+    // Behind what is asked and what the checkpoint says: the published values. (Qwen2_5OmniForConditionalGeneration.generate)
+    const auto value = [](const auto& a, const auto& b, auto published) { return a ? *a : b.value_or(published); };
+    SpeechSettings s;
+    s.voice = asked.voice.empty() ? own.voice : asked.voice;
+    s.sampling.temperature = value(asked.temperature, own.temperature, 0.9);
+    s.sampling.top_p = value(asked.top_p, own.top_p, 0.8);
+    s.sampling.top_k = value(asked.top_k, own.top_k, 40);
+    s.sampling.repetition_penalty = value(asked.repetition_penalty, own.repetition_penalty, 1.05);
+    s.flow.points = value(asked.flow_points, own.flow_points, 10);
+    s.flow.guidance = float(value(asked.flow_guidance, own.flow_guidance, 0.5));
+    s.seed = asked.seed;
+    return std::make_unique<SpeechStream>(shared_from_this(), *speech_, pool_, s);
+  }
+
  private:
+  static ops::MatmulPrecision matmul_precision(Precision p) { return p == Precision::bfloat16 ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32; }
+
   fs::path folder_;
   std::string fingerprint_;  // made first: it finds out whether there is a checkpoint at all
   CheckpointDefaults defaults_;
   Precision precision_;
   mutable ThreadPool pool_;
   std::unique_ptr<const Model> model_;
+  mutable std::mutex speech_lock_;
+  mutable std::unique_ptr<const SpeechModel> speech_;  // once there, it stays
 };
 
 void check_device(const std::string& device) {

@@ -19,6 +19,10 @@ class Context {
   std::span<const int32_t> ids() const { return ids_; }
   std::span<const Position> positions() const { return positions_; }
 
+  // From now on the last hidden state + embedding of every row is kept (of media, the hidden state alone): what a Talker is told. Before the first row.
+  void keep_rows() { keeps_rows_ = true; }
+  std::span<const float> kept_rows() const { return kept_; }  // [length, hidden]
+
   // Text rows, or rows whose values are given ([n, hidden]). Throws cancelled between pieces.
   void prefill(const Rows& rows, const float* values = nullptr);
   // Logits behind the last row that was added. Valid until the next call.
@@ -50,6 +54,9 @@ class Context {
   std::vector<Position> positions_;
   std::vector<float> last_hidden_;  // [hidden] of the last row
   std::vector<float> logits_;
+  void keep(const Tensor& hidden, const Tensor* embedded);
+  bool keeps_rows_ = false;
+  std::vector<float> kept_;
 };
 
 }  // namespace omni

@@ -13,6 +13,7 @@
 #include "session/answer_schema.h"
 #include "session/generate.h"
 #include "session/sampler.h"
+#include "session/speech_stream.h"
 #include "session/timeline.h"
 #include "text/utf8_stream.h"
 
@@ -36,6 +37,7 @@ class ModelSession final : public Session {
   ModelSession(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const SessionOptions& options)
       : engine_(std::move(engine)), model_(model), options_(options), tracks_{options.video, options.audio}, timeline_(tracks_, model.chunk_duration()),
         context_(model, pool, cancelled_), sampler_(options.seed) {
+    if (options_.speech) context_.keep_rows();
     if (options_.context_duration <= 0) options_.context_duration = kDefaultContext;
   }
 
@@ -64,25 +66,25 @@ class ModelSession final : public Session {
     return chunk->span;
   }
 
-  Answer ask(const std::string& question, const SamplingOptions& sampling, const std::function<void(const AnswerToken&)>& on_token) override {
+  Answer ask(const std::string& question, const SamplingOptions& sampling, const std::function<void(const AnswerToken&)>& on_token, Speech* speech) override {
     interrupted_ = false;
     const Nanoseconds begin = now();
     TokenMask* mask = mask_for(sampling);
-    open_dialogue();
-    const Context::Mark before = context_.mark();
-    if (!chunks_.empty()) context_.prefill(model_.end_run(context_.cursor(), tracks_));
-    Cursor end = context_.cursor();
-    const Rows rows = model_.ask(end, question);
-    if (end.next + sampling.max_tokens > model_.max_positions()) {
-      context_.back_to(before);
-      throw Error(ErrorCode::invalid_argument, "the prompt ends at position " + std::to_string(end.next) + " and max-tokens asks for " + std::to_string(sampling.max_tokens) +
-                                                   " more, but the model holds " + std::to_string(model_.max_positions()));
-    }
-    context_.cursor() = end;
-    context_.prefill(rows);
-    Answer answer = generate(sampling, mask, on_token, begin);
+    const Context::Mark before = put_question(question, sampling.max_tokens);
+    SpeechStream* spoken = begin_speech(speech);
+    Answer answer = generate(sampling, mask, on_token, spoken, begin);
+    if (spoken) spoken->end();
     context_.back_to(before);
     return answer;
+  }
+
+  void say(const std::string& question, const std::string& text, Speech& speech) override {
+    const std::vector<int32_t> ids = model_.tokenizer().encode(text);
+    const Context::Mark before = put_question(question, int(ids.size()));
+    SpeechStream* spoken = begin_speech(&speech);
+    for (const int32_t id : ids) write(id, model_.tokenizer().token_bytes(id), spoken);
+    spoken->end();
+    context_.back_to(before);
   }
 
   void interrupt() override { interrupted_ = true; }
@@ -111,6 +113,38 @@ class ModelSession final : public Session {
     if (dialogue_open_) return;
     context_.prefill(model_.begin_dialogue(context_.cursor(), options_.system_prompt));
     dialogue_open_ = true;
+  }
+
+  // Puts a question behind the media. Returns where the context was.
+  Context::Mark put_question(const std::string& question, int max_tokens) {
+    open_dialogue();
+    const Context::Mark before = context_.mark();
+    if (!chunks_.empty()) context_.prefill(model_.end_run(context_.cursor(), tracks_));
+    Cursor end = context_.cursor();
+    const Rows rows = model_.ask(end, question);
+    if (end.next + max_tokens > model_.max_positions()) {
+      context_.back_to(before);
+      throw Error(ErrorCode::invalid_argument, "the prompt ends at position " + std::to_string(end.next) + " and max-tokens asks for " + std::to_string(max_tokens) +
+                                                   " more, but the model holds " + std::to_string(model_.max_positions()));
+    }
+    context_.cursor() = end;
+    context_.prefill(rows);
+    return before;
+  }
+
+  // Tells a speech what was said before. nullptr: the answer is not spoken.
+  SpeechStream* begin_speech(Speech* speech) {
+    auto* spoken = dynamic_cast<SpeechStream*>(speech);
+    if (!spoken) return nullptr;
+    if (!options_.speech) throw Error(ErrorCode::internal, "a session without speech was asked to speak");
+    spoken->begin({{context_.kept_rows().begin(), context_.kept_rows().end()}, {context_.positions().begin(), context_.positions().end()}});
+    return spoken;
+  }
+
+  // A token of the answer enters the context.
+  void write(int32_t id, std::string_view bytes, SpeechStream* spoken) {
+    context_.decode(id);
+    if (spoken) spoken->add(context_.kept_rows().last(size_t(model_.hidden())), model_.tokenizer().is_special(id) ? std::string_view() : bytes);
   }
 
   int32_t ids_between(Nanoseconds from, Nanoseconds to) const { return int32_t(std::lround(double(to - from) / double(kSecond) * model_.ids_per_second())); }
@@ -182,7 +216,7 @@ class ModelSession final : public Session {
     return mask_.get();
   }
 
-  Answer generate(const SamplingOptions& sampling, TokenMask* mask, const std::function<void(const AnswerToken&)>& on_token, Nanoseconds begin) {
+  Answer generate(const SamplingOptions& sampling, TokenMask* mask, const std::function<void(const AnswerToken&)>& on_token, SpeechStream* spoken, Nanoseconds begin) {
     Answer answer;
     answer.picture = picture_;
     answer.prompt_tokens = int(context_.length());
@@ -209,7 +243,7 @@ class ModelSession final : public Session {
         answer.complete = true;
         break;
       }
-      context_.decode(id);
+      write(id, bytes, spoken);
     }
     answer.text += characters.finish();
     answer.total = now() - begin;

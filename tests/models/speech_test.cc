@@ -28,7 +28,7 @@ class SpeechParts : public testing::Test {
   ThreadPool pool_;
   Arena arena_;
   ops::Context cx_{pool_, arena_};
-  Speech speech_{{folder_, ops::MatmulPrecision::f32, true}, file_, config_, {}};
+  Speech speech_{{folder_, ops::MatmulPrecision::f32}, file_, config_, {}};
 
   Tensor expected(const char* name) const { return to_f32(expected_->get(name)); }
   std::vector<int32_t> codes() const {
@@ -47,22 +47,29 @@ class SpeechParts : public testing::Test {
 };
 
 TEST_F(SpeechParts, GreedyCodes) {
-  SpokenText text;
+  SpokenPrompt text;
   const Tensor prompt = expected("talker.prompt"), reply = expected("talker.reply"), positions = expected_->get("talker.positions");
-  text.prompt.assign(prompt.f32(), prompt.f32() + prompt.numel());
-  text.reply.assign(reply.f32(), reply.f32() + reply.numel());
+  text.rows.assign(prompt.f32(), prompt.f32() + prompt.numel());
   for (int64_t i = 0, n = positions.dim(1); i < n; ++i)
-    text.prompt_positions.push_back({int32_t(positions.i64()[i]), int32_t(positions.i64()[n + i]), int32_t(positions.i64()[2 * n + i])});
+    text.positions.push_back({int32_t(positions.i64()[i]), int32_t(positions.i64()[n + i]), int32_t(positions.i64()[2 * n + i])});
   Sampler sampler(0);
   const SamplingOptions greedy{.repetition_penalty = 1.05};
-  const auto pick = [&](std::span<float> logits, std::span<const int32_t> history) { return sampler.pick(logits, history, greedy); };
-  EXPECT_EQ(speech_.codes(cx_, text, "Bass", {30, pick}), codes());
-  EXPECT_NE(speech_.codes(cx_, text, "Alto", {30, pick}), codes()) << "the voice matters";
-  text.reply.clear();
-  EXPECT_TRUE(speech_.codes(cx_, text, "Bass", {30, pick}).empty()) << "nothing to say";
+  const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) { return sampler.pick(logits, history, greedy); };
+  const auto say = [&](const std::string& voice, int64_t n_rows) {
+    std::vector<int32_t> out;
+    const auto stream = speech_.talk(text, voice);
+    for (int64_t k = 0; k < 30; ++k) {
+      const auto code = stream->next(cx_, k < n_rows ? std::span(reply.f32() + k * reply.dim(1), size_t(reply.dim(1))) : std::span<const float>(), pick);
+      if (!code) break;
+      out.push_back(*code);
+    }
+    return out;
+  };
+  EXPECT_EQ(say("Bass", reply.dim(0)), codes());
+  EXPECT_NE(say("Alto", reply.dim(0)), codes()) << "the voice matters";
+  EXPECT_TRUE(say("Bass", 0).empty()) << "nothing to say";
   try {
-    speech_.codes(cx_, text, "Tenor", {30, pick});
-    speech_.mel(cx_, codes(), "Tenor", expected("dit.x"), 2, 0);
+    speech_.talk(text, "Tenor");
     ADD_FAILURE();
   } catch (const Error& e) {
     EXPECT_STREQ(e.what(), "no voice \"Tenor\"; the checkpoint has Alto, Bass");
@@ -82,9 +89,56 @@ TEST_F(SpeechParts, OneVelocity) {
 }
 
 TEST_F(SpeechParts, SampledMel) {
-  EXPECT_LT(error(speech_.mel(cx_, codes(), "Bass", expected("dit.x"), 10, 0.5f).f32(), expected("mel")), 1e-5);
-  EXPECT_LT(error(speech_.mel(cx_, codes(), "Bass", expected("dit.x"), 3, 0).f32(), expected("mel.unguided")), 1e-5);
-  EXPECT_THROW(speech_.mel(cx_, std::vector<int32_t>{500}, "Bass", Tensor::zeros(DType::f32, {2, 20}), 10, 0.5f), Error) << "a code outside the table";
+  const Tensor x = expected("dit.x");
+  const FrameNoise noise = [&](int64_t frame, std::span<float> row) { std::copy_n(x.f32() + frame * x.dim(1), row.size(), row.data()); };
+  EXPECT_LT(error(speech_.mel(cx_, codes(), "Bass", noise, {10, 0.5f}).f32(), expected("mel")), 1e-5);
+  EXPECT_LT(error(speech_.mel(cx_, codes(), "Bass", noise, {3, 0}).f32(), expected("mel.unguided")), 1e-5);
+  EXPECT_THROW(speech_.mel(cx_, std::vector<int32_t>{500}, "Bass", noise, {}), Error) << "a code outside the table";
+  EXPECT_THROW(speech_.mel(cx_, codes(), "Tenor", noise, {}), Error);
+}
+
+// However the codes arrive, the sound is that of the whole.
+TEST_F(SpeechParts, StreamedEqualsWhole) {
+  std::mt19937 random(7);
+  std::vector<int32_t> all;
+  for (int i = 0; i < 240; ++i) all.push_back(int32_t(random() % 60));
+  const FrameNoise noise = [](int64_t frame, std::span<float> row) {
+    std::mt19937 r(static_cast<uint32_t>(frame));
+    std::normal_distribution<float> normal;
+    for (float& v : row) v = normal(r);
+  };
+  const std::vector<float> whole = speech_.wave(cx_, speech_.mel(cx_, all, "Bass", noise, {}));
+  const auto power_db = [](const std::vector<float>& a, const std::vector<float>& b, size_t lag) {  // of a − b against a, of the samples or of their differences
+    double signal = 0, noise_power = 0;
+    for (size_t i = lag; i < a.size(); ++i) {
+      const double x = lag ? a[i] - a[i - 1] : a[i], y = lag ? b[i] - b[i - 1] : b[i];
+      signal += x * x, noise_power += (x - y) * (x - y);
+    }
+    return 10 * std::log10(signal / std::max(noise_power, 1e-30));
+  };
+  for (const int piece : {1, 12, 36, 60, 0}) {  // 0: ragged
+    const auto stream = speech_.sound(cx_, "Bass", noise, {});
+    std::vector<float> wave;
+    size_t first = 0;
+    for (size_t at = 0; at < all.size();) {
+      const size_t n = std::min(all.size() - at, size_t(piece ? piece : 1 + random() % 50));
+      const auto more = stream->push(cx_, {all.data() + at, n});
+      at += n;
+      if (!more.empty() && !first) first = at;
+      wave.insert(wave.end(), more.begin(), more.end());
+    }
+    const auto rest = stream->finish(cx_);
+    wave.insert(wave.end(), rest.begin(), rest.end());
+    ASSERT_EQ(wave.size(), whole.size());
+    EXPECT_GT(power_db(whole, wave, 0), 90) << piece << " codes a piece";
+    EXPECT_GT(power_db(whole, wave, 1), 90) << "a click at a joint, " << piece << " codes a piece";
+    EXPECT_LT(first, all.size() / 2) << "the sound begins before the codes have ended";
+  }
+}
+
+TEST_F(SpeechParts, AVoiceOfNothing) {
+  const auto stream = speech_.sound(cx_, "Bass", [](int64_t, std::span<float> row) { std::fill(row.begin(), row.end(), 0.f); }, {});
+  EXPECT_TRUE(stream->finish(cx_).empty());
 }
 
 TEST_F(SpeechParts, Wave) {

@@ -76,7 +76,7 @@ class Comparison {
  public:
   explicit Comparison(const fs::path& dir)
       : dir_(dir), expected_(Safetensors::open(dir / "expected.safetensors")), info_(Json::parse_file(dir / "expected.json")), in_(read_input(dir / "input")),
-        model_(load_model({dir / "checkpoint", ops::MatmulPrecision::f32, true}, {})),
+        model_(load_model({dir / "checkpoint", ops::MatmulPrecision::f32}, {})),
         engine_(Engine::open({.model_path = (dir / "checkpoint").string(), .precision = Precision::float32})) {}
 
   std::vector<Line> run() {
@@ -355,13 +355,13 @@ class Comparison {
 
   // Greedy text, its rows for the Talker, greedy codes; mel from the reference's codes and noise, wave from the reference's mel.
   void check_speech(const std::string& name, const Json& c) {
-    const SpeechModel* speech = model_->speech();
-    if (!speech) return void(add(name, 1, 0, "the checkpoint was loaded without its speech"));
+    const auto speech = load_speech({dir_ / "checkpoint", ops::MatmulPrecision::f32}, {});
     const std::string of = name == "speech" ? "text" : "av", voice = c.at("speaker").string();
     LaidOut l = lay_out_case(of, info_.at("cases").at(of));
     const int64_t n = int64_t(l.rows.size()), width = model_->hidden();
-    SpokenText spoken;
-    spoken.prompt_positions = l.rows.positions;
+    SpokenPrompt spoken;
+    std::vector<std::vector<float>> reply;
+    spoken.positions = l.rows.positions;
     const auto media = [&](int32_t id) {
       for (const char* token : {"<|VIDEO|>", "<|IMAGE|>", "<|AUDIO|>"})
         if (model_->tokenizer().token_id(token) == id) return true;
@@ -372,10 +372,10 @@ class Comparison {
       auto context = cx();
       KvCache cache = model_->new_cache();
       const Tensor y = model_->forward(context, Tensor::view(l.x.data(), DType::f32, {n, width}), l.rows.positions, cache);
-      spoken.prompt.assign(y.f32(), y.f32() + y.numel());
+      spoken.rows.assign(y.f32(), y.f32() + y.numel());
       for (int64_t i = 0; i < n; ++i)
         if (!media(l.rows.ids[size_t(i)]))
-          for (int64_t k = 0; k < width; ++k) spoken.prompt[size_t(i * width + k)] += l.x[size_t(i * width + k)];
+          for (int64_t k = 0; k < width; ++k) spoken.rows[size_t(i * width + k)] += l.x[size_t(i * width + k)];
       std::vector<float> last(y.f32() + (n - 1) * width, y.f32() + n * width);
       for (int64_t k = 0; k < c.integer("thinker_max_new_tokens", 1, 4096); ++k) {
         Arena::Scope step(arena_);
@@ -387,18 +387,28 @@ class Comparison {
         const Position p{at, at, at};
         const Tensor h = model_->forward(context, e, {&p, 1}, cache);
         last.assign(h.f32(), h.f32() + width);
-        for (int64_t d = 0; d < width; ++d) spoken.reply.push_back(h.f32()[d] + e.f32()[d]);
+        std::vector<float>& row = reply.emplace_back();
+        for (int64_t d = 0; d < width; ++d) row.push_back(h.f32()[d] + e.f32()[d]);
       }
     }
     const auto expected = expected_ids(name + ".codes");
     auto context = cx();
     const SamplingOptions greedy{.repetition_penalty = c.number_or("talker_repetition_penalty", 1)};
     Sampler sampler(0);
-    const auto codes = speech->codes(context, spoken, voice, {int(c.integer("talker_max_new_tokens", 1, 100000)), [&](std::span<float> logits, std::span<const int32_t> history) { return sampler.pick(logits, history, greedy); }});
+    const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) { return sampler.pick(logits, history, greedy); };
+    const auto talk = speech->talk(std::move(spoken), voice);
+    std::vector<int32_t> codes;
+    for (int64_t k = 0; k < c.integer("talker_max_new_tokens", 1, 100000); ++k) {
+      const auto code = talk->next(context, size_t(k) < reply.size() ? std::span<const float>(reply[size_t(k)]) : std::span<const float>(), pick);
+      if (!code) break;
+      codes.push_back(*code);
+    }
     compare_ids(name + ".codes", codes, expected);
 
     std::vector<int32_t> theirs(expected.begin(), expected.end());
-    const Tensor mel = speech->mel(context, theirs, voice, to_f32(expected_->get(name + ".noise")), 10, 0.5f);
+    const Tensor noise = to_f32(expected_->get(name + ".noise"));
+    const FrameNoise by_number = [&](int64_t frame, std::span<float> row) { std::copy_n(noise.f32() + frame * int64_t(row.size()), row.size(), row.data()); };
+    const Tensor mel = speech->mel(context, theirs, voice, by_number, {});
     // transformers keeps [mel, frame]
     const int64_t frames = mel.dim(0), bins = mel.dim(1);
     std::vector<float> turned(size_t(mel.numel()));

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "omni/audio.h"
 #include "omni/session.h"
@@ -28,6 +29,7 @@ struct CheckpointDefaults {
   std::optional<double> context_duration;   // seconds
   std::optional<double> normaliser_window;  // seconds
   std::optional<int> max_tokens;
+  SpeechOptions speech;
 };
 
 class OMNI_API Engine {
@@ -45,6 +47,12 @@ class OMNI_API Engine {
   virtual std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions& options) const = 0;
   virtual std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions& options) const = 0;
   virtual std::unique_ptr<Session> make_session(const SessionOptions& options) const = 0;
+
+  // The half that speaks is loaded by whoever first asks for it. Throws unsupported where the checkpoint has none.
+  virtual void load_speech(const std::function<void(double)>& progress = {}) const = 0;
+  virtual std::vector<std::string> voices() const = 0;
+  // Loads it if need be. Throws invalid_argument for an unknown voice, with those there are.
+  virtual std::unique_ptr<Speech> make_speech(const SpeechOptions& options) const = 0;
 };
 
 }  // namespace omni

@@ -7,6 +7,7 @@
 
 #include "omni/segment.h"
 #include "omni/spatial.h"
+#include "omni/speech.h"
 
 namespace omni {
 
@@ -26,6 +27,7 @@ struct SessionOptions {
   bool video = false, audio = false;  // the tracks that will come
   Nanoseconds context_duration = 0;   // media older than this leave the context; 0 = 60 s
   uint64_t seed = 0;
+  bool speech = false;                // answers may be spoken
 };
 
 struct TimeSpan {
@@ -69,8 +71,11 @@ class OMNI_API Session {
   // has reached its end; with `wait_for_all` false it is also complete when some track is a whole chunk ahead of it (live: one stream stalled).
   virtual std::optional<TimeSpan> advance(bool wait_for_all = true) = 0;
 
-  // Answers a question about the context, which afterwards is as before. `on_token` gets the answer while it is written.
-  virtual Answer ask(const std::string& question, const SamplingOptions& sampling, const std::function<void(const AnswerToken&)>& on_token = {}) = 0;
+  // Answers a question about the context, which afterwards is as before. `on_token` gets the answer while it is written; `speech`, of the same engine and used once,
+  // speaks it (it goes on speaking after the return).
+  virtual Answer ask(const std::string& question, const SamplingOptions& sampling, const std::function<void(const AnswerToken&)>& on_token = {}, Speech* speech = nullptr) = 0;
+  // Speaks `text` as if it were the answer to `question`.
+  virtual void say(const std::string& question, const std::string& text, Speech& speech) = 0;
 
   // From any thread: ends a running answer early; it returns what it has.
   virtual void interrupt() = 0;

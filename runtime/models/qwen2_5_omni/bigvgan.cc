@@ -74,6 +74,21 @@ int BigVgan::samples_per_frame() const {
   return n;
 }
 
+int64_t BigVgan::receptive_frames() const {
+  constexpr int64_t kActivation = 6;  // both filters
+  int64_t reach = 3 + kActivation;    // conv_post, activation_post
+  for (size_t i = config_.upsample_rates.size(); i-- > 0;) {
+    int64_t widest = 0;
+    for (size_t k = 0; k < config_.resblock_kernel_sizes.size(); ++k) {
+      int64_t block = 0;
+      for (const int dilation : config_.resblock_dilation_sizes[k]) block += config_.resblock_kernel_sizes[k] / 2 * (dilation + 1) + 2 * kActivation;
+      widest = std::max(widest, block);
+    }
+    reach = (reach + widest + config_.upsample_kernel_sizes[i]) / config_.upsample_rates[i] + 1;
+  }
+  return reach + 3;  // conv_pre
+}
+
 std::vector<float> BigVgan::forward(ops::Context& cx, const Tensor& mel) const {
   Arena::Scope scope(cx.arena);
   // Log amplitude → dB, from −115 to 0 dB onto ±1.

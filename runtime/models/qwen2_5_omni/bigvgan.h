@@ -13,6 +13,8 @@ class BigVgan {
  public:
   BigVgan(const Weights& w, const BigVganConfig& config);
   int samples_per_frame() const;
+  // How many frames to each side a sample depends on, at most.
+  int64_t receptive_frames() const;
   // mel [frames, mel_dim], log amplitudes → samples in ±1, of its own memory
   std::vector<float> forward(ops::Context& cx, const Tensor& mel) const;
 

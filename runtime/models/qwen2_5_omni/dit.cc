@@ -11,6 +11,8 @@ namespace {
 constexpr auto kF32 = ops::MatmulPrecision::f32;  // the flow is integrated over many steps
 constexpr int kTimeFrequencies = 256;
 constexpr float kEps = 1e-6f;
+constexpr float kSway = -1;           // bends the time grid towards its beginning
+constexpr float kNoGuidance = 1e-5f;  // below it the branch without condition is not computed
 
 // Rows of head 0 in the order 0, 2, 4 … 1, 3, 5 …: rotating halves then equals rotating the pairs that the checkpoint means.
 Tensor pairs_to_halves(const Tensor& weight, int head_dim) {
@@ -106,28 +108,32 @@ Dit::Modulation Dit::modulation(ops::Context& cx, float time) const {
   return m;
 }
 
-Tensor Dit::condition(ops::Context& cx, std::span<const int32_t> codes, const Voice& voice, bool conditioned) const {
-  const int64_t rest = config_.enc_dim + config_.emb_dim + config_.enc_emb_dim;
+Tensor Dit::speaker(ops::Context& cx, const Voice& voice, bool conditioned) const {
+  Arena::Scope scope(cx.arena);
   const auto heard = [&](const Tensor& x) { return conditioned ? x : Tensor::zeros(DType::f32, x.shape()); };
-  const Tensor speaker = spk_encoder_.forward(cx, heard(voice.ref_mel)), cond = heard(voice.cond);
+  return stack({spk_encoder_.forward(cx, heard(voice.ref_mel)), heard(voice.cond)});
+}
+
+Tensor Dit::condition(ops::Context& cx, std::span<const int32_t> codes, const Tensor& speaker, bool conditioned) const {
+  const int64_t enc = config_.enc_dim, emb = config_.emb_dim;
   const std::vector<int32_t> none(conditioned ? 0 : codes.size(), 0);
   const Tensor embedded = ops::embedding(cx, conditioned ? codes : none, codec_embed_);
-  Tensor rows = cx.arena.f32({int64_t(codes.size()) * config_.repeats, rest});
+  Tensor rows = cx.arena.f32({int64_t(codes.size()) * config_.repeats, enc + emb + config_.enc_emb_dim});
   for (int64_t i = 0; i < rows.dim(0); ++i) {
-    float* r = rows.f32() + i * rest;
-    std::memcpy(r, speaker.f32(), speaker.nbytes());
-    std::memcpy(r + config_.enc_dim, embedded.f32() + i / config_.repeats * config_.emb_dim, size_t(config_.emb_dim) * 4);
-    std::memcpy(r + config_.enc_dim + config_.emb_dim, cond.f32(), cond.nbytes());
+    float* r = rows.f32() + i * rows.dim(1);
+    std::copy_n(speaker.f32(), enc, r);
+    std::copy_n(embedded.f32() + i / config_.repeats * emb, emb, r + enc);
+    std::copy_n(speaker.f32() + enc, config_.enc_emb_dim, r + enc + emb);
   }
   return proj_rest_(cx, rows);
 }
 
-RotaryTable Dit::rotary(ops::Context& cx, int64_t n) const {
+RotaryTable Dit::rotary(ops::Context& cx, int64_t first, int64_t n) const {
   const int64_t half = config_.head_dim / 2;
   RotaryTable t{cx.arena.f32({n, half}), cx.arena.f32({n, half})};
   for (int64_t i = 0; i < n; ++i)
     for (int64_t k = 0; k < half; ++k) {
-      const float angle = float(i) * (1.f / std::pow(float(config_.rope_theta), float(2 * k) / float(config_.head_dim)));
+      const float angle = float(first + i) * (1.f / std::pow(float(config_.rope_theta), float(2 * k) / float(config_.head_dim)));
       t.cos.f32()[i * half + k] = std::cos(angle);
       t.sin.f32()[i * half + k] = std::sin(angle);
     }
@@ -136,10 +142,18 @@ RotaryTable Dit::rotary(ops::Context& cx, int64_t n) const {
 
 Tensor Dit::velocity(ops::Context& cx, const Tensor& x, std::span<const int32_t> codes, const Voice& voice, float time, bool conditioned) const {
   Arena::Scope scope(cx.arena);
-  return own(velocity(cx, x, condition(cx, codes, voice, conditioned), modulation(cx, time), rotary(cx, x.dim(0))));
+  return own(velocity(cx, x, condition(cx, codes, speaker(cx, voice, conditioned), conditioned), modulation(cx, time), rotary(cx, 0, x.dim(0)), {}));
 }
 
-Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition, const Modulation& m, const RotaryTable& rotary) const {
+int Dit::n_looking_back() const {
+  return int(std::count_if(layers_.begin(), layers_.end(), [](const Layer& l) { return l.look_backward > 0; }));
+}
+
+int Dit::n_looking_ahead() const {
+  return int(std::count_if(layers_.begin(), layers_.end(), [](const Layer& l) { return l.look_ahead > 0; }));
+}
+
+Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition, const Modulation& m, const RotaryTable& rotary, const Neighbours& neighbours) const {
   const int64_t n = x.dim(0), hidden = config_.hidden_size, inner = int64_t{config_.num_attention_heads} * config_.head_dim, block = config_.block_size;
   const int64_t n_blocks = (n + block - 1) / block;
   Tensor out = cx.arena.f32(x.shape());
@@ -147,6 +161,7 @@ Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
   Tensor h = proj_mel_(cx, x);
   ops::add_(cx, h, condition);
   std::vector<ops::AttentionRange> ranges(static_cast<size_t>(n_blocks));
+  size_t looking_back = 0;
   for (size_t i = 0; i < layers_.size(); ++i) {
     Arena::Scope inner_scope(cx.arena);
     const Layer& l = layers_[i];
@@ -155,12 +170,28 @@ Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
       return ops::layer_norm(cx, h, Tensor::view(mod + scale * hidden, DType::f32, {hidden}), Tensor::view(mod + shift * hidden, DType::f32, {hidden}), kEps);
     };
     Tensor qkv = l.qkv(cx, modulated(0, 1));
-    const ops::Heads q = heads_of(qkv, 0, config_.num_attention_heads, config_.head_dim), k = heads_of(qkv, inner, config_.num_attention_heads, config_.head_dim),
-                     v = heads_of(qkv, 2 * inner, config_.num_attention_heads, config_.head_dim);
+    const ops::Heads q = heads_of(qkv, 0, config_.num_attention_heads, config_.head_dim);
+    ops::Heads k = heads_of(qkv, inner, config_.num_attention_heads, config_.head_dim), v = heads_of(qkv, 2 * inner, config_.num_attention_heads, config_.head_dim);
     for (const ops::Heads& first : {q, k}) ops::rotary_(cx, {first.data, first.stride, 1, first.head_dim}, n, rotary.cos.f32(), rotary.sin.f32());  // of head 0 alone
+    int64_t n_before = 0;  // keys ahead of row 0
+    if (l.look_backward) {
+      if (neighbours.before) {
+        n_before = block;
+        Tensor kv = cx.arena.f32({block + n, 2 * inner});
+        std::memcpy(kv.raw(), neighbours.before[looking_back].raw(), size_t(block * 2 * inner) * 4);
+        for (int64_t r = 0; r < n; ++r) std::copy_n(qkv.f32() + r * 3 * inner + inner, 2 * inner, kv.f32() + (block + r) * 2 * inner);
+        k = heads_of(kv, 0, config_.num_attention_heads, config_.head_dim), v = heads_of(kv, inner, config_.num_attention_heads, config_.head_dim);
+      }
+      if (neighbours.kept) {
+        Tensor& kept = neighbours.kept[looking_back];
+        if (!kept.defined()) kept = Tensor::zeros(DType::f32, {block, 2 * inner});
+        for (int64_t r = 0; r < block; ++r) std::copy_n(qkv.f32() + (neighbours.keep + r) * 3 * inner + inner, 2 * inner, kept.f32() + r * 2 * inner);
+      }
+      ++looking_back;
+    }
     for (int64_t b = 0; b < n_blocks; ++b) {
-      const int64_t from = std::max<int64_t>(0, b - l.look_backward) * block, to = std::min(n, (b + 1 + l.look_ahead) * block);
-      ranges[size_t(b)] = {b * block, std::min(n, (b + 1) * block), from, to - from};
+      const int64_t from = std::max<int64_t>(-n_before, (b - l.look_backward) * block), to = std::min(n, (b + 1 + l.look_ahead) * block);
+      ranges[size_t(b)] = {b * block, std::min(n, (b + 1) * block), from + n_before, to - from};
     }
     ops::add_scaled_(cx, h, l.out(cx, ops::attention(cx, q, k, v, ranges)), mod + 2 * hidden);
     Tensor f = l.ff_in(cx, modulated(3, 4));
@@ -173,47 +204,89 @@ Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
   return out;
 }
 
-Tensor Dit::sample(ops::Context& cx, std::span<const int32_t> codes, const Voice& voice, const Tensor& noise, const FlowSettings& settings) const {
-  const int64_t n = int64_t(codes.size()) * config_.repeats;
-  if (noise.numel() != n * config_.mel_dim) throw Error(ErrorCode::internal, "dit: noise " + noise.shape().str() + " for " + std::to_string(codes.size()) + " codes");
-  if (n > config_.max_position_embeddings) throw Error(ErrorCode::invalid_argument, "speech of " + std::to_string(n) + " mel frames is longer than the model's " + std::to_string(config_.max_position_embeddings));
-  Tensor x = own(noise.reshape({n, config_.mel_dim}));
-  if (n == 0) return x;
+Dit::Stream::Stream(const Dit& dit, ops::Context& cx, const Voice& voice, FrameNoise noise, const FlowSettings& settings)
+    : dit_(dit), noise_(std::move(noise)), settings_(settings), speaker_{dit.speaker(cx, voice, true), settings.guidance >= kNoGuidance ? dit.speaker(cx, voice, false) : Tensor()} {}
+
+Tensor Dit::Stream::push(ops::Context& cx, std::span<const int32_t> codes, bool last, int64_t most_blocks) {
+  const DitConfig& c = dit_.config_;
+  codes_.insert(codes_.end(), codes.begin(), codes.end());
+  const int64_t block = c.block_size, ahead = kAhead * dit_.n_looking_ahead() * block;
+  std::vector<Tensor> parts;
+  int64_t frames = 0;
+  for (;;) {
+    const int64_t there = int64_t(codes_.size()) * c.repeats;  // from done_ on
+    const int64_t certain = last ? there : (there - ahead) / block * block;
+    if (certain <= 0) break;
+    if (done_ + there > c.max_position_embeddings)
+      throw Error(ErrorCode::invalid_argument, "speech of " + std::to_string(done_ + there) + " mel frames is longer than the model's " + std::to_string(c.max_position_embeddings));
+    const int64_t n = std::min(certain, most_blocks * block);
+    parts.push_back(chunk(cx, std::min(there, n + ahead), n));
+    frames += n;
+    done_ += n;
+    codes_.erase(codes_.begin(), codes_.begin() + n / c.repeats);
+  }
+  Tensor all = Tensor::zeros(DType::f32, {frames, c.mel_dim});
+  int64_t at = 0;
+  for (const Tensor& p : parts) {
+    std::memcpy(all.f32() + at, p.raw(), p.nbytes());
+    at += p.numel();
+  }
+  return all;
+}
+
+// Frames [done_, done_ + n) of the flow; gives out the first n_kept.
+Tensor Dit::Stream::chunk(ops::Context& cx, int64_t n, int64_t n_kept) {
+  const int64_t block = dit_.config_.block_size, mel_dim = dit_.config_.mel_dim;
   Arena::Scope scope(cx.arena);
-  const RotaryTable table = rotary(cx, n);
-  const bool guided = settings.guidance >= 1e-5f;
-  const Tensor conditioned = condition(cx, codes, voice, true), unconditioned = guided ? condition(cx, codes, voice, false) : Tensor();
-  const int64_t size = x.numel();
+  const RotaryTable table = dit_.rotary(cx, done_, n);
+  const bool guided = speaker_[1].defined(), goes_on = n > n_kept;
+  const std::span<const int32_t> codes(codes_.data(), size_t(n / dit_.config_.repeats));
+  const Tensor conditioned = dit_.condition(cx, codes, speaker_[0], true), unconditioned = guided ? dit_.condition(cx, codes, speaker_[1], false) : Tensor();
+  const size_t n_back = size_t(dit_.n_looking_back()), size = size_t(n * mel_dim);
+  size_t slot = 0;  // of past_
+  const auto branch = [&](const Tensor& in, const Tensor& condition, const Modulation& m) {
+    if (past_.size() < slot + n_back) past_.resize(slot + n_back);
+    std::vector<Tensor> kept(n_back);
+    Neighbours neighbours;
+    if (done_ > 0) neighbours.before = past_.data() + slot;
+    if (goes_on) neighbours.kept = kept.data(), neighbours.keep = n_kept - block;
+    const Tensor y = dit_.velocity(cx, in, condition, m, table, neighbours);
+    if (goes_on) std::move(kept.begin(), kept.end(), past_.begin() + std::ptrdiff_t(slot));
+    slot += n_back;
+    return y;
+  };
   const auto f = [&](float t, const std::vector<float>& at, std::vector<float>& out) {
     Arena::Scope inner(cx.arena);
-    const Modulation m = modulation(cx, t);
-    const Tensor in = Tensor::view(const_cast<float*>(at.data()), DType::f32, x.shape());
-    const Tensor c = velocity(cx, in, conditioned, m, table);
-    std::memcpy(out.data(), c.f32(), size_t(size) * 4);
+    const Modulation m = dit_.modulation(cx, t);
+    const Tensor in = Tensor::view(const_cast<float*>(at.data()), DType::f32, {n, mel_dim});
+    const Tensor c = branch(in, conditioned, m);
+    std::memcpy(out.data(), c.f32(), size * 4);
     if (!guided) return;
-    const Tensor u = velocity(cx, in, unconditioned, m, table);
-    for (int64_t i = 0; i < size; ++i) out[size_t(i)] += (out[size_t(i)] - u.f32()[i]) * settings.guidance;
+    const Tensor u = branch(in, unconditioned, m);
+    for (size_t i = 0; i < size; ++i) out[i] += (out[i] - u.f32()[i]) * settings_.guidance;
   };
   std::vector<float> grid;
-  for (int i = 0; i < settings.points; ++i) {
-    const float t = settings.points > 1 ? float(i) / float(settings.points - 1) : 0;
-    grid.push_back(t + settings.sway * (std::cos(float(M_PI / 2) * t) - 1 + t));
+  for (int i = 0; i < settings_.points; ++i) {
+    const float t = settings_.points > 1 ? float(i) / float(settings_.points - 1) : 0;
+    grid.push_back(t + kSway * (std::cos(float(M_PI / 2) * t) - 1 + t));
   }
   // Runge-Kutta of order 4, the 3/8 rule.
-  std::vector<float> y(x.f32(), x.f32() + size), at(y.size()), k1(y.size()), k2(y.size()), k3(y.size()), k4(y.size());
+  std::vector<float> y(size), at(size), k1(size), k2(size), k3(size), k4(size);
+  for (int64_t i = 0; i < n; ++i) noise_(done_ + i, {y.data() + i * mel_dim, size_t(mel_dim)});
   for (size_t step = 0; step + 1 < grid.size(); ++step) {
     const float t = grid[step], end = grid[step + 1], dt = end - t;
     f(t, y, k1);
-    for (size_t i = 0; i < y.size(); ++i) at[i] = y[i] + dt * k1[i] / 3;
+    for (size_t i = 0; i < size; ++i) at[i] = y[i] + dt * k1[i] / 3;
     f(t + dt / 3, at, k2);
-    for (size_t i = 0; i < y.size(); ++i) at[i] = y[i] + dt * (k2[i] - k1[i] / 3);
+    for (size_t i = 0; i < size; ++i) at[i] = y[i] + dt * (k2[i] - k1[i] / 3);
     f(t + dt * 2 / 3, at, k3);
-    for (size_t i = 0; i < y.size(); ++i) at[i] = y[i] + dt * (k1[i] - k2[i] + k3[i]);
+    for (size_t i = 0; i < size; ++i) at[i] = y[i] + dt * (k1[i] - k2[i] + k3[i]);
     f(end, at, k4);
-    for (size_t i = 0; i < y.size(); ++i) y[i] += (k1[i] + 3 * (k2[i] + k3[i]) + k4[i]) * dt / 8;
+    for (size_t i = 0; i < size; ++i) y[i] += (k1[i] + 3 * (k2[i] + k3[i]) + k4[i]) * dt / 8;
   }
-  std::memcpy(x.raw(), y.data(), x.nbytes());
-  return x;
+  Tensor mel = Tensor::zeros(DType::f32, {n_kept, mel_dim});
+  std::memcpy(mel.raw(), y.data(), mel.nbytes());
+  return mel;
 }
 
 }  // namespace omni::qwen2_5_omni

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "layers/layers.h"
+#include "models/speech_model.h"
 #include "qwen2_5_omni/config.h"
 #include "qwen2_5_omni/speaker_encoder.h"
 
@@ -16,12 +17,6 @@ struct Voice {
   Tensor ref_mel;     // [frames, mel_dim]
 };
 
-struct FlowSettings {
-  int points = 10;       // of the time grid; 4 evaluations of the velocity between two of them
-  float guidance = 0.5f;
-  float sway = -1;
-};
-
 class Dit {
  public:
   Dit(const Weights& w, const DitConfig& config, const LoadProgress& progress);
@@ -30,8 +25,30 @@ class Dit {
 
   // One evaluation of the velocity at x [codes · repeats, mel_dim] and `time`; without condition: nobody says nothing. Of its own memory; the tests' view of a step.
   Tensor velocity(ops::Context& cx, const Tensor& x, std::span<const int32_t> codes, const Voice& voice, float time, bool conditioned) const;
-  // noise [codes · repeats, mel_dim] → mel of the same shape (log amplitudes), of its own memory. Throws invalid_argument for a code outside the table.
-  Tensor sample(ops::Context& cx, std::span<const int32_t> codes, const Voice& voice, const Tensor& noise, const FlowSettings& settings) const;
+
+  // The mel of one utterance, block after block. A block of the flow sees the block before it and the block behind it, at every evaluation of the velocity: what the
+  // last finished block was at each of them is kept, and kAhead blocks are computed and thrown away. Each of those that is left out costs some 30 dB of the likeness to
+  // the whole.
+  class Stream {
+   public:
+    Stream(const Dit& dit, ops::Context& cx, const Voice& voice, FrameNoise noise, const FlowSettings& settings);
+    static constexpr int64_t kMostBlocks = 10;  // at once: bounds memory and the wait for the first of them
+    // → the frames that are now certain, [n, mel_dim], of its own memory. Throws invalid_argument for a code outside the table.
+    Tensor push(ops::Context& cx, std::span<const int32_t> codes, bool last, int64_t most_blocks = kMostBlocks);
+
+   private:
+    static constexpr int kAhead = 3;  // for each layer that looks ahead
+
+    Tensor chunk(ops::Context& cx, int64_t n, int64_t n_kept);
+
+    const Dit& dit_;
+    FrameNoise noise_;
+    FlowSettings settings_;
+    Tensor speaker_[2];           // rows of the condition that do not change, with somebody and with nobody
+    std::vector<int32_t> codes_;  // from frame done_ on
+    int64_t done_ = 0;            // frames
+    std::vector<Tensor> past_;    // keys‖values of the last finished block, [block, 2 · inner] for each evaluation of a branch and layer that looks back
+  };
 
  private:
   struct Layer {
@@ -45,10 +62,20 @@ class Dit {
     Tensor last;                 // [2 · hidden]
   };
   Modulation modulation(ops::Context& cx, float time) const;
-  // What does not change while x flows: speaker, codes, bias. [frames, hidden]
-  Tensor condition(ops::Context& cx, std::span<const int32_t> codes, const Voice& voice, bool conditioned) const;
-  RotaryTable rotary(ops::Context& cx, int64_t frames) const;
-  Tensor velocity(ops::Context& cx, const Tensor& x, const Tensor& condition, const Modulation& m, const RotaryTable& rotary) const;
+  // The speaker's part of the condition; of its own memory, [enc_dim + enc_emb_dim].
+  Tensor speaker(ops::Context& cx, const Voice& voice, bool conditioned) const;
+  // What does not change while x flows: speaker and codes. [frames, hidden]
+  Tensor condition(ops::Context& cx, std::span<const int32_t> codes, const Tensor& speaker, bool conditioned) const;
+  RotaryTable rotary(ops::Context& cx, int64_t first, int64_t frames) const;
+  // Keys and values of the block before the first and, to be kept, of rows [keep, keep + block): one tensor [block, 2 · inner] a layer that looks back.
+  struct Neighbours {
+    const Tensor* before = nullptr;
+    Tensor* kept = nullptr;
+    int64_t keep = 0;
+  };
+  Tensor velocity(ops::Context& cx, const Tensor& x, const Tensor& condition, const Modulation& m, const RotaryTable& rotary, const Neighbours& neighbours) const;
+  int n_looking_back() const;
+  int n_looking_ahead() const;
 
   DitConfig config_;
   Linear time_mlp0_, time_mlp2_;

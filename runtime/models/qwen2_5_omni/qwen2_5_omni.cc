@@ -31,12 +31,11 @@ LoadProgress part(const LoadProgress& whole, double from, double to) {
 
 class Thinker final : public Model {
  public:
-  Thinker(const ModelOptions& o, const Weights& w, const Weights& text, const Config& c, std::unique_ptr<const Speech> speech, const LoadProgress& progress)
+  Thinker(const ModelOptions& o, const Weights& w, const Weights& text, const Config& c, const LoadProgress& progress)
       : config_(c), tokenizer_(o.folder / "tokenizer.json"), template_(tokenizer_), vision_(read_vision_spec(o.folder, c.vision)),
         stop_ids_(read_stop_ids(o.folder)), visual_(w.scope("visual"), c.vision, o.precision),
         audio_tower_((progress(0.15), w.scope("audio_tower")), c.audio, o.precision),
-        model_((progress(0.3), text), w, "lm_head", c.text, o.precision, part(progress, 0.3, 1.0)),
-        speech_(std::move(speech)) {
+        model_((progress(0.3), text), w, "lm_head", c.text, o.precision, part(progress, 0.3, 1.0)) {
     // A tokenizer may know fewer tokens than the table has rows, never more than it can look up.
     if (tokenizer_.n_tokens() > c.text.vocab_size)
       throw Error(ErrorCode::corrupt_file, o.folder.string() + ": tokenizer.json has " + std::to_string(tokenizer_.n_tokens()) + " tokens, config.json a vocab_size of " +
@@ -64,8 +63,6 @@ class Thinker final : public Model {
   Rows ask(Cursor& c, const std::string& question) const override { return template_.ask(c, question); }
   Position rebase(Modality m, int32_t ids) const override { return m == Modality::audio ? Position{ids, ids, ids} : Position{ids, 0, 0}; }
 
-  const SpeechModel* speech() const override { return speech_.get(); }
-
   KvCache new_cache() const override { return model_.new_cache(); }
   Tensor embed(ops::Context& cx, std::span<const int32_t> ids) const override { return model_.embed(cx, ids); }
   Tensor forward(ops::Context& cx, const Tensor& x, std::span<const Position> p, KvCache& cache) const override { return model_.forward(cx, x, p, cache); }
@@ -83,7 +80,6 @@ class Thinker final : public Model {
   Visual visual_;
   AudioTower audio_tower_;
   TextModel model_;
-  std::unique_ptr<const Speech> speech_;
 };
 
 }  // namespace
@@ -93,10 +89,13 @@ std::unique_ptr<const Model> load_qwen2_5_omni(const ModelOptions& options, cons
   const auto config = qwen2_5_omni::Config::read(options.folder);
   const Weights file = Weights::open(options.folder);
   const Weights w = config.thinker_alone ? file : file.scope("thinker");
-  std::unique_ptr<const qwen2_5_omni::Speech> speech;
-  if (options.speech)
-    if (const auto c = qwen2_5_omni::SpeechConfig::read(options.folder)) speech = std::make_unique<qwen2_5_omni::Speech>(options, file, *c, LoadProgress{});
-  return std::make_unique<qwen2_5_omni::Thinker>(options, w, w.scope("model"), config, std::move(speech), progress);
+  return std::make_unique<qwen2_5_omni::Thinker>(options, w, w.scope("model"), config, progress);
+}
+
+std::unique_ptr<const SpeechModel> load_qwen2_5_omni_speech(const ModelOptions& options, const LoadProgress& progress) {
+  const auto config = qwen2_5_omni::SpeechConfig::read(options.folder);
+  if (!config) return nullptr;
+  return std::make_unique<qwen2_5_omni::Speech>(options, Weights::open(options.folder), *config, progress);
 }
 
 }  // namespace omni

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <limits>
+#include <utility>
 
 #include "io/tensor_pickle.h"
 
@@ -59,60 +60,118 @@ const Voice& Speech::voice(const std::string& name) const {
   throw Error(ErrorCode::invalid_argument, "no voice \"" + name + "\"; the checkpoint has " + known);
 }
 
-std::vector<int32_t> Speech::codes(ops::Context& cx, const SpokenText& text, const std::string& voice_name, const CodecSampling& sampling) const {
-  const TalkerConfig& c = talker_.config();
-  const int64_t width = c.text.embedding_size, n_prompt = int64_t(text.prompt_positions.size()), n_reply = text.reply.empty() ? 0 : int64_t(text.reply.size()) / width;
-  if (n_reply == 0) return {};
-  Arena::Scope scope(cx.arena);
-  const auto add_row = [&](float* out, const Tensor& row) {
-    for (int64_t k = 0; k < width; ++k) out[k] += row.f32()[k];
-  };
-  const auto of_thinker = [&](int32_t id) { return ops::embedding(cx, {&id, 1}, thinker_embed_); };
+// prompt · voice's bos + codec pad · first row of the reply + codec start · code + row · code + row … + end of text · code + padding …
+class Speech::Codes final : public CodeStream {
+ public:
+  Codes(const Speech& speech, SpokenPrompt prompt, const Voice& voice) : s_(speech), prompt_(std::move(prompt)), bos_(voice.bos_token), cache_(speech.talker_.new_cache()) {
+    for (const Position& p : prompt_.positions) next_ = std::max(next_, 1 + *std::max_element(p.begin(), p.end()));
+  }
 
-  // prompt · voice's bos + codec pad · first row of the reply + codec start
-  Tensor rows = cx.arena.f32({n_prompt + 2, width});
-  std::memcpy(rows.raw(), text.prompt.data(), size_t(n_prompt * width) * 4);
-  float *bos = rows.f32() + n_prompt * width, *first = bos + width;
-  std::memcpy(bos, of_thinker(voice(voice_name).bos_token).f32(), size_t(width) * 4);
-  add_row(bos, talker_.codec_embed(cx, c.codec_pad));
-  std::memcpy(first, text.reply.data(), size_t(width) * 4);
-  add_row(first, talker_.codec_embed(cx, c.codec_start));
-  std::vector<Position> positions = text.prompt_positions;
-  int32_t next = 0;
-  for (const Position& p : positions) next = std::max(next, 1 + *std::max_element(p.begin(), p.end()));
-  for (int i = 0; i < 2; ++i, ++next) positions.push_back({next, next, next});
-
-  // What the repetition penalty looks at.
-  std::vector<int32_t> history(size_t(n_prompt), c.codec_mask);
-  history.push_back(c.codec_pad);
-  history.push_back(c.codec_start);
-  KvCache cache = talker_.new_cache();
-  std::vector<int32_t> out;
-  Tensor step = cx.arena.f32({1, width});
-  for (int k = 0; k < sampling.max_codes; ++k) {
-    Arena::Scope inner(cx.arena);
-    Tensor logits = k == 0 ? talker_.forward(cx, rows, positions, cache) : talker_.forward(cx, step, {{{next, next, next}}}, cache);
-    if (k > 0) ++next;
+  std::optional<int32_t> next(ops::Context& cx, std::span<const float> row, const PickCode& pick) override {
+    const TalkerConfig& c = s_.talker_.config();
+    if (ended_ || (history_.empty() && row.empty())) return std::nullopt;
+    Arena::Scope scope(cx.arena);
+    Tensor logits;
+    if (history_.empty()) {
+      logits = prefill(cx, row);
+    } else {
+      Tensor x = of_thinker_or(cx, row);
+      ops::add_(cx, x, s_.talker_.codec_embed(cx, history_.back()));
+      logits = s_.talker_.forward(cx, x, {{{next_, next_, next_}}}, cache_);
+      ++next_;
+    }
     std::span<float> l(logits.f32(), size_t(logits.numel()));
     if (size_t(c.codec_start) < l.size()) l[size_t(c.codec_start)] = -INFINITY;
-    const int32_t code = sampling.pick(l, history);
-    if (code == c.codec_pad || code == c.codec_end) break;
-    out.push_back(code);
-    history.push_back(code);
-    const int64_t row = k + 1;
-    const Tensor embedded = talker_.codec_embed(cx, code);
-    std::memcpy(step.raw(), embedded.raw(), size_t(width) * 4);
-    if (row < n_reply) {
-      for (int64_t i = 0; i < width; ++i) step.f32()[i] += text.reply[size_t(row * width + i)];
-    } else {
-      add_row(step.f32(), of_thinker(row == n_reply ? c.text_end : c.text_pad));
+    const int32_t code = pick(l, history_);
+    if (code == c.codec_pad || code == c.codec_end) {
+      ended_ = true;
+      return std::nullopt;
     }
+    history_.push_back(code);
+    return code;
   }
-  return out;
+
+ private:
+  Tensor prefill(ops::Context& cx, std::span<const float> row) {
+    const TalkerConfig& c = s_.talker_.config();
+    const int64_t width = c.text.embedding_size, n = int64_t(prompt_.positions.size());
+    Tensor rows = cx.arena.f32({n + 2, width});
+    std::copy(prompt_.rows.begin(), prompt_.rows.end(), rows.f32());
+    Tensor bos = rows.rows(n, n + 1), first = rows.rows(n + 1, n + 2);
+    std::copy_n(ops::embedding(cx, {&bos_, 1}, s_.thinker_embed_).f32(), width, bos.f32());
+    ops::add_(cx, bos, s_.talker_.codec_embed(cx, c.codec_pad));
+    std::copy(row.begin(), row.end(), first.f32());
+    ops::add_(cx, first, s_.talker_.codec_embed(cx, c.codec_start));
+    for (int i = 0; i < 2; ++i, ++next_) prompt_.positions.push_back({next_, next_, next_});
+    history_.assign(size_t(n), c.codec_mask);
+    history_.push_back(c.codec_pad);
+    history_.push_back(c.codec_start);
+    Tensor logits = s_.talker_.forward(cx, rows, prompt_.positions, cache_);
+    prompt_ = {};
+    return logits;
+  }
+
+  // A row of the reply, or what follows its last.
+  Tensor of_thinker_or(ops::Context& cx, std::span<const float> row) {
+    const TalkerConfig& c = s_.talker_.config();
+    if (row.empty()) {
+      const int32_t id = std::exchange(text_ended_, true) ? c.text_pad : c.text_end;
+      return ops::embedding(cx, {&id, 1}, s_.thinker_embed_);
+    }
+    Tensor x = cx.arena.f32({1, c.text.embedding_size});
+    std::copy(row.begin(), row.end(), x.f32());
+    return x;
+  }
+
+  const Speech& s_;
+  SpokenPrompt prompt_;
+  int32_t bos_, next_ = 0;         // next_: position
+  bool text_ended_ = false, ended_ = false;
+  std::vector<int32_t> history_;   // codec ids, those of the prompt included
+  KvCache cache_;
+};
+
+class Speech::Wave final : public WaveStream {
+ public:
+  Wave(const Speech& speech, ops::Context& cx, const Voice& voice, FrameNoise noise, const FlowSettings& settings)
+      : vocoder_(speech.bigvgan_), mel_dim_(speech.dit_.mel_dim()), dit_(speech.dit_, cx, voice, std::move(noise), settings) {}
+
+  std::vector<float> push(ops::Context& cx, std::span<const int32_t> codes) override { return more(cx, codes, false); }
+  std::vector<float> finish(ops::Context& cx) override { return more(cx, {}, true); }
+
+ private:
+  // The vocoder works on all frames that touch the new ones; frames that no later sample needs are forgotten.
+  std::vector<float> more(ops::Context& cx, std::span<const int32_t> codes, bool last) {
+    const Tensor fresh = dit_.push(cx, codes, last);
+    mel_.insert(mel_.end(), fresh.f32(), fresh.f32() + fresh.numel());
+    const int64_t there = first_ + int64_t(mel_.size()) / mel_dim_, reach = vocoder_.receptive_frames(), end = last ? there : there - reach;
+    if (end <= done_) return {};
+    const int64_t from = std::max<int64_t>(first_, done_ - reach);
+    const std::vector<float> wave = vocoder_.forward(cx, Tensor::view(mel_.data() + (from - first_) * mel_dim_, DType::f32, {there - from, mel_dim_}));
+    const int64_t hop = vocoder_.samples_per_frame();
+    std::vector<float> out(wave.begin() + (done_ - from) * hop, wave.begin() + (end - from) * hop);
+    done_ = end;
+    const int64_t needed = std::max<int64_t>(first_, done_ - reach);
+    mel_.erase(mel_.begin(), mel_.begin() + (needed - first_) * mel_dim_);
+    first_ = needed;
+    return out;
+  }
+
+  const BigVgan& vocoder_;
+  int64_t mel_dim_;
+  Dit::Stream dit_;
+  std::vector<float> mel_;          // from frame first_ on
+  int64_t first_ = 0, done_ = 0;    // done_: frames that were given out as sound
+};
+
+std::unique_ptr<CodeStream> Speech::talk(SpokenPrompt prompt, const std::string& voice_name) const { return std::make_unique<Codes>(*this, std::move(prompt), voice(voice_name)); }
+
+std::unique_ptr<WaveStream> Speech::sound(ops::Context& cx, const std::string& voice_name, FrameNoise noise, const FlowSettings& settings) const {
+  return std::make_unique<Wave>(*this, cx, voice(voice_name), std::move(noise), settings);
 }
 
-Tensor Speech::mel(ops::Context& cx, std::span<const int32_t> codes, const std::string& voice_name, const Tensor& noise, int points, float guidance) const {
-  return dit_.sample(cx, codes, voice(voice_name), noise, {points, guidance, -1});
+Tensor Speech::mel(ops::Context& cx, std::span<const int32_t> codes, const std::string& voice_name, const FrameNoise& noise, const FlowSettings& settings) const {
+  return Dit::Stream(dit_, cx, voice(voice_name), noise, settings).push(cx, codes, true, std::numeric_limits<int32_t>::max());
 }
 
 }  // namespace omni::qwen2_5_omni

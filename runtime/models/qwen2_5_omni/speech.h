@@ -1,4 +1,4 @@
-// What makes a Qwen2.5-Omni speak: Talker, voices and Token2Wav behind the interface of models/model.h.
+// What makes a Qwen2.5-Omni speak: Talker, voices and Token2Wav behind the interface of models/speech_model.h.
 #pragma once
 
 #include <map>
@@ -13,16 +13,21 @@ namespace omni::qwen2_5_omni {
 
 class Speech final : public SpeechModel {
  public:
-  // `file`: the whole checkpoint; `embed`: rows of the Thinker's table.
+  // `file`: the whole checkpoint.
   Speech(const ModelOptions& options, const Weights& file, const SpeechConfig& config, const LoadProgress& progress);
 
   std::vector<std::string> voices() const override;
+  std::string default_voice() const override { return voices_.count("Chelsie") ? "Chelsie" : voices_.begin()->first; }
   int sample_rate() const override { return 24000; }
-  std::vector<int32_t> codes(ops::Context& cx, const SpokenText& text, const std::string& voice, const CodecSampling& sampling) const override;
-  Tensor mel(ops::Context& cx, std::span<const int32_t> codes, const std::string& voice, const Tensor& noise, int points, float guidance) const override;
+  int samples_per_code() const override { return dit_.frames_per_code() * bigvgan_.samples_per_frame(); }
+  std::unique_ptr<CodeStream> talk(SpokenPrompt prompt, const std::string& voice) const override;
+  std::unique_ptr<WaveStream> sound(ops::Context& cx, const std::string& voice, FrameNoise noise, const FlowSettings& settings) const override;
+  Tensor mel(ops::Context& cx, std::span<const int32_t> codes, const std::string& voice, const FrameNoise& noise, const FlowSettings& settings) const override;
   std::vector<float> wave(ops::Context& cx, const Tensor& mel) const override { return bigvgan_.forward(cx, mel); }
 
  private:
+  class Codes;
+  class Wave;
   const Voice& voice(const std::string& name) const;
 
   std::map<std::string, Voice> voices_;

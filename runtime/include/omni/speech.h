@@ -1,0 +1,45 @@
+// An answer being spoken: the text model writes, the sound comes out at the other end while it does.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "omni/error.h"
+#include "omni/types.h"
+
+namespace omni {
+
+// A value that is not set is the checkpoint's, or the family's published one.
+struct SpeechOptions {
+  std::string voice;  // empty: the checkpoint's
+  std::optional<double> temperature, top_p, repetition_penalty;  // of the codec tokens
+  std::optional<int> top_k;
+  std::optional<int> flow_points;        // of the flow's time grid: more is slower and cleaner
+  std::optional<double> flow_guidance;   // 0 = none, at half the work
+  uint64_t seed = 0;                     // the same answer, voice and seed give the same sound
+};
+
+// One spoken answer, made by Engine::make_speech() and handed to one Session::ask(). Reads and stops may come from different threads; the work is done by threads of its
+// own, which never run more than some seconds ahead of the reader.
+class OMNI_API Speech {
+ public:
+  virtual ~Speech() = default;
+  virtual int sample_rate() const = 0;  // mono
+  // The next samples in ±1, at most `most`, as soon as there are any; none at the end or after stop(). Throws Error, what stopped the work included.
+  virtual std::vector<float> read(size_t most) = 0;
+  // Sound that can be read at once.
+  virtual Nanoseconds buffered() const = 0;
+  // True once reading may begin and, at the pace of the work so far, will not have to wait again.
+  virtual bool can_flow() const = 0;
+  // How long it will be, once that is known.
+  virtual std::optional<Nanoseconds> duration() const = 0;
+  // Whoever reads now or later gets the end; the work ends. From any thread.
+  virtual void stop() = 0;
+  // It was cut because it went on far longer than its text.
+  virtual bool is_runaway() const = 0;
+};
+
+}  // namespace omni

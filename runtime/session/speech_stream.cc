@@ -1,0 +1,215 @@
+#include "session/speech_stream.h"
+
+#include <algorithm>
+#include <cctype>
+#include <chrono>
+#include <cmath>
+
+namespace omni {
+
+namespace {
+
+constexpr double kMostSound = 2;           // seconds that wait to be read
+constexpr size_t kMostCodesWaiting = 256;
+// Speech far longer than its text is a Talker that does not find the end: people say 10 to 25 characters a second.
+constexpr double kSecondsAhead = 3, kSecondsACharacter = 0.4;
+
+// A standard normal deviate of (seed, frame, i), by hashing: any frame of it can be had at any time.
+uint64_t mixed(uint64_t x) {  // splitmix64's finalizer
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+FrameNoise seeded_noise(uint64_t seed) {
+  return [seed](int64_t frame, std::span<float> row) {
+    for (size_t i = 0; i < row.size(); i += 2) {
+      const uint64_t bits = mixed(mixed(mixed(seed + 0x9e3779b97f4a7c15u) ^ uint64_t(frame)) ^ uint64_t(i));
+      const double u = (double(bits >> 32) + 1) / 4294967297.0, v = double(bits & 0xffffffffu) / 4294967296.0;
+      const double radius = std::sqrt(-2 * std::log(u));
+      row[i] = float(radius * std::cos(2 * M_PI * v));
+      if (i + 1 < row.size()) row[i + 1] = float(radius * std::sin(2 * M_PI * v));
+    }
+  };
+}
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+}  // namespace
+
+SpeechStream::SpeechStream(std::shared_ptr<const void> engine, const SpeechModel& model, ThreadPool& pool, const SpeechSettings& settings)
+    : engine_(std::move(engine)), model_(model), pool_(pool), settings_(settings) {
+  if (settings_.voice.empty()) settings_.voice = model_.default_voice();
+  model_.talk({}, settings_.voice);  // throws for an unknown one
+  talker_ = std::thread([this] { guard(&SpeechStream::run_talker); });
+  wave_ = std::thread([this] { guard(&SpeechStream::run_wave); });
+}
+
+SpeechStream::~SpeechStream() {
+  stop();
+  talker_.join();
+  wave_.join();
+}
+
+void SpeechStream::guard(void (SpeechStream::*run)()) {
+  try {
+    (this->*run)();
+  } catch (...) {
+    std::lock_guard guard(lock_);
+    if (!error_) error_ = std::current_exception();
+    codes_ended_ = samples_ended_ = stopped_ = true;
+  }
+  changed_.notify_all();
+}
+
+void SpeechStream::begin(SpokenPrompt prompt) {
+  {
+    std::lock_guard guard(lock_);
+    prompt_ = std::move(prompt);
+  }
+  changed_.notify_all();
+}
+
+void SpeechStream::add(std::span<const float> row, std::string_view text) {
+  {
+    std::lock_guard guard(lock_);
+    rows_.emplace_back(row.begin(), row.end());
+    n_text_ += text.size();
+    speakable_ |= std::any_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x80 || std::isalnum(c); });
+  }
+  changed_.notify_all();
+}
+
+void SpeechStream::end() {
+  {
+    std::lock_guard guard(lock_);
+    text_ended_ = true;
+  }
+  changed_.notify_all();
+}
+
+void SpeechStream::stop() {
+  {
+    std::lock_guard guard(lock_);
+    stopped_ = true;
+    samples_.clear();
+  }
+  changed_.notify_all();
+}
+
+size_t SpeechStream::most_codes() const {
+  return size_t((kSecondsAhead + kSecondsACharacter * double(n_text_)) * model_.sample_rate() / model_.samples_per_code());
+}
+
+// A code needs the next row of the reply: while the text model has not written it, the Talker waits. It never pads instead.
+void SpeechStream::run_talker() {
+  std::unique_ptr<CodeStream> stream;
+  Arena arena;
+  Sampler sampler(settings_.seed);
+  const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) { return sampler.pick(logits, history, settings_.sampling); };
+  for (;;) {
+    std::vector<float> row;
+    {
+      std::unique_lock lock(lock_);
+      changed_.wait(lock, [&] {
+        const bool can_go_on = speakable_ ? !rows_.empty() || text_ended_ : text_ended_;
+        return stopped_ || (prompt_ && can_go_on && codes_.size() < kMostCodesWaiting);
+      });
+      if (stopped_ || !speakable_ || n_codes_ >= most_codes()) {
+        runaway_ = !stopped_ && speakable_;
+        break;
+      }
+      if (!stream) {
+        SpokenPrompt prompt = std::move(*prompt_);
+        prompt_ = SpokenPrompt{};
+        stream = model_.talk(std::move(prompt), settings_.voice);
+      }
+      if (!rows_.empty()) {
+        row = std::move(rows_.front());
+        rows_.pop_front();
+      }
+    }
+    ops::Context cx{pool_, arena};
+    const auto code = stream->next(cx, row, pick);
+    std::lock_guard guard(lock_);
+    if (!code) break;
+    codes_.push_back(*code);
+    ++n_codes_;
+    changed_.notify_all();
+  }
+  std::lock_guard guard(lock_);
+  codes_ended_ = true;
+}
+
+void SpeechStream::run_wave() {
+  Arena arena;
+  ops::Context cx{pool_, arena};
+  std::unique_ptr<WaveStream> stream;
+  const auto most = size_t(kMostSound * model_.sample_rate());
+  for (bool last = false; !last;) {
+    std::vector<int32_t> codes;
+    {
+      std::unique_lock lock(lock_);
+      changed_.wait(lock, [&] { return stopped_ || ((codes_ended_ || !codes_.empty()) && samples_.size() < most); });
+      if (stopped_ || (codes_ended_ && n_codes_ == 0)) break;
+      codes.assign(codes_.begin(), codes_.end());
+      codes_.clear();
+      last = codes_ended_;
+    }
+    changed_.notify_all();
+    const double begin = now();
+    if (!stream) stream = model_.sound(cx, settings_.voice, seeded_noise(settings_.seed), settings_.flow);
+    std::vector<float> samples = stream->push(cx, codes);
+    if (last) {
+      const std::vector<float> rest = stream->finish(cx);
+      samples.insert(samples.end(), rest.begin(), rest.end());
+    }
+    std::lock_guard guard(lock_);
+    if (stopped_) break;
+    if (!samples.empty()) making_ = now() - begin;
+    samples_.insert(samples_.end(), samples.begin(), samples.end());
+    n_samples_ += samples.size();
+    changed_.notify_all();
+  }
+  std::lock_guard guard(lock_);
+  samples_ended_ = true;
+}
+
+std::vector<float> SpeechStream::read(size_t most) {
+  std::vector<float> out;
+  {
+    std::unique_lock lock(lock_);
+    changed_.wait(lock, [&] { return stopped_ || samples_ended_ || !samples_.empty(); });
+    if (error_) std::rethrow_exception(error_);
+    if (stopped_) return {};
+    const auto n = std::ptrdiff_t(std::min(most, samples_.size()));
+    out.assign(samples_.begin(), samples_.begin() + n);
+    samples_.erase(samples_.begin(), samples_.begin() + n);
+  }
+  changed_.notify_all();
+  return out;
+}
+
+Nanoseconds SpeechStream::buffered() const {
+  std::lock_guard guard(lock_);
+  return Nanoseconds(samples_.size()) * kSecond / model_.sample_rate();
+}
+
+bool SpeechStream::can_flow() const {
+  std::lock_guard guard(lock_);
+  const double there = double(samples_.size()) / model_.sample_rate();
+  return stopped_ || samples_ended_ || there >= kMostSound || (there > 0 && there >= 1.5 * making_);
+}
+
+std::optional<Nanoseconds> SpeechStream::duration() const {
+  std::lock_guard guard(lock_);
+  if (!codes_ended_) return std::nullopt;
+  return Nanoseconds(n_codes_) * model_.samples_per_code() * kSecond / model_.sample_rate();
+}
+
+bool SpeechStream::is_runaway() const {
+  std::lock_guard guard(lock_);
+  return runaway_;
+}
+
+}  // namespace omni

@@ -1,0 +1,73 @@
+// An answer on its way from the rows of the text model to sound: two threads, Talker and Token2Wav, between three queues. Rows wait for nobody; codes and sound are bounded,
+// so that who plays sets the pace.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "models/speech_model.h"
+#include "omni/speech.h"
+#include "session/sampler.h"
+
+namespace omni {
+
+struct SpeechSettings {
+  std::string voice;
+  SamplingOptions sampling;  // of the codes
+  FlowSettings flow;
+  uint64_t seed = 0;
+};
+
+class SpeechStream final : public Speech {
+ public:
+  // Throws invalid_argument for an unknown voice.
+  SpeechStream(std::shared_ptr<const void> engine, const SpeechModel& model, ThreadPool& pool, const SpeechSettings& settings);
+  ~SpeechStream() override;
+
+  int sample_rate() const override { return model_.sample_rate(); }
+  std::vector<float> read(size_t most) override;
+  Nanoseconds buffered() const override;
+  bool can_flow() const override;
+  std::optional<Nanoseconds> duration() const override;
+  void stop() override;
+  bool is_runaway() const override;
+
+  // --- the session's side
+  void begin(SpokenPrompt prompt);
+  // The row of a token that was written, [hidden], and what it writes. What has no letter or digit is not spoken.
+  void add(std::span<const float> row, std::string_view text);
+  void end();
+
+ private:
+  void run_talker();
+  void run_wave();
+  void guard(void (SpeechStream::*run)());
+  size_t most_codes() const;  // under lock_
+
+  std::shared_ptr<const void> engine_;
+  const SpeechModel& model_;
+  ThreadPool& pool_;
+  SpeechSettings settings_;
+
+  mutable std::mutex lock_;  // guards all below
+  std::condition_variable changed_;
+  std::optional<SpokenPrompt> prompt_;
+  std::deque<std::vector<float>> rows_;
+  size_t n_text_ = 0;          // bytes
+  bool speakable_ = false, text_ended_ = false;
+  std::deque<int32_t> codes_;
+  size_t n_codes_ = 0;         // made so far
+  bool codes_ended_ = false, runaway_ = false;
+  std::deque<float> samples_;
+  size_t n_samples_ = 0;       // made so far
+  double making_ = 0;          // seconds that the last piece took
+  bool samples_ended_ = false, stopped_ = false;
+  std::exception_ptr error_;
+
+  std::thread talker_, wave_;  // last: they use everything above
+};
+
+}  // namespace omni
