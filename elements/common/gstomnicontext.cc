@@ -87,27 +87,32 @@ static omni::EngineOptions options_in(GstContext* context) {
   return {path ? path : "", device ? device : "auto", omni::Precision(precision), int(threads)};
 }
 
-std::shared_ptr<const omni::Engine> GstOmniEngineContext::open(const std::function<bool()>& keep_going) {
+std::shared_ptr<const omni::Engine> GstOmniEngineContext::open(const std::function<bool()>& keep_going, bool with_speech) {
   const ContextPtr context = find();
   if (!context)
     throw omni::Error(omni::ErrorCode::invalid_argument, "no model-path: set it to the folder of a checkpoint on any one omni element of the pipeline");
   const omni::EngineOptions o = options_in(context.get());
-  auto post = [&](GstProgressType type, const char* text) {
-    gst_element_post_message(element_, gst_message_new_progress(GST_OBJECT(element_), type, "load", text));
+  std::shared_ptr<const omni::Engine> engine;
+  load("weights", keep_going, [&](const std::function<void(double)>& progress) { engine = omni::Engine::open(o, progress); });
+  if (with_speech) load("voice", keep_going, [&](const std::function<void(double)>& progress) { engine->load_speech(progress); });
+  return engine;
+}
+
+void GstOmniEngineContext::load(const char* what, const std::function<bool()>& keep_going, const std::function<void(const std::function<void(double)>&)>& body) {
+  auto post = [&](GstProgressType type, const std::string& text) {
+    gst_element_post_message(element_, gst_message_new_progress(GST_OBJECT(element_), type, "load", text.c_str()));
   };
-  post(GST_PROGRESS_TYPE_START, "Loading weights");
+  post(GST_PROGRESS_TYPE_START, std::string("Loading ") + what);
   int last = 0;
   try {
-    auto engine = omni::Engine::open(o, [&](double fraction) {
+    body([&](double fraction) {
       if (!keep_going()) throw omni::Error(omni::ErrorCode::cancelled, "cancelled");
       const int percent = int(fraction * 100);
       if (percent < last + 5) return;
       last = percent;
-      CharPtr text(g_strdup_printf("Loading weights: %d %%", percent));
-      post(GST_PROGRESS_TYPE_CONTINUE, text.get());
+      post(GST_PROGRESS_TYPE_CONTINUE, std::string("Loading ") + what + ": " + std::to_string(percent) + " %");
     });
-    post(GST_PROGRESS_TYPE_COMPLETE, "Weights loaded");
-    return engine;
+    post(GST_PROGRESS_TYPE_COMPLETE, std::string("Loaded ") + what);
   } catch (const omni::Error& e) {
     post(e.code() == omni::ErrorCode::cancelled ? GST_PROGRESS_TYPE_CANCELED : GST_PROGRESS_TYPE_ERROR, e.what());
     throw;

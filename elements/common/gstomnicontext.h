@@ -46,10 +46,11 @@ class GstOmniEngineContext {
   // Answers a CONTEXT query; false if it asks for something else or nothing is known.
   bool answer(GstQuery* query);
   // Loads (or joins) the checkpoint with PROGRESS messages; for a streaming or worker thread. Throws omni::Error; `cancelled` once keep_going() is false.
-  std::shared_ptr<const omni::Engine> open(const std::function<bool()>& keep_going);
+  std::shared_ptr<const omni::Engine> open(const std::function<bool()>& keep_going, bool with_speech = false);
 
  private:
   ContextPtr find();
+  void load(const char* what, const std::function<bool()>& keep_going, const std::function<void(const std::function<void(double)>&)>& body);
 
   GstElement* element_;
   GstOmniEngineSettings& settings_;

@@ -11,6 +11,12 @@
  * A text buffer's PTS and duration are those of the media that it is about. Latency of a live stream = that of the slowest token stream + 2 s (a chunk, where
  * only video comes: sound already waits for it) + `interval` (where that is the trigger) + `latency` (time allowed for the answer).
  *
+ * A `speech_%u` pad makes the model answer aloud, where the checkpoint has a voice: audio/x-raw, mono, at the voice's rate, while the answer is still being written.
+ * Within an answer the time stamps have no gap; in between there are GAPs. Each buffer carries a GstCustomMeta "GstOmniGeneratedMeta" {checkpoint, voice, time} and the
+ * stream a tag, so that nobody takes it for a recording. The text of a spoken answer leaves on the text pads with the time span of its sound. Live, sound leaves 40 ms
+ * before it is due; the signal `interrupt`, or an event named "omni-interrupt" on any pad (GST_EVENT_CUSTOM_UPSTREAM, _DOWNSTREAM or _DOWNSTREAM_OOB), ends it with a
+ * fade of 5 ms. Live, answers to the standing question are not spoken while another one still is. Element messages "omni/speech" tell how each ended.
+ *
  * EOS leaves when all media streams have ended and everything asked has been answered; prompt pads hold it up only where there are no media.
  *
  * ## Example
@@ -19,6 +25,8 @@
  * ]|
  */
 #include "model/gstomnimodel.h"
+
+#include <gst/audio/audio.h>
 
 #include <algorithm>
 
@@ -70,6 +78,8 @@ const GstOmniProperties<Settings>& properties() {
         {"top-k", "Top-k", "Draw from this many likeliest tokens (0 = all)", &Settings::top_k, 0, 1 << 24, playing},
         {"repetition-penalty", "Repetition penalty", "Divides the odds of tokens that were there before (1 = off)", &Settings::repetition_penalty, 0.01, 100, playing},
         {"seed", "Seed", "Of the random draws: the same media, questions and seed give the same answers", &Settings::seed, 0, double(gint64{1} << 53)},
+        {"voice", "Voice", "Who speaks on a speech pad (empty = the checkpoint's own; an unknown name is an error that lists them)", &Settings::voice},
+        {"barge-in", "Barge-in", "A question that comes while an answer is being spoken ends it (live, or by the signal `ask`)", &Settings::barge_in, 0, 0, playing},
         {"context-duration", "Context duration", "Seconds of media that the model remembers (a checkpoint may carry its own)", &Settings::context_duration, 0.1, 86400},
         {"latency", "Latency", "Time allowed for an answer, in ms, as reported to live pipelines (4294967295 = text is stamped with the time at which it leaves)",
          &Settings::latency, 0, double(G_MAXUINT)},
@@ -94,8 +104,8 @@ GstElementClass* g_parent_class = nullptr;
 GstFlowReturn outputs_flow(State& s) {  // under the lock
   if (s.failed) return GST_FLOW_ERROR;
   size_t ended = 0;
-  for (GstOmniOutput& o : s.outputs) {
-    const GstFlowReturn flow = o.flow();
+  for (const auto& o : s.outputs) {
+    const GstFlowReturn flow = o->flow();
     if (flow == GST_FLOW_ERROR || flow == GST_FLOW_NOT_NEGOTIATED) return flow;
     ended += flow == GST_FLOW_EOS;
   }
@@ -109,6 +119,12 @@ GstFlowReturn chain_prompt(GstOmniModel* self, Input& in, BufferPtr buffer) {
   std::string text(reinterpret_cast<const char*>(map.data), map.size);
   gst_buffer_unmap(buffer.get(), &map);
   while (!text.empty() && (text.back() == '\0' || text.back() == '\n' || text.back() == '\r')) text.pop_back();
+  bool live = false;
+  {
+    std::lock_guard guard(s.lock);
+    live = s.live;
+  }
+  if (live && !text.empty()) interrupt(self, true);
   std::lock_guard guard(s.lock);
   if (in.flushing) return GST_FLOW_FLUSHING;
   if (text.empty()) return outputs_flow(s);
@@ -250,6 +266,7 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
       break;
     }
     default:
+      if (is_interrupt_event(event)) interrupt(self, false);
       // Other serialized events describe tokens that stop here; upstream ones do not come this way.
       break;
   }
@@ -295,8 +312,18 @@ gboolean src_activate_mode(GstPad* pad, GstObject*, GstPadMode mode, gboolean ac
 }
 
 // Upstream events (seeks, QoS) go to every media stream.
-gboolean src_event(GstPad*, GstObject* parent, GstEvent* event) {
+gboolean src_event(GstPad* pad, GstObject* parent, GstEvent* event) {
   State& s = state(parent);
+  if (is_interrupt_event(event)) {
+    interrupt(reinterpret_cast<GstOmniModel*>(parent), false);
+    gst_event_unref(event);
+    return TRUE;
+  }
+  if (GST_EVENT_TYPE(event) == GST_EVENT_LATENCY && output_of(pad)->kind() == GstOmniOutput::Kind::speech) {
+    GstClockTime latency = 0;
+    gst_event_parse_latency(event, &latency);
+    static_cast<GstOmniSpeechOutput*>(output_of(pad))->set_pipeline_latency(latency);
+  }
   std::vector<PadPtr> pads;
   {
     std::lock_guard guard(s.lock);
@@ -342,9 +369,9 @@ GstPad* add_output(GstOmniModel* self, GstPadTemplate* templ, const std::string&
       lateness = s.settings.lateness;
     }
     std::lock_guard guard(s.lock);
-    GstOmniOutput& out = s.outputs.emplace_back(pad, kind);
-    out.set_lateness(lateness * GST_MSECOND);
-    gst_pad_set_element_private(pad, &out);
+    s.outputs.push_back(kind == GstOmniOutput::Kind::speech ? make_speech_output(self, pad) : std::make_unique<GstOmniTextOutput>(pad, kind));
+    s.outputs.back()->set_lateness(lateness * GST_MSECOND);
+    gst_pad_set_element_private(pad, s.outputs.back().get());
   }
   gst_pad_set_query_function(pad, GST_DEBUG_FUNCPTR(src_query));
   gst_pad_set_event_function(pad, GST_DEBUG_FUNCPTR(src_event));
@@ -357,7 +384,7 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
   auto* self = reinterpret_cast<GstOmniModel*>(element);
   State& s = state(self);
   const std::string kind = GST_PAD_TEMPLATE_NAME_TEMPLATE(templ);
-  const bool video = kind == "video_%u", audio = kind == "audio_%u", prompt = kind == "prompt_%u", spatial = kind == "spatial_%u";
+  const bool video = kind == "video_%u", audio = kind == "audio_%u", prompt = kind == "prompt_%u", spatial = kind == "spatial_%u", speech = kind == "speech_%u";
   std::string name;
   {
     std::lock_guard guard(s.lock);
@@ -366,7 +393,12 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
         GST_ELEMENT_WARNING(element, CORE, PAD, ("This model family takes one %s stream", audio ? "audio" : "video"), (nullptr));
         return nullptr;
       }
-    guint& next = video ? s.next_video : audio ? s.next_audio : prompt ? s.next_prompt : spatial ? s.next_spatial : s.next_text;
+    for (const auto& o : s.outputs)
+      if (speech && o->kind() == GstOmniOutput::Kind::speech) {
+        GST_ELEMENT_WARNING(element, CORE, PAD, ("One speech pad is all a model has: tee it"), (nullptr));
+        return nullptr;
+      }
+    guint& next = speech ? s.next_speech : video ? s.next_video : audio ? s.next_audio : prompt ? s.next_prompt : spatial ? s.next_spatial : s.next_text;
     guint number = next;
     if (asked) std::sscanf(asked, "%*[a-z]_%u", &number);
     next = std::max(next, number) + 1;
@@ -376,7 +408,7 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
     gst_object_unref(there);
     return nullptr;
   }
-  if (GST_PAD_TEMPLATE_DIRECTION(templ) == GST_PAD_SRC) return add_output(self, templ, name, spatial ? GstOmniOutput::Kind::spatial : GstOmniOutput::Kind::text);
+  if (GST_PAD_TEMPLATE_DIRECTION(templ) == GST_PAD_SRC) return add_output(self, templ, name, speech ? GstOmniOutput::Kind::speech : spatial ? GstOmniOutput::Kind::spatial : GstOmniOutput::Kind::text);
   return add_input(self, templ, name, prompt, audio ? omni::Modality::audio : omni::Modality::video);
 }
 
@@ -388,7 +420,7 @@ void release_pad(GstElement* element, GstPad* pad) {
   gst_element_remove_pad(element, GST_PAD(gst_object_ref(pad)));
   {
     std::lock_guard guard(s.lock);
-    if (is_src) s.outputs.remove_if([&](const GstOmniOutput& o) { return &o == entry; });
+    if (is_src) s.outputs.remove_if([&](const auto& o) { return o.get() == entry; });
     else s.inputs.remove_if([&](const Input& in) { return &in == entry; });
   }
   gst_object_unref(pad);
@@ -400,6 +432,7 @@ void release_pad(GstElement* element, GstPad* pad) {
 void signal_ask(GstOmniModel* self, const gchar* text) {
   State& s = state(self);
   if (!text || !*text) return;
+  interrupt(self, true);
   {
     std::lock_guard guard(s.lock);
     s.questions.push_back({text, 0});
@@ -407,19 +440,15 @@ void signal_ask(GstOmniModel* self, const gchar* text) {
   s.changed.notify_all();
 }
 
-void signal_interrupt(GstOmniModel* self) {
-  State& s = state(self);
-  std::lock_guard guard(s.lock);
-  if (s.session) s.session->interrupt();
-}
+void signal_interrupt(GstOmniModel* self) { interrupt(self, false); }
 
 void signal_reset(GstOmniModel* self) {
   State& s = state(self);
   {
     std::lock_guard guard(s.lock);
     s.reset_pending = true;
-    if (s.session) s.session->interrupt();
   }
+  interrupt(self, false);
   s.changed.notify_all();
 }
 
@@ -428,11 +457,16 @@ GstStructure* stats(GstOmniModel* self) {
   std::lock_guard guard(s.lock);
   guint depth = 0;
   for (const Input& in : s.inputs) depth += guint(in.queue.size());
+  guint64 underruns = 0;
+  for (const auto& o : s.outputs)
+    if (o->kind() == GstOmniOutput::Kind::speech) underruns += static_cast<GstOmniSpeechOutput&>(*o).n_underruns();
   return gst_structure_new("omni-model-stats", "answers", G_TYPE_UINT64, s.n_answers, "tokens", G_TYPE_UINT64, s.n_tokens, "ttft", G_TYPE_DOUBLE,
                            s.first_token.percentile_ms(0.5), "tpot", G_TYPE_DOUBLE, s.per_token_ms, "queue-depth", G_TYPE_UINT, depth, "drops", G_TYPE_UINT64, s.n_dropped,
                            "late", G_TYPE_UINT64, s.n_late, "objects", G_TYPE_UINT64, s.n_objects, "repaired-objects", G_TYPE_UINT64, s.n_repaired, "malformed-objects", G_TYPE_UINT64,
                            s.n_malformed, "context-tokens", G_TYPE_UINT64, s.context_tokens, "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5),
-                           "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(), nullptr);
+                           "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(), "spoken", G_TYPE_UINT64, s.n_spoken, "unspoken", G_TYPE_UINT64, s.n_unspoken, "interrupted", G_TYPE_UINT64, s.n_interrupted,
+                           "underruns", G_TYPE_UINT64, underruns, "first-sound-p50", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5), "first-sound-p95", G_TYPE_DOUBLE,
+                           s.first_sound.percentile_ms(0.95), nullptr);
 }
 
 void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
@@ -530,6 +564,7 @@ void class_init(gpointer g_class, gpointer) {
   add_template(element, "audio_%u", GST_PAD_SINK, "application/x-omni-tokens, modality=(string)audio, hidden=(int)[ 1, max ], format=(string)F32LE");
   add_template(element, "prompt_%u", GST_PAD_SINK, "text/x-raw, format=(string)utf8");
   add_template(element, "text_%u", GST_PAD_SRC, "text/x-raw, format=(string)utf8");
+  add_template(element, "speech_%u", GST_PAD_SRC, "audio/x-raw, format=(string){ " GST_AUDIO_NE(S16) ", " GST_AUDIO_NE(F32) " }, rate=(int)[ 1, max ], channels=(int)1, layout=(string)interleaved");
   add_template(element, "spatial_%u", GST_PAD_SRC, "application/x-omni-spatial, version=(int)1");
   gst_element_class_set_static_metadata(element, "Omni model", "Filter/Analyzer/Video/Audio", "Answers questions about live video and audio with a multimodal model", "gst-omni");
   gst_type_mark_as_plugin_api(trigger_get_type(), GstPluginAPIFlags(0));

@@ -12,7 +12,7 @@
 
 #include "common/gstomnicontext.h"
 #include "common/gstomnistats.h"
-#include "model/gstomnioutput.h"
+#include "model/gstomnispeechoutput.h"
 #include "omni/engine.h"
 #include "omni/spatial.h"
 
@@ -28,11 +28,12 @@ constexpr size_t kMostQueued = 16;                    // token buffers a pad
 constexpr GstClockTime kMostAhead = 4 * kChunk;       // of one track before another, when nothing is live
 
 struct Settings : GstOmniEngineSettings {
-  std::string system_prompt = "You are a helpful assistant.", prompt = "Describe what you see and hear.", spatial_prompt = "Detect all objects and give their boxes as JSON.", json_schema;
+  std::string system_prompt = "You are a helpful assistant.", prompt = "Describe what you see and hear.", spatial_prompt = "Detect all objects and give their boxes as JSON.", json_schema, voice;
   int trigger = int(Trigger::chunk), tracking = int(Tracking::match);
   guint interval = 10000, max_tokens = 256, top_k = 0, latency = 1000, lateness = 0;
   double temperature = 0, top_p = 1, repetition_penalty = 1, context_duration = 60;
   gint64 seed = 0;
+  bool barge_in = true;
 };
 
 const GstOmniProperties<Settings>& properties();
@@ -76,16 +77,17 @@ struct State {
   std::mutex lock;  // guards all below but the worker's own; never held while calling out
   std::condition_variable changed;
   std::list<Input> inputs;
-  std::list<GstOmniOutput> outputs;
+  std::list<std::unique_ptr<GstOmniOutput>> outputs;
   std::deque<Question> questions;
-  guint next_video = 0, next_audio = 0, next_prompt = 0, next_text = 0, next_spatial = 0;
+  guint next_video = 0, next_audio = 0, next_prompt = 0, next_text = 0, next_spatial = 0, next_speech = 0;
   bool stopping = false, flush_pending = false, failed = false, live = false, reset_pending = false;
   int n_flushing = 0;
   std::shared_ptr<omni::Session> session;  // shared so that cancel() may come from any thread
   // statistics
   guint64 n_objects = 0, n_repaired = 0, n_malformed = 0;
+  guint64 n_spoken = 0, n_unspoken = 0, n_interrupted = 0;
   guint64 n_answers = 0, n_tokens = 0, n_dropped = 0, n_late = 0, context_tokens = 0;
-  GstOmniDelays delay, first_token;
+  GstOmniDelays delay, first_token, first_sound;
   double per_token_ms = 0;
   bool warned = false;
 
@@ -112,6 +114,41 @@ void stop_worker(GstOmniModel* self);
 bool upstream_latency(GstOmniModel* self, bool& live, GstClockTime& min);
 // The documented sum.
 GstClockTime reported_latency(GstOmniModel* self, GstClockTime upstream);
+// Running time now; GST_CLOCK_TIME_NONE without a clock.
+GstClockTime running_time_now(GstOmniModel* self);
+
+// --- gstomnimodelspeech.cc
+
+// A speech pad's output.
+std::unique_ptr<GstOmniOutput> make_speech_output(GstOmniModel* self, GstPad* pad);
+// An answer that is going to be spoken, already on its pad. Its text leaves on the text pads when it is known and has its place in time.
+class SpokenAnswer {
+ public:
+  omni::Speech* speech() const { return speech_.get(); }
+  void set_text(const std::string& text);  // the whole of it
+  void give_up();                          // there will be none
+
+ private:
+  friend std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel*, const std::string&, GstClockTime, bool);
+  void send();
+
+  GstOmniModel* self_ = nullptr;
+  std::shared_ptr<omni::Speech> speech_;
+  std::mutex lock_;
+  std::string text_, question_;
+  bool has_text_ = false, has_span_ = false, sent_ = false;
+  GstClockTime start_ = 0, duration_ = 0;
+};
+// nullptr: nobody listens, or it shall not be spoken (live, while an earlier one still is). `prompted`: somebody asked, rather than the clock.
+std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel* self, const std::string& question, GstClockTime start, bool prompted);
+bool has_speech(State& state);
+bool is_speaking(State& state);  // or is about to
+// Ends the answer that is being written or spoken. With `only_barge_in`: if the property allows it and there is one.
+void interrupt(GstOmniModel* self, bool only_barge_in);
+bool is_interrupt_event(GstEvent* event);
+
+// --- for all
+
 void for_outputs(State& state, const std::function<void(GstOmniOutput&)>& call);
 
 }  // namespace gst_omni_model

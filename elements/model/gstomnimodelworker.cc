@@ -35,6 +35,21 @@ void take_defaults(State& s) {
       if (*d.trigger == kTriggerNicks[i]) s.settings.trigger = i;
 }
 
+// One error, at once, for a voice that is not there; and the rate of what is.
+void check_voice(State& s) {
+  std::string voice;
+  {
+    std::lock_guard guard(s.settings.lock);
+    voice = s.settings.voice;
+  }
+  omni::SpeechOptions o;
+  o.voice = voice;
+  const int rate = s.engine->make_speech(o)->sample_rate();
+  for_outputs(s, [&](GstOmniOutput& out) {
+    if (out.kind() == GstOmniOutput::Kind::speech) static_cast<GstOmniSpeechOutput&>(out).set_rate(rate);
+  });
+}
+
 void make_session(GstOmniModel* self) {
   State& s = state(self);
   omni::SessionOptions o;
@@ -43,6 +58,7 @@ void make_session(GstOmniModel* self) {
     for (const Input& in : s.inputs)
       if (!in.is_prompt) (in.modality == omni::Modality::audio ? o.audio : o.video) = true;
   }
+  o.speech = has_speech(s);
   {
     std::lock_guard guard(s.settings.lock);
     o.system_prompt = s.settings.system_prompt;
@@ -132,7 +148,7 @@ void note_delay(GstOmniModel* self, GstClockTime due, bool is_live) {
 
 void for_outputs(State& s, const std::function<void(GstOmniOutput&)>& call) {
   std::lock_guard guard(s.lock);
-  for (GstOmniOutput& o : s.outputs) call(o);
+  for (const auto& o : s.outputs) call(*o);
 }
 
 // Which pads an answer is for.
@@ -140,7 +156,7 @@ enum class Audience { text, spatial, everyone };
 
 bool has_output(State& s, GstOmniOutput::Kind kind) {
   std::lock_guard guard(s.lock);
-  return std::any_of(s.outputs.begin(), s.outputs.end(), [&](const GstOmniOutput& o) { return o.kind() == kind; });
+  return std::any_of(s.outputs.begin(), s.outputs.end(), [&](const auto& o) { return o->kind() == kind; });
 }
 
 // The objects of an answer on the frame they were seen in, as a document. Empty where there is nothing to tell.
@@ -185,7 +201,16 @@ void ask(GstOmniModel* self, const std::string& question, GstClockTime start, Gs
   const auto listen = [&](const omni::AnswerToken& t) {
     for (omni::SpatialObject& o : parser.push(t.bytes, t.probability)) objects.push_back(std::move(o));
   };
-  const omni::Answer answer = session->ask(question, sampling_options(s, audience == Audience::spatial || !spatial), spatial ? std::function<void(const omni::AnswerToken&)>(listen) : nullptr);
+  const auto spoken = audience == Audience::spatial ? nullptr : begin_spoken_answer(self, question, start + duration, audience == Audience::everyone);
+  omni::Answer answer;
+  try {
+    answer = session->ask(question, sampling_options(s, audience == Audience::spatial || !spatial), spatial ? std::function<void(const omni::AnswerToken&)>(listen) : nullptr,
+                          spoken ? spoken->speech() : nullptr);
+  } catch (...) {
+    if (spoken) spoken->give_up();
+    throw;
+  }
+  if (spoken) spoken->set_text(answer.text);
   const omni::SpatialParser::Counts counts = parser.finish();
   bool desynchronised = false;
   {
@@ -198,12 +223,14 @@ void ask(GstOmniModel* self, const std::string& question, GstClockTime start, Gs
   std::string document;
   if (spatial && (audience == Audience::spatial || !objects.empty())) document = spatial_document(s, *session, answer, std::move(objects), counts, question, due, duration);
   for_outputs(s, [&](GstOmniOutput& o) {
+    if (o.kind() == GstOmniOutput::Kind::speech) return;
+    auto& out = static_cast<GstOmniTextOutput&>(o);
     if (o.kind() == GstOmniOutput::Kind::spatial) {
-      if (!document.empty()) o.push_result(document, GstClockTime(answer.picture->time), due + duration > GstClockTime(answer.picture->time) ? due + duration - GstClockTime(answer.picture->time) : 0);
+      if (!document.empty()) out.push_result(document, GstClockTime(answer.picture->time), due + duration > GstClockTime(answer.picture->time) ? due + duration - GstClockTime(answer.picture->time) : 0);
       else if (audience == Audience::spatial) o.push_gap(start + duration);
-    } else if (audience != Audience::spatial) {
-      if (answer.text.empty()) o.push_gap(start + duration);
-      else o.push_result(answer.text, start, duration);
+    } else if (audience != Audience::spatial && !spoken) {
+      if (answer.text.empty()) out.push_gap(start + duration);
+      else out.push_result(answer.text, start, duration);
     }
   });
   {
@@ -360,7 +387,8 @@ bool work(GstOmniModel* self) {
     ask(self, question.text, start, kChunk, Audience::everyone);
     progress = true;
   }
-  if (ended && !progress && !s.eos_sent) {
+  // The end follows what is still being spoken: its text has no place in time before.
+  if (ended && !progress && !s.eos_sent && !is_speaking(s)) {
     Trigger trigger;
     {
       std::lock_guard guard(s.settings.lock);
@@ -368,7 +396,9 @@ bool work(GstOmniModel* self) {
     }
     if (!s.eos_asked && s.media_end > 0 && (trigger == Trigger::eos || (trigger == Trigger::interval && s.media_end > s.asked_until)))
       ask_standing(self, s.asked_until, s.media_end - s.asked_until);
-    s.eos_asked = s.eos_sent = true;
+    s.eos_asked = true;
+    if (is_speaking(s)) return false;
+    s.eos_sent = true;
     for_outputs(s, [&](GstOmniOutput& o) {
       o.push_gap(s.media_end);
       o.push_eos();
@@ -390,15 +420,19 @@ void fail(GstOmniModel* self) {
 void run_worker(GstOmniModel* self) {
   State& s = state(self);
   const bool loaded = gst_omni_guard(self, false, [&] {
-    auto engine = s.engine_context.open([&] {
-      std::lock_guard guard(s.lock);
-      return !s.stopping;
-    });
+    const bool speech = has_speech(s);
+    auto engine = s.engine_context.open(
+        [&] {
+          std::lock_guard guard(s.lock);
+          return !s.stopping;
+        },
+        speech);
     {
       std::lock_guard guard(s.lock);
       s.engine = std::move(engine);
     }
     take_defaults(s);
+    if (speech) check_voice(s);
     return true;
   });
   bool stopping = false;
@@ -438,7 +472,8 @@ void start_worker(GstOmniModel* self) {
     s.stopping = s.failed = s.warned = false;
     s.reset_pending = false;
     s.n_answers = s.n_tokens = s.n_dropped = s.n_late = s.context_tokens = s.n_objects = s.n_repaired = s.n_malformed = 0;
-    s.delay = s.first_token = GstOmniDelays();
+    s.n_spoken = s.n_unspoken = s.n_interrupted = 0;
+    s.delay = s.first_token = s.first_sound = GstOmniDelays();
     s.per_token_ms = 0;
   }
   s.worker = std::thread([self] { run_worker(self); });

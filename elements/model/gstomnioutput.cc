@@ -2,42 +2,6 @@
 
 #include <algorithm>
 
-GstOmniOutput::GstOmniOutput(GstPad* pad, Kind kind) : pad_(pad), kind_(kind) {}
-
-GstClockTime GstOmniOutput::push_result(const std::string& text, GstClockTime start, GstClockTime duration) {
-  GstBuffer* buffer = gst_buffer_new_memdup(text.data(), text.size());
-  {
-    std::lock_guard guard(lock_);
-    const GstClockTime end = start + duration;
-    if (start < position_) start = position_;
-    if (start > position_) queue_.emplace_back(GST_MINI_OBJECT(gst_event_new_gap(position_, start - position_)));
-    GST_BUFFER_PTS(buffer) = start;
-    GST_BUFFER_DURATION(buffer) = end > start ? end - start : duration;
-    position_ = start + GST_BUFFER_DURATION(buffer);
-    queue_.emplace_back(GST_MINI_OBJECT(buffer));
-  }
-  changed_.notify_all();
-  return start;
-}
-
-void GstOmniOutput::push_gap(GstClockTime until) {
-  {
-    std::lock_guard guard(lock_);
-    if (until <= position_) return;
-    queue_.emplace_back(GST_MINI_OBJECT(gst_event_new_gap(position_, until - position_)));
-    position_ = until;
-  }
-  changed_.notify_all();
-}
-
-void GstOmniOutput::push_event(GstEvent* event) {
-  {
-    std::lock_guard guard(lock_);
-    queue_.emplace_back(GST_MINI_OBJECT(event));
-  }
-  changed_.notify_all();
-}
-
 void GstOmniOutput::set_lateness(GstClockTime lateness) {
   std::lock_guard guard(lock_);
   if (lateness_ == lateness) return;
@@ -54,8 +18,10 @@ void GstOmniOutput::set_flushing(bool flushing) {
   {
     std::lock_guard guard(lock_);
     flushing_ = flushing;
-    if (!flushing) {
-      queue_.clear();
+    if (flushing) {
+      woken();
+    } else {
+      clear();
       flow_ = GST_FLOW_OK;
       position_ = 0;
       segment_due_ = true;
@@ -90,8 +56,7 @@ void GstOmniOutput::loop(gpointer data) {
   if (!self->step()) gst_pad_pause_task(self->pad_);
 }
 
-// stream-start (sparse), caps and segment, before the first result, GAP or EOS.
-void GstOmniOutput::push_head() {
+void GstOmniOutput::push_head(const std::function<GstCaps*()>& make_caps) {
   bool head = false, segment = false;
   GstClockTime lateness = 0;
   {
@@ -107,8 +72,7 @@ void GstOmniOutput::push_head() {
     gst_event_set_stream_flags(start, GST_STREAM_FLAG_SPARSE);
     gst_event_set_group_id(start, gst_util_group_id_next());
     gst_pad_push_event(pad_, start);
-    CapsPtr caps(kind_ == Kind::text ? gst_caps_new_simple("text/x-raw", "format", G_TYPE_STRING, "utf8", nullptr)
-                                     : gst_caps_new_simple("application/x-omni-spatial", "version", G_TYPE_INT, 1, nullptr));
+    CapsPtr caps(make_caps());
     gst_pad_push_event(pad_, gst_event_new_caps(caps.get()));
     segment = true;
   }
@@ -120,7 +84,51 @@ void GstOmniOutput::push_head() {
   }
 }
 
-bool GstOmniOutput::step() {
+void GstOmniOutput::push(MiniObjectPtr object) {
+  if (GST_IS_EVENT(object.get())) {
+    gst_pad_push_event(pad_, GST_EVENT(object.release()));
+    return;
+  }
+  const GstFlowReturn flow = gst_pad_push(pad_, GST_BUFFER(object.release()));
+  std::lock_guard guard(lock_);
+  if (!flushing_) flow_ = flow;
+}
+
+GstClockTime GstOmniTextOutput::push_result(const std::string& text, GstClockTime start, GstClockTime duration) {
+  GstBuffer* buffer = gst_buffer_new_memdup(text.data(), text.size());
+  {
+    std::lock_guard guard(lock_);
+    const GstClockTime end = start + duration;
+    if (start < position_) start = position_;
+    if (start > position_) queue_.emplace_back(GST_MINI_OBJECT(gst_event_new_gap(position_, start - position_)));
+    GST_BUFFER_PTS(buffer) = start;
+    GST_BUFFER_DURATION(buffer) = end > start ? end - start : duration;
+    position_ = start + GST_BUFFER_DURATION(buffer);
+    queue_.emplace_back(GST_MINI_OBJECT(buffer));
+  }
+  changed_.notify_all();
+  return start;
+}
+
+void GstOmniTextOutput::push_gap(GstClockTime until) {
+  {
+    std::lock_guard guard(lock_);
+    if (until <= position_) return;
+    queue_.emplace_back(GST_MINI_OBJECT(gst_event_new_gap(position_, until - position_)));
+    position_ = until;
+  }
+  changed_.notify_all();
+}
+
+void GstOmniTextOutput::push_event(GstEvent* event) {
+  {
+    std::lock_guard guard(lock_);
+    queue_.emplace_back(GST_MINI_OBJECT(event));
+  }
+  changed_.notify_all();
+}
+
+bool GstOmniTextOutput::step() {
   MiniObjectPtr object;
   {
     std::unique_lock lock(lock_);
@@ -129,13 +137,10 @@ bool GstOmniOutput::step() {
     object = std::move(queue_.front());
     queue_.pop_front();
   }
-  push_head();
-  if (GST_IS_EVENT(object.get())) {
-    gst_pad_push_event(pad_, GST_EVENT(object.release()));
-    return true;
-  }
-  const GstFlowReturn flow = gst_pad_push(pad_, GST_BUFFER(object.release()));
-  std::lock_guard guard(lock_);
-  if (!flushing_) flow_ = flow;
+  push_head([this] {
+    return kind() == Kind::text ? gst_caps_new_simple("text/x-raw", "format", G_TYPE_STRING, "utf8", nullptr)
+                                : gst_caps_new_simple("application/x-omni-spatial", "version", G_TYPE_INT, 1, nullptr);
+  });
+  push(std::move(object));
   return true;
 }

@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <string>
 
@@ -13,19 +14,17 @@
 
 class GstOmniOutput {
  public:
+  enum class Kind { text, spatial, speech };
   // Gives `pad` (not yet added to its element) the functions of an output.
-  enum class Kind { text, spatial };
-  GstOmniOutput(GstPad* pad, Kind kind);
+  GstOmniOutput(GstPad* pad, Kind kind) : pad_(pad), kind_(kind) {}
+  virtual ~GstOmniOutput() = default;
 
   GstPad* pad() const { return pad_; }
   Kind kind() const { return kind_; }
 
-  // A result for [start, start + duration) in running time. Where an earlier one still occupies the time, it is moved up behind it.
-  // Returns the PTS that it got.
-  GstClockTime push_result(const std::string& text, GstClockTime start, GstClockTime duration);
   // Nothing until `until`.
-  void push_gap(GstClockTime until);
-  void push_event(GstEvent* event);  // takes it; behind what is queued
+  virtual void push_gap(GstClockTime until) = 0;
+  virtual void push_event(GstEvent* event) = 0;  // takes it; behind what is queued
   void push_eos() { push_event(gst_event_new_eos()); }
 
   // The results' time is shifted by this much (property lateness). Has its effect with the next segment.
@@ -37,18 +36,45 @@ class GstOmniOutput {
   void flush_stop(GstEvent* event);
   bool set_active(bool active);
 
+ protected:
+  // One round of the task. False: pause.
+  virtual bool step() = 0;
+  virtual void clear() = 0;  // under lock_: what is queued is void
+  virtual void woken() {}    // under lock_: flushing has begun
+
+  // stream-start (sparse), caps and segment, where they are due; called before anything else leaves. `caps` is made when needed.
+  void push_head(const std::function<GstCaps*()>& caps);
+  void push(MiniObjectPtr object);  // a buffer or event; notes the flow return
+
+  GstPad* const pad_;
+  std::mutex lock_;
+  std::condition_variable changed_;
+  bool flushing_ = true;  // under lock_, as all below
+  GstClockTime position_ = 0;  // end of what was given out
+
  private:
   static void loop(gpointer self);
   void set_flushing(bool flushing);
-  bool step();
-  void push_head();
 
-  GstPad* pad_;
-  Kind kind_;
-  std::mutex lock_;
-  std::condition_variable changed_;
-  std::deque<MiniObjectPtr> queue_;  // under lock_, as all below
-  bool flushing_ = true, head_due_ = true, segment_due_ = true;
+  const Kind kind_;
+  bool head_due_ = true, segment_due_ = true;
   GstFlowReturn flow_ = GST_FLOW_OK;
-  GstClockTime position_ = 0, lateness_ = 0;  // end of what was queued
+  GstClockTime lateness_ = 0;
+};
+
+// Text and spatial documents.
+class GstOmniTextOutput final : public GstOmniOutput {
+ public:
+  using GstOmniOutput::GstOmniOutput;
+  // A result for [start, start + duration) in running time. Where an earlier one still occupies the time, it is moved up behind it.
+  // Returns the PTS that it got.
+  GstClockTime push_result(const std::string& text, GstClockTime start, GstClockTime duration);
+  void push_gap(GstClockTime until) override;
+  void push_event(GstEvent* event) override;
+
+ private:
+  bool step() override;
+  void clear() override { queue_.clear(); }
+
+  std::deque<MiniObjectPtr> queue_;  // position_ is that of its end
 };

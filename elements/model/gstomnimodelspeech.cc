@@ -1,0 +1,170 @@
+// How omnimodel speaks: which answers, one after the other or into one another, and what else is told of them.
+#include <algorithm>
+#include <utility>
+
+#include "common/gstomniguard.h"
+#include "model/gstomnimodelstate.h"
+
+GST_DEBUG_CATEGORY_EXTERN(gst_omni_model_debug);
+#define GST_CAT_DEFAULT gst_omni_model_debug
+
+namespace gst_omni_model {
+
+namespace {
+
+constexpr const char* kEndNicks[] = {"finished", "interrupted", "runaway"};
+
+// Under the lock.
+GstOmniSpeechOutput* speech_output(State& s) {
+  for (const auto& o : s.outputs)
+    if (o->kind() == GstOmniOutput::Kind::speech) return static_cast<GstOmniSpeechOutput*>(o.get());
+  return nullptr;
+}
+
+void tell_end(GstOmniModel* self, const std::string& question, GstOmniUtterance::End end, GstClockTime start, GstClockTime played) {
+  State& s = state(self);
+  {
+    std::lock_guard guard(s.lock);
+    ++(end == GstOmniUtterance::End::interrupted ? s.n_interrupted : s.n_spoken);
+  }
+  gst_element_post_message(GST_ELEMENT(self), gst_message_new_element(GST_OBJECT(self), gst_structure_new("omni/speech", "end", G_TYPE_STRING, kEndNicks[int(end)], "question", G_TYPE_STRING,
+                                                question.c_str(), "running-time", G_TYPE_UINT64, guint64(start), "duration", G_TYPE_UINT64, guint64(played), nullptr)));
+  if (end == GstOmniUtterance::End::runaway)
+    GST_ELEMENT_WARNING(self, STREAM, FAILED, ("Speech was stopped after %.1f s: it went on far longer than its text", double(played) / GST_SECOND), ("the answer to \"%s\"", question.c_str()));
+  s.changed.notify_all();
+}
+
+// Live: while one is spoken, what the clock asks for is not; somebody's question waits, or has interrupted already. Otherwise each is spoken to its end before the next
+// is thought of. False: do not speak.
+bool wait_for_turn(State& s, bool prompted) {
+  std::unique_lock lock(s.lock);
+  for (;;) {
+    GstOmniSpeechOutput* output = speech_output(s);
+    if (!output || s.stopping) return false;
+    if (!output->is_speaking() || (s.live && prompted)) return true;
+    if (s.live) {
+      ++s.n_unspoken;
+      return false;
+    }
+    if (s.n_flushing > 0) throw omni::Error(omni::ErrorCode::cancelled, "cancelled");
+    s.changed.wait_for(lock, std::chrono::milliseconds(20));
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<GstOmniOutput> make_speech_output(GstOmniModel* self, GstPad* pad) {
+  const auto now = [self]() -> std::optional<GstClockTime> {
+    {
+      std::lock_guard guard(state(self).lock);
+      if (!state(self).live) return std::nullopt;
+    }
+    const GstClockTime time = running_time_now(self);
+    return GST_CLOCK_TIME_IS_VALID(time) ? std::optional(time) : std::nullopt;
+  };
+  const auto guard = [self](const std::function<void()>& body) {
+    return gst_omni_guard(self, false, [&] {
+      body();
+      return true;
+    });
+  };
+  return std::make_unique<GstOmniSpeechOutput>(pad, now, guard);
+}
+
+bool has_speech(State& s) {
+  std::lock_guard guard(s.lock);
+  return speech_output(s) != nullptr;
+}
+
+bool is_speaking(State& s) {
+  std::lock_guard guard(s.lock);
+  GstOmniSpeechOutput* output = speech_output(s);
+  return output && output->is_speaking();
+}
+
+void interrupt(GstOmniModel* self, bool only_barge_in) {
+  State& s = state(self);
+  if (only_barge_in) {
+    std::lock_guard guard(s.settings.lock);
+    if (!s.settings.barge_in) return;
+  }
+  std::lock_guard guard(s.lock);
+  GstOmniSpeechOutput* output = speech_output(s);
+  if (only_barge_in && !(output && output->is_speaking())) return;
+  if (s.session) s.session->interrupt();
+  if (output) output->interrupt();
+}
+
+bool is_interrupt_event(GstEvent* event) {
+  const GstStructure* structure = gst_event_get_structure(event);
+  return GST_EVENT_TYPE(event) >= GST_EVENT_CUSTOM_UPSTREAM && structure && gst_structure_has_name(structure, "omni-interrupt");
+}
+
+std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel* self, const std::string& question, GstClockTime start, bool prompted) {
+  State& s = state(self);
+  if (!has_speech(s) || !wait_for_turn(s, prompted)) return nullptr;
+  omni::SpeechOptions options;
+  {
+    std::lock_guard guard(s.settings.lock);
+    options.voice = s.settings.voice;
+    options.seed = uint64_t(s.settings.seed);
+  }
+  auto answer = std::make_shared<SpokenAnswer>();
+  answer->self_ = self;
+  answer->question_ = question;
+  answer->speech_ = s.engine->make_speech(options);
+  auto utterance = std::make_shared<GstOmniUtterance>();
+  utterance->speech = answer->speech_;
+  utterance->not_before = start;
+  utterance->checkpoint = s.engine->fingerprint();
+  utterance->voice = options.voice;
+  const GstClockTime asked = running_time_now(self);
+  utterance->on_begin = [self, asked](GstClockTime) {
+    const GstClockTime now = running_time_now(self);
+    std::lock_guard guard(state(self).lock);
+    if (GST_CLOCK_TIME_IS_VALID(asked) && GST_CLOCK_TIME_IS_VALID(now) && now > asked) state(self).first_sound.add(now - asked);
+  };
+  utterance->on_span = [answer](GstClockTime from, GstClockTime duration) {
+    {
+      std::lock_guard guard(answer->lock_);
+      answer->start_ = from, answer->duration_ = duration, answer->has_span_ = true;
+    }
+    answer->send();
+  };
+  utterance->on_end = [self, question](GstOmniUtterance::End end, GstClockTime from, GstClockTime played) { tell_end(self, question, end, from, played); };
+  std::lock_guard guard(s.lock);
+  if (GstOmniSpeechOutput* output = speech_output(s)) output->speak(std::move(utterance));
+  return answer;
+}
+
+void SpokenAnswer::set_text(const std::string& text) {
+  {
+    std::lock_guard guard(lock_);
+    text_ = text;
+    has_text_ = true;
+  }
+  send();
+}
+
+void SpokenAnswer::give_up() {
+  speech_->stop();
+  set_text({});
+}
+
+// Once both are known.
+void SpokenAnswer::send() {
+  {
+    std::lock_guard guard(lock_);
+    if (!has_text_ || !has_span_ || sent_) return;
+    sent_ = true;
+  }
+  // An answer without a sound still has its text.
+  const GstClockTime duration = duration_ > 0 ? duration_ : kChunk;
+  for_outputs(state(self_), [&](GstOmniOutput& o) {
+    if (o.kind() != GstOmniOutput::Kind::text) return;
+    if (text_.empty()) o.push_gap(start_ + duration_);
+    else static_cast<GstOmniTextOutput&>(o).push_result(text_, start_, duration);
+  });
+}
+
+}  // namespace gst_omni_model
