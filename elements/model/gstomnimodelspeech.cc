@@ -111,7 +111,6 @@ std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel* self, const std:
   }
   auto answer = std::make_shared<SpokenAnswer>();
   answer->self_ = self;
-  answer->question_ = question;
   answer->speech_ = s.engine->make_speech(options);
   auto utterance = std::make_shared<GstOmniUtterance>();
   utterance->speech = answer->speech_;
@@ -119,19 +118,22 @@ std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel* self, const std:
   utterance->checkpoint = s.engine->fingerprint();
   utterance->voice = options.voice;
   const GstClockTime asked = running_time_now(self);
-  utterance->on_begin = [self, asked](GstClockTime) {
+  utterance->on_begin = [self, asked, answer](GstClockTime begin) {
     const GstClockTime now = running_time_now(self);
-    std::lock_guard guard(state(self).lock);
-    if (GST_CLOCK_TIME_IS_VALID(asked) && GST_CLOCK_TIME_IS_VALID(now) && now > asked) state(self).first_sound.add(now - asked);
-  };
-  utterance->on_span = [answer](GstClockTime from, GstClockTime duration) {
-    {
-      std::lock_guard guard(answer->lock_);
-      answer->start_ = from, answer->duration_ = duration, answer->has_span_ = true;
+    if (GST_CLOCK_TIME_IS_VALID(asked) && GST_CLOCK_TIME_IS_VALID(now) && now > asked) {
+      std::lock_guard guard(state(self).lock);
+      state(self).first_sound.add(now - asked);
     }
-    answer->send();
+    answer->set_start(begin);
   };
-  utterance->on_end = [self, question](GstOmniUtterance::End end, GstClockTime from, GstClockTime played) { tell_end(self, question, end, from, played); };
+  utterance->on_end = [self, question, answer](GstOmniUtterance::End end, GstClockTime begin, GstClockTime played) {
+    answer->set_start(begin);
+    answer->set_duration(played);
+    tell_end(self, question, end, begin, played);
+  };
+  answer->speech_->when_duration_is_known([weak = std::weak_ptr(answer)](omni::Nanoseconds duration) {
+    if (const auto there = weak.lock()) there->set_duration(GstClockTime(duration));
+  });
   std::lock_guard guard(s.lock);
   if (GstOmniSpeechOutput* output = speech_output(s)) output->speak(std::move(utterance));
   return answer;
@@ -141,7 +143,22 @@ void SpokenAnswer::set_text(const std::string& text) {
   {
     std::lock_guard guard(lock_);
     text_ = text;
-    has_text_ = true;
+  }
+  send();
+}
+
+void SpokenAnswer::set_start(GstClockTime start) {
+  {
+    std::lock_guard guard(lock_);
+    if (!start_) start_ = start;
+  }
+  send();
+}
+
+void SpokenAnswer::set_duration(GstClockTime duration) {
+  {
+    std::lock_guard guard(lock_);
+    if (!duration_) duration_ = duration;
   }
   send();
 }
@@ -151,19 +168,18 @@ void SpokenAnswer::give_up() {
   set_text({});
 }
 
-// Once both are known.
+// Once all is known.
 void SpokenAnswer::send() {
   {
     std::lock_guard guard(lock_);
-    if (!has_text_ || !has_span_ || sent_) return;
+    if (!text_ || !start_ || !duration_ || sent_) return;
     sent_ = true;
   }
-  // An answer without a sound still has its text.
-  const GstClockTime duration = duration_ > 0 ? duration_ : kChunk;
+  const GstClockTime duration = *duration_ > 0 ? *duration_ : kChunk;  // an answer without a sound still has its text
   for_outputs(state(self_), [&](GstOmniOutput& o) {
     if (o.kind() != GstOmniOutput::Kind::text) return;
-    if (text_.empty()) o.push_gap(start_ + duration_);
-    else static_cast<GstOmniTextOutput&>(o).push_result(text_, start_, duration);
+    if (text_->empty()) o.push_gap(*start_ + *duration_);
+    else static_cast<GstOmniTextOutput&>(o).push_result(*text_, *start_, duration);
   });
 }
 

@@ -130,14 +130,16 @@ class SpokenAnswer {
 
  private:
   friend std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel*, const std::string&, GstClockTime, bool);
+  void set_start(GstClockTime start);
+  void set_duration(GstClockTime duration);
   void send();
 
   GstOmniModel* self_ = nullptr;
   std::shared_ptr<omni::Speech> speech_;
   std::mutex lock_;
-  std::string text_, question_;
-  bool has_text_ = false, has_span_ = false, sent_ = false;
-  GstClockTime start_ = 0, duration_ = 0;
+  std::optional<std::string> text_;
+  std::optional<GstClockTime> start_, duration_;
+  bool sent_ = false;
 };
 // nullptr: nobody listens, or it shall not be spoken (live, while an earlier one still is). `prompted`: somebody asked, rather than the clock.
 std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel* self, const std::string& question, GstClockTime start, bool prompted);

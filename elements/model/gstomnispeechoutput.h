@@ -14,8 +14,6 @@ struct GstOmniUtterance {
   GstClockTime not_before = 0;  // running time
   std::string checkpoint, voice;
   std::function<void(GstClockTime start)> on_begin;  // just ahead of the first sound
-  // It has a place in time: as soon as its length is known and its sound has begun, at the latest when it has ended. `duration` is 0 where nothing was to be said.
-  std::function<void(GstClockTime start, GstClockTime duration)> on_span;
   enum class End { finished, interrupted, runaway };
   std::function<void(End end, GstClockTime start, GstClockTime played)> on_end;
 };

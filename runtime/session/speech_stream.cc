@@ -10,7 +10,6 @@ namespace omni {
 namespace {
 
 constexpr double kMostSound = 2;           // seconds that wait to be read
-constexpr size_t kMostCodesWaiting = 256;
 // Speech far longer than its text is a Talker that does not find the end: people say 10 to 25 characters a second.
 constexpr double kSecondsAhead = 3, kSecondsACharacter = 0.4;
 
@@ -113,7 +112,7 @@ void SpeechStream::run_talker() {
       std::unique_lock lock(lock_);
       changed_.wait(lock, [&] {
         const bool can_go_on = speakable_ ? !rows_.empty() || text_ended_ : text_ended_;
-        return stopped_ || (prompt_ && can_go_on && codes_.size() < kMostCodesWaiting);
+        return stopped_ || (prompt_ && can_go_on);
       });
       if (stopped_ || !speakable_ || n_codes_ >= most_codes()) {
         runaway_ = !stopped_ && speakable_;
@@ -137,8 +136,16 @@ void SpeechStream::run_talker() {
     ++n_codes_;
     changed_.notify_all();
   }
-  std::lock_guard guard(lock_);
-  codes_ended_ = true;
+  std::function<void(Nanoseconds)> known;
+  Nanoseconds duration = 0;
+  {
+    std::lock_guard guard(lock_);
+    codes_ended_ = true;
+    if (!stopped_) std::swap(known, duration_known_);
+    duration = whole();
+  }
+  changed_.notify_all();
+  if (known) known(duration);
 }
 
 void SpeechStream::run_wave() {
@@ -201,10 +208,18 @@ bool SpeechStream::can_flow() const {
   return stopped_ || samples_ended_ || there >= kMostSound || (there > 0 && there >= 1.5 * making_);
 }
 
-std::optional<Nanoseconds> SpeechStream::duration() const {
-  std::lock_guard guard(lock_);
-  if (!codes_ended_) return std::nullopt;
-  return Nanoseconds(n_codes_) * model_.samples_per_code() * kSecond / model_.sample_rate();
+void SpeechStream::when_duration_is_known(std::function<void(Nanoseconds)> known) {
+  Nanoseconds duration = 0;
+  {
+    std::lock_guard guard(lock_);
+    if (stopped_) return;
+    if (!codes_ended_) {
+      duration_known_ = std::move(known);
+      return;
+    }
+    duration = whole();
+  }
+  known(duration);
 }
 
 bool SpeechStream::is_runaway() const {

@@ -1,5 +1,5 @@
-// An answer on its way from the rows of the text model to sound: two threads, Talker and Token2Wav, between three queues. Rows wait for nobody; codes and sound are bounded,
-// so that who plays sets the pace.
+// An answer on its way from the rows of the text model to sound: two threads, Talker and Token2Wav, between three queues. Rows and codes (some bytes each) wait for
+// nobody, sound is bounded, so that who plays sets the pace.
 #pragma once
 
 #include <condition_variable>
@@ -31,7 +31,7 @@ class SpeechStream final : public Speech {
   std::vector<float> read(size_t most) override;
   Nanoseconds buffered() const override;
   bool can_flow() const override;
-  std::optional<Nanoseconds> duration() const override;
+  void when_duration_is_known(std::function<void(Nanoseconds)> known) override;
   void stop() override;
   bool is_runaway() const override;
 
@@ -46,6 +46,7 @@ class SpeechStream final : public Speech {
   void run_wave();
   void guard(void (SpeechStream::*run)());
   size_t most_codes() const;  // under lock_
+  Nanoseconds whole() const { return Nanoseconds(n_codes_) * model_.samples_per_code() * kSecond / model_.sample_rate(); }  // under lock_
 
   std::shared_ptr<const void> engine_;
   const SpeechModel& model_;
@@ -61,6 +62,7 @@ class SpeechStream final : public Speech {
   std::deque<int32_t> codes_;
   size_t n_codes_ = 0;         // made so far
   bool codes_ended_ = false, runaway_ = false;
+  std::function<void(Nanoseconds)> duration_known_;
   std::deque<float> samples_;
   size_t n_samples_ = 0;       // made so far
   double making_ = 0;          // seconds that the last piece took

@@ -145,6 +145,7 @@ class DitTask(Task):
         self.long = [d for d in self.seen if d["mel"].shape[1] >= 240]
         self.cond = torch.randn(16, generator=torch.Generator().manual_seed(5))
         self.reference = torch.from_numpy(self.long[0]["mel"][:, 20:220].astype(np.float32)).T[None]
+        torch.save(dict(cond=self.cond, reference=self.reference), self.folder / "voice.pt")  # what spk_dict.pt will hold
 
     def batch(self, n=32):
         x, codes = np.empty((n, FRAMES, mel.BANDS), np.float32), np.empty((n, FRAMES // REPEATS), np.int64)
@@ -321,7 +322,8 @@ def main():
             for x, y in zip(mean.parameters(), task.net.parameters()):
                 x.lerp_(y, 1 - keep)
         for k, v in {"loss": loss, **parts}.items():
-            average[k] = .97 * average.get(k, float(v)) + .03 * float(v)
+            v = float(v.detach())
+            average[k] = .97 * average.get(k, v) + .03 * v
         if step % 50 == 0:
             print(f"{step}/{s['steps']} {time.process_time() / 60:.1f} cpu-min " + " ".join(f"{k}:{v:.4f}" for k, v in average.items()), flush=True)
         if step % 400 == 0 or step == s["steps"]:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,7 +24,7 @@ struct SpeechOptions {
 };
 
 // One spoken answer, made by Engine::make_speech() and handed to one Session::ask(). Reads and stops may come from different threads; the work is done by threads of its
-// own, which never run more than some seconds ahead of the reader.
+// own; sound is made at most some seconds ahead of the reader.
 class OMNI_API Speech {
  public:
   virtual ~Speech() = default;
@@ -34,8 +35,8 @@ class OMNI_API Speech {
   virtual Nanoseconds buffered() const = 0;
   // True once reading may begin and, at the pace of the work so far, will not have to wait again.
   virtual bool can_flow() const = 0;
-  // How long it will be, once that is known.
-  virtual std::optional<Nanoseconds> duration() const = 0;
+  // Calls `known` once, from a thread of the work or from here, with the length of the whole as soon as the last codec token is there; not after stop().
+  virtual void when_duration_is_known(std::function<void(Nanoseconds)> known) = 0;
   // Whoever reads now or later gets the end; the work ends. From any thread.
   virtual void stop() = 0;
   // It was cut because it went on far longer than its text.

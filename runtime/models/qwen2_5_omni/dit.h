@@ -21,6 +21,7 @@ class Dit {
  public:
   Dit(const Weights& w, const DitConfig& config, const LoadProgress& progress);
   int frames_per_code() const { return config_.repeats; }
+  int n_codes() const { return config_.num_embeds + 1; }  // rows of its table
   int mel_dim() const { return config_.mel_dim; }
 
   // One evaluation of the velocity at x [codes · repeats, mel_dim] and `time`; without condition: nobody says nothing. Of its own memory; the tests' view of a step.

@@ -81,6 +81,9 @@ class Speech::Codes final : public CodeStream {
       ++next_;
     }
     std::span<float> l(logits.f32(), size_t(logits.numel()));
+    // What is neither a sound nor an end is not to be had, however likely a checkpoint finds it.
+    for (size_t id = size_t(s_.dit_.n_codes()); id < l.size(); ++id)
+      if (int32_t(id) != c.codec_pad && int32_t(id) != c.codec_end) l[id] = -INFINITY;
     if (size_t(c.codec_start) < l.size()) l[size_t(c.codec_start)] = -INFINITY;
     const int32_t code = pick(l, history_);
     if (code == c.codec_pad || code == c.codec_end) {

@@ -1,0 +1,68 @@
+"""Writes the checkpoint in the published layout: `python export.py --thinker FOLDER [--voice DIR] --out FOLDER`
+
+thinker  a Thinker in the Hugging Face layout (models/nano itself will do)
+voice    where train_speech.py left dit.pt, vocoder.pt, talker.pt and rows.pkl; without it the checkpoint cannot speak
+"""
+import argparse
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers import AutoConfig, Qwen2_5OmniConfig
+
+import speech
+
+COPIED = ("tokenizer.json", "tokenizer_config.json", "processor_config.json", "chat_template.jinja", "generation_config.json", "README.md")
+# What nano's voice was tuned with; a property of the checkpoint, so it travels with it.
+SPEECH_DEFAULTS = {"voice": "slt", "speech-temperature": 0.3, "speech-top-k": 20, "speech-top-p": 0.8, "speech-repetition-penalty": 1.0, "flow-points": 4, "flow-guidance": 0.5}
+
+
+def thinker_of(folder):
+    """Config and tensors named as in a Thinker alone."""
+    config = json.loads((folder / "config.json").read_text())
+    with safe_open(folder / "model.safetensors", "pt") as f:
+        tensors = {k: f.get_tensor(k) for k in f.keys()}
+    if config["model_type"] == "qwen2_5_omni":
+        return config["thinker_config"], {k[len("thinker."):]: t for k, t in tensors.items() if k.startswith("thinker.")}
+    return config, tensors
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--thinker", type=Path, required=True)
+    a.add_argument("--voice", type=Path)
+    a.add_argument("--out", type=Path, required=True)
+    a = a.parse_args()
+    thinker_config, tensors = thinker_of(a.thinker)
+    a.out.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        if (a.thinker / name).exists() and a.thinker != a.out:
+            shutil.copy(a.thinker / name, a.out / name)
+    if not a.voice:
+        save_file(tensors, a.out / "model.safetensors", metadata={"format": "pt"})
+        (a.out / "config.json").write_text(json.dumps(thinker_config, indent=2) + "\n")
+        return
+    rows = pickle.load(open(a.voice / "rows.pkl", "rb"))
+    talker_config, wave_config = speech.talker_config(**rows["ids"]), speech.token2wav_config()
+    tensors = {"thinker." + k: t for k, t in tensors.items()}
+    for part, prefix in (("talker", "talker."), ("dit", "token2wav.code2wav_dit_model."), ("vocoder", "token2wav.code2wav_bigvgan_model.")):
+        weights = torch.load(a.voice / f"{part}.pt")
+        tensors |= {prefix + k: t.to(torch.bfloat16).contiguous() for k, t in weights.items() if not k.endswith(".filter") and "inv_freq" not in k}
+    save_file(tensors, a.out / "model.safetensors", metadata={"format": "pt"})
+    thinker = AutoConfig.for_model(**thinker_config)
+    config = Qwen2_5OmniConfig(thinker_config=thinker.to_dict(), talker_config=talker_config.to_dict(), token2wav_config=wave_config.to_dict(), enable_audio_output=True, dtype="bfloat16")
+    config.architectures = ["Qwen2_5OmniForConditionalGeneration"]
+    config.save_pretrained(a.out)
+    voice = torch.load(a.voice / "voice.pt")
+    torch.save({"slt": dict(bos_token=rows["ids"]["bos"], cond=voice["cond"][None], ref_mel=voice["reference"])}, a.out / "spk_dict.pt")
+    generation = json.loads((a.out / "generation_config.json").read_text())
+    generation["omni"] |= SPEECH_DEFAULTS
+    (a.out / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
