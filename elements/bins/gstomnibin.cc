@@ -1,7 +1,7 @@
 /**
  * element-omnibin:
  *
- * Everything in one element: raw video, raw audio and questions in; text, what is where, and the video with that as metadata out. Made of omnivideotokenizer,
+ * Everything in one element: raw video, raw audio and questions in; text, speech, what is where, and the video with that as metadata out. Made of omnivideotokenizer,
  * omniaudiotokenizer, omnimodel and omnicombiner; it has their properties and signals. Odd video formats are converted on the way to the model; the video that
  * leaves is the one that came.
  *
@@ -78,6 +78,7 @@ GParamSpec* clone(GParamSpec* p) {
   if (auto* s = G_IS_PARAM_SPEC_UINT64(p) ? G_PARAM_SPEC_UINT64(p) : nullptr) return g_param_spec_uint64(n, nick, blurb, s->minimum, s->maximum, s->default_value, p->flags);
   if (auto* s = G_IS_PARAM_SPEC_INT64(p) ? G_PARAM_SPEC_INT64(p) : nullptr) return g_param_spec_int64(n, nick, blurb, s->minimum, s->maximum, s->default_value, p->flags);
   if (auto* s = G_IS_PARAM_SPEC_DOUBLE(p) ? G_PARAM_SPEC_DOUBLE(p) : nullptr) return g_param_spec_double(n, nick, blurb, s->minimum, s->maximum, s->default_value, p->flags);
+  if (auto* s = G_IS_PARAM_SPEC_BOOLEAN(p) ? G_PARAM_SPEC_BOOLEAN(p) : nullptr) return g_param_spec_boolean(n, nick, blurb, s->default_value, p->flags);
   if (auto* s = G_IS_PARAM_SPEC_ENUM(p) ? G_PARAM_SPEC_ENUM(p) : nullptr) return g_param_spec_enum(n, nick, blurb, p->value_type, s->default_value, p->flags);
   if (G_IS_PARAM_SPEC_BOXED(p)) return g_param_spec_boxed(n, nick, blurb, p->value_type, p->flags);
   if (GST_IS_PARAM_SPEC_FRACTION(p)) {
@@ -165,6 +166,7 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
       }
       return ghost(self, templ, "src_video", PadPtr(gst_element_get_static_pad(self->combiner, "src")));
     }
+    if (name == "src_speech") return ask_of_model(self, templ, "src_speech", "speech_%u");
     if (name == "src_spatial") return ask_of_model(self, templ, "src_spatial", "spatial_%u");
     if (name == "sink_audio") {
       if (!self->audio_in) {
@@ -236,8 +238,9 @@ void class_init(gpointer g_class, gpointer) {
   add_template(element, "sink_prompt", GST_PAD_SINK, "text/x-raw, format=(string)utf8");
   add_template(element, "src_video", GST_PAD_SRC, "video/x-raw");
   add_template(element, "src_spatial", GST_PAD_SRC, "application/x-omni-spatial, version=(int)1");
+  add_template(element, "src_speech", GST_PAD_SRC, "audio/x-raw, channels=(int)1, layout=(string)interleaved");
   add_template(element, "src_text", GST_PAD_SRC, "text/x-raw, format=(string)utf8");
-  gst_element_class_set_static_metadata(element, "Omni bin", "Generic/Bin/Analyzer/Video/Audio", "Live video and audio in; text, places and annotated video out", "gst-omni");
+  gst_element_class_set_static_metadata(element, "Omni bin", "Generic/Bin/Analyzer/Video/Audio", "Live video and audio in; text, speech, places and annotated video out", "gst-omni");
 }
 
 GType get_type() {

@@ -7,6 +7,7 @@ talker   rows of the Thinker (thinker_rows.py) → codes; two extra heads, dropp
 """
 import argparse
 import copy
+import math
 import pickle
 import sys
 import time
@@ -299,7 +300,7 @@ def main():
     parameters = list(task.net.parameters()) + list(task.extra.parameters())
     optimiser, step = torch.optim.AdamW(parameters, s["lr"], betas=task.betas, weight_decay=task.decay), 0
     if state_file.exists():
-        state = torch.load(state_file)
+        state = torch.load(state_file, weights_only=False)
         task.net.load_state_dict(state["net"])
         task.extra.load_state_dict(state["extra"])
         mean.load_state_dict(state["mean"])
@@ -310,7 +311,7 @@ def main():
     while step < s["steps"]:
         done = step / s["steps"]
         for g in optimiser.param_groups:
-            g["lr"] = s["lr"] * min(1, (step + 1) / 60) * (.5 * (1 + np.cos(np.pi * done)) + .01)
+            g["lr"] = s["lr"] * min(1, (step + 1) / 60) * (.5 * (1 + math.cos(math.pi * done)) + .01)
         loss, parts = task.loss(done)
         optimiser.zero_grad()
         loss.backward()
