@@ -5,6 +5,7 @@
 
 #include "io/json.h"
 #include "qwen2_5_omni/qwen2_5_omni.h"
+#include "whisper/whisper.h"
 
 namespace omni {
 
@@ -14,11 +15,13 @@ struct Family {
   const char* model_type;
   std::unique_ptr<const Model> (*load)(const ModelOptions&, const LoadProgress&);
   std::unique_ptr<const SpeechModel> (*load_speech)(const ModelOptions&, const LoadProgress&);  // nullptr: the family has no voice
+  std::unique_ptr<const TranscriptionModel> (*load_transcription)(const ModelOptions&, const LoadProgress&);  // instead of a Model
 };
 
 constexpr Family kFamilies[] = {
-    {"qwen2_5_omni", load_qwen2_5_omni, load_qwen2_5_omni_speech},
-    {"qwen2_5_omni_thinker", load_qwen2_5_omni, nullptr},
+    {"qwen2_5_omni", load_qwen2_5_omni, load_qwen2_5_omni_speech, nullptr},
+    {"qwen2_5_omni_thinker", load_qwen2_5_omni, nullptr, nullptr},
+    {"whisper", nullptr, nullptr, load_whisper},
 };
 
 const Family& family_of(const std::filesystem::path& folder) {
@@ -34,7 +37,19 @@ const Family& family_of(const std::filesystem::path& folder) {
 
 }  // namespace
 
-std::unique_ptr<const Model> load_model(const ModelOptions& options, const LoadProgress& progress) { return family_of(options.folder).load(options, progress); }
+std::unique_ptr<const Model> load_model(const ModelOptions& options, const LoadProgress& progress) {
+  const Family& f = family_of(options.folder);
+  if (!f.load) throw Error(ErrorCode::unsupported, options.folder.string() + ": a " + f.model_type + " transcribes and does nothing else");
+  return f.load(options, progress);
+}
+
+bool transcribes(const std::filesystem::path& folder) { return family_of(folder).load_transcription != nullptr; }
+
+std::unique_ptr<const TranscriptionModel> load_transcription(const ModelOptions& options, const LoadProgress& progress) {
+  const Family& f = family_of(options.folder);
+  if (!f.load_transcription) throw Error(ErrorCode::unsupported, options.folder.string() + ": a " + f.model_type + " is no transcriber");
+  return f.load_transcription(options, progress);
+}
 
 std::unique_ptr<const SpeechModel> load_speech(const ModelOptions& options, const LoadProgress& progress) {
   const Family& f = family_of(options.folder);

@@ -12,9 +12,11 @@
 #include "io/json.h"
 #include "io/weights.h"
 #include "models/registry.h"
+#include "models/transcription_model.h"
 #include "session/session.h"
 #include "session/speech_stream.h"
 #include "session/tokenizers.h"
+#include "session/transcriber.h"
 
 namespace omni {
 
@@ -88,23 +90,39 @@ CheckpointDefaults read_defaults(const fs::path& folder) {
 
 Precision choose_precision(Precision asked, const fs::path& folder) {
   if (asked != Precision::automatic) return asked;
-  return cpu_has_bf16() && Weights::open(folder).stored_dtype() == DType::bf16 ? Precision::bfloat16 : Precision::float32;
+  return cpu_has_bf16() && Weights::open(folder).stored_dtype() != DType::f32 ? Precision::bfloat16 : Precision::float32;
 }
 
-class ModelEngine final : public Engine, public std::enable_shared_from_this<ModelEngine> {
+ops::MatmulPrecision matmul_precision(Precision p) { return p == Precision::bfloat16 ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32; }
+
+// What every open checkpoint has.
+class OpenEngine : public Engine {
  public:
-  ModelEngine(const EngineOptions& options, const std::function<void(double)>& progress)
-      : folder_(options.model_path), fingerprint_(fingerprint_of(folder_)), defaults_(read_defaults(folder_)), precision_(choose_precision(options.precision, folder_)),
-        pool_(options.threads),
-        model_(load_model({folder_, matmul_precision(precision_)}, {progress})) {
+  explicit OpenEngine(const EngineOptions& options)
+      : folder_(options.model_path), fingerprint_(fingerprint_of(folder_)), defaults_(read_defaults(folder_)), precision_(choose_precision(options.precision, folder_)), pool_(options.threads) {}
+
+  const std::string& fingerprint() const override { return fingerprint_; }
+  Precision precision() const override { return precision_; }
+  const CheckpointDefaults& defaults() const override { return defaults_; }
+
+ protected:
+  void log_loaded() const {
     log(LogLevel::info, "loaded " + folder_.string() + ", fingerprint " + fingerprint_ + ", " + (precision_ == Precision::bfloat16 ? "bfloat16" : "float32") + ", " +
                             std::to_string(pool_.n_threads()) + " threads");
   }
 
-  const std::string& fingerprint() const override { return fingerprint_; }
+  const fs::path folder_;
+  const std::string fingerprint_;  // made first: it finds out whether there is a checkpoint at all
+  const CheckpointDefaults defaults_;
+  const Precision precision_;
+  mutable ThreadPool pool_;
+};
+
+class ModelEngine final : public OpenEngine, public std::enable_shared_from_this<ModelEngine> {
+ public:
+  ModelEngine(const EngineOptions& options, const std::function<void(double)>& progress) : OpenEngine(options), model_(load_model({folder_, matmul_precision(precision_)}, {progress})) { log_loaded(); }
+
   int hidden() const override { return model_->hidden(); }
-  Precision precision() const override { return precision_; }
-  const CheckpointDefaults& defaults() const override { return defaults_; }
   Nanoseconds chunk_duration() const override { return model_->chunk_duration(); }
 
   std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions& asked) const override {
@@ -147,17 +165,38 @@ class ModelEngine final : public Engine, public std::enable_shared_from_this<Mod
     return std::make_unique<SpeechStream>(shared_from_this(), *speech_, pool_, s);
   }
 
- private:
-  static ops::MatmulPrecision matmul_precision(Precision p) { return p == Precision::bfloat16 ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32; }
+  bool transcribes() const override { return false; }
+  std::unique_ptr<Transcriber> make_transcriber(const TranscriptionOptions&) const override { throw Error(ErrorCode::unsupported, folder_.string() + " is no transcriber: use omnimodel"); }
 
-  fs::path folder_;
-  std::string fingerprint_;  // made first: it finds out whether there is a checkpoint at all
-  CheckpointDefaults defaults_;
-  Precision precision_;
-  mutable ThreadPool pool_;
+ private:
   std::unique_ptr<const Model> model_;
   mutable std::mutex speech_lock_;
   mutable std::unique_ptr<const SpeechModel> speech_;  // once there, it stays
+};
+
+class TranscriptionEngine final : public OpenEngine, public std::enable_shared_from_this<TranscriptionEngine> {
+ public:
+  TranscriptionEngine(const EngineOptions& options, const std::function<void(double)>& progress)
+      : OpenEngine(options), model_(load_transcription({folder_, matmul_precision(precision_)}, {progress})) {
+    log_loaded();
+  }
+
+  int hidden() const override { refuse(); }
+  Nanoseconds chunk_duration() const override { refuse(); }
+  std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions&) const override { refuse(); }
+  std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions&) const override { refuse(); }
+  std::unique_ptr<Session> make_session(const SessionOptions&) const override { refuse(); }
+  void load_speech(const std::function<void(double)>&) const override { refuse(); }
+  std::vector<std::string> voices() const override { refuse(); }
+  std::unique_ptr<Speech> make_speech(const SpeechOptions&) const override { refuse(); }
+
+  bool transcribes() const override { return true; }
+  std::unique_ptr<Transcriber> make_transcriber(const TranscriptionOptions& options) const override { return omni::make_transcriber(shared_from_this(), *model_, pool_, options); }
+
+ private:
+  [[noreturn]] void refuse() const { throw Error(ErrorCode::unsupported, folder_.string() + " transcribes and does nothing else: use omnitranscriber"); }
+
+  std::unique_ptr<const TranscriptionModel> model_;
 };
 
 void check_device(const std::string& device) {
@@ -197,7 +236,9 @@ std::shared_ptr<const Engine> Engine::open(const EngineOptions& options, const s
   std::lock_guard guard(slot->lock);
   if (auto engine = slot->engine.lock()) return engine;
   try {
-    auto engine = std::make_shared<const ModelEngine>(o, progress);
+    std::shared_ptr<const Engine> engine;
+    if (omni::transcribes(folder)) engine = std::make_shared<const TranscriptionEngine>(o, progress);
+    else engine = std::make_shared<const ModelEngine>(o, progress);
     slot->engine = engine;
     return engine;
   } catch (const std::bad_alloc&) {

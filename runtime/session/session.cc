@@ -79,7 +79,7 @@ class ModelSession final : public Session {
   }
 
   void say(const std::string& question, const std::string& text, Speech& speech) override {
-    const std::vector<int32_t> ids = model_.tokenizer().encode(text);
+    const std::vector<int32_t> ids = model_.tokenizer().encode_text(text);
     const Context::Mark before = put_question(question, int(ids.size()));
     SpeechStream* spoken = begin_speech(&speech);
     for (const int32_t id : ids) write(id, model_.tokenizer().token_bytes(id), spoken);

@@ -10,6 +10,7 @@
 
 #include "omni/audio.h"
 #include "omni/session.h"
+#include "omni/transcriber.h"
 #include "omni/video.h"
 
 namespace omni {
@@ -53,6 +54,10 @@ class OMNI_API Engine {
   virtual std::vector<std::string> voices() const = 0;
   // Loads it if need be. Throws invalid_argument for an unknown voice, with those there are.
   virtual std::unique_ptr<Speech> make_speech(const SpeechOptions& options) const = 0;
+
+  // Of a family that transcribes (whisper); of such a checkpoint everything above throws unsupported, as this does of the others.
+  virtual bool transcribes() const = 0;
+  virtual std::unique_ptr<Transcriber> make_transcriber(const TranscriptionOptions& options) const = 0;
 };
 
 }  // namespace omni

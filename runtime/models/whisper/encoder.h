@@ -1,0 +1,30 @@
+// The sound encoder: two convolutions, sinusoidal positions from the file, pre-norm transformer. (WhisperEncoder)
+#pragma once
+
+#include <vector>
+
+#include "layers/layers.h"
+#include "whisper/config.h"
+
+namespace omni::whisper {
+
+class Encoder {
+ public:
+  Encoder(const Weights& w, const Config& config, ops::MatmulPrecision precision);
+  // mel [frames, num_mel_bins], normalised → states [(frames + 1) / 2, d_model]. A window may be shorter than the 30 s of the training.
+  Tensor forward(ops::Context& cx, const Tensor& mel) const;
+
+ private:
+  struct Layer {
+    LayerNorm self_attn_layer_norm, final_layer_norm;
+    Linear qkv_proj, out_proj, fc1, fc2;
+  };
+
+  Config config_;
+  Conv1dK3 conv1_, conv2_;
+  Tensor embed_positions_;  // [max_source_positions, d_model]
+  std::vector<Layer> layers_;
+  LayerNorm layer_norm_;
+};
+
+}  // namespace omni::whisper

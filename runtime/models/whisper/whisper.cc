@@ -1,0 +1,52 @@
+#include "whisper/whisper.h"
+
+#include "io/weights.h"
+#include "whisper/decoder.h"
+#include "whisper/encoder.h"
+
+namespace omni {
+namespace whisper {
+namespace {
+
+class Whisper final : public TranscriptionModel {
+ public:
+  Whisper(const ModelOptions& o, const Weights& w, const LoadProgress& progress)
+      : tokenizer_(o.folder / "tokenizer.json"), config_(Config::read(o.folder, tokenizer_)), encoder_((progress(0.1), w.scope("encoder")), config_, o.precision),
+        decoder_((progress(0.4), w.scope("decoder")), config_, o.precision) {
+    progress(1);
+  }
+
+  const BpeTokenizer& tokenizer() const override { return tokenizer_; }
+  const TranscriptionTokens& tokens() const override { return config_.tokens; }
+  int n_mels() const override { return config_.num_mel_bins; }
+  int max_states() const override { return config_.max_source_positions; }
+  int max_tokens() const override { return config_.max_target_positions; }
+  double seconds_per_state() const override { return 0.02; }
+  int mel_frames_per_state() const override { return 2; }
+  int n_alignment_heads() const override { return int(config_.alignment_heads.size()); }
+
+  EncodedSound encode(ops::Context& cx, const Tensor& mel) const override {
+    Arena::Scope scope(cx.arena);
+    return decoder_.look_at(cx, encoder_.forward(cx, mel));
+  }
+  KvCache new_cache() const override { return decoder_.new_cache(); }
+  Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound, KvCache& cache, Attention* attention) const override {
+    const Tensor hidden = decoder_.forward(cx, ids, sound, cache, attention);
+    return decoder_.logits(cx, hidden.rows(hidden.dim(0) - 1, hidden.dim(0)));
+  }
+
+ private:
+  BpeTokenizer tokenizer_;
+  Config config_;
+  Encoder encoder_;
+  Decoder decoder_;
+};
+
+}  // namespace
+}  // namespace whisper
+
+std::unique_ptr<const TranscriptionModel> load_whisper(const ModelOptions& options, const LoadProgress& progress) {
+  return std::make_unique<whisper::Whisper>(options, Weights::open(options.folder).scope("model"), progress);
+}
+
+}  // namespace omni

@@ -1,0 +1,174 @@
+// The family whisper against transformers (tools/make_whisper_fixture.py), and the transcriber's policies on a checkpoint that knows nothing.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "audio/log_mel.h"
+#include "io/safetensors.h"
+#include "models/registry.h"
+#include "models/transcription_model.h"
+#include "omni/engine.h"
+#include "session/text_decoder.h"
+#include "session/voice_gate.h"
+#include "session/word_times.h"
+
+namespace omni {
+namespace {
+
+namespace fs = std::filesystem;
+const fs::path kFixture = OMNI_SOURCE_DIR "/tests/fixtures/whisper";
+
+class Whisper : public testing::Test {
+ protected:
+  std::unique_ptr<const TranscriptionModel> model_ = load_transcription({kFixture / "checkpoint", ops::MatmulPrecision::f32}, {});
+  std::shared_ptr<const Safetensors> expected_ = Safetensors::open(kFixture / "expected.safetensors");
+  ThreadPool pool_;
+  Arena arena_;
+  ops::Context cx_{pool_, arena_};
+  std::atomic<bool> cancelled_{false};
+
+  Tensor expected(const char* name) const { return to_f32(expected_->get(name)); }
+  std::vector<int32_t> ids(const char* name) const {
+    const Tensor t = expected_->get(name);
+    return {t.i64(), t.i64() + t.numel()};
+  }
+  EncodedSound sound() { return model_->encode(cx_, expected("mel")); }
+  static double error(const float* a, const float* b, int64_t n) {
+    double worst = 0, scale = 0;
+    for (int64_t i = 0; i < n; ++i) worst = std::max(worst, std::abs(double(a[i]) - double(b[i]))), scale = std::max(scale, std::abs(double(b[i])));
+    return worst / scale;
+  }
+};
+
+TEST_F(Whisper, MelOfAPaddedWindow) {
+  const Tensor samples = expected("samples"), mel = expected("mel");
+  LogMel log_mel(80);
+  std::vector<float> frames;
+  log_mel.push({samples.f32(), size_t(samples.numel())}, frames);
+  log_mel.push(std::vector<float>(size_t(32000 - samples.numel()), 0.f), frames);
+  log_mel.finish(frames);
+  ASSERT_EQ(int64_t(frames.size()), mel.numel());
+  LogMel::normalise(frames, *std::max_element(frames.begin(), frames.end()));
+  EXPECT_LT(error(frames.data(), mel.f32(), mel.numel()), 1e-5);
+}
+
+TEST_F(Whisper, LogitsAndAttention) {
+  const EncodedSound s = sound();
+  const std::vector<int32_t> given = ids("ids");
+  const Tensor logits = expected("logits"), attention = expected("attention");
+  KvCache cache = model_->new_cache();
+  Attention whole;
+  const Tensor y = model_->decode(cx_, given, s, cache, &whole);
+  const int64_t width = logits.dim(1), n = int64_t(given.size());
+  EXPECT_LT(error(y.f32(), logits.f32() + (n - 1) * width, width), 1e-5);
+  EXPECT_LT(error(whole.data(), attention.f32(), attention.numel()), 1e-5);
+  // One by one is the same.
+  KvCache again = model_->new_cache();
+  const int64_t row = attention.numel() / n;
+  for (int64_t i = 0; i < n; ++i) {
+    Attention one;
+    const Tensor z = model_->decode(cx_, {&given[size_t(i)], 1}, s, again, &one);
+    EXPECT_LT(error(z.f32(), logits.f32() + i * width, width), 1e-5);
+    EXPECT_LT(error(one.data(), attention.f32() + i * row, row), 1e-5);
+  }
+}
+
+TEST_F(Whisper, GreedyTextAndItsTimes) {
+  const EncodedSound s = sound();
+  TextDecoder decoder(*model_, pool_, arena_, cancelled_);
+  DecodingOptions o;
+  o.language = model_->tokens().languages.at("de");
+  o.task = model_->tokens().transcribe;
+  const std::vector<int32_t> greedy = ids("greedy");
+  size_t n = 0;
+  o.keep_going = [&](int32_t, std::span<const float>) { return n++ < greedy.size() - 4; };
+  const DecodedText text = decoder.decode(s, o);
+  // The random checkpoint goes in circles soon; up to there it is the reference's text.
+  ASSERT_GT(text.tokens.size(), 6u);
+  for (size_t i = 0; i < text.tokens.size(); ++i) EXPECT_EQ(text.tokens[i], greedy[4 + i]) << i;
+  // What stands already changes nothing.
+  o.given.assign(greedy.begin() + 4, greedy.begin() + 7);
+  n = 3;
+  const DecodedText rest = decoder.decode(s, o);
+  ASSERT_EQ(rest.n_given, 3);
+  for (size_t i = 0; i < rest.tokens.size() && 7 + i < greedy.size(); ++i) EXPECT_EQ(rest.tokens[i], greedy[7 + i]) << i;
+  const size_t same = std::min(text.attention.size(), rest.attention.size());
+  EXPECT_LT(error(rest.attention.data(), text.attention.data(), int64_t(same)), 1e-5) << "rows of given tokens are those of written ones";
+
+  KvCache cache = model_->new_cache();
+  Attention attention;
+  model_->decode(cx_, greedy, s, cache, &attention);
+  const int64_t heads = model_->n_alignment_heads(), row = heads * s.n_states;
+  const auto begins = token_states(std::span<const float>(attention).subspan(size_t(4 * row)), int64_t(greedy.size()) - 4, heads, s.n_states, 21000 / 160 / 2);
+  const Tensor theirs = expected_->get("token_states");
+  ASSERT_EQ(int64_t(begins.size()), theirs.numel() + 1);
+  for (int64_t i = 0; i < theirs.numel(); ++i) EXPECT_EQ(begins[size_t(i)], theirs.i64()[i]) << i;
+}
+
+TEST_F(Whisper, TimestampsComeInPairsAndNeverGoBack) {
+  const EncodedSound s = sound();
+  TextDecoder decoder(*model_, pool_, arena_, cancelled_);
+  DecodingOptions o;
+  o.language = model_->tokens().languages.at("en");
+  o.task = model_->tokens().transcribe;
+  o.timestamps = true;
+  const int32_t first = model_->tokens().first_timestamp;
+  int stamps = 0;
+  for (int run = 0; run < 60; ++run) {
+    o.temperature = 1 + run % 3;
+    const DecodedText text = decoder.decode(s, o);
+    ASSERT_FALSE(text.tokens.empty());
+    EXPECT_GE(text.tokens[0], first) << "a time begins";
+    EXPECT_LE(text.tokens[0], first + 50);
+    int32_t latest = first;
+    for (size_t i = 0; i < text.tokens.size(); ++i) {
+      if (text.tokens[i] < first) continue;
+      ++stamps;
+      EXPECT_GE(text.tokens[i], latest);
+      latest = text.tokens[i];
+      if (i >= 2) EXPECT_FALSE(text.tokens[i - 1] >= first && text.tokens[i - 2] >= first) << "three in a row";
+    }
+  }
+  EXPECT_GT(stamps, 100);
+}
+
+TEST_F(Whisper, LanguagesAreNamedInTheError) {
+  const auto engine = Engine::open({.model_path = (kFixture / "checkpoint").string()});
+  EXPECT_TRUE(engine->transcribes());
+  TranscriptionOptions o;
+  o.language = "xx";
+  try {
+    engine->make_transcriber(o);
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "no language \"xx\"; the checkpoint has de, en, fr");
+  }
+  o.language = "de-AT";
+  EXPECT_EQ(engine->make_transcriber(o)->language(), "de");
+  EXPECT_THROW(engine->make_session({}), Error);
+  EXPECT_THROW(engine->make_speech({}), Error);
+}
+
+TEST(VoiceGate, LetsVoicesThroughAndLittleElse) {
+  const auto gate = [](const std::function<float(int)>& wave) {
+    LogMel mel(80);
+    std::vector<float> samples(32000), frames;
+    for (int i = 0; i < 32000; ++i) samples[size_t(i)] = wave(i);
+    mel.push(samples, frames);
+    return may_hold_a_voice(frames, 80);
+  };
+  uint32_t seed = 1;
+  const auto noise = [&] { return float(int32_t(seed = seed * 1664525 + 1013904223)) / 2147483648.f; };
+  const auto sine = [](double f, int i) { return float(std::sin(2 * M_PI * f * i / 16000)); };
+  EXPECT_FALSE(gate([](int) { return 0.f; })) << "silence";
+  EXPECT_FALSE(gate([&](int) { return 1e-4f * noise(); })) << "the noise of a converter";
+  EXPECT_FALSE(gate([&](int) { return 0.3f * noise(); })) << "white noise";
+  EXPECT_FALSE(gate([&](int i) { return 0.5f * sine(50, i) + 0.2f * sine(150, i); })) << "hum";
+  EXPECT_FALSE(gate([&](int i) { return 0.5f * sine(1000, i); })) << "a tone";
+  EXPECT_TRUE(gate([&](int i) { return (sine(4, i) > 0 ? 0.2f : 0.01f) * (sine(140, i) + sine(700, i) * 0.5f + 0.1f * noise()); })) << "four syllables a second";
+}
+
+}  // namespace
+}  // namespace omni
