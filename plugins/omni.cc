@@ -8,6 +8,7 @@
 #include "outputs/gstomnioverlay.h"
 #include "tokenizers/gstomniaudiotokenizer.h"
 #include "tokenizers/gstomnivideotokenizer.h"
+#include "transcriber/gstomnitranscriber.h"
 
 static gboolean plugin_init(GstPlugin* plugin) {
   gst_omni_install_log_sink();
@@ -15,6 +16,7 @@ static gboolean plugin_init(GstPlugin* plugin) {
   ok &= GST_ELEMENT_REGISTER(omnivideotokenizer, plugin);
   ok &= GST_ELEMENT_REGISTER(omniaudiotokenizer, plugin);
   ok &= GST_ELEMENT_REGISTER(omnimodel, plugin);
+  ok &= GST_ELEMENT_REGISTER(omnitranscriber, plugin);
   ok &= GST_ELEMENT_REGISTER(omnicombiner, plugin);
   ok &= GST_ELEMENT_REGISTER(omnioverlay, plugin);
   ok &= GST_ELEMENT_REGISTER(omnibin, plugin);
@@ -22,5 +24,5 @@ static gboolean plugin_init(GstPlugin* plugin) {
 }
 
 #define PACKAGE "gst-omni"
-GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, omni, "Unified multimodal models: live video and audio in, text and places out", plugin_init, OMNI_VERSION, "LGPL",
+GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, omni, "Unified multimodal models: live video and audio in, text, speech and places out", plugin_init, OMNI_VERSION, "LGPL",
                   "gst-omni", "gst-omni")

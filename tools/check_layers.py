@@ -19,7 +19,8 @@ MAY = {
     "runtime/tokenizers/audio": {"audio", "ops", "io", "core", "omni"},
     "runtime/tokenizers/text": {"text", "ops", "io", "core", "omni"},
     "runtime/models/qwen2_5_omni": {"qwen2_5_omni", "models", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
-    "runtime/models": {"models", "qwen2_5_omni", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
+    "runtime/models/whisper": {"whisper", "models", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
+    "runtime/models": {"models", "qwen2_5_omni", "whisper", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
     "runtime/spatial": {"io", "core", "omni"},
     "runtime/grammar": {"grammar", "io", "core", "omni"},
     "runtime/session": {"session", "models", "grammar", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
@@ -27,9 +28,10 @@ MAY = {
     "elements/tokens": {"tokens", "common", "omni"},
     "elements/tokenizers": {"tokenizers", "tokens", "common", "omni"},
     "elements/model": {"model", "tokens", "common", "omni"},
+    "elements/transcriber": {"transcriber", "common", "omni"},
     "elements/outputs": {"outputs", "common", "omni"},
     "elements/bins": {"bins", "common", "omni"},
-    "plugins": {"common", "tokens", "tokenizers", "model", "outputs", "bins", "omni"},
+    "plugins": {"common", "tokens", "tokenizers", "model", "transcriber", "outputs", "bins", "omni"},
 }
 OUTSIDE = [("cairo", ("elements/outputs",)), ("pango", ("elements/outputs",)), ("gst/", ("elements", "plugins", "examples")), ("glib", ("elements", "plugins", "examples")), ("nlohmann", ("runtime/io",)), ("dnnl", ("runtime/ops/cpu",)),
            ("pcre2", ("runtime/tokenizers/text",)), ("utf8proc", ("runtime/tokenizers/text",))]

@@ -5,7 +5,7 @@
 #include <memory>
 #include <optional>
 
-#include "model/gstomnioutput.h"
+#include "common/gstomnioutput.h"
 #include "omni/speech.h"
 
 // A spoken answer, and what the element wants to know of it. Called from the pad's task, without locks.

@@ -15,14 +15,11 @@
 
 #include <gst/audio/audio.h>
 
-#include <algorithm>
-
-#include "common/gstomniguard.h"
+#include "common/gstomniaudioinput.h"
 #include "tokenizers/gstomnitokenizer.h"
 
 static constexpr GstClockTime kLookAhead = 12500 * GST_USECOND;
 static constexpr GstClockTime kUnit = 2 * GST_SECOND;
-static constexpr GstClockTimeDiff kResyncAbove = 40 * GST_MSECOND;  // a jump of the time stamps that is more than jitter
 
 namespace {
 
@@ -53,105 +50,42 @@ struct GstOmniAudioTokenizerClass {
 
 GstOmniAudioTokenizer* cast(gpointer p) { return static_cast<GstOmniAudioTokenizer*>(p); }
 
-GstAudioInfo parse_caps(GstCaps* caps) {
-  GstAudioInfo info;
-  CharPtr text(gst_caps_to_string(caps));
-  if (!gst_audio_info_from_caps(&info, caps)) throw omni::Error(omni::ErrorCode::unsupported, std::string("caps that describe no audio: ") + text.get());
-  return info;
-}
-
 class AudioWork final : public GstOmniTokenizerWork {
  public:
-  explicit AudioWork(std::unique_ptr<omni::AudioTokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {
-    gst_audio_info_set_format(&out_, GST_AUDIO_FORMAT_F32, tokenizer_->sample_rate(), 1, nullptr);
-  }
+  explicit AudioWork(std::unique_ptr<omni::AudioTokenizer> tokenizer)
+      : tokenizer_(std::move(tokenizer)), input_(tokenizer_->sample_rate(), kUnit,
+                                                 {[this](GstClockTime time) { tokenizer_->start(omni::Nanoseconds(time)); }, [this](std::span<const float> samples) { put(tokenizer_->push(samples)); },
+                                                  [this] { put(tokenizer_->finish()); }}) {}
 
-  void set_caps(GstCaps* caps) override {
-    in_ = parse_caps(caps);
-    converter_.reset(gst_audio_converter_new(GST_AUDIO_CONVERTER_FLAG_NONE, &in_, &out_, nullptr));
-    if (!converter_) throw omni::Error(omni::ErrorCode::unsupported, "audio that GstAudioConverter cannot turn into mono at " + std::to_string(out_.rate) + " Hz");
-    started_ = false;
-  }
-
+  void set_caps(GstCaps* caps) override { input_.set_caps(caps); }
   void buffer(GstBuffer* buffer, const Emit& emit) override {
-    GstMapInfo map;
-    if (!gst_buffer_map(buffer, &map, GST_MAP_READ)) throw omni::Error(omni::ErrorCode::corrupt_file, "an audio buffer that cannot be read");
-    struct Unmap {
-      GstBuffer* b;
-      GstMapInfo* m;
-      ~Unmap() { gst_buffer_unmap(b, m); }
-    } unmap{buffer, &map};
-    if (map.size % gsize(in_.bpf))
-      throw omni::Error(omni::ErrorCode::corrupt_file, "an audio buffer of " + std::to_string(map.size) + " bytes is no whole number of frames of " + std::to_string(in_.bpf));
-    const gsize frames = map.size / gsize(in_.bpf), skip = std::min(frames, align(GST_BUFFER_PTS(buffer), emit));
-    feed(map.data + skip * gsize(in_.bpf), frames - skip, emit);
+    emit_ = &emit;
+    input_.buffer(buffer);
   }
-
   void gap(GstClockTime start, GstClockTime duration, const Emit& emit) override {
-    if (!converter_ || !GST_CLOCK_TIME_IS_VALID(duration)) return;
-    align(start, emit);
-    feed_silence(duration, emit);
+    emit_ = &emit;
+    input_.gap(start, duration);
   }
-
   void drain(const Emit& emit) override {
-    if (!started_) return;
-    if (const gsize tail = gst_audio_converter_get_max_latency(converter_.get())) feed(nullptr, tail, emit);
-    for (auto& s : tokenizer_->finish()) emit(std::move(s));
-    started_ = false;
+    emit_ = &emit;
+    input_.drain();
   }
-
   void reset() override {
     tokenizer_->reset();
-    started_ = false;
+    input_.reset();
   }
 
  private:
-  // Puts the samples to come where their time stamp says. A hole shorter than a unit is filled with silence and an overlap is cut off, so that the units
-  // keep their place in time; a longer jump starts a new piece. Returns how many frames of the buffer to leave out.
-  gsize align(GstClockTime pts, const Emit& emit) {
-    if (started_ && GST_CLOCK_TIME_IS_VALID(pts)) {
-      const GstClockTime expected = start_ + gst_util_uint64_scale(n_in_, GST_SECOND, guint64(in_.rate));
-      const GstClockTimeDiff jump = GST_CLOCK_DIFF(expected, pts);
-      if (ABS(jump) > GstClockTimeDiff(kUnit)) drain(emit);
-      else if (jump > kResyncAbove) feed_silence(GstClockTime(jump), emit);
-      else if (jump < -kResyncAbove) return gst_util_uint64_scale(GstClockTime(-jump), guint64(in_.rate), GST_SECOND);
-    }
-    if (started_) return 0;
-    gst_audio_converter_reset(converter_.get());
-    start_ = GST_CLOCK_TIME_IS_VALID(pts) ? pts : 0;
-    n_in_ = 0;
-    tokenizer_->start(omni::Nanoseconds(start_));
-    started_ = true;
-    return 0;
-  }
-
-  void feed_silence(GstClockTime duration, const Emit& emit) {
-    const gsize frames = gst_util_uint64_scale(duration, guint64(in_.rate), GST_SECOND), piece = 4096;
-    std::vector<guint8> silence(piece * gsize(in_.bpf));
-    gst_audio_format_info_fill_silence(in_.finfo, silence.data(), silence.size());
-    for (gsize done = 0; done < frames; done += piece) feed(silence.data(), std::min(piece, frames - done), emit);
-  }
-
-  void feed(const guint8* data, gsize frames, const Emit& emit) {
-    const gsize n_out = gst_audio_converter_get_out_frames(converter_.get(), frames);
-    samples_.resize(n_out);
-    gpointer in[] = {const_cast<guint8*>(data)}, out[] = {samples_.data()};
-    if (frames && !gst_audio_converter_samples(converter_.get(), GST_AUDIO_CONVERTER_FLAG_NONE, data ? in : nullptr, frames, out, n_out))
-      throw omni::Error(omni::ErrorCode::internal, "GstAudioConverter failed");
-    n_in_ += frames;
-    for (auto& s : tokenizer_->push(samples_)) emit(std::move(s));
+  void put(std::vector<omni::Segment> segments) {
+    for (auto& s : segments) (*emit_)(std::move(s));
   }
 
   std::unique_ptr<omni::AudioTokenizer> tokenizer_;
-  GstAudioInfo in_{}, out_{};
-  std::unique_ptr<GstAudioConverter, GstOmniRelease<gst_audio_converter_free>> converter_;
-  std::vector<float> samples_;
-  bool started_ = false;
-  GstClockTime start_ = 0;  // of the piece
-  guint64 n_in_ = 0;        // frames of the piece so far
+  const Emit* emit_ = nullptr;  // of the call that is running
+  GstOmniAudioInput input_;
 };
 
-void check_caps(GstOmniTokenizer*, GstCaps* caps) { parse_caps(caps); }
+void check_caps(GstOmniTokenizer*, GstCaps* caps) { gst_omni_audio_info(caps); }
 bool accepts(GstOmniTokenizer*, GstBuffer*) { return true; }
 void restart(GstOmniTokenizer*) {}
 

@@ -48,7 +48,7 @@ class StreamTranscriber final : public Transcriber {
   void start(Nanoseconds time) override {
     start_ = time;
     samples_.clear();
-    first_ = n_pushed_ = last_look_ = 0;
+    first_ = n_pushed_ = last_look_ = silent_until_ = 0;
     forget_window();
   }
 
@@ -77,6 +77,10 @@ class StreamTranscriber final : public Transcriber {
     options_.language = language;
   }
   std::string language() const override { return language_; }
+  Nanoseconds settled() const override {
+    const int64_t last = word_ends_.empty() ? first_ : std::max(first_, word_ends_.back().sample);
+    return start_ + std::max(last, silent_until_) * kSecond / kRate;
+  }
   TranscriptionStats stats() const override { return stats_; }
   void cancel() override { cancelled_ = true; }
 
@@ -211,6 +215,7 @@ class StreamTranscriber final : public Transcriber {
     const int64_t heard_until = word_ends_.empty() ? 0 : std::clamp<int64_t>(word_ends_.back().sample - first_, 0, n);
     if (!has_voice(heard_until, n)) {
       ++stats_.gated;
+      silent_until_ = std::max(silent_until_, first_ + n - kRate / 2);  // a word may have begun in the newest half second
       if (n - heard_until > int64_t(kForgetAfter * kRate)) {  // a pause: nothing before it is needed any more
         cut(n - kRate / 2);
         previous_.clear();
@@ -394,7 +399,7 @@ class StreamTranscriber final : public Transcriber {
 
   Nanoseconds start_ = 0;            // of sample 0
   std::vector<float> samples_;       // kept sound, from sample first_ on
-  int64_t first_ = 0, n_pushed_ = 0, last_look_ = 0;
+  int64_t first_ = 0, n_pushed_ = 0, last_look_ = 0, silent_until_ = 0;
   std::vector<int32_t> previous_;    // text ahead of the kept sound
   std::vector<int32_t> committed_;   // text of the kept sound that has left
   std::vector<WordEnd> word_ends_;   // of its words

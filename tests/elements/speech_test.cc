@@ -1,6 +1,7 @@
 // omnimodel speaks: time stamps, marks, interruptions, turns.
 #include <gst/app/gstappsrc.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>

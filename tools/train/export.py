@@ -57,8 +57,9 @@ def main():
     config = Qwen2_5OmniConfig(thinker_config=thinker.to_dict(), talker_config=talker_config.to_dict(), token2wav_config=wave_config.to_dict(), enable_audio_output=True, dtype="bfloat16")
     config.architectures = ["Qwen2_5OmniForConditionalGeneration"]
     config.save_pretrained(a.out)
+    (a.out / "model.safetensors").chmod(0o644)
     voice = torch.load(a.voice / "voice.pt")
-    torch.save({"slt": dict(bos_token=rows["ids"]["bos"], cond=voice["cond"][None], ref_mel=voice["reference"])}, a.out / "spk_dict.pt")
+    torch.save({"slt": dict(bos_token=rows["ids"]["bos"], cond=voice["cond"][None], ref_mel=voice["reference"].contiguous())}, a.out / "spk_dict.pt")
     generation = json.loads((a.out / "generation_config.json").read_text())
     generation["omni"] |= SPEECH_DEFAULTS
     (a.out / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 Half of the sentences answer questions about nothing, half are put behind real clips, so that the Talker meets the prompts of a live feed. Writes DIR/rows.pkl."""
 import argparse
+import json
 import pickle
 import random
 from pathlib import Path
@@ -9,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoConfig, Qwen2_5OmniThinkerForConditionalGeneration
+from transformers import Qwen2_5OmniForConditionalGeneration, Qwen2_5OmniThinkerForConditionalGeneration
 
-from export import thinker_of
 from vocabulary import QUESTIONS, SYSTEM
 
 SPECIAL = {"bos": "<|object_ref_start|>", "text_end": "<|im_end|>", "text_pad": "<|endoftext|>"}  # of the Thinker's table
@@ -24,9 +24,9 @@ def main():
     a.add_argument("--clips", type=int, default=200)
     a = a.parse_args()
     torch.set_num_threads(1)
-    config, tensors = thinker_of(a.thinker)
-    thinker = Qwen2_5OmniThinkerForConditionalGeneration(AutoConfig.for_model(**config)).eval()
-    thinker.load_state_dict({k: t.float() for k, t in tensors.items()}, strict=False)
+    whole = json.loads((a.thinker / "config.json").read_text())["model_type"] == "qwen2_5_omni"
+    thinker = (Qwen2_5OmniForConditionalGeneration.from_pretrained(a.thinker, dtype=torch.float32).thinker if whole else
+               Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(a.thinker, dtype=torch.float32)).eval()
     tokenizer, r = Tokenizer.from_file(str(a.thinker / "tokenizer.json")), random.Random(5)
     table = thinker.get_input_embeddings().weight.detach()
     ids = {k: tokenizer.token_to_id(v) for k, v in SPECIAL.items()}

@@ -56,6 +56,8 @@ class OMNI_API Transcriber {
   virtual void set_language(const std::string& language) = 0;
   // What was set or found; empty before.
   virtual std::string language() const = 0;
+  // No word that is still to come begins before this.
+  virtual Nanoseconds settled() const = 0;
   virtual TranscriptionStats stats() const = 0;
   // From any thread: makes the running and every later call throw `cancelled`, until reset().
   virtual void cancel() = 0;

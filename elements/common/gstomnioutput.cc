@@ -1,4 +1,4 @@
-#include "model/gstomnioutput.h"
+#include "common/gstomnioutput.h"
 
 #include <algorithm>
 
@@ -67,7 +67,7 @@ void GstOmniOutput::push_head(const std::function<GstCaps*()>& make_caps) {
   }
   if (head) {
     // What leaves is made here of several streams: an id of its own.
-    CharPtr id(g_strdup_printf("omnimodel/%08x/%s", g_random_int(), GST_PAD_NAME(pad_)));
+    CharPtr id(g_strdup_printf("gst-omni/%08x/%s", g_random_int(), GST_PAD_NAME(pad_)));
     GstEvent* start = gst_event_new_stream_start(id.get());
     gst_event_set_stream_flags(start, GST_STREAM_FLAG_SPARSE);
     gst_event_set_group_id(start, gst_util_group_id_next());

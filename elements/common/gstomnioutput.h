@@ -1,4 +1,4 @@
-// One source pad of omnimodel: its own queue, task, segment, position and flow return. Results are put in by the worker and leave in order; where time
+// One source pad of results: its own queue, task, segment, position and flow return. Results are put in by the worker and leave in order; where time
 // advances without a result, a GAP does.
 #pragma once
 

@@ -1,0 +1,5 @@
+#pragma once
+
+#include <gst/gst.h>
+
+GST_ELEMENT_REGISTER_DECLARE(omnitranscriber)
