@@ -247,6 +247,14 @@ Tensor run_attention(Context& cx, Heads q, Heads k, Heads v, std::span<const Que
   const int group = q.n_heads / k.n_heads, head_dim = q.head_dim;
   Tensor y = cx.arena.f32({n, int64_t(q.n_heads) * head_dim});
   const int64_t n_tiles = int64_t(tiles.size()) * k.n_heads;
+  // Tiles that look at the same keys share them in the layout that the kernel wants.
+  const bool shared = !causal && tiles.size() > 1 && std::all_of(tiles.begin(), tiles.end(), [&](const QueryTile& t) { return t.first_key == tiles[0].first_key && t.n_keys == tiles[0].n_keys; });
+  const int64_t turned_size = shared ? (tiles[0].n_keys + 31) / 32 * 32 * head_dim : 0;
+  float* turned = shared ? cx.arena.f32({k.n_heads, turned_size}).f32() : nullptr;
+  if (shared)
+    cx.pool.parallel_for(k.n_heads, double(turned_size * k.n_heads), [&](int64_t h) {
+      cpu::turn_keys(k.data + tiles[0].first_key * k.stride + h * head_dim, k.stride, tiles[0].n_keys, head_dim, turned + h * turned_size);
+    });
   const double work = 0.1 * double(n) * most_keys * double(q.n_heads * head_dim);
   cx.pool.parallel_for(n_tiles, work, [&](int64_t i) {
     const QueryTile& t = tiles[size_t(i / k.n_heads)];
@@ -255,6 +263,7 @@ Tensor run_attention(Context& cx, Heads q, Heads k, Heads v, std::span<const Que
                          k.data + t.first_key * k.stride + h * head_dim, v.data + t.first_key * v.stride + h * head_dim, k.stride, group, head_dim,
                          1.f / std::sqrt(float(head_dim)), y.f32() + (t.begin * q.n_heads + h * group) * head_dim, int64_t(q.n_heads) * head_dim,
                          nullptr};
+    if (shared) tile.turned = turned + h * turned_size;
     tile.scratch = thread_scratch(cpu::attention_scratch(tile.n_rows(), tile.most_visible(), head_dim));
     kernels().attention(tile);
   });

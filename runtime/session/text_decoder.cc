@@ -1,8 +1,10 @@
 #include "session/text_decoder.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 namespace omni {
 
@@ -32,6 +34,16 @@ bool goes_in_circles(const std::vector<int32_t>& t) {
 
 double DecodedText::mean_log_probability() const {
   return log_probabilities.empty() ? 0 : std::accumulate(log_probabilities.begin(), log_probabilities.end(), 0.0) / double(log_probabilities.size());
+}
+
+bool DecodedText::is_repetitive(int32_t first_timestamp) const {
+  std::vector<int32_t> words;
+  for (const int32_t id : tokens)
+    if (id < first_timestamp) words.push_back(id);
+  if (words.size() < 14) return false;
+  std::set<std::array<int32_t, 3>> different;
+  for (size_t i = 0; i + 2 < words.size(); ++i) different.insert({words[i], words[i + 1], words[i + 2]});
+  return double(different.size()) < 0.6 * double(words.size() - 2);
 }
 
 void TextDecoder::apply_rules(std::span<float> logits, const DecodedText& text, const DecodingOptions& options) const {

@@ -18,6 +18,8 @@ struct DecodedText {
   bool complete = false;             // the model ended it
   bool loop = false;                 // it went round in circles and was cut
   double mean_log_probability() const;
+  // Much of it says the same again; tokens from `first_timestamp` on do not count. What Whisper tests by compressing the text.
+  bool is_repetitive(int32_t first_timestamp) const;
 };
 
 struct DecodingOptions {

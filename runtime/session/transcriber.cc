@@ -56,7 +56,8 @@ class StreamTranscriber final : public Transcriber {
     cancelled_ = false;
     start(0);
     set_prompt();
-    if (options_.language.empty()) language_.clear(), language_id_ = -1;
+    language_believed_ = false;
+    if (options_.language.empty()) set_language("");
   }
 
   void set_language(const std::string& language) override {
@@ -195,13 +196,18 @@ class StreamTranscriber final : public Transcriber {
     return o;
   }
 
+  void reject() {
+    ++stats_.rejected;
+    if (options_.language.empty() && !language_believed_) set_language("");  // what was no speech had no language
+  }
+
   void find_language(const EncodedSound& sound) {
     if (language_id_ >= 0 || model_.tokens().languages.empty()) return;
     std::tie(language_, language_id_) = decoder_.detect_language(sound);
   }
 
-  static bool is_believable(const DecodedText& t) {
-    if (t.loop) return false;
+  bool is_believable(const DecodedText& t) const {
+    if (t.loop || t.is_repetitive(model_.tokens().first_timestamp)) return false;
     const double p = t.mean_log_probability();
     return !(t.no_speech > kNoSpeech && p < kImprobable) && p > kVeryImprobable;
   }
@@ -233,7 +239,7 @@ class StreamTranscriber final : public Transcriber {
       o.keep_going = [&](int32_t, std::span<const float> looked) { return most_looked_at(looked, sound.n_states) < edge; };
     DecodedText text = decode(sound, o);
     if (!is_believable(text)) {
-      ++stats_.rejected;
+      reject();
       if (last || n > int64_t(kCutAt * kRate)) cut(n);
       return;
     }
@@ -286,6 +292,7 @@ class StreamTranscriber final : public Transcriber {
 
   void commit(const DecodedText& text, const std::vector<Piece>& pieces, size_t n_words, int64_t n_states, int64_t valid, std::vector<Word>& out) {
     if (n_words == 0) return;
+    language_believed_ = true;
     const size_t tokens = pieces[n_words - 1].first_token + pieces[n_words - 1].n_tokens;
     const int64_t heads = model_.n_alignment_heads(), given = text.n_given;
     const std::vector<int64_t> begins = token_states({text.attention.data(), size_t((given + int64_t(text.tokens.size())) * heads * n_states)}, given + int64_t(text.tokens.size()), heads, n_states, valid);
@@ -344,7 +351,7 @@ class StreamTranscriber final : public Transcriber {
       o.previous.clear();
     }
     if (!is_believable(text)) {
-      ++stats_.rejected;
+      reject();
       previous_.clear();
       return cut(n);
     }
@@ -395,6 +402,7 @@ class StreamTranscriber final : public Transcriber {
   TextDecoder decoder_;
   std::string language_;
   int32_t language_id_ = -1;
+  bool language_believed_ = false;   // words have been written in it
   TranscriptionStats stats_;
 
   Nanoseconds start_ = 0;            // of sample 0

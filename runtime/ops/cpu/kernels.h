@@ -19,6 +19,7 @@ struct AttentionTile {
   float* y;      // as q
   int64_t y_stride;
   float* scratch;  // attention_scratch() floats, aligned to 64 bytes
+  const float* turned = nullptr;  // turn_keys() of the keys, where several tiles share them
 
   int64_t n_rows() const { return n_q * group; }
   int64_t most_visible() const { return first_visible + (causal ? n_q - 1 : 0); }
@@ -26,7 +27,13 @@ struct AttentionTile {
 
 // Scores of every row against every key, both rounded up to whole blocks, and one block of keys turned on its side.
 inline int64_t attention_scratch(int64_t n_rows, int64_t most_visible, int head_dim) {
-  return (n_rows + 3) / 4 * 4 * ((most_visible + 15) / 16 * 16) + int64_t{16} * head_dim;
+  return (n_rows + 3) / 4 * 4 * ((most_visible + 15) / 16 * 16) + int64_t{32} * head_dim;
+}
+
+// Keys in blocks of 32 that lie across vectors: [block][head_dim][32]. What is behind the last key is not written.
+inline void turn_keys(const float* k, int64_t stride, int64_t n, int head_dim, float* out) {
+  for (int64_t j = 0; j < n; ++j)
+    for (int c = 0; c < head_dim; ++c) out[(j / 32 * head_dim + c) * 32 + j % 32] = k[j * stride + c];
 }
 
 struct Kernels {

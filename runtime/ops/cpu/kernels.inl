@@ -165,32 +165,39 @@ inline AttentionRow row_of(const AttentionTile& t, int64_t r) {
 using Vec = float __attribute__((vector_size(64), aligned(4)));
 
 inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
+inline void store(float* p, const Vec& v) { *reinterpret_cast<Vec*>(p) = v; }
 
-// Dot products of four rows with 16 keys; keys[c · 16 + j].
+// Dot products of four rows with 16·N keys; keys[c · 32 + j].
+template <int N>
 inline void score_block(const AttentionTile& t, const float* const (&q)[4], const float* keys, float* scores, int64_t stride) {
-  Vec a{}, b{}, c{}, d{};
-  for (int i = 0; i < t.head_dim; ++i) {
-    const Vec k = load(keys + 16 * i);
-    a += q[0][i] * k, b += q[1][i] * k, c += q[2][i] * k, d += q[3][i] * k;
-  }
-  *reinterpret_cast<Vec*>(scores) = a * t.scale;
-  *reinterpret_cast<Vec*>(scores + stride) = b * t.scale;
-  *reinterpret_cast<Vec*>(scores + 2 * stride) = c * t.scale;
-  *reinterpret_cast<Vec*>(scores + 3 * stride) = d * t.scale;
+  Vec sum[4][N] = {};
+  for (int i = 0; i < t.head_dim; ++i)
+    for (int k = 0; k < N; ++k) {
+      const Vec key = load(keys + 32 * i + 16 * k);
+      for (int r = 0; r < 4; ++r) sum[r][k] += q[r][i] * key;
+    }
+  for (int r = 0; r < 4; ++r)
+    for (int k = 0; k < N; ++k) store(scores + r * stride + 16 * k, sum[r][k] * t.scale);
 }
 
-// y of up to four rows: their probabilities times the values, 16 components at a time.
+// y of up to four rows: their probabilities times the values, 16·N components from `c` on.
+template <int N>
+inline void weigh_columns(const AttentionTile& t, const float* p, int64_t stride, int64_t n_keys, float* const (&y)[4], int n_rows, int c) {
+  Vec sum[4][N] = {};
+  const float* v = t.v + c;
+  for (int64_t j = 0; j < n_keys; ++j, v += t.kv_stride)
+    for (int k = 0; k < N; ++k) {
+      const Vec values = load(v + 16 * k);
+      for (int r = 0; r < 4; ++r) sum[r][k] += p[r * stride + j] * values;
+    }
+  for (int r = 0; r < n_rows; ++r)
+    for (int k = 0; k < N; ++k) store(y[r] + c + 16 * k, sum[r][k]);
+}
+
 inline void weigh_block(const AttentionTile& t, const float* p, int64_t stride, int64_t n_keys, float* const (&y)[4], int n_rows) {
   int c = 0;
-  for (; c + 16 <= t.head_dim; c += 16) {
-    Vec sum[4] = {};
-    const float* v = t.v + c;
-    for (int64_t j = 0; j < n_keys; ++j, v += t.kv_stride) {
-      const Vec values = load(v);
-      sum[0] += p[j] * values, sum[1] += p[stride + j] * values, sum[2] += p[2 * stride + j] * values, sum[3] += p[3 * stride + j] * values;
-    }
-    for (int r = 0; r < n_rows; ++r) *reinterpret_cast<Vec*>(y[r] + c) = sum[r];
-  }
+  for (; c + 64 <= t.head_dim; c += 64) weigh_columns<4>(t, p, stride, n_keys, y, n_rows, c);
+  for (; c + 16 <= t.head_dim; c += 16) weigh_columns<1>(t, p, stride, n_keys, y, n_rows, c);
   for (; c < t.head_dim; ++c)
     for (int r = 0; r < n_rows; ++r) {
       float sum = 0;
@@ -201,15 +208,16 @@ inline void weigh_block(const AttentionTile& t, const float* p, int64_t stride, 
 
 void attention(const AttentionTile& t) {
   const int64_t n_rows = t.n_rows(), n_keys = t.most_visible(), stride = (n_keys + 15) / 16 * 16;
-  float *keys = t.scratch, *scores = t.scratch + 16 * t.head_dim;
-  for (int64_t first = 0; first < n_keys; first += 16) {
-    const int64_t n = std::min<int64_t>(16, n_keys - first);
-    for (int64_t j = 0; j < n; ++j)
-      for (int c = 0; c < t.head_dim; ++c) keys[16 * c + j] = t.k[(first + j) * t.kv_stride + c];
+  float* scores = t.scratch + 32 * t.head_dim;
+  for (int64_t first = 0; first < n_keys; first += 32) {
+    const int64_t n = std::min<int64_t>(32, n_keys - first);
+    if (!t.turned) turn_keys(t.k + first * t.kv_stride, t.kv_stride, n, t.head_dim, t.scratch);
+    const float* keys = t.turned ? t.turned + first * t.head_dim : t.scratch;
     for (int64_t r = 0; r < n_rows; r += 4) {
       const float* q[4];
       for (int64_t k = 0; k < 4; ++k) q[k] = row_of(t, std::min(r + k, n_rows - 1)).q;
-      score_block(t, q, keys, scores + r * stride + first, stride);
+      if (n > 16) score_block<2>(t, q, keys, scores + r * stride + first, stride);
+      else score_block<1>(t, q, keys, scores + r * stride + first, stride);
     }
   }
   for (int64_t r = 0; r < n_rows; r += 4) {
