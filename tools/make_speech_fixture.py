@@ -4,7 +4,7 @@
     tools/make_speech_fixture.py [--out tests/fixtures/qwen2_5_omni/speech]
 
 checkpoint/            config.json, model.safetensors (bfloat16, computed with as float32; of the Thinker only its embedding table), spk_dict.pt
-expected.safetensors   rows and positions for the Talker, its greedy codes; speaker vector, one velocity of the DiT (with and without condition), sampled mel, wave
+expected.safetensors   rows and positions for the Talker, its first logits and greedy codes; speaker vector, one velocity of the DiT (with and without condition), sampled mel, wave
 
 Needs what tools/make_fixtures.py needs.
 """
@@ -77,6 +77,8 @@ def main():
         out = talker.model(inputs_embeds=talker.thinker_to_talker_proj(rows)[None], position_ids=where[:, None], past_key_values=past, use_cache=True)
         past = out.past_key_values
         scores = talker.codec_head(out.last_hidden_state[0, -1]).float()
+        if k == 0:
+            keep("talker.logits", scores)
         for i in set(history):
             scores[i] = scores[i] * 1.05 if scores[i] < 0 else scores[i] / 1.05
         scores[START] = -torch.inf

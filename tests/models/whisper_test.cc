@@ -120,6 +120,8 @@ TEST_F(Whisper, TimestampsComeInPairsAndNeverGoBack) {
     o.temperature = 1 + run % 3;
     const DecodedText text = decoder.decode(s, o);
     ASSERT_FALSE(text.tokens.empty());
+    for (const int32_t id : text.tokens)
+      for (const int32_t never : model_->tokens().suppressed) EXPECT_NE(id, never);
     EXPECT_GE(text.tokens[0], first) << "a time begins";
     EXPECT_LE(text.tokens[0], first + 50);
     int32_t latest = first;

@@ -1,4 +1,6 @@
-"""The voice that nano learns: Festival's cmu_us_slt_arctic_hts says sentences, with the times of every phone and word.  `python teacher.py DIR`
+"""The voice that nano learns: Festival's cmu_us_slt_arctic_hts says sentences, with the times of every phone and word.  `python teacher.py DIR [N]`
+
+Says what DIR/captions.json lists (thinker_rows.py) and N sentences more, and keeps DIR/teacher.pkl.
 
 Packages: festival festvox-us-slt-hts."""
 import json
@@ -70,4 +72,4 @@ def main(folder, n=7000, held_out=160):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *(int(n) for n in sys.argv[2:]))

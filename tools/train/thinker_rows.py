@@ -1,7 +1,9 @@
-"""What the Talker is told: for each of the teacher's sentences the Thinker's rows (last hidden state + embedding) as if it were its answer.  `python thinker_rows.py DIR --thinker FOLDER`
+"""What the Talker is told: the Thinker's rows (last hidden state + embedding) of its own answers to clips.  `python thinker_rows.py DIR --thinker FOLDER [--clips N]`
 
-Half of the sentences answer questions about nothing, half are put behind real clips, so that the Talker meets the prompts of a live feed. Writes DIR/rows.pkl."""
+Only answers that the Thinker would give itself are taken (each token is its likeliest), for then a row tells the next token too, as when it really answers. Writes DIR/rows.pkl
+and DIR/captions.json, the texts that the teacher must say."""
 import argparse
+import copy
 import json
 import pickle
 import random
@@ -12,53 +14,91 @@ import torch
 from tokenizers import Tokenizer
 from transformers import Qwen2_5OmniForConditionalGeneration, Qwen2_5OmniThinkerForConditionalGeneration
 
-from vocabulary import QUESTIONS, SYSTEM
+import questions
+from batches import log_mel
+from clips import Clips
+from model import Thinker
+from vocabulary import FRAMES, SYSTEM
 
 SPECIAL = {"bos": "<|object_ref_start|>", "text_end": "<|im_end|>", "text_pad": "<|endoftext|>"}  # of the Thinker's table
+KINDS = ("caption", "caption", "video", "audio", "fault", "word")
+
+
+class Reader:
+    """A Thinker as transformers has it, asked about one clip after another."""
+
+    def __init__(self, folder):
+        whole = json.loads((folder / "config.json").read_text())["model_type"] == "qwen2_5_omni"
+        self.thinker = (Qwen2_5OmniForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).thinker if whole else
+                        Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)).eval()
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.table = self.thinker.get_input_embeddings().weight.detach()
+        self.media = torch.tensor([self.tokenizer.token_to_id(t) for t in ("<|VIDEO|>", "<|AUDIO|>")])
+
+    def inputs(self, video, audio, tail=""):
+        """Keyword arguments of the Thinker for 2 s of picture and sound."""
+        w, h = FRAMES[video.shape]
+        tokens = w // 28 * (h // 28) * 2
+        ids = self.tokenizer.encode(f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n<|vision_bos|><|audio_bos|>" + "<|VIDEO|>" * tokens + "<|AUDIO|>" * 50 + "<|audio_eos|><|vision_eos|>" + tail).ids
+        mel = torch.from_numpy(log_mel(audio.wave))[None]
+        return dict(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long), pixel_values_videos=Thinker.patches(None, torch.from_numpy(video.frames[None]), video.shape).reshape(-1, 1176),
+                    video_grid_thw=torch.tensor([[2, h // 14, w // 14]]), video_second_per_grid=torch.tensor([1.0]), input_features=mel,
+                    feature_attention_mask=torch.ones(1, mel.shape[-1], dtype=torch.long), use_audio_in_video=True)
+
+    def look(self, video, audio):
+        """Takes a clip in. Returns its rows."""
+        given = self.inputs(video, audio)
+        out = self.thinker(**given, output_hidden_states=True, use_cache=True)
+        ids = given["input_ids"][0]
+        self.cache = out.past_key_values
+        positions, _ = self.thinker.get_rope_index(given["input_ids"], None, given["video_grid_thw"], given["attention_mask"], True, torch.tensor([200]), torch.tensor([1.0]))
+        self.next = int(positions.max()) + 1
+        embedded = self.table[ids] * ~torch.isin(ids, self.media)[:, None]
+        return out.hidden_states[-1][0] + embedded
+
+    def answer(self, question, text):
+        """Rows of question and answer, or None where this is not what it would say."""
+        q = self.tokenizer.encode(question + "<|im_end|>\n<|im_start|>assistant\n").ids
+        a = self.tokenizer.encode(text).ids
+        ids = torch.tensor([q + a])
+        positions = (self.next + torch.arange(ids.shape[1])).expand(3, 1, -1)
+        out = self.thinker.model(inputs_embeds=self.table[ids], position_ids=positions, past_key_values=copy.deepcopy(self.cache), use_cache=True)
+        hidden = out.last_hidden_state[0]
+        said = (hidden[len(q) - 1 :] @ self.table.T).argmax(-1).tolist()
+        if said != a + [self.tokenizer.token_to_id("<|im_end|>")]:
+            return None
+        rows = hidden + self.table[ids[0]]
+        return rows[: len(q)], rows[len(q) :]
 
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("folder", type=Path)
     a.add_argument("--thinker", type=Path, required=True)
-    a.add_argument("--clips", type=int, default=200)
+    a.add_argument("--clips", type=int, default=2000)
+    a.add_argument("--kinds", type=float, nargs=3, default=(.5, .2, .3), help="patterns, balls, objects")
+    a.add_argument("--seed", type=int, default=1)
     a = a.parse_args()
     torch.set_num_threads(1)
-    whole = json.loads((a.thinker / "config.json").read_text())["model_type"] == "qwen2_5_omni"
-    thinker = (Qwen2_5OmniForConditionalGeneration.from_pretrained(a.thinker, dtype=torch.float32).thinker if whole else
-               Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(a.thinker, dtype=torch.float32)).eval()
-    tokenizer, r = Tokenizer.from_file(str(a.thinker / "tokenizer.json")), random.Random(5)
-    table = thinker.get_input_embeddings().weight.detach()
-    ids = {k: tokenizer.token_to_id(v) for k, v in SPECIAL.items()}
-    data = pickle.load(open(a.folder / "teacher.pkl", "rb"))
-    texts = list(dict.fromkeys(d["text"] for d in data["unseen"] + data["seen"]))
-    questions = [q for qs in QUESTIONS.values() for q in qs if "{}" not in q] + ["Say it.", "Announce it."]
-
-    # Prompts with media: noise of the size and level of the towers' tokens at the places of a chunk of 2 s. What the pictures show does not matter to what is said.
-    prompts, said = [], {}
-    layout = lambda media, q: f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{media}{q}<|im_end|>\n<|im_start|>assistant\n"
-    media = ["", "<|vision_bos|><|audio_bos|>" + "<|VIDEO|>" * 90 + "<|AUDIO|>" * 50 + "<|audio_eos|><|vision_eos|>", "<|audio_bos|>" + "<|AUDIO|>" * 50 + "<|audio_eos|>"]
-    media_ids = {tokenizer.token_to_id(t) for t in ("<|VIDEO|>", "<|AUDIO|>", "<|IMAGE|>")}
-    scale = float(table.norm(dim=1).mean()) / table.shape[1] ** .5
+    reader, clips, r = Reader(a.thinker), Clips(a.seed, a.folder / "banks/seen.pkl"), random.Random(a.seed)
+    half = lambda x: x.numpy().astype(np.float16)
+    prompts, said, asked = [], [], 0
     with torch.no_grad():
-        model = thinker.model
         for number in range(a.clips):
-            prompt = tokenizer.encode(layout(media[0 if number < a.clips // 2 else r.choice([1, 1, 2])], r.choice(questions))).ids
-            is_media = torch.tensor([i in media_ids for i in prompt])
-            embedded = table[torch.tensor(prompt)].clone()
-            embedded[is_media] = torch.randn(int(is_media.sum()), table.shape[1]) * scale * r.uniform(.5, 3)
-            out = model(inputs_embeds=embedded[None], use_cache=True)
-            rows = out.last_hidden_state[0] + torch.where(is_media[:, None], torch.zeros(()), embedded)
-            prompts.append(rows.numpy().astype(np.float16))
-            mine = texts[number :: a.clips]
-            replies = [tokenizer.encode(t).ids for t in mine]
-            for text, reply in zip(mine, replies):  # one by one: a cache cannot be shared by a batch of other lengths
-                whole = torch.cat([embedded, table[torch.tensor(reply)]])
-                hidden = model(inputs_embeds=whole[None], use_cache=False).last_hidden_state[0, len(prompt) :]
-                said[text] = dict(reply=(hidden + table[torch.tensor(reply)]).numpy().astype(np.float16), prompt=number)
-            if number % 20 == 0:
-                print(number, len(said), flush=True)
-    pickle.dump(dict(prompts=prompts, said=said, ids=ids, special={k: table[i].numpy() for k, i in ids.items()}), open(a.folder / "rows.pkl", "wb"))
+            video, audio = clips.video(r.choice(["wide", "wide", "classic"]), 4, a.kinds), clips.audio(2)
+            media = reader.look(video, audio)
+            answers = {k: t for k, t, _ in questions.answers(video, audio, r) if k in KINDS}
+            for kind in {r.choice(KINDS) for _ in range(5)} & set(answers):
+                asked += 1
+                rows = reader.answer(questions.question(kind, None, r), answers[kind])
+                if rows:
+                    said.append(dict(text=answers[kind], reply=half(rows[1]), question=half(rows[0]), prompt=len(prompts)))
+            prompts.append(half(media))
+            if number % 100 == 99:
+                print(f"{number + 1} clips, {len(said)} of {asked} answers taken, {len({s['text'] for s in said})} texts", flush=True)
+    ids = {k: reader.tokenizer.token_to_id(v) for k, v in SPECIAL.items()}
+    pickle.dump(dict(prompts=prompts, said=said, ids=ids, special={k: reader.table[i].numpy() for k, i in ids.items()}), open(a.folder / "rows.pkl", "wb"))
+    (a.folder / "captions.json").write_text(json.dumps(sorted({s["text"] for s in said})))
 
 
 if __name__ == "__main__":

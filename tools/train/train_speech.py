@@ -3,7 +3,7 @@
 codec    mel → codes → mel, for its codes alone
 vocoder  BigVGAN: recorded and decoded mel → wave
 dit      the flow from noise to what the codec's decoder makes of the codes: with the recorded mel as target the variance that codes cannot explain is learned as noise
-talker   rows of the Thinker (thinker_rows.py) → codes; two extra heads, dropped later, ask the hidden state for the phone and the word, without which it does not learn to align
+talker   rows of the Thinker's own answers (thinker_rows.py) → codes; two extra heads, dropped later, ask the hidden state for the phone and the word, without which it does not learn to align
 """
 import argparse
 import copy
@@ -191,18 +191,15 @@ class TalkerTask(Task):
     def __init__(self, *a):
         super().__init__(*a)
         self.with_codes()
-        rows = pickle.load(open(self.folder / "rows.pkl", "rb"))  # text -> rows of reply and prompt
+        rows = pickle.load(open(self.folder / "rows.pkl", "rb"))
         self.special = {k: torch.from_numpy(v) for k, v in rows["special"].items()}
         self.prompts = rows["prompts"]
-        phones, words = {}, {}
-        self.items, self.tests = [], []
+        phones, words, recorded = {}, {}, {}
         for d in self.seen + self.unseen:
-            there = rows["said"].get(d["text"])
-            if there is None:
-                continue
-            item = dict(reply=there["reply"], prompt=there["prompt"], codes=torch.from_numpy(d["codes"]), phones=torch.tensor([phones.setdefault(p, len(phones)) for p in d["phones"]]),
-                        words=torch.tensor([words.setdefault(w, len(words)) for w in d["words"]]))
-            (self.tests if d in self.unseen else self.items).append(item)
+            recorded[d["text"]] = dict(codes=torch.from_numpy(d["codes"]), phones=torch.tensor([phones.setdefault(p, len(phones)) for p in d["phones"]]),
+                                       words=torch.tensor([words.setdefault(w, len(words)) for w in d["words"]]))
+        said = [dict(recorded[s["text"]], reply=s["reply"], question=s["question"], prompt=s["prompt"]) for s in rows["said"] if s["text"] in recorded]
+        self.tests, self.items = said[:60], said[60:]
         self.net = speech.new_talker(speech.talker_config(**rows["ids"]))
         self.extra = nn.ModuleDict(dict(phone=nn.Linear(256, len(phones)), word=nn.Linear(256, len(words))))
         self.order = []
@@ -212,7 +209,7 @@ class TalkerTask(Task):
         """The stream of Talker.generate(): prompt · bos + pad · reply 0 + start · codes + the rest of the reply, its end, padding."""
         prompts = []
         for item in items:
-            p = self.prompts[item["prompt"]].astype(np.float32)
+            p = np.concatenate([self.prompts[item["prompt"]], item["question"]]).astype(np.float32)
             prompts.append(torch.from_numpy(p[len(p) - min(len(p), longest) :]))
         p = max(len(x) for x in prompts)
         n = max(len(i["codes"]) for i in items) + 2 + p
