@@ -164,13 +164,18 @@ GstFlowReturn chain(GstPad* pad, GstObject* parent, GstBuffer* buffer) {
   return flow;
 }
 
+// Whether a flush of this pad is one of the element: of a stream of media, or of questions where they are all there is. Under the lock.
+bool flushes_all(const State& s, const Input& in) {
+  return !in.is_prompt || std::all_of(s.inputs.begin(), s.inputs.end(), [](const Input& i) { return i.is_prompt; });
+}
+
 void flush_start(GstOmniModel* self, Input& in, GstEvent* event) {
   State& s = state(self);
   bool first = false;
   {
     std::lock_guard guard(s.lock);
     in.flushing = true;
-    if (!in.is_prompt) {
+    if (flushes_all(s, in)) {
       first = s.n_flushing++ == 0;
       if (s.session) s.session->cancel();
     }
@@ -192,7 +197,7 @@ void flush_stop(GstOmniModel* self, Input& in, GstEvent* event) {
     in.reached = 0;
     gst_segment_init(&in.segment, GST_FORMAT_TIME);
     in.flushing = false;
-    if (!in.is_prompt && s.n_flushing > 0) last = --s.n_flushing == 0;
+    if (flushes_all(s, in) && s.n_flushing > 0) last = --s.n_flushing == 0;
     if (last) {
       s.questions.clear();
       s.reset_pending = true;

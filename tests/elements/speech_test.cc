@@ -261,13 +261,19 @@ TEST_F(Speech, FlushSilencesIt) {
   Dialogue d;
   d.ask("Describe the feed.");
   ASSERT_TRUE(d.wait_for_sound(0));
-  GstPad* pad = gst_element_get_static_pad(d.model, "speech_0");
-  GstPad* peer = gst_pad_get_peer(pad);
-  gst_element_set_state(d.model, GST_STATE_READY);
+  GstPad* pad = gst_element_get_static_pad(d.questions, "src");
+  gst_pad_push_event(pad, gst_event_new_flush_start());
   const size_t at = d.heard.n_samples();
   g_usleep(100000);
   EXPECT_EQ(d.heard.n_samples(), at);
-  gst_object_unref(peer);
+  gst_pad_push_event(pad, gst_event_new_flush_stop(FALSE));
+  g_usleep(100000);
+  EXPECT_EQ(d.heard.n_samples(), at) << "nothing stale afterwards";
+  GstSegment segment;
+  gst_segment_init(&segment, GST_FORMAT_TIME);
+  gst_pad_push_event(pad, gst_event_new_segment(&segment));
+  d.ask("Describe the feed.");
+  EXPECT_TRUE(d.wait_for_sound(at)) << "ready for the next question";
   gst_object_unref(pad);
 }
 

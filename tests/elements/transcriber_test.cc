@@ -93,7 +93,9 @@ TEST_F(Transcriber, KeepsTheContractOfAHost) {
   GstElement* t = gst_bin_get_by_name(GST_BIN(p), "t");
   GstPad* src = gst_element_get_static_pad(t, "src");
   GstQuery* query = gst_query_new_latency();
-  ASSERT_TRUE(gst_pad_query(src, query));
+  bool answered = false;
+  for (int i = 0; i < 500 && !(answered = gst_pad_query(src, query)); ++i) g_usleep(10000);
+  EXPECT_TRUE(answered);
   gboolean live = FALSE;
   GstClockTime min = 0;
   gst_query_parse_latency(query, &live, &min, nullptr);
@@ -110,8 +112,8 @@ TEST_F(Transcriber, KeepsTheContractOfAHost) {
   EXPECT_EQ(m, nullptr);
   g_object_set(t, "language-code", "xx", nullptr);
   m = gst_bus_timed_pop_filtered(bus, 5 * GST_SECOND, GST_MESSAGE_ERROR);
-  ASSERT_NE(m, nullptr) << "an unknown language is an error, on which a host falls back";
-  gst_message_unref(m);
+  EXPECT_NE(m, nullptr) << "an unknown language is an error, on which a host falls back";
+  if (m) gst_message_unref(m);
   gst_object_unref(bus);
   gst_element_set_state(p, GST_STATE_NULL);
   gst_object_unref(src);

@@ -1,15 +1,15 @@
-"""How well nano is understood: Whisper-base's word error rate on unseen sentences, said by gst-omni, by transformers from the same checkpoint, and by the teacher.
+"""How well nano is understood when it answers aloud: Whisper-base's word error rate against the text of its own answers, for gst-omni and for transformers from the same checkpoint.
 
-    python evaluate_speech.py --model models/nano --whisper models/whisper-base --ours build/tests/bench_speech [--sentences 100] [--out out/speech]
+    python evaluate_speech.py --model models/nano --whisper models/whisper-base --banks DIR/banks [--clips 100] [--out out/speech]
 
-The sentences are those that the teacher's `unseen` part has (sentences.py, seed 777). Both sides speak greedily and are told the same reply, so that only the speaking
-half is compared."""
+The clips come from the bank that was never trained on. Both sides see the same frames and samples, answer and speak greedily, in float32."""
 import argparse
 import functools
+import json
+import random
 import re
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import soundfile
@@ -18,9 +18,13 @@ from scipy.signal import resample_poly
 from tokenizers import Tokenizer
 from transformers import Qwen2_5OmniForConditionalGeneration, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from sentences import sentences, spoken, words_of
-from vocabulary import SYSTEM
+from clips import Clips
+from sentences import spoken, words_of
+from thinker_rows import Reader
+from vocabulary import FRAMES
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+QUESTIONS = ("Describe the feed.", "What does the video show?", "What do you hear?", "Any fault?")
 HEARD_ALIKE = {"colour": "color", "grey": "gray", "centre": "center", "for": "four", "to": "two", "too": "two", "tics": "ticks", "tix": "ticks", "ate": "eight", "simpti": "simpty", "smpte": "simpty",
                "simptee": "simpty", "hz": "hertz", "rp": "r p"}
 
@@ -59,13 +63,14 @@ class Listener:
             return self.tokenizer.decode(self.model.generate(f, language="en", task="transcribe", max_new_tokens=100)[0].tolist())
 
 
-class Transformers:
-    """The reference, made to say a given reply: the Thinker's result is that of reading it."""
+class Transformers(Reader):
+    """The reference, answering aloud."""
 
     def __init__(self, folder):
-        self.model = Qwen2_5OmniForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        m, forward = self.model, self.model.talker.forward
+        super().__init__(folder)
+        self.model = m = Qwen2_5OmniForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+        self.settings = json.loads((folder / "generation_config.json").read_text())["omni"]
+        forward = m.talker.forward
 
         @functools.wraps(forward)  # generate() drops a mask of ones, and the Talker then leaves out what it was trained with: put it back
         def with_mask(*args, **k):
@@ -75,68 +80,68 @@ class Transformers:
             return forward(*args, **k)
         m.talker.forward = with_mask
         m.talker._validate_model_kwargs = lambda *_: None
-        m.thinker.generate = self._read
 
-    def _read(self, input_ids, **_):
-        whole = torch.cat([input_ids, torch.tensor([self.reply])], 1)
-        n = input_ids.shape[1]
-        embedded = self.model.thinker.get_input_embeddings()(whole)
-        last = self.model.thinker.model(inputs_embeds=embedded, use_cache=False).last_hidden_state
-        steps = [(embedded[:, :n], last[:, :n])] + [(embedded[:, i : i + 1], last[:, i : i + 1]) for i in range(n, whole.shape[1])]
-        return SimpleNamespace(hidden_states=tuple(steps), sequences=torch.cat([whole, torch.tensor([[self.tokenizer.token_to_id("<|im_end|>")]])], 1))
-
-    def say(self, text, path):
-        self.reply = self.tokenizer.encode(text).ids
-        c = self.model.config.talker_config
-        prompt = self.tokenizer.encode(f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\nSay it.<|im_end|>\n<|im_start|>assistant\n").ids
-        voice = next(iter(self.model.speaker_map))
-        g = __import__("json").loads((Path(self.model.config._name_or_path) / "generation_config.json").read_text())["omni"]
+    def say(self, video, audio, question, path):
+        c, g = self.model.config.talker_config, self.settings
+        given = self.inputs(video, audio, question + "<|im_end|>\n<|im_start|>assistant\n")
         with torch.no_grad():
-            _, wave = self.model.generate(input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), speaker=voice, talker_do_sample=False, talker_max_new_tokens=400,
-                                          talker_repetition_penalty=g["speech-repetition-penalty"], talker_eos_token_id=[c.tts_codec_pad_token_id, c.tts_codec_end_token_id],
-                                          token2wav_num_steps=g["flow-points"], token2wav_guidance_scale=g["flow-guidance"])
+            ids, wave = self.model.generate(**given, speaker=next(iter(self.model.speaker_map)), thinker_do_sample=False, thinker_max_new_tokens=64, talker_do_sample=False, talker_max_new_tokens=400,
+                                            talker_repetition_penalty=g["speech-repetition-penalty"], talker_eos_token_id=[c.tts_codec_pad_token_id, c.tts_codec_end_token_id],
+                                            token2wav_num_steps=g["flow-points"], token2wav_guidance_scale=g["flow-guidance"])
         soundfile.write(path, wave.reshape(-1).numpy(), 24000)
+        return self.tokenizer.decode(ids[0, given["input_ids"].shape[1] :].tolist(), skip_special_tokens=True)
+
+
+def ours(model, video, audio, question, folder):
+    """The same through the elements."""
+    w, h = FRAMES[video.shape]
+    (folder / "clip.rgb").write_bytes(video.frames.tobytes())
+    soundfile.write(folder / "clip.wav", audio.wave, 16000, subtype="FLOAT")
+    text, wave = folder / "answer.txt", folder / "answer.wav"
+    subprocess.run(f"{ROOT}/tools/env gst-launch-1.0 -q filesrc location={folder}/clip.rgb ! rawvideoparse format=rgb width={w} height={h} framerate=2/1 ! "
+                   f"omnivideotokenizer model-path={model} precision=float32 ! m.video_0 filesrc location={folder}/clip.wav ! wavparse ! omniaudiotokenizer ! m.audio_0 "
+                   f"omnimodel name=m trigger=eos prompt='{question}' m.text_0 ! filesink location={text} m.speech_0 ! wavenc ! filesink location={wave}", shell=True, check=True)
+    return text.read_text(), wave
 
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--model", type=Path, required=True)
     a.add_argument("--whisper", type=Path, required=True)
-    a.add_argument("--ours", type=Path, required=True)
-    a.add_argument("--sentences", type=int, default=100)
+    a.add_argument("--banks", type=Path, required=True)
+    a.add_argument("--clips", type=int, default=100)
     a.add_argument("--out", type=Path, default=Path("out/speech"))
-    a.add_argument("--teacher", action="store_true", help="needs festival")
     a.add_argument("--only-ours", action="store_true")
     a = a.parse_args()
-    texts = sentences(160, 777)[: a.sentences]
     a.out.mkdir(parents=True, exist_ok=True)
-    (a.out / "sentences.txt").write_text("\n".join(texts) + "\n")
-    folders = {"gst-omni": a.out / "ours"}
-    subprocess.run([a.ours, a.model, "--say", a.out / "sentences.txt", folders["gst-omni"]], check=True)
-    if not a.only_ours:
-        folders["transformers"] = a.out / "transformers"
-        folders["transformers"].mkdir(exist_ok=True)
-        reference = Transformers(a.model)
-        for i, text in enumerate(texts):
-            reference.say(text, folders["transformers"] / f"{i}.wav")
-    if a.teacher:
-        import teacher
-        folders["teacher"] = a.out / "teacher"
-        folders["teacher"].mkdir(exist_ok=True)
-        for i, (_, samples, _, _) in enumerate(teacher.say(texts)):
-            soundfile.write(folders["teacher"] / f"{i}.wav", samples, 24000)
-    listen = Listener(a.whisper)
-    for who, folder in folders.items():
-        wrong = total = 0
-        lines = []
-        for i, text in enumerate(texts):
-            expected, heard = words(spoken(text)), listen(folder / f"{i}.wav") if (folder / f"{i}.wav").stat().st_size > 1000 else ""
-            e = distance(expected, words(heard))
-            wrong, total = wrong + e, total + len(expected)
-            lines.append(f"{e}\t{text}\t{heard.strip()}")
-        (a.out / f"{who}.tsv").write_text("\n".join(lines) + "\n")
-        half = 1.96 * (wrong / total * (1 - min(1, wrong / total)) / total) ** .5
-        print(f"{who}: word error rate {100 * wrong / total:.1f} % ± {100 * half:.1f} ({wrong} of {total} words, {len(texts)} sentences)", flush=True)
+    clips, r = Clips(4242, a.banks / "unseen.pkl", unseen=True), random.Random(4242)
+    listen, reference = Listener(a.whisper), None if a.only_ours else Transformers(a.model)
+    counts, lines, same = {}, [], 0
+
+    def count(who, text, path, number):
+        heard = listen(path) if path.stat().st_size > 1000 else ""
+        expected = words(spoken(text))
+        e = distance(expected, words(heard))
+        c = counts.setdefault(who, [0, 0, 0])
+        c[0], c[1], c[2] = c[0] + e, c[1] + len(expected), c[2] + 1
+        lines.append(f"{number}\t{who}\t{e}\t{text}\t{heard.strip()}")
+
+    for number in range(a.clips):
+        video, audio, question = clips.video(r.choice(["wide", "classic"]), 4, (.7, .3, 0)), clips.audio(2), r.choice(QUESTIONS)
+        text, wave = ours(a.model, video, audio, question, a.out)
+        count("gst-omni", text, wave, number)
+        if reference:
+            other = reference.say(video, audio, question, a.out / "reference.wav")
+            same += other == text
+            count("transformers", other, a.out / "reference.wav", number)
+        (a.out / "words.tsv").write_text("\n".join(lines) + "\n")
+        if number % 10 == 9:
+            print(number + 1, {k: f"{100 * w / max(1, n):.1f} %" for k, (w, n, _) in counts.items()}, flush=True)
+    for who, (wrong, total, n) in counts.items():
+        half = 1.96 * (min(1, wrong / total) * (1 - min(1, wrong / total)) / total) ** .5
+        print(f"{who}: word error rate {100 * wrong / total:.1f} % ± {100 * half:.1f} ({wrong} of {total} words, {n} answers)")
+    if reference:
+        print(f"the same text: {same} of {a.clips}")
 
 
 if __name__ == "__main__":

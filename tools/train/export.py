@@ -18,7 +18,7 @@ import speech
 
 COPIED = ("tokenizer.json", "tokenizer_config.json", "processor_config.json", "chat_template.jinja", "generation_config.json", "README.md")
 # What nano's voice was tuned with; a property of the checkpoint, so it travels with it.
-SPEECH_DEFAULTS = {"voice": "slt", "speech-temperature": 0.3, "speech-top-k": 20, "speech-top-p": 0.8, "speech-repetition-penalty": 1.0, "flow-points": 4, "flow-guidance": 0.5}
+SPEECH_DEFAULTS = {"voice": "slt", "speech-temperature": 0.0, "speech-top-k": 0, "speech-top-p": 1.0, "speech-repetition-penalty": 1.0, "flow-points": 4, "flow-guidance": 0.5}
 
 
 def thinker_of(folder):
