@@ -112,6 +112,7 @@ def main():
     a.add_argument("--clips", type=int, default=100)
     a.add_argument("--out", type=Path, default=Path("out/speech"))
     a.add_argument("--only-ours", action="store_true")
+    a.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="every N-th clip from I on, for several processes")
     a = a.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
     clips, r = Clips(4242, a.banks / "unseen.pkl", unseen=True), random.Random(4242)
@@ -128,6 +129,8 @@ def main():
 
     for number in range(a.clips):
         video, audio, question = clips.video(r.choice(["wide", "classic"]), 4, (.7, .3, 0)), clips.audio(2), r.choice(QUESTIONS)
+        if number % a.part[1] != a.part[0]:
+            continue
         text, wave = ours(a.model, video, audio, question, a.out)
         count("gst-omni", text, wave, number)
         if reference:
@@ -135,13 +138,13 @@ def main():
             same += other == text
             count("transformers", other, a.out / "reference.wav", number)
         (a.out / "words.tsv").write_text("\n".join(lines) + "\n")
-        if number % 10 == 9:
+        if sum(c[2] for c in counts.values()) % 20 == 0:
             print(number + 1, {k: f"{100 * w / max(1, n):.1f} %" for k, (w, n, _) in counts.items()}, flush=True)
     for who, (wrong, total, n) in counts.items():
         half = 1.96 * (min(1, wrong / total) * (1 - min(1, wrong / total)) / total) ** .5
         print(f"{who}: word error rate {100 * wrong / total:.1f} % ± {100 * half:.1f} ({wrong} of {total} words, {n} answers)")
     if reference:
-        print(f"the same text: {same} of {a.clips}")
+        print(f"the same text: {same} of {counts['gst-omni'][2]}")
 
 
 if __name__ == "__main__":
