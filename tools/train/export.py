@@ -19,6 +19,8 @@ import speech
 COPIED = ("tokenizer.json", "tokenizer_config.json", "processor_config.json", "chat_template.jinja", "generation_config.json", "README.md")
 # What nano's voice was tuned with; a property of the checkpoint, so it travels with it.
 SPEECH_DEFAULTS = {"voice": "slt", "speech-temperature": 0.0, "speech-top-k": 0, "speech-top-p": 1.0, "speech-repetition-penalty": 1.0, "flow-points": 4, "flow-guidance": 0.5}
+OF_THINKER = ("audio_token_index", "image_token_index", "video_token_index", "audio_start_token_id", "audio_end_token_id", "vision_start_token_id", "vision_end_token_id", "position_id_per_seconds",
+              "seconds_per_chunk", "spatial_merge_size")
 
 
 def thinker_of(folder):
@@ -48,6 +50,8 @@ def main():
         return
     rows = pickle.load(open(a.voice / "rows.pkl", "rb"))
     talker_config, wave_config = speech.talker_config(**rows["ids"]), speech.token2wav_config()
+    for key in OF_THINKER:  # the Talker finds the media of its prompt by the Thinker's ids, and gives them the same positions
+        setattr(talker_config, key, thinker_config[key] if key in thinker_config else thinker_config["vision_config"][key])
     tensors = {"thinker." + k: t for k, t in tensors.items()}
     for part, prefix in (("talker", "talker."), ("dit", "token2wav.code2wav_dit_model."), ("vocoder", "token2wav.code2wav_bigvgan_model.")):
         weights = torch.load(a.voice / f"{part}.pt")
