@@ -2,7 +2,8 @@
 
     python evaluate_speech.py --model models/nano --whisper models/whisper-base --banks DIR/banks [--clips 100] [--out out/speech]
 
-The clips come from the bank that was never trained on. Both sides see the same frames and samples, answer and speak greedily, in float32."""
+The clips come from the bank that was never trained on. Both sides see the same frames and samples, answer and speak greedily, in float32, and begin the flow with the same
+noise: with noise of its own each, two runs of one side differ by some points."""
 import argparse
 import functools
 import json
@@ -63,6 +64,20 @@ class Listener:
             return self.tokenizer.decode(self.model.generate(f, language="en", task="transcribe", max_new_tokens=100)[0].tolist())
 
 
+def flow_noise(frames, bands, seed=0):
+    """What seeded_noise() of runtime/session/speech_stream.cc gives: [1, frames, bands]"""
+    with np.errstate(over="ignore"):
+        def mixed(x):
+            x = (x ^ (x >> np.uint64(30))) * np.uint64(0xbf58476d1ce4e5b9)
+            x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94d049bb133111eb)
+            return x ^ (x >> np.uint64(31))
+        start = mixed(np.array([seed], np.uint64) + np.uint64(0x9e3779b97f4a7c15))
+        bits = mixed(mixed(start ^ np.arange(frames, dtype=np.uint64))[:, None] ^ np.arange(0, bands, 2, dtype=np.uint64))
+    u, v = ((bits >> np.uint64(32)).astype(float) + 1) / 4294967297, (bits & np.uint64(0xffffffff)).astype(float) / 4294967296
+    radius = np.sqrt(-2 * np.log(u))
+    return torch.from_numpy(np.stack([radius * np.cos(2 * np.pi * v), radius * np.sin(2 * np.pi * v)], -1).reshape(1, frames, bands).astype(np.float32))
+
+
 class Transformers(Reader):
     """The reference, answering aloud."""
 
@@ -79,6 +94,15 @@ class Transformers(Reader):
                 k["attention_mask"] = torch.ones(1, past + (k["inputs_embeds"] if k.get("inputs_embeds") is not None else k["input_ids"]).shape[1], dtype=torch.long)
             return forward(*args, **k)
         m.talker.forward = with_mask
+        sample, randn, noise = m.token2wav.code2wav_dit_model.sample, torch.randn, flow_noise(30000, m.config.token2wav_config.dit_config.mel_dim)
+
+        def with_noise(*args, **k):
+            torch.randn = lambda shape, **_: noise[:, : shape[1]].clone()
+            try:
+                return sample(*args, **k)
+            finally:
+                torch.randn = randn
+        m.token2wav.code2wav_dit_model.sample = with_noise
         m.talker._validate_model_kwargs = lambda *_: None
 
     def say(self, video, audio, question, path):
