@@ -2,7 +2,7 @@
  * element-omnitranscriber:
  *
  * Speech to text, word by word: raw audio of any rate, format and number of channels in; `text/x-raw` out, one word a buffer, with the time at which it was spoken and
- * with its punctuation. What left is never changed. Loads Whisper checkpoints (tiny to large-v3-turbo) in the Hugging Face layout.
+ * with its punctuation. What left is never changed. Loads Whisper checkpoints in the Hugging Face layout (whisper-base was run).
  *
  * Live, the sound of the last seconds is looked at again every `step`, and a word leaves as soon as the decoder no longer looks at the newest half second of it
  * (policy=align-att), or when two looks agree (local-agreement). A recording is taken in windows of 30 s (whole). Silence, noise and steady tones are not looked at, and
