@@ -2,6 +2,9 @@
 #include <gst/gst.h>
 
 #include "bins/gstomnibin.h"
+#include "captions/gstomnicaptionformat.h"
+#include "captions/gstomnicea608enc.h"
+#include "captions/gstomniebuttdenc.h"
 #include "common/gstomnicontext.h"
 #include "model/gstomnimodel.h"
 #include "outputs/gstomnicombiner.h"
@@ -17,6 +20,9 @@ static gboolean plugin_init(GstPlugin* plugin) {
   ok &= GST_ELEMENT_REGISTER(omniaudiotokenizer, plugin);
   ok &= GST_ELEMENT_REGISTER(omnimodel, plugin);
   ok &= GST_ELEMENT_REGISTER(omnitranscriber, plugin);
+  ok &= GST_ELEMENT_REGISTER(omnicaptionformat, plugin);
+  ok &= GST_ELEMENT_REGISTER(omnicea608enc, plugin);
+  ok &= GST_ELEMENT_REGISTER(omniebuttdenc, plugin);
   ok &= GST_ELEMENT_REGISTER(omnicombiner, plugin);
   ok &= GST_ELEMENT_REGISTER(omnioverlay, plugin);
   ok &= GST_ELEMENT_REGISTER(omnibin, plugin);

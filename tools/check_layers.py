@@ -30,9 +30,10 @@ MAY = {
     "elements/tokenizers": {"tokenizers", "tokens", "common", "omni"},
     "elements/model": {"model", "tokens", "common", "omni"},
     "elements/transcriber": {"transcriber", "common", "omni"},
+    "elements/captions": {"captions", "common", "omni"},
     "elements/outputs": {"outputs", "common", "omni"},
     "elements/bins": {"bins", "common", "omni"},
-    "plugins": {"common", "tokens", "tokenizers", "model", "transcriber", "outputs", "bins", "omni"},
+    "plugins": {"common", "tokens", "tokenizers", "model", "transcriber", "captions", "outputs", "bins", "omni"},
 }
 OUTSIDE = [("cairo", ("elements/outputs",)), ("pango", ("elements/outputs",)), ("gst/", ("elements", "plugins", "examples")), ("glib", ("elements", "plugins", "examples")), ("nlohmann", ("runtime/io",)), ("dnnl", ("runtime/ops/cpu",)),
            ("pcre2", ("runtime/tokenizers/text",)), ("utf8proc", ("runtime/tokenizers/text", "runtime/captions"))]

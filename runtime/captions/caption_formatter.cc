@@ -84,16 +84,16 @@ class Formatter final : public CaptionFormatter {
     if (!words_.empty()) {
       const Timed& last = words_.back();
       const bool pause = word.start - last.end >= layout_.pause, sentence = ends_sentence(last.text) && last.end - words_.front().start >= layout_.minimum_duration;
-      if (pause || sentence || word.end - words_.front().start > layout_.maximum_duration) close_all(word.start);
+      if (pause || sentence) close_all(word.start);
+      while (!words_.empty() && word.end - words_.front().start > layout_.maximum_duration) close(at_clause(words_.size()), word.start);
     }
     words_.push_back(std::move(word));
     now_ = std::max(now_, words_.back().start);
-    while (!fits(words_) && words_.size() > 1) close(at_clause(), {});
+    while (!fits(words_) && words_.size() > 1) close(at_clause(words_.size() - 1), {});
   }
 
-  // How many words the caption takes that is full: up to the last clause in its second half, else all but the newest.
-  size_t at_clause() const {
-    const size_t most = words_.size() - 1;
+  // How many words the caption takes that is full: up to the last clause in its second half, else all that it can.
+  size_t at_clause(size_t most) const {
     for (size_t n = most; n > most / 2 && n > 1; --n)
       if (ends_clause(words_[n - 1].text)) return n;
     return most;

@@ -72,7 +72,7 @@ class Encoder final : public Cea608Encoder {
     return send(code);
   }
 
-  bool idle() const override { return !again_ && queue_.empty() && erase_at_ == kNever; }
+  int64_t due() const override { return again_ ? 0 : std::min(erase_at_, queue_.empty() ? kNever : queue_.front().not_before); }
   int64_t lag() const override { return lag_; }
   int64_t n_unmapped() const override { return n_unmapped_; }
 

@@ -64,9 +64,10 @@ class OMNI_API Cea608Encoder {
   // Text to be on screen from frame `begin` to before `end`. Calls come in the order of `begin`. pop-on: one caption, lines with '\n' between them; roll-up and paint-on: goes on in the
   // row behind a space unless `new_row`, and is there until other text pushes it out.
   virtual void push(const std::string& text, int64_t begin, int64_t end, bool new_row) = 0;
-  // The pair of frame n, with parity; {0x80, 0x80} if there is nothing to send. Called for each frame once, in order; frames may be left out while idle().
+  // The pair of frame n, with parity; {0x80, 0x80} if there is nothing to send. Called for each frame once, in order; frames before due() may be left out.
   virtual std::array<uint8_t, 2> frame(int64_t n) = 0;
-  virtual bool idle() const = 0;             // nothing waits and nothing is on screen
+  // The first frame that has something to send; INT64_MAX: nothing waits and nothing is on screen.
+  virtual int64_t due() const = 0;
   virtual int64_t lag() const = 0;           // frames by which the text that is being sent is late
   virtual int64_t n_unmapped() const = 0;    // characters that CEA-608 has not, sent as '?'
 };

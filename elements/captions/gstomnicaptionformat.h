@@ -1,0 +1,6 @@
+// The element omnicaptionformat.
+#pragma once
+
+#include <gst/gst.h>
+
+GST_ELEMENT_REGISTER_DECLARE(omnicaptionformat)

@@ -1,0 +1,105 @@
+/**
+ * element-omniebuttdenc:
+ *
+ * Captions to an EBU-TT-D document (EBU Tech 3380), the TTML that broadcasters and the web exchange: white on a dark box, centred at the bottom, each caption a paragraph with its
+ * time. Put omnicaptionformat ahead, so that there are lines. The document is written as the captions come and closed at the end; a file that was cut off wants `</tt:div></tt:body></tt:tt>`.
+ *
+ * Latency: 0.
+ *
+ * ## Example
+ * |[
+ * gst-launch-1.0 filesrc location=examples/media/jfk.wav ! wavparse ! omnitranscriber model-path=models/whisper-base ! omnicaptionformat ! omniebuttdenc language=en ! filesink location=captions.xml
+ * ]|
+ */
+#include "captions/gstomniebuttdenc.h"
+
+#include <utility>
+
+#include "captions/gstomnitextfilter.h"
+#include "omni/captions.h"
+
+namespace {
+
+class EbuTtDEnc final : public GstOmniTextFilter {
+ public:
+  struct Settings : GstOmniSettings {
+    std::string language = "en";
+  };
+
+  EbuTtDEnc(GstElement* element, GstElementClass* klass) : GstOmniTextFilter(element, klass) {}
+
+  static const GstOmniProperties<Settings>& properties() {
+    static const GstOmniProperties<Settings> table({{"language", "Language", "Language of the text, as in `en` or `pt-BR`", &Settings::language}});
+    return table;
+  }
+
+  static void describe(GstElementClass* klass) {
+    CapsPtr in(gst_caps_from_string("text/x-raw, format=(string)utf8")), out(gst_caps_from_string("application/ttml+xml"));
+    gst_element_class_add_pad_template(klass, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, in.get()));
+    gst_element_class_add_pad_template(klass, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, out.get()));
+    gst_element_class_set_static_metadata(klass, "Omni EBU-TT-D encoder", "Encoder/Subtitle", "Captions to an EBU-TT-D document", "gst-omni");
+  }
+
+  GstStructure* stats() {
+    std::lock_guard guard(settings.lock);
+    return gst_structure_new("stats", "captions", G_TYPE_UINT64, n_captions_, nullptr);
+  }
+
+  Settings settings;
+
+ protected:
+  CapsPtr output_caps(GstCaps*) override { return CapsPtr(gst_caps_new_empty_simple("application/ttml+xml")); }
+
+  void begin(const GstSegment& segment) override {
+    segment_ = segment;
+    position_ = segment.start;
+  }
+
+  void text(const std::string& text, GstClockTime start, GstClockTime duration) override {
+    if (text.empty()) return;
+    open(start);
+    const guint64 media = gst_segment_to_stream_time(&segment_, GST_FORMAT_TIME, start);
+    guint64 number = 0;
+    {
+      std::lock_guard guard(settings.lock);
+      number = ++n_captions_;
+    }
+    push(gst_omni_text_buffer(omni::ebu_tt_d_paragraph({text, omni::Nanoseconds(GST_CLOCK_TIME_IS_VALID(media) ? media : start), omni::Nanoseconds(duration)}, int64_t(number)), start, duration));
+    position_ = start + duration;
+  }
+  void advance(GstClockTime time) override {
+    push_gap(position_, time);
+    position_ = std::max(position_, time);
+  }
+  void finish() override {
+    if (segment_.format != GST_FORMAT_TIME) return;  // nothing has begun
+    open(position_);
+    push(gst_omni_text_buffer(omni::ebu_tt_d_tail(), position_, 0));
+    reset();
+  }
+  void reset() override {
+    open_ = false;
+    segment_.format = GST_FORMAT_UNDEFINED;
+  }
+
+ private:
+  void open(GstClockTime time) {
+    if (std::exchange(open_, true)) return;
+    std::string language;
+    {
+      std::lock_guard guard(settings.lock);
+      language = settings.language;
+      n_captions_ = 0;
+    }
+    push(gst_omni_text_buffer(omni::ebu_tt_d_head(language), time, 0));
+  }
+
+  bool open_ = false;
+  GstSegment segment_{};
+  GstClockTime position_ = 0;
+  guint64 n_captions_ = 0;  // under the settings' lock
+};
+
+}  // namespace
+
+GST_ELEMENT_REGISTER_DEFINE(omniebuttdenc, "omniebuttdenc", GST_RANK_NONE, gst_omni_text_filter_type<EbuTtDEnc>("GstOmniEbuTtDEnc"));

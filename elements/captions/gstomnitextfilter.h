@@ -1,0 +1,93 @@
+// What the caption elements share: one text sink pad, one source pad, all in the thread of who pushes. Text comes with its time, GAPs say that time passes without any;
+// a filter makes what it makes of both. Times are buffer times: segments go through as they are.
+#pragma once
+
+#include <gst/gst.h>
+
+#include <string>
+
+#include "common/gstomniguard.h"
+#include "common/gstomniproperties.h"
+#include "common/gstomniptr.h"
+
+class GstOmniTextFilter {
+ public:
+  GstOmniTextFilter(GstElement* element, GstElementClass* klass);
+  virtual ~GstOmniTextFilter() = default;
+
+ protected:
+  // All of these are called in the streaming thread, but for latency(). They may throw omni::Error.
+  virtual CapsPtr output_caps(GstCaps* input) = 0;                        // of what leaves, from now on
+  virtual void begin(const GstSegment& segment) = 0;                      // the first or another segment
+  virtual void text(const std::string& text, GstClockTime start, GstClockTime duration) = 0;
+  virtual void advance(GstClockTime time) = 0;                            // no text that is still to come begins before `time`
+  virtual bool event(GstEvent*) { return false; }                         // a custom event; true: it goes no further
+  virtual void finish() = 0;                                              // what was held back leaves
+  virtual void reset() = 0;                                               // what was held back is void
+  virtual GstClockTime latency() { return 0; }                            // added to that of upstream; any thread
+
+  void push(BufferPtr buffer);
+  // [start, end) without anything.
+  void push_gap(GstClockTime start, GstClockTime end);
+  GstFlowReturn flow() const { return flow_; }
+  GstElement* const element_;
+  GstPad *sink_, *src_;
+
+ private:
+  static GstFlowReturn chain(GstPad*, GstObject* parent, GstBuffer* buffer);
+  static gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event);
+  static gboolean src_query(GstPad* pad, GstObject* parent, GstQuery* query);
+  void take(GstBuffer* buffer);
+  bool handle(GstPad* pad, GstEvent* event);
+
+  GstFlowReturn flow_ = GST_FLOW_OK;
+  GstSegment segment_;
+  GstClockTime end_ = 0;  // of the text that came last
+};
+
+struct GstOmniTextFilterElement {
+  GstElement element;
+  GstOmniTextFilter* filter;
+};
+
+struct GstOmniTextFilterElementClass {
+  GstElementClass parent_class;
+};
+
+BufferPtr gst_omni_text_buffer(const std::string& text, GstClockTime start, GstClockTime duration);
+
+// The GType of an element that is a Filter. Filter has: Settings settings; static properties(); static describe(GstElementClass*); GstStructure* stats().
+template <class Filter>
+GType gst_omni_text_filter_type(const char* name) {
+  struct Glue {
+    static Filter& filter(gpointer object) { return *static_cast<Filter*>(reinterpret_cast<GstOmniTextFilterElement*>(object)->filter); }
+    static void set(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
+      if (!Filter::properties().set(filter(object).settings, id, value)) G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+    }
+    static void get(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
+      if (Filter::properties().get(filter(object).settings, id, value)) return;
+      if (id == Filter::properties().count() + 1) g_value_take_boxed(value, filter(object).stats());
+      else G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+    }
+    static void finalize(GObject* object) {
+      GstOmniTextFilter* f = &filter(object);
+      G_OBJECT_CLASS(g_type_class_peek(GST_TYPE_ELEMENT))->finalize(object);
+      delete static_cast<Filter*>(f);
+    }
+    static void instance_init(GTypeInstance* instance, gpointer g_class) {
+      reinterpret_cast<GstOmniTextFilterElement*>(instance)->filter = new Filter(GST_ELEMENT(instance), GST_ELEMENT_CLASS(g_class));
+    }
+    static void class_init(gpointer g_class, gpointer) {
+      auto* object = G_OBJECT_CLASS(g_class);
+      object->set_property = set;
+      object->get_property = get;
+      object->finalize = finalize;
+      Filter::properties().install(object);
+      g_object_class_install_property(object, Filter::properties().count() + 1,
+                                      g_param_spec_boxed("stats", "Statistics", "What has happened so far", GST_TYPE_STRUCTURE, GParamFlags(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
+      Filter::describe(GST_ELEMENT_CLASS(g_class));
+    }
+  };
+  const GTypeInfo info = {sizeof(GstOmniTextFilterElementClass), nullptr, nullptr, Glue::class_init, nullptr, nullptr, sizeof(GstOmniTextFilterElement), 0, Glue::instance_init, nullptr};
+  return g_type_register_static(GST_TYPE_ELEMENT, name, &info, GTypeFlags(0));
+}

@@ -1,0 +1,331 @@
+// The caption elements: what leaves, when, and what others read in it.
+#include <cstring>
+
+#include "elements/harness.h"
+
+namespace omni_test {
+namespace {
+
+class Captions : public GstTest {};
+
+GstBuffer* text(const std::string& s, GstClockTime start, GstClockTime duration) {
+  GstBuffer* b = gst_buffer_new_allocate(nullptr, s.size(), nullptr);
+  gst_buffer_fill(b, 0, s.data(), s.size());
+  GST_BUFFER_PTS(b) = start;
+  GST_BUFFER_DURATION(b) = duration;
+  return b;
+}
+
+std::string bytes(GstBuffer* b) {
+  GstMapInfo map;
+  gst_buffer_map(b, &map, GST_MAP_READ);
+  const std::string s(reinterpret_cast<const char*>(map.data), map.size);
+  gst_buffer_unmap(b, &map);
+  return s;
+}
+
+void begin(Harness& h, const char* sink_caps = nullptr, const char* caps = "text/x-raw,format=utf8") {
+  if (sink_caps) gst_harness_set_sink_caps_str(h, sink_caps);
+  gst_harness_set_src_caps_str(h, caps);
+}
+
+struct Piece {
+  std::string text;
+  GstClockTime start, end;
+  bool gap;
+};
+
+// What left since the last call, buffers and gaps apart from each other.
+std::vector<Piece> pieces(Harness& h) {
+  std::vector<Piece> out;
+  while (GstBuffer* b = gst_harness_try_pull(h)) {
+    out.push_back({bytes(b), GST_BUFFER_PTS(b), GST_BUFFER_PTS(b) + GST_BUFFER_DURATION(b), false});
+    gst_buffer_unref(b);
+  }
+  return out;
+}
+
+std::vector<Piece> gaps(Harness& h) {
+  std::vector<Piece> out;
+  while (GstEvent* e = gst_harness_try_pull_event(h)) {
+    if (GST_EVENT_TYPE(e) == GST_EVENT_GAP) {
+      GstClockTime start = 0, duration = 0;
+      gst_event_parse_gap(e, &start, &duration);
+      out.push_back({"", start, start + duration, true});
+    }
+    gst_event_unref(e);
+  }
+  return out;
+}
+
+void say(Harness& h, const std::string& sentence, GstClockTime from, GstClockTime each) {
+  std::istringstream words(sentence);
+  for (std::string w; words >> w; from += each) ASSERT_EQ(gst_harness_push(h, text(w, from, each)), GST_FLOW_OK);
+}
+
+TEST_F(Captions, FormatMakesLinesAndGaps) {
+  Harness h("omnicaptionformat", nullptr);
+  begin(h);
+  say(h, "This is the first sentence. And this one is so long that it takes two lines, which is well.", 2 * GST_SECOND, 250 * GST_MSECOND);
+  gst_harness_push_event(h, gst_event_new_gap(10 * GST_SECOND, 5 * GST_SECOND));
+  std::vector<Piece> p = pieces(h), g = gaps(h);
+  ASSERT_EQ(p.size(), 2u);
+  EXPECT_EQ(p[0].text, "This is the first sentence.");
+  EXPECT_EQ(p[0].start, 2 * GST_SECOND);
+  EXPECT_EQ(p[1].text, "And this one is so long that\nit takes two lines, which is well.");
+  EXPECT_GE(p[1].start, p[0].end);
+  p.insert(p.end(), g.begin(), g.end());
+  std::sort(p.begin(), p.end(), [](const Piece& a, const Piece& b) { return a.start < b.start; });
+  EXPECT_EQ(p.front().start, 0u);
+  for (size_t i = 1; i < p.size(); ++i) EXPECT_EQ(p[i].start, p[i - 1].end) << "without a hole";
+  EXPECT_EQ(p.back().end, 15 * GST_SECOND);
+}
+
+TEST_F(Captions, FormatMarksSpeakersAndSounds) {
+  Harness h("omnicaptionformat", nullptr);
+  begin(h);
+  say(h, "Good evening", 0, GST_SECOND / 2);
+  gst_harness_push_event(h, gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM, gst_structure_new("rstranscribe/speaker-change", "speaker", G_TYPE_STRING, "2", nullptr)));
+  say(h, "Hello [applause]", GST_SECOND, GST_SECOND / 2);
+  std::vector<GstBuffer*> out = h.drain();
+  ASSERT_EQ(out.size(), 3u);
+  EXPECT_EQ(bytes(out[0]), "Good evening");
+  EXPECT_EQ(bytes(out[1]), ">> Hello");
+  EXPECT_EQ(bytes(out[2]), "[APPLAUSE]");
+  unref_all(out);
+}
+
+TEST_F(Captions, FlushForgetsAndEndDelivers) {
+  Harness h("omnicaptionformat", nullptr);
+  begin(h);
+  say(h, "to be forgotten", 0, GST_SECOND / 4);
+  gst_harness_push_event(h, gst_event_new_flush_start());
+  gst_harness_push_event(h, gst_event_new_flush_stop(TRUE));
+  GstSegment segment;
+  gst_segment_init(&segment, GST_FORMAT_TIME);
+  segment.start = segment.time = segment.position = 60 * GST_SECOND;
+  gst_harness_push_event(h, gst_event_new_segment(&segment));
+  say(h, "to be said", 60 * GST_SECOND, GST_SECOND / 4);
+  std::vector<GstBuffer*> out = h.drain();
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(bytes(out[0]), "to be said");
+  EXPECT_EQ(GST_BUFFER_PTS(out[0]), 60 * GST_SECOND);
+  unref_all(out);
+}
+
+TEST_F(Captions, LatencyIsWhatACaptionWaits) {
+  for (const auto& [launch, own] : std::vector<std::pair<std::string, GstClockTime>>{{"omnicaptionformat maximum-duration=3000", 3 * GST_SECOND}, {"omnicea608enc mode=pop-on", 1600 * GST_MSECOND}, {"omnicea608enc mode=roll-up-2", 0}}) {
+    GstElement* p = gst_parse_launch(("appsrc is-live=true format=time min-latency=100000000 caps=text/x-raw,format=utf8 ! " + launch + " name=e ! fakesink").c_str(), nullptr);
+    gst_element_set_state(p, GST_STATE_PLAYING);
+    GstElement* e = gst_bin_get_by_name(GST_BIN(p), "e");
+    GstPad* src = gst_element_get_static_pad(e, "src");
+    GstQuery* query = gst_query_new_latency();
+    ASSERT_TRUE(gst_pad_query(src, query));
+    GstClockTime min = 0;
+    gst_query_parse_latency(query, nullptr, &min, nullptr);
+    EXPECT_EQ(min, own + 100 * GST_MSECOND) << launch;
+    gst_query_unref(query);
+    gst_object_unref(src);
+    gst_object_unref(e);
+    gst_element_set_state(p, GST_STATE_NULL);
+    gst_object_unref(p);
+  }
+}
+
+TEST_F(Captions, PairsComeAtTheFrameRateWithoutAHole) {
+  for (const auto& [rate, pairs] : std::vector<std::pair<std::string, int>>{{"30/1", 30}, {"30000/1001", 30}, {"25/1", 25}, {"24000/1001", 24}, {"60/1", 30}, {"50/1", 25}}) {
+    Harness h("omnicea608enc", nullptr);
+    begin(h, ("closedcaption/x-cea-608,format=raw,framerate=" + rate).c_str());
+    gst_harness_push(h, text("Hello", 0, GST_SECOND));
+    gst_harness_push_event(h, gst_event_new_gap(0, GST_SECOND));
+    const std::vector<Piece> p = pieces(h);
+    EXPECT_EQ(int(p.size()), pairs) << rate;
+    for (size_t i = 1; i < p.size(); ++i) EXPECT_EQ(p[i].start, p[i - 1].end);
+    EXPECT_EQ(p[0].text, "\x94\x25") << "roll-up, two rows";
+  }
+}
+
+TEST_F(Captions, FormatsCarryTheSamePairs) {
+  std::vector<std::string> raw;
+  for (const char* caps : {"closedcaption/x-cea-608,format=raw", "closedcaption/x-cea-608,format=s334-1a", "closedcaption/x-cea-708,format=cc_data"})
+    for (const char* channel : {"cc1", "cc3"}) {
+      const bool second = std::string(channel) == "cc3";
+      Harness h("omnicea608enc", nullptr);
+      gst_util_set_object_arg(G_OBJECT(h->element), "channel", channel);
+      if (second && std::string(caps).find("raw") != std::string::npos) {
+        gst_harness_set_sink_caps_str(h, (std::string(caps) + ",framerate=30/1").c_str());
+        h.offer_caps("text/x-raw,format=utf8");
+        EXPECT_NE(h.error().find("field 2"), std::string::npos);
+        continue;
+      }
+      begin(h, (std::string(caps) + ",framerate=30/1").c_str());
+      gst_harness_push(h, text("Hello", 0, GST_SECOND));
+      std::vector<GstBuffer*> out = h.drain();
+      ASSERT_GT(out.size(), 10u);
+      for (size_t i = 0; i < out.size(); ++i) {
+        const std::string b = bytes(out[i]);
+        if (b.size() == 2) raw.push_back(b);
+        else if (b.size() == 3 && !second) EXPECT_EQ(b, "\x80" + raw[i]);
+        else if (b.size() == 3) EXPECT_EQ(b[0], '\0');
+        else if (!second) EXPECT_EQ(b, "\xfc" + raw[i] + "\xfd\x80\x80");
+        else EXPECT_EQ(b.substr(0, 4), "\xfc\x80\x80\xfd");
+      }
+      unref_all(out);
+    }
+}
+
+// GStreamer's own converter takes them for what they are.
+TEST_F(Captions, CcconverterFindsTheSamePairsInCcData) {
+  const auto pairs = [&](const std::string& caps) {
+    std::string all;
+    GstElement* p = gst_parse_launch(("appsrc name=in format=time caps=text/x-raw,format=utf8 ! omnicea608enc mode=pop-on ! " + caps + " ! ccconverter ! closedcaption/x-cea-608,format=raw,framerate=30/1 ! fakesink name=out signal-handoffs=true").c_str(), nullptr);
+    GstElement *in = gst_bin_get_by_name(GST_BIN(p), "in"), *out = gst_bin_get_by_name(GST_BIN(p), "out");
+    g_signal_connect(out, "handoff", G_CALLBACK(+[](GstElement*, GstBuffer* b, GstPad*, std::string* s) { *s += bytes(b); }), &all);
+    gst_element_set_state(p, GST_STATE_PLAYING);
+    GstFlowReturn flow = GST_FLOW_OK;
+    GstBuffer* b = text("A caption\nof two lines", 3 * GST_SECOND, 2 * GST_SECOND);
+    g_signal_emit_by_name(in, "push-buffer", b, &flow);
+    gst_buffer_unref(b);
+    g_signal_emit_by_name(in, "end-of-stream", &flow);
+    GstBus* bus = gst_element_get_bus(p);
+    GstMessage* m = gst_bus_timed_pop_filtered(bus, 10 * GST_SECOND, GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
+    EXPECT_TRUE(m && GST_MESSAGE_TYPE(m) == GST_MESSAGE_EOS);
+    if (m) gst_message_unref(m);
+    gst_element_set_state(p, GST_STATE_NULL);
+    gst_object_unref(bus);
+    gst_object_unref(in);
+    gst_object_unref(out);
+    gst_object_unref(p);
+    std::string text;
+    for (size_t i = 0; i + 1 < all.size(); i += 2)
+      if (all.substr(i, 2) != "\x80\x80") text += all.substr(i, 2);
+    return text;
+  };
+  const std::string raw = pairs("closedcaption/x-cea-608,format=raw,framerate=30/1"), data = pairs("closedcaption/x-cea-708,format=cc_data,framerate=30/1");
+  EXPECT_GT(raw.size(), 30u);
+  EXPECT_EQ(raw, data);
+}
+
+TEST_F(Captions, TooMuchTextIsReportedAndDelivered) {
+  Harness h("omnicea608enc", nullptr);
+  gst_util_set_object_arg(G_OBJECT(h->element), "mode", "pop-on");
+  begin(h, "closedcaption/x-cea-608,format=raw,framerate=30/1");
+  for (int i = 0; i < 40; ++i) gst_harness_push(h, text("More text than can be sent in time", guint64(i) * GST_SECOND / 4, GST_SECOND / 4));
+  std::vector<GstBuffer*> out = h.drain();
+  int flips = 0;
+  for (size_t i = 1; i < out.size(); ++i) flips += bytes(out[i]) == "\x94\x2f" && bytes(out[i - 1]) == "\x94\x2f";
+  EXPECT_EQ(flips, 40);
+  GstMessage* m = gst_bus_pop_filtered(h.bus, GST_MESSAGE_WARNING);
+  ASSERT_NE(m, nullptr);
+  GError* e = nullptr;
+  gst_message_parse_warning(m, &e, nullptr);
+  EXPECT_NE(std::string(e->message).find("late"), std::string::npos);
+  g_error_free(e);
+  gst_message_unref(m);
+  EXPECT_EQ(gst_bus_pop_filtered(h.bus, GST_MESSAGE_WARNING), nullptr) << "once";
+  GstStructure* stats = nullptr;
+  g_object_get(h->element, "stats", &stats, nullptr);
+  guint most = 0;
+  gst_structure_get_uint(stats, "delay-max", &most);
+  EXPECT_GT(most, 3000u);
+  gst_structure_free(stats);
+  unref_all(out);
+}
+
+TEST_F(Captions, OddTimesAndTextsDoNoHarm) {
+  for (const char* factory : {"omnicaptionformat", "omnicea608enc", "omniebuttdenc"}) {
+    Harness h(factory, nullptr);
+    begin(h, std::string(factory) == "omnicea608enc" ? "closedcaption/x-cea-608,format=raw,framerate=30/1" : nullptr);
+    gst_harness_push(h, text("back", 5 * GST_SECOND, 0));
+    gst_harness_push(h, text("and forth", 2 * GST_SECOND, GST_CLOCK_TIME_NONE));
+    gst_harness_push(h, text("no time", GST_CLOCK_TIME_NONE, GST_CLOCK_TIME_NONE));
+    gst_harness_push(h, text("", 6 * GST_SECOND, GST_SECOND));
+    gst_harness_push(h, text("\xff\xfe\x01 broken \xc3", 7 * GST_SECOND, GST_SECOND));
+    gst_harness_push(h, text(std::string(5000, 'x'), 8 * GST_SECOND, GST_SECOND));
+    gst_harness_push(h, text("ten days later", 240 * 3600 * GST_SECOND, GST_SECOND));
+    gst_harness_push_event(h, gst_event_new_gap(240 * 3600 * GST_SECOND, GST_CLOCK_TIME_NONE));
+    std::vector<GstBuffer*> out = h.drain();
+    EXPECT_GT(out.size(), 3u) << factory;
+    EXPECT_LT(out.size(), 5000u) << factory << ": time without captions is a gap";
+    GstClockTime end = 0;
+    for (GstBuffer* b : out) {
+      EXPECT_GE(GST_BUFFER_PTS(b) + GST_SECOND * 8, end) << factory;
+      end = GST_BUFFER_PTS(b);
+    }
+    unref_all(out);
+    Harness other(factory, nullptr);
+    begin(other, std::string(factory) == "omnicea608enc" ? "closedcaption/x-cea-608,format=raw,framerate=30/1" : nullptr);
+    EXPECT_EQ(gst_harness_push(other, text(std::string(100000, 'x'), 0, GST_SECOND)), GST_FLOW_ERROR);
+    EXPECT_NE(other.error().find("65536"), std::string::npos);
+    EXPECT_EQ(gst_harness_push(other, text("x", G_MAXUINT64 / 2, GST_SECOND)), GST_FLOW_ERROR);
+  }
+}
+
+struct Markup {
+  std::string text;
+  std::vector<std::string> begins;
+};
+
+TEST_F(Captions, EbuTtDIsOneDocumentThatParses) {
+  Harness h("omniebuttdenc", nullptr);
+  begin(h);
+  gst_harness_push(h, text("One < two &\nthree", GST_SECOND, GST_SECOND));
+  gst_harness_push(h, text("Four", 3 * GST_SECOND, GST_SECOND));
+  std::vector<GstBuffer*> out = h.drain();
+  std::string all;
+  for (GstBuffer* b : out) all += bytes(b);
+  unref_all(out);
+  Markup found;
+  GMarkupParser parser{};
+  parser.start_element = [](GMarkupParseContext*, const gchar* name, const gchar** names, const gchar** values, gpointer data, GError**) {
+    auto& m = *static_cast<Markup*>(data);
+    for (; std::string(name) == "tt:p" && *names; ++names, ++values)
+      if (std::string(*names) == "begin") m.begins.push_back(*values);
+  };
+  parser.text = [](GMarkupParseContext*, const gchar* t, gsize n, gpointer data, GError**) { static_cast<Markup*>(data)->text.append(t, n); };
+  GMarkupParseContext* context = g_markup_parse_context_new(&parser, GMarkupParseFlags(0), &found, nullptr);
+  GError* error = nullptr;
+  EXPECT_TRUE(g_markup_parse_context_parse(context, all.data(), gssize(all.size()), &error) && g_markup_parse_context_end_parse(context, &error)) << (error ? error->message : "");
+  g_clear_error(&error);
+  g_markup_parse_context_free(context);
+  EXPECT_EQ(found.begins, (std::vector<std::string>{"00:00:01.000", "00:00:03.000"}));
+  EXPECT_NE(found.text.find("One < two &three"), std::string::npos);
+}
+
+// The files of webvttenc and srtenc, read again by subparse.
+TEST_F(Captions, SubtitleFilesReadBack) {
+  for (const char* encoder : {"srtenc", "webvttenc"}) {
+    const std::string file = testing::TempDir() + "captions." + encoder;
+    GstElement* p = gst_parse_launch(("appsrc name=in format=time caps=text/x-raw,format=utf8 ! omnicaptionformat ! " + std::string(encoder) + " ! filesink location=" + file).c_str(), nullptr);
+    GstElement* in = gst_bin_get_by_name(GST_BIN(p), "in");
+    gst_element_set_state(p, GST_STATE_PLAYING);
+    const std::vector<std::string> words = {"It", "works.", "Zwölf", "Boxkämpfer", "jagen", "Viktor", "quer", "über", "den", "großen", "Sylter", "Deich."};
+    GstFlowReturn flow = GST_FLOW_OK;
+    for (size_t i = 0; i < words.size(); ++i) {
+      GstBuffer* b = text(words[i], i * GST_SECOND / 2, GST_SECOND / 2);
+      g_signal_emit_by_name(in, "push-buffer", b, &flow);
+      gst_buffer_unref(b);
+    }
+    g_signal_emit_by_name(in, "end-of-stream", &flow);
+    GstBus* bus = gst_element_get_bus(p);
+    GstMessage* m = gst_bus_timed_pop_filtered(bus, 10 * GST_SECOND, GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
+    EXPECT_TRUE(m && GST_MESSAGE_TYPE(m) == GST_MESSAGE_EOS);
+    if (m) gst_message_unref(m);
+    gst_element_set_state(p, GST_STATE_NULL);
+    gst_object_unref(bus);
+    gst_object_unref(in);
+    gst_object_unref(p);
+
+    std::vector<std::string> read;
+    const Outcome o = run("filesrc location=" + file + " ! subparse ! fakesink name=out signal-handoffs=true", 20 * GST_SECOND, [&](GstElement* pipeline) {
+      GstElement* sink = gst_bin_get_by_name(GST_BIN(pipeline), "out");
+      g_signal_connect(sink, "handoff", G_CALLBACK(+[](GstElement*, GstBuffer* b, GstPad*, std::vector<std::string>* v) { v->push_back(bytes(b)); }), &read);
+      gst_object_unref(sink);
+    });
+    EXPECT_TRUE(o.eos) << o.error;
+    EXPECT_EQ(read, (std::vector<std::string>{"It works.", "Zwölf Boxkämpfer jagen Viktor\nquer über den großen Sylter Deich."})) << encoder;
+  }
+}
+
+}  // namespace
+}  // namespace omni_test
