@@ -21,7 +21,7 @@ enum class GstOmniMutable { ready, playing };  // the highest state in which a c
 
 template <class Settings>
 struct GstOmniProperty {
-  using Member = std::variant<bool Settings::*, int Settings::*, guint Settings::*, gint64 Settings::*, double Settings::*, std::string Settings::*,
+  using Member = std::variant<bool Settings::*, int Settings::*, guint Settings::*, gint64 Settings::*, double Settings::*, std::string Settings::*, std::vector<std::string> Settings::*,
                               omni::Rational Settings::*>;
   const char *name, *nick, *blurb;
   Member member;
@@ -88,6 +88,9 @@ class GstOmniProperties {
       GParamSpec* operator()(std::string Settings::*m) {
         return g_param_spec_string(p.name, p.nick, p.blurb, (d.*m).empty() ? nullptr : (d.*m).c_str(), flags);
       }
+      GParamSpec* operator()(std::vector<std::string> Settings::*) {
+        return gst_param_spec_array(p.name, p.nick, p.blurb, g_param_spec_string("element", "Element", "One of them", nullptr, flags), flags);
+      }
       GParamSpec* operator()(omni::Rational Settings::*m) {
         return gst_param_spec_fraction(p.name, p.nick, p.blurb, 1, 1000, 1000, 1, (d.*m).num, (d.*m).den, flags);
       }
@@ -101,6 +104,11 @@ class GstOmniProperties {
   static void assign(gint64& x, const GValue* v, bool) { x = g_value_get_int64(v); }
   static void assign(double& x, const GValue* v, bool) { x = g_value_get_double(v); }
   static void assign(std::string& x, const GValue* v, bool) { x = g_value_get_string(v) ? g_value_get_string(v) : ""; }
+  static void assign(std::vector<std::string>& x, const GValue* v, bool) {
+    x.clear();
+    for (guint i = 0; i < gst_value_array_get_size(v); ++i)
+      if (const gchar* s = g_value_get_string(gst_value_array_get_value(v, i))) x.push_back(s);
+  }
   static void assign(omni::Rational& x, const GValue* v, bool) { x = {gst_value_get_fraction_numerator(v), gst_value_get_fraction_denominator(v)}; }
 
   static void fetch(bool x, GValue* v, bool) { g_value_set_boolean(v, x); }
@@ -109,6 +117,14 @@ class GstOmniProperties {
   static void fetch(gint64 x, GValue* v, bool) { g_value_set_int64(v, x); }
   static void fetch(double x, GValue* v, bool) { g_value_set_double(v, x); }
   static void fetch(const std::string& x, GValue* v, bool) { g_value_set_string(v, x.empty() ? nullptr : x.c_str()); }
+  static void fetch(const std::vector<std::string>& x, GValue* v, bool) {
+    for (const std::string& s : x) {
+      GValue one = G_VALUE_INIT;
+      g_value_init(&one, G_TYPE_STRING);
+      g_value_set_string(&one, s.c_str());
+      gst_value_array_append_and_take_value(v, &one);
+    }
+  }
   static void fetch(omni::Rational x, GValue* v, bool) { gst_value_set_fraction(v, x.num, x.den); }
 
   std::vector<Row> table_;

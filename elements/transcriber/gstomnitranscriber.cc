@@ -45,6 +45,7 @@ constexpr GstClockTime kMostHole = 2 * GST_SECOND;
 
 struct Settings : GstOmniEngineSettings {
   std::string language_code, initial_prompt;
+  std::vector<std::string> vocabulary, masked_words;
   int policy = int(Policy::automatic);
   guint step = 1000, latency = 4000, lateness = 0;
   bool translate = false;
@@ -68,6 +69,8 @@ const GstOmniProperties<Settings>& properties() {
         {"language-code", "Language", "Language that is spoken, as in `en` or `en-US` (empty = found out; an unknown one is an error that lists them)", &Settings::language_code, 0, 0, playing},
         {"translate", "Translate", "Write English, whatever is spoken", &Settings::translate},
         {"initial-prompt", "Initial prompt", "Text that comes before: names, words and style to expect", &Settings::initial_prompt},
+        {"vocabulary", "Vocabulary", "Words to expect at any time: names, terms, as in <GStreamer, ComfyUI>", &Settings::vocabulary},
+        {"masked-words", "Masked words", "Words of which only the first letter is shown, as in <darn, heck>", &Settings::masked_words},
         {"policy", "Policy", "When words leave", &Settings::policy, 0, 0, GstOmniMutable::ready, policy_get_type},
         {"step", "Step", "Live: new sound between two looks, in ms", &Settings::step, 100, 30000},
         {"latency", "Latency", "Time allowed from a word to its text, in ms, as reported to live pipelines (4294967295 = words are stamped with the time at which they leave)", &Settings::latency, 0,
@@ -208,6 +211,8 @@ void make_transcriber(GstElement* element) {
     o.language = s.settings.language_code;
     o.translate = s.settings.translate;
     o.initial_prompt = s.settings.initial_prompt;
+    o.vocabulary = s.settings.vocabulary;
+    o.masked_words = s.settings.masked_words;
     o.step = omni::Nanoseconds(s.settings.step) * GST_MSECOND;
   }
   std::shared_ptr<omni::Transcriber> transcriber = s.engine->make_transcriber(o);

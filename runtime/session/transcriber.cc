@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "audio/log_mel.h"
+#include "session/masked_words.h"
 #include "session/text_decoder.h"
 #include "session/voice_gate.h"
 #include "session/word_times.h"
@@ -20,6 +21,7 @@ constexpr double kCutAt = 15, kKeepAtCut = 4;        // seconds: live, kept soun
 constexpr double kPadding = 1.0, kLeastWindow = 10;  // seconds of silence behind the sound; shortest window that is encoded
 constexpr int kEdge = 25, kEdgeAtEnd = 4;            // states that the decoder may not look at (AlignAtt)
 constexpr size_t kMostPrevious = 100;                // tokens of text ahead of the window
+constexpr size_t kMostVocabulary = 100;              // tokens
 constexpr double kNoSpeech = 0.6, kImprobable = -1.0, kVeryImprobable = -1.5;
 constexpr double kForgetAfter = 2;                   // seconds without a voice after which the text so far says nothing of the next
 
@@ -36,10 +38,14 @@ bool is_continuation(unsigned char c) { return (c & 0xc0) == 0x80; }
 class StreamTranscriber final : public Transcriber {
  public:
   StreamTranscriber(std::shared_ptr<const void> engine, const TranscriptionModel& model, ThreadPool& pool, const TranscriptionOptions& options)
-      : engine_(std::move(engine)), model_(model), pool_(pool), options_(options), decoder_(model, pool, arena_, cancelled_) {
+      : engine_(std::move(engine)), model_(model), pool_(pool), options_(options), masked_(options.masked_words), decoder_(model, pool, arena_, cancelled_) {
     set_language(options_.language);
     if (options_.step <= 0) throw Error(ErrorCode::invalid_argument, "a step of " + std::to_string(options_.step) + " ns between two looks");
     if (options_.translate && model_.tokens().translate < 0) throw Error(ErrorCode::invalid_argument, "this checkpoint does not translate");
+    std::string words;
+    for (const std::string& w : options_.vocabulary) words += (words.empty() ? " " : ", ") + w;
+    if (!words.empty()) vocabulary_ = model_.tokenizer().encode_text(words + ".");
+    if (vocabulary_.size() > kMostVocabulary) throw Error(ErrorCode::invalid_argument, "a vocabulary of " + std::to_string(vocabulary_.size()) + " tokens; at most " + std::to_string(kMostVocabulary) + " fit ahead of the sound");
     set_prompt();
   }
 
@@ -190,7 +196,8 @@ class StreamTranscriber final : public Transcriber {
 
   DecodingOptions decoding_options() {
     DecodingOptions o;
-    o.previous = previous_;
+    o.previous = vocabulary_;
+    o.previous.insert(o.previous.end(), previous_.begin(), previous_.end());
     o.language = language_id_;
     o.task = options_.translate ? model_.tokens().translate : model_.tokens().transcribe;
     return o;
@@ -301,6 +308,7 @@ class StreamTranscriber final : public Transcriber {
       Word word;
       word.text = p.text;
       word.text.erase(0, word.text.find_first_not_of(' '));
+      word.text = masked_.apply(word.text);
       const int64_t from = begins[size_t(given) + p.first_token], to = std::max(from + 1, begins[size_t(given) + p.first_token + p.n_tokens]);
       const Nanoseconds earliest = word_ends_.empty() ? start_ + first_ * kSecond / kRate : start_ + word_ends_.back().sample * kSecond / kRate;
       word.start = std::max(time_of_state(from), earliest);
@@ -348,7 +356,7 @@ class StreamTranscriber final : public Transcriber {
       text = decode(sound, o);
       if (is_believable(text) && text.mean_log_probability() > kImprobable) break;
       if (text.no_speech > kNoSpeech) break;
-      o.previous.clear();
+      o.previous = vocabulary_;
     }
     if (!is_believable(text)) {
       reject();
@@ -397,6 +405,8 @@ class StreamTranscriber final : public Transcriber {
   const TranscriptionModel& model_;
   ThreadPool& pool_;
   TranscriptionOptions options_;
+  MaskedWords masked_;
+  std::vector<int32_t> vocabulary_;  // as tokens
   Arena arena_;
   std::atomic<bool> cancelled_{false};
   TextDecoder decoder_;

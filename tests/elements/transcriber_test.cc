@@ -61,6 +61,27 @@ TEST_F(Transcriber, ReachesTheEndWithGapsUpToIt) {
   }
 }
 
+TEST_F(Transcriber, VocabularyAndMaskedWordsAreArrays) {
+  GstElement* t = gst_element_factory_make("omnitranscriber", nullptr);
+  gst_util_set_object_arg(G_OBJECT(t), "masked-words", "<fellow, COUNTRY>");
+  GValue value = G_VALUE_INIT;
+  g_value_init(&value, GST_TYPE_ARRAY);
+  g_object_get_property(G_OBJECT(t), "masked-words", &value);
+  ASSERT_EQ(gst_value_array_get_size(&value), 2u);
+  EXPECT_STREQ(g_value_get_string(gst_value_array_get_value(&value, 1)), "COUNTRY");
+  g_value_unset(&value);
+  gst_object_unref(t);
+  Text text;
+  std::string many = "vocabulary=<word";
+  for (int i = 0; i < 300; ++i) many += ",word" + std::to_string(i);
+  EXPECT_NE(transcribe(kJfk, many + "> model-path=" TINY, text).error.find("vocabulary"), std::string::npos);
+  if (!std::filesystem::exists(BASE "/config.json")) GTEST_SKIP() << "words need models/whisper-base: tools/fetch-model whisper-base";
+  const Outcome o = transcribe(kJfk, "masked-words=<fellow,COUNTRY> vocabulary=<Americans> model-path=" BASE, text);
+  EXPECT_TRUE(o.eos) << o.error;
+  EXPECT_NE(text.all.find("my f*****"), std::string::npos) << text.all;
+  EXPECT_NE(text.all.find("for your c******."), std::string::npos) << text.all;
+}
+
 TEST_F(Transcriber, SilenceSaysNothing) {
   Text text;
   const Outcome o = transcribe("audiotestsrc wave=silence num-buffers=200", "policy=align-att model-path=" TINY, text);

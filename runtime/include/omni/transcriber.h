@@ -23,6 +23,8 @@ struct TranscriptionOptions {
   std::string language;        // "en", "de" …; empty: found out from the sound
   bool translate = false;      // into English
   std::string initial_prompt;  // text that comes before, for names and style
+  std::vector<std::string> vocabulary;    // words to expect, all the time: the model is told of them ahead of every window
+  std::vector<std::string> masked_words;  // written with asterisks for all but their first letter
   Nanoseconds step = kSecond;  // live: new sound between two looks
   bool voice_gate = true;      // sound without a voice is not looked at
 };
