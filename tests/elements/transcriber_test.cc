@@ -181,6 +181,70 @@ TEST_F(Transcriber, NotANumberIsOneError) {
   EXPECT_NE(h.error().find("not numbers"), std::string::npos);
 }
 
+// Kennedy's words through what a bad line does to them: they are heard, and stay in their place.
+TEST_F(Transcriber, BadLinesDoNotMoveWords) {
+  if (!std::filesystem::exists(BASE "/model.safetensors")) GTEST_SKIP() << "no models/whisper-base: tools/fetch-model whisper-base";
+  const std::string policy = "policy=align-att model-path=" BASE;
+  for (const char* line : {" ! audioconvert ! audioresample ! audio/x-raw,rate=8000,format=S8", " ! audioconvert ! volume volume=6",
+                           " ! audioconvert ! audio/x-raw,format=F32LE,channels=6,channel-mask=(bitmask)0x3f"}) {
+    Text text;
+    const Outcome o = transcribe(kJfk + line, policy, text);
+    EXPECT_TRUE(o.eos) << line << ": " << o.error;
+    EXPECT_NE(text.all.find("country"), std::string::npos) << line << ": " << text.all;
+    ASSERT_FALSE(text.pts.empty());
+    EXPECT_NEAR(double(text.pts.back() + text.duration.back()) / GST_SECOND, 10.5, 0.7) << line;
+  }
+}
+
+// Jumps of the time stamps are holes and new beginnings: the words behind them have the new times.
+TEST_F(Transcriber, TimestampsThatJumpAreFollowed) {
+  if (!std::filesystem::exists(BASE "/model.safetensors")) GTEST_SKIP() << "no models/whisper-base: tools/fetch-model whisper-base";
+  const std::string wav = read_file(JFK).substr(44);
+  for (const gint64 jump : {gint64(0), gint64(100 * GST_SECOND), -gint64(3 * GST_SECOND)}) {
+    GstElement* e = gst_element_factory_make("omnitranscriber", nullptr);
+    g_object_set(e, "model-path", BASE, "policy", 1, nullptr);
+    GstHarness* h = gst_harness_new_with_element(e, "sink", "src");
+    gst_harness_set_live(h, FALSE);  // it waits for the recogniser
+    gst_object_unref(e);
+    gst_harness_set_src_caps_str(h, "audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved");
+    const size_t piece = 3200;  // 100 ms, each with DISCONT
+    for (size_t i = 0; (i + 1) * piece <= wav.size(); ++i) {
+      GstBuffer* b = gst_buffer_new_allocate(nullptr, piece, nullptr);
+      gst_buffer_fill(b, 0, wav.data() + i * piece, piece);
+      GST_BUFFER_PTS(b) = GstClockTime(gint64(5 * GST_SECOND + i * 100 * GST_MSECOND) + (i >= 60 ? jump : 0));
+      GST_BUFFER_DURATION(b) = 100 * GST_MSECOND;
+      GST_BUFFER_FLAG_SET(b, GST_BUFFER_FLAG_DISCONT);
+      ASSERT_EQ(gst_harness_push(h, b), GST_FLOW_OK);
+    }
+    gst_harness_push_event(h, gst_event_new_eos());
+    std::string all;
+    GstClockTime last = 0, before = 0;
+    bool eos = false;
+    for (const gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC; !eos && g_get_monotonic_time() < end;) {
+      if (GstEvent* event = gst_harness_try_pull_event(h)) {
+        eos = GST_EVENT_TYPE(event) == GST_EVENT_EOS;
+        gst_event_unref(event);
+      } else {
+        g_usleep(1000);
+      }
+    }
+    EXPECT_TRUE(eos);
+    while (GstBuffer* b = gst_harness_try_pull(h)) {
+      GstMapInfo map;
+      gst_buffer_map(b, &map, GST_MAP_READ);
+      all.append(" ").append(reinterpret_cast<const char*>(map.data), map.size);
+      gst_buffer_unmap(b, &map);
+      EXPECT_GE(GST_BUFFER_PTS(b), before) << "never back";
+      before = last = GST_BUFFER_PTS(b);
+      gst_buffer_unref(b);
+    }
+    EXPECT_NE(all.find("Americans"), std::string::npos) << jump << ":" << all;
+    EXPECT_NE(all.find("country."), std::string::npos) << jump << ":" << all;
+    EXPECT_NEAR(double(last) / GST_SECOND, 15 + double(std::max<gint64>(jump, 0)) / GST_SECOND, jump < 0 ? 4 : 1.2) << jump;
+    gst_harness_teardown(h);
+  }
+}
+
 // The real checkpoint, where somebody has fetched it.
 TEST_F(Transcriber, HearsWhatKennedySaid) {
   if (!std::filesystem::exists(BASE "/model.safetensors")) GTEST_SKIP() << "no models/whisper-base: tools/fetch-model whisper-base";

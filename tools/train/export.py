@@ -1,6 +1,7 @@
-"""Writes the checkpoint in the published layout: `python export.py --thinker FOLDER [--voice DIR] --out FOLDER`
+"""Writes the checkpoint in the published layout: `python export.py --thinker FOLDER [--net DIR/text.pt] [--voice DIR] --out FOLDER`
 
 thinker  a Thinker in the Hugging Face layout (models/nano itself will do)
+net      what train.py left: the Thinker is this one, with the tokenizer beside it; of --thinker only what describes it is taken
 voice    where train_speech.py left dit.pt, vocoder.pt, talker.pt and rows.pkl; without it the checkpoint cannot speak
 """
 import argparse
@@ -12,9 +13,11 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 from transformers import AutoConfig, Qwen2_5OmniConfig
 
 import speech
+from model import Thinker
 
 COPIED = ("tokenizer.json", "tokenizer_config.json", "processor_config.json", "chat_template.jinja", "generation_config.json", "README.md")
 # What nano's voice was tuned with; a property of the checkpoint, so it travels with it.
@@ -33,14 +36,31 @@ def thinker_of(folder):
     return config, tensors
 
 
+def thinker_of_net(state, base, out):
+    """Writes the Thinker that train.py left, without what only training asked of it."""
+    tokenizer = Tokenizer.from_file(str(state.parent / "tokenizer.json"))
+    net = Thinker(tokenizer)
+    net.load_state_dict(torch.load(state))
+    net.hf.to(torch.bfloat16).save_pretrained(out)
+    for name in COPIED:
+        shutil.copy(state.parent / name if name == "tokenizer.json" else base / name, out / name)
+    generation = json.loads((out / "generation_config.json").read_text())
+    generation |= dict(bos_token_id=tokenizer.token_to_id("<|endoftext|>"), eos_token_id=tokenizer.token_to_id("<|im_end|>"), pad_token_id=tokenizer.token_to_id("<|endoftext|>"))
+    (out / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--thinker", type=Path, required=True)
+    a.add_argument("--net", type=Path)
     a.add_argument("--voice", type=Path)
     a.add_argument("--out", type=Path, required=True)
     a = a.parse_args()
-    thinker_config, tensors = thinker_of(a.thinker)
     a.out.mkdir(parents=True, exist_ok=True)
+    if a.net:
+        thinker_of_net(a.net, a.thinker, a.out)
+        a.thinker = a.out
+    thinker_config, tensors = thinker_of(a.thinker)
     for name in COPIED:
         if (a.thinker / name).exists() and a.thinker != a.out:
             shutil.copy(a.thinker / name, a.out / name)

@@ -22,6 +22,7 @@ Decoder::Decoder(const Weights& w, const Config& c, ops::MatmulPrecision precisi
                        Linear(e, {{"out_proj", d}}, d, Bias::each, precision), Linear(l, {{"fc1", c.decoder_ffn_dim}}, d, Bias::each, precision),
                        Linear(l, {{"fc2", d}}, c.decoder_ffn_dim, Bias::each, precision)});
   }
+  w.release("embed_tokens.weight");  // packing read all of it; from now on only the rows of a text are wanted
 }
 
 EncodedSound Decoder::look_at(ops::Context& cx, const Tensor& states) const {
