@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """tools/word_delays.py TRACK.words LIVE.words TRACK_SECONDS: how long after they were spoken words came. TRACK.words: begin, end, word (tools/make_speech_track.py); LIVE.words: begin, end,
-arrival, word as bench_live_transcribe writes them for that track played again and again. Words are matched in their order; prints p50 and p95 of arrival − true end, the error of the
+arrival, word as bench_live_transcribe writes them for that track played again and again. A word is matched with the nearest of the same letters, a second away at most; prints p50 and p95 of arrival − true end, the error of the
 words' own times, and the word error rate, whole and for each third of the run.
 """
-import difflib
 import re
 import sys
 
@@ -33,14 +32,17 @@ def main():
     rounds = int(max(b for _, b, _, _ in live) // length) + 1
     last = max(b for _, b, _, _ in live) + .5
     true = [(a + i * length, b + i * length, w) for i in range(rounds) for a, b, w in track if b + i * length <= last]
-    matched, delay, starts = 0, [], []
-    for tag, i, j, k, _ in difflib.SequenceMatcher(None, [w for *_, w in true], [w for *_, w in live], autojunk=False).get_opcodes():
-        if tag == "equal":
-            for x, y in zip(true[i:j], live[k:]):
-                if abs(x[0] - y[0]) < 2:
-                    delay.append((x[1], y[2] - x[1]))
-                    starts.append(abs(y[0] - x[0]))
-                    matched += 1
+    matched, delay, starts, taken, first = 0, [], [], set(), 0
+    for a, b, w in true:  # the nearest unmatched word of the same letters, a second away at most
+        while first < len(live) and live[first][0] < a - 3:
+            first += 1
+        near = [k for k in range(first, min(first + 60, len(live))) if live[k][0] < a + 3 and k not in taken and live[k][3] == w and abs(live[k][0] - a) < 1]
+        if near:
+            k = min(near, key=lambda k: abs(live[k][0] - a))
+            taken.add(k)
+            delay.append((b, live[k][2] - b))
+            starts.append(abs(live[k][0] - a))
+            matched += 1
     print(f"{len(true)} words spoken, {len(live)} written, {matched} matched; word time error p50 {percentile(starts, .5):.2f} p95 {percentile(starts, .95):.2f} s")
     for name, part in [("all", delay)] + [(f"third {n + 1}", [d for d in delay if n * last / 3 <= d[0] < (n + 1) * last / 3]) for n in range(3)]:
         values = [d for _, d in part]
