@@ -9,6 +9,8 @@ import collections, pathlib, re, sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Folder → what its files may include, by the first word of the path. Order = the order of the arrows.
 MAY = {
+    "cuda/emu": {"emu"},
+    "cuda/kernels": {"kernels", "emu"},
     "runtime/include/omni": {"omni"},
     "runtime/core": {"core", "omni"},
     "runtime/ops/cpu": {"cpu", "core", "omni"},
@@ -35,7 +37,7 @@ MAY = {
     "elements/bins": {"bins", "common", "omni"},
     "plugins": {"common", "tokens", "tokenizers", "model", "transcriber", "captions", "outputs", "bins", "omni"},
 }
-OUTSIDE = [("cairo", ("elements/outputs",)), ("pango", ("elements/outputs",)), ("gst/", ("elements", "plugins", "examples")), ("glib", ("elements", "plugins", "examples")), ("nlohmann", ("runtime/io",)), ("dnnl", ("runtime/ops/cpu",)),
+OUTSIDE = [("cuda", ("cuda",)), ("cairo", ("elements/outputs",)), ("pango", ("elements/outputs",)), ("gst/", ("elements", "plugins", "examples")), ("glib", ("elements", "plugins", "examples")), ("nlohmann", ("runtime/io",)), ("dnnl", ("runtime/ops/cpu",)),
            ("pcre2", ("runtime/tokenizers/text",)), ("utf8proc", ("runtime/tokenizers/text", "runtime/captions"))]
 
 
@@ -45,9 +47,9 @@ def folder_of(path):
 
 
 matrix, wrong = collections.defaultdict(collections.Counter), []
-for top in ("runtime", "elements", "plugins"):
+for top in ("cuda", "runtime", "elements", "plugins"):
     for path in sorted((ROOT / top).rglob("*")):
-        if path.suffix not in (".h", ".cc", ".inl"):
+        if path.suffix not in (".h", ".cc", ".cu", ".inl"):
             continue
         folder = folder_of(path)
         if folder is None:

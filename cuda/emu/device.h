@@ -1,0 +1,91 @@
+// What a kernel finds when it is compiled as C++: the keywords, the built-in variables, barriers, warp operations and the arithmetic functions of CUDA. Each CUDA thread is a fiber of one
+// CPU thread; a block runs until all its threads are at the same barrier, or done.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#include "emu/cuda_runtime.h"
+
+#define __global__ static
+#define __device__ static
+#define __forceinline__ inline
+#define __restrict__
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+
+// Of the thread that is running.
+extern thread_local uint3 threadIdx, blockIdx;
+extern thread_local dim3 blockDim, gridDim;
+constexpr int warpSize = 32;
+
+namespace omni::emu {
+
+struct LaunchShape {
+  dim3 grid, block;
+  size_t shared_bytes = 0;  // dynamic
+};
+
+cudaError_t launch(const LaunchShape& shape, cudaStream_t stream, const char* name, std::function<void()> thread_body);
+void* shared_array(const void* site, size_t bytes);
+void* shared_dynamic();
+void sync_threads(int line);
+void sync_warp(unsigned mask, int line);
+// Every lane of `mask` gives four bytes and gets those of lane source(lane).
+uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line);
+
+template <class T>
+T shuffle_as(unsigned mask, T value, int source_lane, int line) {
+  static_assert(sizeof(T) == 4);
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  bits = shuffle(mask, bits, source_lane, line);
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+inline int lane() { return int((threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32); }
+
+}  // namespace omni::emu
+
+#define OMNI_SHARED(T, name, n) \
+  static const char name##_site = 0; \
+  T* name = static_cast<T*>(::omni::emu::shared_array(&name##_site, sizeof(T) * (n)))
+#define OMNI_SHARED_DYNAMIC(T, name) T* name = static_cast<T*>(::omni::emu::shared_dynamic())
+#define __syncthreads() ::omni::emu::sync_threads(__LINE__)
+#define __syncwarp() ::omni::emu::sync_warp(0xffffffffu, __LINE__)
+#define __shfl_xor_sync(mask, value, delta) ::omni::emu::shuffle_as(mask, value, ::omni::emu::lane() ^ (delta), __LINE__)
+#define __shfl_sync(mask, value, source) ::omni::emu::shuffle_as(mask, value, source, __LINE__)
+
+struct __nv_bfloat16 {
+  uint16_t bits;
+};
+static inline float __bfloat162float(__nv_bfloat16 x) {
+  const uint32_t u = uint32_t(x.bits) << 16;
+  float f;
+  std::memcpy(&f, &u, 4);
+  return f;
+}
+static inline __nv_bfloat16 __float2bfloat16_rn(float f) {
+  uint32_t u;
+  std::memcpy(&u, &f, 4);
+  if ((u & 0x7fffffff) > 0x7f800000) return {uint16_t(u >> 16 | 0x40)};
+  return {uint16_t((u + 0x7fff + (u >> 16 & 1)) >> 16)};
+}
+// Names that the C library has for itself, or will have.
+#define rsqrtf(x) (1.f / std::sqrt(x))
+#define __expf(x) std::exp(x)
+static inline int min(int a, int b) { return a < b ? a : b; }

@@ -1,0 +1,224 @@
+// Runs a launch block by block: a fiber for each thread, resumed in turn until it waits at a barrier or a warp operation, or is done.
+#include <algorithm>
+#include <map>
+
+#include "emu/device.h"
+#include "emu/fiber.h"
+#include "emu/memory.h"
+#include "emu/stream.h"
+
+thread_local uint3 threadIdx, blockIdx;
+thread_local dim3 blockDim, gridDim;
+
+namespace omni::emu {
+
+namespace {
+
+constexpr size_t kSharedLimit = 48 << 10;  // static and dynamic together, without opting in
+constexpr unsigned kMostThreads = 1024;
+
+struct Thread {
+  Fiber fiber;
+  uint32_t block_phase = 0, warp_phase = 0, access = 0;
+  uint3 index{};
+  enum class Waits { no, block, warp } waits = Waits::no;
+  int line = 0;          // of the barrier
+  uint32_t mask = 0, value = 0, result = 0;
+  int source = 0;
+};
+
+class Block {
+ public:
+  Block(const LaunchShape& shape, const char* name) : shape_(shape), name_(name), n_(shape.block.x * shape.block.y * shape.block.z) {
+    auto& memory = Memory::instance();
+    arena_ = static_cast<char*>(memory.allocate(kSharedLimit, "shared memory"));
+    for (auto it = threads().size(); it < n_; ++it) threads().push_back(std::make_unique<Thread>());
+  }
+  ~Block() { Memory::instance().release(arena_); }
+
+  void run(uint32_t number, const std::function<void()>& body) {
+    number_ = number;
+    used_ = 0;
+    sites_.clear();
+    Memory::instance().forget(arena_, kSharedLimit);
+    dynamic_ = shape_.shared_bytes ? take(shape_.shared_bytes) : nullptr;
+    for (unsigned i = 0; i < n_; ++i) {
+      Thread& t = *threads()[i];
+      t.index = {i % shape_.block.x, i / shape_.block.x % shape_.block.y, i / (shape_.block.x * shape_.block.y)};
+      t.block_phase = t.warp_phase = 0;
+      t.waits = Thread::Waits::no;
+      note(i);
+    }
+    bool begun = false;
+    for (;;) {
+      bool moved = false;
+      for (unsigned i = 0; i < n_; ++i) {
+        Thread& t = *threads()[i];
+        if (begun && (t.fiber.finished() || t.waits != Thread::Waits::no)) continue;
+        now_ = i;
+        ::threadIdx = t.index;
+        if (begun) t.fiber.resume();
+        else t.fiber.start(&body);
+        moved = true;
+      }
+      begun = true;
+      moved |= release_warps();
+      moved |= release_block();
+      if (std::all_of(threads().begin(), threads().begin() + n_, [](const auto& t) { return t->fiber.finished(); })) return;
+      if (!moved) return stuck();
+    }
+  }
+
+  void* shared(const void* site, size_t bytes) {
+    void*& p = sites_[site];
+    if (!p) p = take(bytes);
+    return p;
+  }
+  void* dynamic() const { return dynamic_; }
+
+  void wait_block(int line) { wait(Thread::Waits::block, line); }
+  uint32_t wait_warp(uint32_t mask, uint32_t value, int source, int line) {
+    Thread& t = current();
+    if (!(mask >> (now_ % 32) & 1)) report(std::string(name_) + ": warp operation", "line " + std::to_string(line) + ": a lane that its own mask leaves out");
+    t.mask = mask, t.value = value, t.source = source;
+    wait(Thread::Waits::warp, line);
+    return current().result;
+  }
+  uint32_t access() { return current().access; }
+
+ private:
+  static std::vector<std::unique_ptr<Thread>>& threads() {
+    static std::vector<std::unique_ptr<Thread>> all;
+    return all;
+  }
+  Thread& current() { return *threads()[now_]; }
+
+  void* take(size_t bytes) {
+    const size_t at = (used_ + 15) / 16 * 16;
+    used_ = at + bytes;
+    if (used_ <= kSharedLimit) return arena_ + at;
+    report(std::string(name_) + ": shared memory", std::to_string(used_) + " bytes of shared memory; a block has " + std::to_string(kSharedLimit));
+    return arena_;
+  }
+  void note(unsigned i) {
+    Thread& t = *threads()[i];
+    t.access = Memory::instance().note({number_, i, t.block_phase, t.warp_phase});
+  }
+  void wait(Thread::Waits what, int line) {
+    Thread& t = current();
+    t.waits = what, t.line = line;
+    t.fiber.yield();
+  }
+
+  bool release_warps() {
+    bool any = false;
+    for (unsigned first = 0; first < n_; first += 32) {
+      for (unsigned i = first; i < std::min(first + 32, n_); ++i) {
+        Thread& t = *threads()[i];
+        if (t.fiber.finished() || t.waits != Thread::Waits::warp) continue;
+        // All lanes of its mask that are still there must wait at the same operation.
+        bool all = true;
+        for (unsigned l = 0; l < 32 && all; ++l) {
+          if (!(t.mask >> l & 1) || first + l >= n_) continue;
+          const Thread& o = *threads()[first + l];
+          if (o.fiber.finished()) report(std::string(name_) + ": warp operation", "line " + std::to_string(t.line) + ": its mask names a lane that is done");
+          else all = o.waits == Thread::Waits::warp && o.line == t.line && o.mask == t.mask;
+        }
+        if (!all) continue;
+        const uint32_t mask = t.mask;
+        for (unsigned l = 0; l < 32; ++l) {
+          if (!(mask >> l & 1) || first + l >= n_) continue;
+          Thread& o = *threads()[first + l];
+          const unsigned source = unsigned(o.source) % 32;
+          if (!(mask >> source & 1) || first + source >= n_) report(std::string(name_) + ": warp operation", "line " + std::to_string(o.line) + ": reads a lane that takes no part");
+          o.result = first + source < n_ ? threads()[first + source]->value : 0;
+        }
+        for (unsigned l = 0; l < 32; ++l)
+          if ((mask >> l & 1) && first + l < n_) {
+            Thread& o = *threads()[first + l];
+            o.waits = Thread::Waits::no;
+            ++o.warp_phase;
+            note(first + l);
+          }
+        any = true;
+      }
+    }
+    return any;
+  }
+
+  bool release_block() {
+    int line = 0;
+    bool done = false;
+    for (unsigned i = 0; i < n_; ++i) {
+      const Thread& t = *threads()[i];
+      if (t.fiber.finished()) {
+        done = true;
+        continue;
+      }
+      if (t.waits != Thread::Waits::block) return false;
+      if (line && t.line != line) report(std::string(name_) + ": divergent barrier", "__syncthreads of line " + std::to_string(line) + " and of line " + std::to_string(t.line));
+      line = t.line;
+    }
+    if (!line) return false;
+    if (done) report(std::string(name_) + ": divergent barrier", "line " + std::to_string(line) + ": threads are done that others wait for");
+    for (unsigned i = 0; i < n_; ++i) {
+      Thread& t = *threads()[i];
+      t.waits = Thread::Waits::no;
+      ++t.block_phase;
+      note(i);
+    }
+    return true;
+  }
+
+  void stuck() {
+    std::string where;
+    for (unsigned i = 0; i < n_ && where.size() < 60; ++i)
+      if (!threads()[i]->fiber.finished()) where += " thread " + std::to_string(i) + " at line " + std::to_string(threads()[i]->line);
+    report(std::string(name_) + ": deadlock", "waiting for ever:" + where);
+  }
+
+  const LaunchShape& shape_;
+  const char* name_;
+  const unsigned n_;
+  char* arena_ = nullptr;
+  size_t used_ = 0;
+  void* dynamic_ = nullptr;
+  std::map<const void*, void*> sites_;
+  uint32_t number_ = 0;
+  unsigned now_ = 0;
+};
+
+Block* g_block = nullptr;  // that is running
+
+void run_launch(const LaunchShape& shape, const char* name, const std::function<void()>& body) {
+  auto& memory = Memory::instance();
+  memory.begin_launch(name);
+  ::blockDim = shape.block, ::gridDim = shape.grid;
+  Block block(shape, name);
+  g_block = &block;
+  const uint64_t n_blocks = uint64_t(shape.grid.x) * shape.grid.y * shape.grid.z;
+  for (uint64_t b = 0; b < n_blocks; ++b) {
+    ::blockIdx = {unsigned(b % shape.grid.x), unsigned(b / shape.grid.x % shape.grid.y), unsigned(b / (uint64_t(shape.grid.x) * shape.grid.y))};
+    block.run(uint32_t(b), body);
+  }
+  g_block = nullptr;
+  memory.end_launch();
+}
+
+}  // namespace
+
+cudaError_t launch(const LaunchShape& shape, cudaStream_t stream, const char* name, std::function<void()> body) {
+  const uint64_t threads = uint64_t(shape.block.x) * shape.block.y * shape.block.z, blocks = uint64_t(shape.grid.x) * shape.grid.y * shape.grid.z;
+  if (threads == 0 || threads > kMostThreads || shape.block.z > 64 || blocks == 0 || shape.grid.y > 65535 || shape.grid.z > 65535 || shape.grid.x > 0x7fffffffu || shape.shared_bytes > kSharedLimit)
+    return cudaErrorInvalidConfiguration;
+  return enqueue(stream, [shape, name, body = std::move(body)] { run_launch(shape, name, body); });
+}
+
+void* shared_array(const void* site, size_t bytes) { return g_block->shared(site, bytes); }
+void* shared_dynamic() { return g_block->dynamic(); }
+void sync_threads(int line) { g_block->wait_block(line); }
+void sync_warp(unsigned mask, int line) { g_block->wait_warp(mask, 0, int(lane()), line); }
+uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line) { return g_block->wait_warp(mask, value, source_lane, line); }
+uint32_t current_access() { return g_block->access(); }
+
+}  // namespace omni::emu

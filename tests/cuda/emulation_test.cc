@@ -1,0 +1,114 @@
+// The emulation itself: that its checker finds the mistakes it is there for, each in a few lines of wrong code.
+#include <gtest/gtest.h>
+
+#include "emu/memory.h"
+#include "wrong_kernels.h"
+
+namespace omni::cuda {
+namespace {
+
+class Emulation : public testing::Test {
+ protected:
+  void SetUp() override {
+    emu::reports().clear();
+    cudaStreamCreate(&stream_), cudaStreamCreate(&other_);
+    cudaMalloc(reinterpret_cast<void**>(&data_), 1024 * sizeof(float));
+    cudaMalloc(reinterpret_cast<void**>(&more_), 1024 * sizeof(float));
+    cudaMallocHost(reinterpret_cast<void**>(&host_), 1024 * sizeof(float));
+    for (int i = 0; i < 1024; ++i) host_[i] = 1;
+    cudaMemcpyAsync(data_, host_, 1024 * sizeof(float), cudaMemcpyHostToDevice, stream_);
+    cudaStreamSynchronize(stream_);
+  }
+  void TearDown() override {
+    cudaStreamDestroy(stream_), cudaStreamDestroy(other_);
+    cudaFree(data_), cudaFree(more_), cudaFreeHost(host_);
+    emu::reports().clear();
+  }
+  std::string found() {
+    cudaDeviceSynchronize();
+    std::string all;
+    for (const std::string& r : emu::reports()) all += r + "\n";
+    return all;
+  }
+  cudaStream_t stream_ = nullptr, other_ = nullptr;
+  float *data_ = nullptr, *more_ = nullptr, *host_ = nullptr;
+};
+
+TEST_F(Emulation, FindsEachWrongKernel) {
+  const std::pair<Wrong, const char*> all[] = {
+      {Wrong::no_barrier_after_store, "race"},       {Wrong::no_barrier_before_reuse, "race"},     {Wrong::one_past_the_end, "out of bounds"},    {Wrong::unwritten_shared, "uninitialised read"},
+      {Wrong::barrier_in_a_branch, "divergent barrier"}, {Wrong::shuffle_in_a_branch, "warp operation"}, {Wrong::two_blocks_one_sum, "race"},           {Wrong::misaligned_vector, "misaligned"},
+      {Wrong::too_much_shared, "shared memory"},     {Wrong::unwritten_global, "uninitialised read"}, {Wrong::freed, "out of bounds"}};
+  for (const auto& [wrong, kind] : all) {
+    emu::reports().clear();
+    float* scratch = nullptr;
+    cudaMalloc(reinterpret_cast<void**>(&scratch), 1024 * sizeof(float));
+    if (wrong == Wrong::freed) cudaFree(scratch);
+    ASSERT_EQ(run_wrong(wrong, data_, scratch, stream_), cudaSuccess);
+    EXPECT_NE(found().find(kind), std::string::npos) << "wrong kernel " << int(wrong) << " is to be found as " << kind << ", found: " << found();
+    if (wrong != Wrong::freed) cudaFree(scratch);
+  }
+  emu::reports().clear();
+  ASSERT_EQ(run_wrong(Wrong::nothing, data_, more_, stream_), cudaSuccess);
+  EXPECT_EQ(found(), "");
+}
+
+TEST_F(Emulation, AMissingEventWaitIsSeen) {
+  run_wrong(Wrong::nothing, data_, more_, stream_);
+  cudaMemcpyAsync(host_, more_, 256 * sizeof(float), cudaMemcpyDeviceToHost, other_);  // without waiting for stream_
+  cudaStreamSynchronize(other_);
+  EXPECT_NE(found().find("uninitialised read"), std::string::npos);
+}
+
+TEST_F(Emulation, AnEventOrdersStreams) {
+  cudaEvent_t event = nullptr;
+  cudaEventCreateWithFlags(&event, 0);
+  run_wrong(Wrong::nothing, data_, more_, stream_);
+  cudaEventRecord(event, stream_);
+  cudaStreamWaitEvent(other_, event, 0);
+  cudaMemcpyAsync(host_, more_, 256 * sizeof(float), cudaMemcpyDeviceToHost, other_);
+  cudaStreamSynchronize(other_);
+  EXPECT_EQ(found(), "");
+  EXPECT_EQ(host_[7], 256.f);
+  cudaEventDestroy(event);
+}
+
+TEST_F(Emulation, AResultReadTooEarlyIsGarbage) {
+  run_wrong(Wrong::nothing, data_, more_, stream_);
+  cudaMemcpyAsync(host_, more_, 256 * sizeof(float), cudaMemcpyDeviceToHost, stream_);
+  EXPECT_FALSE(host_[7] == 256.f) << "before the synchronisation";
+  cudaStreamSynchronize(stream_);
+  EXPECT_EQ(host_[7], 256.f);
+}
+
+TEST_F(Emulation, APinnedSourceChangedTooEarlyIsCopiedChanged) {
+  cudaMemcpyAsync(data_, host_, 1024 * sizeof(float), cudaMemcpyHostToDevice, stream_);
+  host_[3] = 5;
+  run_wrong(Wrong::nothing, data_, more_, stream_);
+  float sums[256];
+  cudaMemcpyAsync(sums, more_, sizeof sums, cudaMemcpyDeviceToHost, stream_);
+  EXPECT_EQ(sums[0], 260.f);
+}
+
+TEST_F(Emulation, FreedInStreamOrderIsFreed) {
+  float* p = nullptr;
+  cudaMallocAsync(reinterpret_cast<void**>(&p), 4096, stream_);
+  cudaFreeAsync(p, stream_);
+  run_wrong(Wrong::nothing, data_, p, stream_);
+  EXPECT_NE(found().find("out of bounds"), std::string::npos);
+}
+
+TEST_F(Emulation, LimitsAndErrorsAreCudas) {
+  void* p = nullptr;
+  emu::Memory::instance().set_limit(emu::Memory::instance().in_use() + 1000);
+  EXPECT_EQ(cudaMalloc(&p, 2000), cudaErrorMemoryAllocation);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorMemoryAllocation);
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+  emu::Memory::instance().set_limit(size_t{8} << 30);
+  EXPECT_EQ(cudaFree(host_), cudaErrorInvalidDevicePointer);
+  EXPECT_EQ(cudaStreamSynchronize(reinterpret_cast<cudaStream_t>(0x10)), cudaErrorInvalidResourceHandle);
+  EXPECT_EQ(run_wrong(Wrong::too_many_threads, data_, more_, stream_), cudaErrorInvalidConfiguration);
+}
+
+}  // namespace
+}  // namespace omni::cuda

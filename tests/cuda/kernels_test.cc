@@ -1,0 +1,191 @@
+// Every CUDA kernel, run by the CPU emulation under its checker, against the portable CPU operator. Sizes: below, at and just above what a block or a stretch takes, odd, and none.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "emu/memory.h"
+#include "kernels/attention_decode.h"
+#include "kernels/layer_norm.h"
+#include "kernels/rms_norm.h"
+#include "kernels/rotate.h"
+#include "kernels/silu_mul.h"
+
+namespace omni::cuda {
+namespace {
+
+template <class T>
+class Device {
+ public:
+  explicit Device(size_t n) : n_(n) { EXPECT_EQ(cudaMalloc(reinterpret_cast<void**>(&data_), n * sizeof(T)), cudaSuccess); }
+  Device(const std::vector<float>& values, cudaStream_t stream) : Device(values.size()) {
+    std::vector<T> host(values.size());
+    for (size_t i = 0; i < values.size(); ++i) assign(host[i], values[i]);
+    if (n_) cudaMemcpyAsync(data_, host.data(), n_ * sizeof(T), cudaMemcpyHostToDevice, stream);
+  }
+  ~Device() { cudaFree(data_); }
+  Device(const Device&) = delete;
+  T* get() const { return data_; }
+  std::vector<float> read(cudaStream_t stream) const {
+    std::vector<T> host(n_);
+    if (n_) cudaMemcpyAsync(host.data(), data_, n_ * sizeof(T), cudaMemcpyDeviceToHost, stream);
+    cudaStreamSynchronize(stream);
+    std::vector<float> out(n_);
+    for (size_t i = 0; i < n_; ++i) out[i] = to_float(host[i]);
+    return out;
+  }
+
+ private:
+  size_t n_;
+  T* data_ = nullptr;
+};
+
+std::vector<float> random_values(size_t n, uint32_t seed) {
+  std::mt19937 r(seed);
+  std::normal_distribution<float> d;
+  std::vector<float> v(n);
+  for (float& x : v) x = d(r);
+  return v;
+}
+
+template <class T>
+float stored(float x) {
+  T y;
+  assign(y, x);
+  return to_float(y);
+}
+
+template <class T>
+class Kernels : public testing::Test {
+ protected:
+  void SetUp() override {
+    emu::reports().clear();
+    cudaStreamCreate(&stream_);
+  }
+  void TearDown() override {
+    cudaStreamDestroy(stream_);
+    EXPECT_EQ(emu::reports(), std::vector<std::string>());
+  }
+  static constexpr double tolerance() { return sizeof(T) == 4 ? 1e-5 : 8e-3; }
+  void expect_near(const std::vector<float>& a, const std::vector<double>& b, const std::string& what) {
+    ASSERT_EQ(a.size(), b.size()) << what;
+    double scale = 1e-30;
+    for (const double x : b) scale = std::max(scale, std::abs(x));
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_LE(std::abs(a[i] - b[i]) / scale, tolerance()) << what << " at " << i;
+  }
+  std::vector<float> values(size_t n, uint32_t seed) {
+    std::vector<float> v = random_values(n, seed);
+    for (float& x : v) x = stored<T>(x);
+    return v;
+  }
+  cudaStream_t stream_ = nullptr;
+};
+using Types = testing::Types<float, bf16>;
+TYPED_TEST_SUITE(Kernels, Types);
+
+TYPED_TEST(Kernels, RmsNorm) {
+  for (const int width : {1, 31, 255, 256, 257, 2048})
+    for (const int64_t rows : {0, 1, 3}) {
+      const auto x = this->values(size_t(rows * width), 1), w = random_values(size_t(width), 2);
+      const Device<TypeParam> dx(x, this->stream_), dy(x.size());
+      const Device<float> dw(w, this->stream_);
+      ASSERT_EQ(rms_norm(dx.get(), dw.get(), dy.get(), rows, width, 1e-6f, this->stream_), cudaSuccess);
+      std::vector<double> y;
+      for (int64_t r = 0; r < rows; ++r) {
+        double squares = 0;
+        for (int i = 0; i < width; ++i) squares += double(x[size_t(r * width + i)]) * x[size_t(r * width + i)];
+        for (int i = 0; i < width; ++i) y.push_back(x[size_t(r * width + i)] / std::sqrt(squares / width + 1e-6) * w[size_t(i)]);
+      }
+      this->expect_near(dy.read(this->stream_), y, std::to_string(rows) + " × " + std::to_string(width));
+    }
+}
+
+TYPED_TEST(Kernels, LayerNorm) {
+  for (const int width : {1, 31, 256, 257, 1280})
+    for (const int64_t rows : {0, 1, 3}) {
+      const auto x = this->values(size_t(rows * width), 1), w = random_values(size_t(width), 2), b = random_values(size_t(width), 3);
+      const Device<TypeParam> dx(x, this->stream_), dy(x.size());
+      const Device<float> dw(w, this->stream_), db(b, this->stream_);
+      ASSERT_EQ(layer_norm(dx.get(), dw.get(), db.get(), dy.get(), rows, width, 1e-5f, this->stream_), cudaSuccess);
+      std::vector<double> y;
+      for (int64_t r = 0; r < rows; ++r) {
+        double mean = 0, squares = 0;
+        for (int i = 0; i < width; ++i) mean += x[size_t(r * width + i)] / double(width);
+        for (int i = 0; i < width; ++i) squares += std::pow(x[size_t(r * width + i)] - mean, 2);
+        for (int i = 0; i < width; ++i) y.push_back((x[size_t(r * width + i)] - mean) / std::sqrt(squares / width + 1e-5) * w[size_t(i)] + b[size_t(i)]);
+      }
+      this->expect_near(dy.read(this->stream_), y, std::to_string(rows) + " × " + std::to_string(width));
+    }
+}
+
+TYPED_TEST(Kernels, SiluMul) {
+  for (const int width : {1, 127, 256, 257})
+    for (const int64_t rows : {0, 1, 5}) {
+      const auto x = this->values(size_t(rows * width * 2), 1);
+      const Device<TypeParam> dx(x, this->stream_), dy(x.size() / 2);
+      ASSERT_EQ(silu_mul(dx.get(), dy.get(), rows, width, this->stream_), cudaSuccess);
+      std::vector<double> y;
+      for (int64_t r = 0; r < rows; ++r)
+        for (int i = 0; i < width; ++i) {
+          const double g = x[size_t(r * 2 * width + i)];
+          y.push_back(g / (1 + std::exp(-g)) * x[size_t(r * 2 * width + width + i)]);
+        }
+      this->expect_near(dy.read(this->stream_), y, std::to_string(rows) + " × " + std::to_string(width));
+    }
+}
+
+TYPED_TEST(Kernels, Rotate) {
+  for (const int head_dim : {2, 64, 128})
+    for (const int heads : {1, 3})
+      for (const int64_t tokens : {0, 1, 7}) {
+        const int64_t stride = heads * head_dim + 5;  // other things lie behind the heads
+        const auto x = this->values(size_t(tokens * stride), 1), angle = random_values(size_t(tokens * head_dim / 2), 2);
+        std::vector<float> c, s;
+        for (const float a : angle) c.push_back(std::cos(a)), s.push_back(std::sin(a));
+        const Device<TypeParam> dx(x, this->stream_);
+        const Device<float> dc(c, this->stream_), ds(s, this->stream_);
+        ASSERT_EQ(rotate(dx.get(), stride, dc.get(), ds.get(), tokens, heads, head_dim, this->stream_), cudaSuccess);
+        std::vector<double> y(x.begin(), x.end());
+        for (int64_t t = 0; t < tokens; ++t)
+          for (int h = 0; h < heads; ++h)
+            for (int k = 0; k < head_dim / 2; ++k) {
+              const size_t i = size_t(t * stride + h * head_dim + k), j = i + size_t(head_dim / 2), at = size_t(t * head_dim / 2 + k);
+              y[i] = double(x[i]) * c[at] - double(x[j]) * s[at];
+              y[j] = double(x[j]) * c[at] + double(x[i]) * s[at];
+            }
+        this->expect_near(dx.read(this->stream_), y, "");
+      }
+}
+
+TYPED_TEST(Kernels, AttentionDecode) {
+  for (const int head_dim : {32, 128})
+    for (const auto& [heads, kv_heads] : std::vector<std::pair<int, int>>{{1, 1}, {6, 2}})
+      for (const int keys : {1, kDecodeKeys - 1, kDecodeKeys, kDecodeKeys + 1, 3 * kDecodeKeys + 17}) {
+        const int64_t stride = kv_heads * head_dim + 3;
+        const auto q = this->values(size_t(heads * head_dim), 1), k = this->values(size_t(keys * stride), 2), v = this->values(size_t(keys * stride), 3);
+        const Device<TypeParam> dq(q, this->stream_), dk(k, this->stream_), dv(v, this->stream_), dy(q.size());
+        const Device<float> partial(size_t(heads * ((keys + kDecodeKeys - 1) / kDecodeKeys) * (head_dim + 2)));
+        const float scale = 1.f / std::sqrt(float(head_dim));
+        ASSERT_EQ(attention_decode(dq.get(), dk.get(), dv.get(), stride, dy.get(), partial.get(), heads, kv_heads, head_dim, keys, scale, this->stream_), cudaSuccess);
+        std::vector<double> y(q.size(), 0);
+        for (int h = 0; h < heads; ++h) {
+          const size_t kv = size_t(h / (heads / kv_heads) * head_dim);
+          std::vector<double> p;
+          double sum = 0;
+          for (int j = 0; j < keys; ++j) {
+            double s = 0;
+            for (int c = 0; c < head_dim; ++c) s += double(q[size_t(h * head_dim + c)]) * k[size_t(j * stride) + kv + size_t(c)];
+            p.push_back(std::exp(s * scale));
+            sum += p.back();
+          }
+          for (int j = 0; j < keys; ++j)
+            for (int c = 0; c < head_dim; ++c) y[size_t(h * head_dim + c)] += p[size_t(j)] / sum * v[size_t(j * stride) + kv + size_t(c)];
+        }
+        this->expect_near(dy.read(this->stream_), y, std::to_string(keys) + " keys");
+      }
+  const Device<TypeParam> x(1000);
+  EXPECT_EQ(attention_decode(x.get(), x.get(), x.get(), 64, x.get(), static_cast<float*>(nullptr), 3, 2, 64, 5, 1.f, this->stream_), cudaErrorInvalidValue);
+}
+
+}  // namespace
+}  // namespace omni::cuda
