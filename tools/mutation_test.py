@@ -8,7 +8,7 @@ Prints a line a mutant: caught (by which test) or SURVIVED. Takes about half a m
 import argparse, pathlib, re, shutil, subprocess, sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-M = "runtime/models/qwen2_5_omni/"
+M, C, K = "runtime/models/qwen2_5_omni/", "runtime/captions/", "cuda/kernels/"
 # name, file, text, replacement: the mistakes that people make with this model. Not among them, since it changes nothing: a bias on k (the same for all keys,
 # softmax does not see it).
 MUTANTS = [
@@ -64,6 +64,32 @@ MUTANTS = [
     ("whisper: times may go back", "runtime/session/text_decoder.cc", "if (latest != tokens.rend()) forbid(", "if (false) forbid("),
     ("special tokens of users are special", "runtime/tokenizers/text/bpe.h", "return encode(text, false); }", "return encode(text, true); }"),
     ("no NFC", "runtime/tokenizers/text/bpe.cc", "nfc_ ? to_nfc", "false ? to_nfc"),
+    ("captions: control codes once in field 1", C + "cea608_encoder.cc", "again_ = code.twice && o_.channel <= 2;", "again_ = false;"),
+    ("captions: control codes twice in field 2", C + "cea608_encoder.cc", "again_ = code.twice && o_.channel <= 2;", "again_ = code.twice;"),
+    ("captions: nothing between equal codes", C + "cea608_encoder.cc", "queue_.back().second == code.second) put(mode(), not_before);", "queue_.back().second == code.second) {}"),
+    ("captions: even parity", C + "cea608_encoder.cc", "std::popcount(byte) % 2 == 0", "std::popcount(byte) % 2 == 1"),
+    ("captions: loaded at its time, not ahead", C + "cea608_encoder.cc", "queue_[i].not_before = show - frames - 2;", "queue_[i].not_before = show;"),
+    ("captions: never wiped", C + "cea608_encoder.cc", "erase_at_ = pop_on || code.shown_until != 0 ? code.shown_until + lag_ : n + o_.keep_frames;", "erase_at_ = kNever;"),
+    ("captions: row does not roll", C + "cea608_encoder.cc", "        put(misc(kCarriageReturn), begin);\n", ""),
+    ("captions: a column too many in a row", C + "cea608_encoder.cc", "column_ + 1 + int(text.size()) > kColumns", "column_ + int(text.size()) > kColumns"),
+    ("captions: no stand-in", C + "cea608_characters.cc", "{uint8_t(stand_in_2[i]), 0x13,", "{0, 0x13,"),
+    ("captions: rows 11 and 12 exchanged", C + "cea608_encoder.cc", "{0x10, 0x40}, {0x13, 0x40}", "{0x13, 0x40}, {0x10, 0x40}"),
+    ("captions: reading time forgotten", C + "caption_formatter.cc", "std::max(layout_.minimum_duration, reading)", "layout_.minimum_duration"),
+    ("captions: lag without limit", C + "caption_formatter.cc", "*next + kMostLag", "*next + 100 * kMostLag"),
+    ("captions: clauses do not count", C + "line_breaks.cc", "kBehindClause = -0.06", "kBehindClause = 0.06"),
+    ("cuda: no barrier before partial sums are written again", K + "dialect.h", "  __syncthreads();  // `partial` may still be read from the sum before\n", ""),
+    ("cuda: no barrier before partial sums are read", K + "dialect.h", "partial[warp] = x;\n  __syncthreads();", "partial[warp] = x;"),
+    ("cuda: one element past the row", K + "rms_norm.cu", "i < width; i += kThreads) assign", "i <= width; i += kThreads) assign"),
+    ("cuda: variance around zero", K + "layer_norm.cu", "to_float(x[i]) - mean;\n    squares", "to_float(x[i]);\n    squares"),
+    ("cuda: tail not cut off", K + "silu_mul.cu", "  if (i >= n) return;\n", ""),
+    ("cuda: rotates the other way", K + "rotate.cu", "a * c - b * s", "a * c + b * s"),
+    ("cuda: no barrier after the query is loaded", K + "attention_decode.cu", "* scale;\n  __syncthreads();", "* scale;"),
+    ("cuda: no barrier after the scores", K + "attention_decode.cu", "weight[j] = sum;\n  }\n  __syncthreads();", "weight[j] = sum;\n  }"),
+    ("cuda: scores overwritten while others look for the highest", K + "attention_decode.cu", "weight[j]);\n  __syncthreads();\n  for (int j = int(threadIdx.x)", "weight[j]);\n  for (int j = int(threadIdx.x)"),
+    ("cuda: no barrier after the exponentials", K + "attention_decode.cu", "- highest);\n  __syncthreads();", "- highest);"),
+    ("cuda: keys behind the cache", K + "attention_decode.cu", "n = min(kDecodeKeys, n_keys - first);", "n = kDecodeKeys;"),
+    ("cuda: stretches joined without their maxima", K + "attention_decode.cu", "share = __expf(one[0] - highest)", "share = 1.f"),
+    ("cuda: heads of another group", K + "attention_decode.cu", "v += int64_t(first) * kv_stride + int64_t(head / group) * head_dim;", "v += int64_t(first) * kv_stride + int64_t(head % group) * head_dim;"),
 ]
 
 
@@ -77,7 +103,7 @@ def main():
     subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
     run = lambda *c: subprocess.run(c, capture_output=True, text=True)
     assert run("cmake", "-S", str(source), "-B", str(build), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release").returncode == 0
-    tests = ["ops_test", "tokenizers_test", "session_test", "models_test"]
+    tests = ["cuda_test"] if a.only == "cuda" else ["captions_test"] if a.only == "captions" else ["ops_test", "tokenizers_test", "session_test", "models_test", "captions_test", "cuda_test"]
     assert run("ninja", "-C", str(build), *tests).returncode == 0, "the unchanged sources do not build"
     survived = 0
     for name, file, text, replacement in MUTANTS:
