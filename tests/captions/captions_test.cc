@@ -33,7 +33,8 @@ class Screen {
     vbi_decode(decoder_, &line, 1, time_);
   }
 
-  // The rows with text, from top to bottom, without the space around them.
+  // The rows with text, from top to bottom, without the space around them; where the last of them stands is in `row` and `column`.
+  int row = 0, column = 0;
   std::vector<std::string> rows() {
     vbi_page page;
     if (!vbi_fetch_cc_page(decoder_, &page, channel_, TRUE)) return {};
@@ -43,7 +44,10 @@ class Screen {
       for (int c = 0; c < page.columns; ++c) points.push_back(int32_t(page.text[r * page.columns + c].unicode));
       std::string text;
       for (const std::string& w : words_of(to_utf8(points))) text += (text.empty() ? "" : " ") + w;
-      if (!text.empty()) out.push_back(text);
+      if (text.empty()) continue;
+      out.push_back(text);
+      row = r + 1, column = 0;
+      while (points[size_t(column + 1)] == ' ') ++column;  // libzvbi's pages have a column of margin
     }
     vbi_unref_page(&page);
     return out;
@@ -337,6 +341,19 @@ TEST(Cea608, WhatItHasNotIsCountedAndTheRestStays) {
   EXPECT_EQ(joined(screen.rows()), "broken text");
 }
 
+TEST(Cea608, CaptionsStandInTheirRowAndColumn) {
+  for (int row = 1; row <= 15; ++row)
+    for (const size_t length : {1, 17, 30, 32}) {
+      const auto encoder = make_cea608_encoder({.mode = Cea608Mode::pop_on, .row = row, .centred = true});
+      Screen screen(1);
+      encoder->push(std::string(length, 'x'), 60, 90, true);
+      for (int64_t n = 0; n < 70; ++n) screen.feed(encoder->frame(n));
+      EXPECT_EQ(joined(screen.rows()), std::string(length, 'x'));
+      EXPECT_EQ(screen.row, row);
+      EXPECT_EQ(screen.column, int(32 - length) / 2);
+    }
+}
+
 TEST(Cea608, PairsHaveOddParityAndControlCodesComeTwice) {
   const auto encoder = make_cea608_encoder({.mode = Cea608Mode::roll_up_2});
   encoder->push("Hello ♪♪", 0, 10, false);
@@ -401,6 +418,7 @@ TEST(Captions, NothingIsLostAndLinesAreShortEnough) {
 
 TEST(Captions, BreaksStandWhereAReaderExpectsThem) {
   EXPECT_EQ(joined(break_lines("And so, my fellow Americans, ask not what your country", 37), "|"), "And so, my fellow Americans,|ask not what your country");
+  EXPECT_EQ(joined(break_lines("We were quite ill, some of them never came in", 30), "|"), "We were quite ill,|some of them never came in") << "rather than evenly, behind `some`";
   EXPECT_EQ(joined(break_lines("short", 37), "|"), "short");
   EXPECT_EQ(break_lines("Donaudampfschifffahrtsgesellschaft", 10).size(), 4u);
   EXPECT_EQ(joined(break_lines("日本語の字幕です", 8), "|"), "日本語の|字幕です");
@@ -443,6 +461,19 @@ TEST(Captions, AreShownLongEnoughToBeRead) {
   for (Caption& more : f->push("Then.", 6 * kSecond, kSecond / 2)) c.push_back(more);
   for (Caption& more : f->finish()) c.push_back(more);
   for (const Caption& x : c) EXPECT_GE(x.duration, kSecond / 10);
+}
+
+TEST(Captions, DoNotFallBehindFastSpeech) {
+  const auto f = make_caption_formatter({.reading_speed = 5});
+  Nanoseconds spoken = 0;
+  int64_t n = 0;
+  for (int i = 0; i < 200; ++i)
+    for (const Caption& c : f->push("word" + std::to_string(i) + (i % 5 == 4 ? "." : ""), i * kSecond / 4, kSecond / 4)) {
+      EXPECT_LE(c.start - spoken, kSecond / 2);
+      n += std::count(c.text.begin(), c.text.end(), ' ') + std::count(c.text.begin(), c.text.end(), '\n') + 1;
+      spoken = n * kSecond / 4;
+    }
+  EXPECT_GT(f->too_fast(), 10) << "and it is counted";
 }
 
 TEST(Captions, NoneWaitsLongerThanItMayBeShown) {
