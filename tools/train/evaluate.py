@@ -18,6 +18,7 @@ import questions
 from clips import Clips
 from vocabulary import FRAMES, LEVELS, SYSTEM
 
+TIME = re.compile(r"(from|until|at) [\d.]+ s")
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -121,6 +122,8 @@ def ask(count, answer, r, video, audio, clean, mode):
         elif kind == "fault":
             has = true != "No fault."
             count.add("fault reports, exact, where there is one" if has else "no fault where there is none", got == true)
+            if has:
+                count.add("fault reports but for their times", TIME.sub("", got) == TIME.sub("", true))
         elif kind == "count":
             count.add("counts", got == true)
         elif kind in ("where", "motion"):
