@@ -1,5 +1,7 @@
 // The caption elements: what leaves, when, and what others read in it.
+#include <algorithm>
 #include <cstring>
+#include <sstream>
 
 #include "elements/harness.h"
 
