@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 import batches
 from model import Thinker
+from thinker_rows import Reader
 from tokenizer import HIGHEST
 from vocabulary import SOUNDS, WORDS
 
@@ -150,6 +151,7 @@ def main():
     a.add_argument("folder", type=Path)
     a.add_argument("stage", choices=STAGES)
     a.add_argument("--steps", type=int)
+    a.add_argument("--begin-with", type=Path, metavar="CHECKPOINT", help="where no earlier stage is in the folder: the Thinker of a checkpoint, models/nano for one; its tokenizer.json must be the folder's")
     a.add_argument("--threads", type=int, default=1)
     a.add_argument("--workers", type=int, default=1)
     a = a.parse_args()
@@ -165,6 +167,9 @@ def main():
             net.load_state_dict(torch.load(a.folder / f"{earlier}.pt"))
             print("begins with", earlier, flush=True)
             break
+    else:
+        if a.begin_with:  # what only training asks of it begins afresh
+            net.hf.load_state_dict(Reader(a.begin_with).thinker.state_dict())
     opts, step, clips = optimisers(net, a.stage), 0, 0
     if state_file.exists():
         state = torch.load(state_file)
