@@ -6,13 +6,13 @@ import argparse
 import json
 import pathlib
 import re
-import resource
 import subprocess
 import sys
-import time
+import wave
+
+from word_delays import NUMBERS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-NUMBERS = {"2": "two", "3": "three", "7": "seven", "200": "two hundred"}
 
 
 def words(text):
@@ -68,7 +68,6 @@ def main():
         for name, x in json.loads(t.read_text()).items():
             if x.get("text"):
                 files.append(str(t.parent / name)), true.append(words(x["text"]))
-    import wave
     seconds = sum((lambda w: w.getnframes() / w.getframerate())(wave.open(f)) for f in files)
     sides = [(f"gst-omni {p}", lambda p=p: ours(a.model, p, files)) for p in ("whole", "align-att", "local-agreement")]
     if a.ct2:

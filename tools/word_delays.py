@@ -46,7 +46,8 @@ def main():
     print(f"{len(true)} words spoken, {len(live)} written, {matched} matched; word time error p50 {percentile(starts, .5):.2f} p95 {percentile(starts, .95):.2f} s")
     for name, part in [("all", delay)] + [(f"third {n + 1}", [d for d in delay if n * last / 3 <= d[0] < (n + 1) * last / 3]) for n in range(3)]:
         values = [d for _, d in part]
-        print(f"{name}: from the end of a word to its text p50 {percentile(values, .5):.2f} p95 {percentile(values, .95):.2f} max {max(values):.2f} s")
+        if values:
+            print(f"{name}: from the end of a word to its text p50 {percentile(values, .5):.2f} p95 {percentile(values, .95):.2f} max {max(values):.2f} s")
 
 
 if __name__ == "__main__":

@@ -21,12 +21,6 @@ struct dim3 {
   unsigned x = 1, y = 1, z = 1;
   constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
 };
-struct alignas(16) float4 {
-  float x, y, z, w;
-};
-struct alignas(16) uint4 {
-  unsigned x, y, z, w;
-};
 
 // Of the thread that is running.
 extern thread_local uint3 threadIdx, blockIdx;
@@ -37,12 +31,10 @@ namespace omni::emu {
 
 struct LaunchShape {
   dim3 grid, block;
-  size_t shared_bytes = 0;  // dynamic
 };
 
 cudaError_t launch(const LaunchShape& shape, cudaStream_t stream, const char* name, std::function<void()> thread_body);
 void* shared_array(const void* site, size_t bytes);
-void* shared_dynamic();
 void sync_threads(int line);
 void sync_warp(unsigned mask, int line);
 // Every lane of `mask` gives four bytes and gets those of lane source(lane).
@@ -64,7 +56,6 @@ inline int lane() { return int((threadIdx.x + blockDim.x * (threadIdx.y + blockD
 #define OMNI_SHARED(T, name, n) \
   static const char name##_site = 0; \
   T* name = static_cast<T*>(::omni::emu::shared_array(&name##_site, sizeof(T) * (n)))
-#define OMNI_SHARED_DYNAMIC(T, name) T* name = static_cast<T*>(::omni::emu::shared_dynamic())
 #define __syncthreads() ::omni::emu::sync_threads(__LINE__)
 #define __syncwarp() ::omni::emu::sync_warp(0xffffffffu, __LINE__)
 #define __shfl_xor_sync(mask, value, delta) ::omni::emu::shuffle_as(mask, value, ::omni::emu::lane() ^ (delta), __LINE__)

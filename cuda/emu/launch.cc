@@ -14,7 +14,7 @@ namespace omni::emu {
 
 namespace {
 
-constexpr size_t kSharedLimit = 48 << 10;  // static and dynamic together, without opting in
+constexpr size_t kSharedLimit = 48 << 10;  // without opting in
 constexpr unsigned kMostThreads = 1024;
 
 struct Thread {
@@ -41,7 +41,6 @@ class Block {
     used_ = 0;
     sites_.clear();
     Memory::instance().forget(arena_, kSharedLimit);
-    dynamic_ = shape_.shared_bytes ? take(shape_.shared_bytes) : nullptr;
     for (unsigned i = 0; i < n_; ++i) {
       Thread& t = *threads()[i];
       t.index = {i % shape_.block.x, i / shape_.block.x % shape_.block.y, i / (shape_.block.x * shape_.block.y)};
@@ -74,7 +73,6 @@ class Block {
     if (!p) p = take(bytes);
     return p;
   }
-  void* dynamic() const { return dynamic_; }
 
   void wait_block(int line) { wait(Thread::Waits::block, line); }
   uint32_t wait_warp(uint32_t mask, uint32_t value, int source, int line) {
@@ -182,7 +180,6 @@ class Block {
   const unsigned n_;
   char* arena_ = nullptr;
   size_t used_ = 0;
-  void* dynamic_ = nullptr;
   std::map<const void*, void*> sites_;
   uint32_t number_ = 0;
   unsigned now_ = 0;
@@ -209,13 +206,12 @@ void run_launch(const LaunchShape& shape, const char* name, const std::function<
 
 cudaError_t launch(const LaunchShape& shape, cudaStream_t stream, const char* name, std::function<void()> body) {
   const uint64_t threads = uint64_t(shape.block.x) * shape.block.y * shape.block.z, blocks = uint64_t(shape.grid.x) * shape.grid.y * shape.grid.z;
-  if (threads == 0 || threads > kMostThreads || shape.block.z > 64 || blocks == 0 || shape.grid.y > 65535 || shape.grid.z > 65535 || shape.grid.x > 0x7fffffffu || shape.shared_bytes > kSharedLimit)
+  if (threads == 0 || threads > kMostThreads || shape.block.z > 64 || blocks == 0 || shape.grid.y > 65535 || shape.grid.z > 65535 || shape.grid.x > 0x7fffffffu)
     return cudaErrorInvalidConfiguration;
   return enqueue(stream, [shape, name, body = std::move(body)] { run_launch(shape, name, body); });
 }
 
 void* shared_array(const void* site, size_t bytes) { return g_block->shared(site, bytes); }
-void* shared_dynamic() { return g_block->dynamic(); }
 void sync_threads(int line) { g_block->wait_block(line); }
 void sync_warp(unsigned mask, int line) { g_block->wait_warp(mask, 0, int(lane()), line); }
 uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line) { return g_block->wait_warp(mask, value, source_lane, line); }

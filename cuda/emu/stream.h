@@ -1,6 +1,7 @@
 // Streams that do their work as late as they may: only when somebody waits for them. What was not ordered by an event or a synchronisation is then seen to be missing.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 
 #include "emu/cuda_runtime.h"

@@ -1,5 +1,5 @@
-// The CUDA that kernels are written in: what nvcc takes as it is and g++ takes on top of cuda/emu. Launches go through launch(), shared memory through OMNI_SHARED, sixteen-byte
-// accesses through load4() and store4(); no <<<>>>, no textures, no launches from the device.
+// The CUDA that kernels are written in: what nvcc takes as it is and g++ takes on top of cuda/emu. Launches go through launch(), shared memory through OMNI_SHARED;
+// no <<<>>>, no textures, no launches from the device.
 #pragma once
 
 #ifdef __CUDACC__
@@ -11,12 +11,11 @@
 namespace omni::cuda {
 struct LaunchShape {
   dim3 grid, block;
-  size_t shared_bytes = 0;  // dynamic
 };
 template <class... P, class... A>
 cudaError_t launch(const char*, void (*kernel)(P...), const LaunchShape& shape, cudaStream_t stream, A... arguments) {
   cudaLaunchConfig_t c = {};
-  c.gridDim = shape.grid, c.blockDim = shape.block, c.dynamicSmemBytes = shape.shared_bytes, c.stream = stream;
+  c.gridDim = shape.grid, c.blockDim = shape.block, c.stream = stream;
   return cudaLaunchKernelEx(&c, kernel, static_cast<P>(arguments)...);
 }
 }  // namespace omni::cuda

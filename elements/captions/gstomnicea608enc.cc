@@ -14,7 +14,7 @@
  *
  * ## Example
  * |[
- * gst-launch-1.0 filesrc location=examples/media/jfk.wav ! wavparse ! omnitranscriber model-path=models/whisper-base ! omnicea608enc ! closedcaption/x-cea-608,format=raw ! line21encoder.
+ * gst-launch-1.0 filesrc location=examples/media/jfk.wav ! wavparse ! omnitranscriber model-path=models/whisper-base ! omnicea608enc ! closedcaption/x-cea-608,format=raw ! filesink location=captions.608
  * ]|
  */
 #include "captions/gstomnicea608enc.h"

@@ -65,6 +65,26 @@ void say(Harness& h, const std::string& sentence, GstClockTime from, GstClockTim
   for (std::string w; words >> w; from += each) ASSERT_EQ(gst_harness_push(h, text(w, from, each)), GST_FLOW_OK);
 }
 
+// Puts texts into the appsrc `in` of a pipeline and waits for its end; takes it down.
+void feed(GstElement* p, const std::vector<GstBuffer*>& texts) {
+  GstElement* in = gst_bin_get_by_name(GST_BIN(p), "in");
+  gst_element_set_state(p, GST_STATE_PLAYING);
+  GstFlowReturn flow = GST_FLOW_OK;
+  for (GstBuffer* b : texts) {
+    g_signal_emit_by_name(in, "push-buffer", b, &flow);
+    gst_buffer_unref(b);
+  }
+  g_signal_emit_by_name(in, "end-of-stream", &flow);
+  GstBus* bus = gst_element_get_bus(p);
+  GstMessage* m = gst_bus_timed_pop_filtered(bus, 10 * GST_SECOND, GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
+  EXPECT_TRUE(m && GST_MESSAGE_TYPE(m) == GST_MESSAGE_EOS);
+  if (m) gst_message_unref(m);
+  gst_element_set_state(p, GST_STATE_NULL);
+  gst_object_unref(bus);
+  gst_object_unref(in);
+  gst_object_unref(p);
+}
+
 TEST_F(Captions, FormatMakesLinesAndGaps) {
   Harness h("omnicaptionformat", nullptr);
   begin(h);
@@ -181,27 +201,14 @@ TEST_F(Captions, CcconverterFindsTheSamePairsInCcData) {
   const auto pairs = [&](const std::string& caps) {
     std::string all;
     GstElement* p = gst_parse_launch(("appsrc name=in format=time caps=text/x-raw,format=utf8 ! omnicea608enc mode=pop-on ! " + caps + " ! ccconverter ! closedcaption/x-cea-608,format=raw,framerate=30/1 ! fakesink name=out signal-handoffs=true").c_str(), nullptr);
-    GstElement *in = gst_bin_get_by_name(GST_BIN(p), "in"), *out = gst_bin_get_by_name(GST_BIN(p), "out");
+    GstElement* out = gst_bin_get_by_name(GST_BIN(p), "out");
     g_signal_connect(out, "handoff", G_CALLBACK(+[](GstElement*, GstBuffer* b, GstPad*, std::string* s) { *s += bytes(b); }), &all);
-    gst_element_set_state(p, GST_STATE_PLAYING);
-    GstFlowReturn flow = GST_FLOW_OK;
-    GstBuffer* b = text("A caption\nof two lines", 3 * GST_SECOND, 2 * GST_SECOND);
-    g_signal_emit_by_name(in, "push-buffer", b, &flow);
-    gst_buffer_unref(b);
-    g_signal_emit_by_name(in, "end-of-stream", &flow);
-    GstBus* bus = gst_element_get_bus(p);
-    GstMessage* m = gst_bus_timed_pop_filtered(bus, 10 * GST_SECOND, GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
-    EXPECT_TRUE(m && GST_MESSAGE_TYPE(m) == GST_MESSAGE_EOS);
-    if (m) gst_message_unref(m);
-    gst_element_set_state(p, GST_STATE_NULL);
-    gst_object_unref(bus);
-    gst_object_unref(in);
     gst_object_unref(out);
-    gst_object_unref(p);
-    std::string text;
+    feed(p, {text("A caption\nof two lines", 3 * GST_SECOND, 2 * GST_SECOND)});
+    std::string sent;
     for (size_t i = 0; i + 1 < all.size(); i += 2)
-      if (all.substr(i, 2) != "\x80\x80") text += all.substr(i, 2);
-    return text;
+      if (all.substr(i, 2) != "\x80\x80") sent += all.substr(i, 2);
+    return sent;
   };
   const std::string raw = pairs("closedcaption/x-cea-608,format=raw,framerate=30/1"), data = pairs("closedcaption/x-cea-708,format=cc_data,framerate=30/1");
   EXPECT_GT(raw.size(), 30u);
@@ -299,24 +306,10 @@ TEST_F(Captions, SubtitleFilesReadBack) {
   for (const char* encoder : {"srtenc", "webvttenc"}) {
     const std::string file = testing::TempDir() + "captions." + encoder;
     GstElement* p = gst_parse_launch(("appsrc name=in format=time caps=text/x-raw,format=utf8 ! omnicaptionformat ! " + std::string(encoder) + " ! filesink location=" + file).c_str(), nullptr);
-    GstElement* in = gst_bin_get_by_name(GST_BIN(p), "in");
-    gst_element_set_state(p, GST_STATE_PLAYING);
     const std::vector<std::string> words = {"It", "works.", "Zwölf", "Boxkämpfer", "jagen", "Viktor", "quer", "über", "den", "großen", "Sylter", "Deich."};
-    GstFlowReturn flow = GST_FLOW_OK;
-    for (size_t i = 0; i < words.size(); ++i) {
-      GstBuffer* b = text(words[i], i * GST_SECOND / 2, GST_SECOND / 2);
-      g_signal_emit_by_name(in, "push-buffer", b, &flow);
-      gst_buffer_unref(b);
-    }
-    g_signal_emit_by_name(in, "end-of-stream", &flow);
-    GstBus* bus = gst_element_get_bus(p);
-    GstMessage* m = gst_bus_timed_pop_filtered(bus, 10 * GST_SECOND, GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
-    EXPECT_TRUE(m && GST_MESSAGE_TYPE(m) == GST_MESSAGE_EOS);
-    if (m) gst_message_unref(m);
-    gst_element_set_state(p, GST_STATE_NULL);
-    gst_object_unref(bus);
-    gst_object_unref(in);
-    gst_object_unref(p);
+    std::vector<GstBuffer*> texts;
+    for (size_t i = 0; i < words.size(); ++i) texts.push_back(text(words[i], i * GST_SECOND / 2, GST_SECOND / 2));
+    feed(p, texts);
 
     std::vector<std::string> read;
     const Outcome o = run("filesrc location=" + file + " ! subparse ! fakesink name=out signal-handoffs=true", 20 * GST_SECOND, [&](GstElement* pipeline) {
