@@ -13,7 +13,7 @@ MAY = {
     "cuda/kernels": {"kernels", "emu"},
     "runtime/include/omni": {"omni"},
     "runtime/core": {"core", "omni"},
-    "runtime/ops/cpu": {"cpu", "core", "omni"},
+    "runtime/ops/cpu": {"cpu", "core", "omni", "ops"},
     "runtime/ops": {"ops", "cpu", "core", "omni"},
     "runtime/io": {"io", "core", "omni"},
     "runtime/layers": {"layers", "ops", "io", "core", "omni"},

@@ -6,11 +6,15 @@
 namespace omni {
 
 namespace {
-constexpr size_t kAlign = 64, kFirstBlock = size_t{1} << 20;
+constexpr size_t kAlign = 256, kFirstBlock = size_t{1} << 20;
 }
 
 Arena::~Arena() {
-  for (const Block& b : blocks_) std::free(b.data);
+  if (queue_) queue_->wait();
+  for (const Block& b : blocks_) {
+    if (device_) device_->release(b.data);
+    else std::free(b.data);
+  }
 }
 
 void* Arena::allocate(size_t bytes) {
@@ -19,7 +23,7 @@ void* Arena::allocate(size_t bytes) {
   if (block_ == blocks_.size()) {
     const size_t grown = blocks_.empty() ? kFirstBlock : blocks_.back().size * 2;
     const size_t size = std::max(bytes, std::min(grown, size_t{64} << 20));
-    void* data = std::aligned_alloc(kAlign, size);
+    void* data = device_ ? device_->allocate(size) : std::aligned_alloc(kAlign, size);
     if (!data) throw Error(ErrorCode::out_of_memory, "no memory for " + std::to_string(size) + " bytes of intermediate results");
     blocks_.push_back({data, size});
     used_ = 0;

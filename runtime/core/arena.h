@@ -1,5 +1,6 @@
 // Memory for the intermediate results of one computation: taken by bumping a pointer, given back all at once by leaving a Scope.
 // After the first pass over a model an Arena allocates nothing. One thread at a time; the blocks stay until the Arena goes.
+// On a device an Arena has a queue: what is computed with it runs there, in order.
 #pragma once
 
 #include <cstddef>
@@ -11,14 +12,17 @@ namespace omni {
 
 class Arena {
  public:
-  Arena() = default;
+  explicit Arena(const Device* device = nullptr) : device_(device), queue_(device ? device->make_queue() : nullptr) {}
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
+  const Device* device() const { return device_; }
+  Device::Queue& queue() { return *queue_; }  // there is one on a device only
+
   // Uninitialised memory, aligned to 64 bytes, valid until the innermost Scope ends.
   void* allocate(size_t bytes);
-  Tensor tensor(DType dtype, Shape shape) { return Tensor::view(allocate(size_t(shape.numel()) * size_of(dtype)), dtype, shape); }
+  Tensor tensor(DType dtype, Shape shape) { return Tensor::view(allocate(size_t(shape.numel()) * size_of(dtype)), dtype, shape, nullptr, device_); }
   Tensor f32(Shape shape) { return tensor(DType::f32, shape); }
 
   class Scope {
@@ -38,6 +42,8 @@ class Arena {
     void* data;
     size_t size;
   };
+  const Device* device_;
+  std::unique_ptr<Device::Queue> queue_;
   std::vector<Block> blocks_;
   size_t block_ = 0;  // index of the block in use
   size_t used_ = 0;   // bytes used of it

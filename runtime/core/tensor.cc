@@ -39,9 +39,17 @@ Tensor Tensor::zeros(DType dtype, Shape shape) {
   return view(data, dtype, shape, std::shared_ptr<const void>(data, [](const void* p) { std::free(const_cast<void*>(p)); }));
 }
 
-Tensor Tensor::view(void* data, DType dtype, Shape shape, std::shared_ptr<const void> owner) {
+Tensor Tensor::on(const Device* device, DType dtype, Shape shape) {
+  if (!device) return zeros(dtype, shape);
+  const size_t bytes = size_t(shape.numel()) * size_of(dtype);
+  void* data = device->allocate(bytes ? bytes : 1);
+  return view(data, dtype, shape, std::shared_ptr<const void>(data, [device](const void* p) { device->release(const_cast<void*>(p)); }), device);
+}
+
+Tensor Tensor::view(void* data, DType dtype, Shape shape, std::shared_ptr<const void> owner, const Device* device) {
   Tensor t;
   t.data_ = data;
+  t.device_ = device;
   t.dtype_ = dtype;
   t.shape_ = shape;
   t.owner_ = std::move(owner);
@@ -49,6 +57,7 @@ Tensor Tensor::view(void* data, DType dtype, Shape shape, std::shared_ptr<const 
 }
 
 void* Tensor::typed(DType expected) {
+  if (device_) throw Error(ErrorCode::internal, "tensor " + shape_.str() + " is on " + device_->name() + ", not on the host");
   if (dtype_ != expected)
     throw Error(ErrorCode::internal, std::string("tensor ") + shape_.str() + " is " + name_of(dtype_) + ", not " + name_of(expected));
   return data_;
@@ -69,6 +78,17 @@ Tensor Tensor::rows(int64_t begin, int64_t end) const {
   t.data_ = static_cast<char*>(data_) + size_t(begin * row) * size_of(dtype_);
   t.shape_[0] = end - begin;
   return t;
+}
+
+Tensor to_device(const Tensor& x, const Device* device) {
+  if (x.device() == device) return x;
+  if (x.device() && device) return to_device(to_device(x, nullptr), device);
+  Tensor y = Tensor::on(device, x.dtype(), x.shape());
+  const auto queue = (device ? device : x.device())->make_queue();
+  if (device) queue->upload(y.raw(), x.raw(), x.nbytes());
+  else queue->download(y.raw(), x.raw(), x.nbytes());
+  queue->wait();
+  return y;
 }
 
 Tensor to_f32(const Tensor& x) {

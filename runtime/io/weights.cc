@@ -46,6 +46,12 @@ Weights Weights::scope(const std::string& name) const {
   return w;
 }
 
+Weights Weights::on(const Device* device) const {
+  Weights w = *this;
+  w.device_ = device;
+  return w;
+}
+
 bool Weights::has(const std::string& name) const { return files_->file_of.count(prefix_ + name) != 0; }
 
 Tensor Weights::get(const std::string& name) const {

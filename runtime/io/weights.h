@@ -19,12 +19,18 @@ class Weights {
   Weights scope(const std::string& name) const;  // this prefix + name + "."
   Weights scope(int64_t index) const { return scope(std::to_string(index)); }
 
+  // The same tensors for a model on `device` (nullptr: the host), which must live as long.
+  Weights on(const Device* device) const;
+  const Device* device() const { return device_; }
+
   bool has(const std::string& name) const;
   // As in the file. Throws not_found with the full name, corrupt_file if the shape is not `shape`.
   Tensor get(const std::string& name, const Shape& shape) const;
   Tensor get(const std::string& name) const;
   // The same converted to float32, in memory of its own.
   Tensor get_f32(const std::string& name, const Shape& shape) const { return to_f32(get(name, shape)); }
+  // The same on device().
+  Tensor load_f32(const std::string& name, const Shape& shape) const { return to_device(get_f32(name, shape), device_); }
   // The caller has copied the tensor: its pages of the file may leave memory.
   void release(const std::string& name) const;
   // Element type of the first tensor of the files: what the checkpoint is stored in.
@@ -34,6 +40,7 @@ class Weights {
   struct Files;
   std::shared_ptr<Files> files_;
   std::string prefix_;
+  const Device* device_ = nullptr;
 };
 
 }  // namespace omni

@@ -11,18 +11,19 @@ Linear::Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in
     weights.push_back(w.get(p.name + ".weight", {p.n_out, n_in}));
     n_out += p.n_out;
   }
-  weight_ = ops::pack_linear(weights, precision);
+  weight_ = ops::pack_linear(weights, precision, w.device());
   for (const Part& p : parts) w.release(p.name + ".weight");
   if (bias == Bias::none) return;
-  bias_ = Tensor::zeros(DType::f32, {n_out});
+  Tensor joined = Tensor::zeros(DType::f32, {n_out});
   int64_t first = 0;
   for (const Part& p : parts) {
     if (bias == Bias::each || w.has(p.name + ".bias")) {
       const Tensor b = w.get_f32(p.name + ".bias", {p.n_out});
-      std::memcpy(bias_.f32() + first, b.f32(), b.nbytes());
+      std::memcpy(joined.f32() + first, b.f32(), b.nbytes());
     }
     first += p.n_out;
   }
+  bias_ = to_device(joined, w.device());
 }
 
 Conv1dK3::Conv1dK3(const Weights& w, int64_t c_in, int64_t c_out, int stride, ops::MatmulPrecision precision) : stride_(stride) {
@@ -31,8 +32,8 @@ Conv1dK3::Conv1dK3(const Weights& w, int64_t c_in, int64_t c_out, int stride, op
   for (int64_t o = 0; o < c_out; ++o)
     for (int64_t c = 0; c < c_in; ++c)
       for (int64_t t = 0; t < 3; ++t) by_tap.f32()[(o * 3 + t) * c_in + c] = by_channel.f32()[(o * c_in + c) * 3 + t];
-  weight_ = ops::pack_linear({&by_tap, 1}, precision);
-  bias_ = w.get_f32("bias", {c_out});
+  weight_ = ops::pack_linear({&by_tap, 1}, precision, w.device());
+  bias_ = w.load_f32("bias", {c_out});
 }
 
 Conv1d::Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int dilation, ops::Padding padding, Bias bias, ops::MatmulPrecision precision)
@@ -42,9 +43,9 @@ Conv1d::Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int di
   for (int64_t o = 0; o < c_out; ++o)
     for (int64_t c = 0; c < c_in; ++c)
       for (int64_t t = 0; t < kernel; ++t) by_tap.f32()[(o * kernel + t) * c_in + c] = by_channel.f32()[(o * c_in + c) * kernel + t];
-  weight_ = ops::pack_linear({&by_tap, 1}, precision);
+  weight_ = ops::pack_linear({&by_tap, 1}, precision, w.device());
   w.release("weight");
-  if (bias != Bias::none) bias_ = w.get_f32("bias", {c_out});
+  if (bias != Bias::none) bias_ = w.load_f32("bias", {c_out});
 }
 
 SwiGluMlp::SwiGluMlp(const Weights& w, int64_t hidden, int64_t intermediate, Bias bias, ops::MatmulPrecision precision)
@@ -53,6 +54,8 @@ SwiGluMlp::SwiGluMlp(const Weights& w, int64_t hidden, int64_t intermediate, Bia
 
 Tensor SwiGluMlp::operator()(ops::Context& cx, const Tensor& x) const { return down_proj_(cx, ops::silu_mul(cx, gate_up_proj_(cx, x))); }
 
-ops::Heads heads_of(Tensor& qkv, int64_t offset, int n_heads, int head_dim) { return {qkv.f32() + offset, qkv.dim(1), n_heads, head_dim}; }
+ops::Heads heads_of(const Tensor& qkv, int64_t offset, int n_heads, int head_dim) {
+  return {static_cast<float*>(const_cast<void*>(qkv.raw())) + offset, qkv.dim(1), n_heads, head_dim};
+}
 
 }  // namespace omni

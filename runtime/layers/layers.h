@@ -21,13 +21,13 @@ class Linear {
     int64_t n_out;
   };
   Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in, Bias bias, ops::MatmulPrecision precision);
-  // Of tensors that are not as in the file: weight [n_out, n_in], bias [n_out] or undefined.
+  // Of tensors of the host that are not as in the file: weight [n_out, n_in], bias [n_out] or undefined.
   Linear(const Tensor& weight, const Tensor& bias, ops::MatmulPrecision precision) : weight_(ops::pack_linear({&weight, 1}, precision)), bias_(bias) {}
 
   Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::linear(cx, x, *weight_, bias_); }
 
  private:
-  std::shared_ptr<const ops::cpu::LinearWeight> weight_;
+  std::shared_ptr<const ops::LinearWeight> weight_;
   Tensor bias_;  // [Σ n_out] or undefined
 };
 
@@ -39,7 +39,7 @@ class Conv1dK3 {
   Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::conv1d_k3(cx, x, *weight_, bias_, stride_); }
 
  private:
-  std::shared_ptr<const ops::cpu::LinearWeight> weight_;
+  std::shared_ptr<const ops::LinearWeight> weight_;
   Tensor bias_;
   int stride_ = 1;
 };
@@ -52,7 +52,7 @@ class Conv1d {
   Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::conv1d(cx, x, *weight_, bias_, kernel_, dilation_, padding_); }
 
  private:
-  std::shared_ptr<const ops::cpu::LinearWeight> weight_;
+  std::shared_ptr<const ops::LinearWeight> weight_;
   Tensor bias_;
   int kernel_ = 1, dilation_ = 1;
   ops::Padding padding_ = ops::Padding::zeros;
@@ -61,7 +61,7 @@ class Conv1d {
 class RmsNorm {
  public:
   RmsNorm() = default;
-  RmsNorm(const Weights& w, int64_t n, float eps) : weight_(w.get_f32("weight", {n})), eps_(eps) {}
+  RmsNorm(const Weights& w, int64_t n, float eps) : weight_(w.load_f32("weight", {n})), eps_(eps) {}
   Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::rms_norm(cx, x, weight_, eps_); }
 
  private:
@@ -72,7 +72,7 @@ class RmsNorm {
 class LayerNorm {
  public:
   LayerNorm() = default;
-  LayerNorm(const Weights& w, int64_t n, float eps) : weight_(w.get_f32("weight", {n})), bias_(w.get_f32("bias", {n})), eps_(eps) {}
+  LayerNorm(const Weights& w, int64_t n, float eps) : weight_(w.load_f32("weight", {n})), bias_(w.load_f32("bias", {n})), eps_(eps) {}
   Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::layer_norm(cx, x, weight_, bias_, eps_); }
 
  private:
@@ -97,6 +97,6 @@ struct RotaryTable {
 };
 
 // Heads of a fused row q‖k‖v of `qkv`, starting at element `offset`.
-ops::Heads heads_of(Tensor& qkv, int64_t offset, int n_heads, int head_dim);
+ops::Heads heads_of(const Tensor& qkv, int64_t offset, int n_heads, int head_dim);
 
 }  // namespace omni

@@ -1,10 +1,11 @@
-// Keys and values of the tokens that a session has seen, one pair of tensors a layer; part of a session, never of a model.
+// Keys and values of the tokens that a session has seen, one pair of tensors a layer, on the model's device; part of a session, never of a model.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
-#include "core/tensor.h"
+#include "ops/ops.h"
 
 namespace omni {
 
@@ -14,28 +15,36 @@ class KvCache {
 
   int64_t length() const { return length_; }
   // Room for n more rows; keeps what is there.
-  void reserve(int64_t n) {
+  void reserve(ops::Context& cx, int64_t n) {
     if (length_ + n <= capacity_) return;
     capacity_ = std::max(length_ + n, 2 * capacity_);
     for (auto* side : {&k_, &v_})
       for (Tensor& t : *side) {
-        Tensor grown = Tensor::zeros(DType::f32, {capacity_, row_});
-        if (length_) std::memcpy(grown.raw(), t.raw(), size_t(length_ * row_) * 4);
-        t = std::move(grown);
+        const Tensor grown = Tensor::on(cx.arena.device(), DType::f32, {capacity_, row_});
+        if (length_) {
+          Tensor kept = grown.rows(0, length_);
+          ops::copy_(cx, kept, t.rows(0, length_));
+        }
+        t = grown;
       }
   }
   // Forgets all rows from `length` on.
   void truncate(int64_t length) { length_ = std::min(length_, length); }
   // Forgets rows [begin, end); those behind move up.
-  void erase(int64_t begin, int64_t end) {
+  void erase(ops::Context& cx, int64_t begin, int64_t end) {
     for (auto* side : {&k_, &v_})
-      for (Tensor& t : *side) std::memmove(t.f32() + begin * row_, t.f32() + end * row_, size_t((length_ - end) * row_) * 4);
+      for (Tensor& t : *side) {
+        Arena::Scope scope(cx.arena);
+        Tensor to = t.rows(begin, length_ - (end - begin));
+        ops::copy_(cx, to, ops::clone(cx, t.rows(end, length_)));
+      }
     length_ -= end - begin;
   }
   void advance(int64_t n) { length_ += n; }
 
-  float* k(int layer) { return k_[size_t(layer)].f32(); }
-  float* v(int layer) { return v_[size_t(layer)].f32(); }
+  // Row 0 of a layer; row() elements from one to the next.
+  float* k(int layer) { return static_cast<float*>(k_[size_t(layer)].raw()); }
+  float* v(int layer) { return static_cast<float*>(v_[size_t(layer)].raw()); }
   int64_t row() const { return row_; }
 
  private:

@@ -59,13 +59,14 @@ class Model {
  public:
   virtual ~Model() = default;
 
+  virtual const Device* device() const = 0;  // where its weights are and a Context's arena must be; nullptr: the host
   virtual int hidden() const = 0;
   virtual int64_t max_positions() const = 0;
   virtual const BpeTokenizer& tokenizer() const = 0;
   virtual bool is_stop(int32_t id) const = 0;
   virtual Coordinates coordinates() const = 0;  // how it writes places
 
-  // --- towers: one pair of pictures, one unit of sound. Results live in cx.arena.
+  // --- towers: one pair of pictures, one unit of sound. Results live in cx.arena; what is put in is on the host.
   virtual const VisionSpec& vision() const = 0;
   virtual int n_mels() const = 0;
   virtual int mel_frames_per_unit() const = 0;
@@ -93,7 +94,7 @@ class Model {
   virtual Tensor forward(ops::Context& cx, const Tensor& x, std::span<const Position> positions, KvCache& cache) const = 0;
   virtual Tensor logits(ops::Context& cx, const Tensor& hidden) const = 0;  // [n, vocabulary]
   // Turns the cached keys of rows [begin, end) as if their positions had been smaller by delta(row).
-  virtual void shift_keys(KvCache& cache, int64_t begin, int64_t end, const std::function<Position(int64_t)>& delta) const = 0;
+  virtual void shift_keys(ops::Context& cx, KvCache& cache, int64_t begin, int64_t end, const std::function<Position(int64_t)>& delta) const = 0;
 };
 
 }  // namespace omni

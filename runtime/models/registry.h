@@ -8,6 +8,7 @@ namespace omni {
 struct ModelOptions {
   std::filesystem::path folder;
   ops::MatmulPrecision precision;
+  const Device* device = nullptr;  // must live as long as the model
 };
 
 class TranscriptionModel;

@@ -40,6 +40,7 @@ class TranscriptionModel {
  public:
   virtual ~TranscriptionModel() = default;
 
+  virtual const Device* device() const = 0;  // where its weights are and a Context's arena must be; nullptr: the host
   virtual const BpeTokenizer& tokenizer() const = 0;
   virtual const TranscriptionTokens& tokens() const = 0;
   virtual int n_mels() const = 0;
@@ -49,7 +50,7 @@ class TranscriptionModel {
   virtual int mel_frames_per_state() const = 0;
   virtual int n_alignment_heads() const = 0;
 
-  // mel [frames ≤ max_states · mel_frames_per_state, n_mels], normalised → of its own memory
+  // mel [frames ≤ max_states · mel_frames_per_state, n_mels], normalised, on the host → of its own memory
   virtual EncodedSound encode(ops::Context& cx, const Tensor& mel) const = 0;
   virtual KvCache new_cache() const = 0;
   // Runs `ids` behind the cache. → logits of the last, [1, vocabulary]. `attention`, if given, gets the alignment heads' rows of every id, [ids][heads][n_states].

@@ -1,33 +1,39 @@
-// Operations on tensors, named as in PyTorch's functional API. Activations are float32 [n, ...]; results live in the context's arena unless said
-// otherwise. Shapes are checked, and a wrong one throws `internal` with both shapes: user input never reaches an op unchecked.
+// Operations on tensors, named as in PyTorch's functional API. Activations are float32 [n, ...]; results live in the context's arena, on its device, unless said
+// otherwise; all tensors of a call, and all pointers but those of spans, are there too. On a device an op only asks for the work: to_host() waits for it.
+// Shapes are checked, and a wrong one throws `internal` with both shapes: user input never reaches an op unchecked.
 // Every op may be called from several threads at once with different contexts.
 #pragma once
 
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "core/arena.h"
 #include "core/tensor.h"
 #include "core/thread_pool.h"
-namespace omni::ops::cpu {
-class LinearWeight;
-}
-
 namespace omni::ops {
 
-// What a computation runs on. One computation at a time uses an arena; any number share the pool.
+// What a computation runs on: the arena's device, and for the host's part the pool. One computation at a time uses an arena; any number share the pool.
 struct Context {
   ThreadPool& pool;
   Arena& arena;
 };
 
-using cpu::LinearWeight;
+class LinearWeight;
 
 // Precision of the products: float32, or bfloat16 factors with float32 sums.
 enum class MatmulPrecision { f32, bf16 };
 
-// Packs the rows of `parts` ([n_i, k] each, F32, F16 or BF16), one under the other, for linear().
-std::shared_ptr<const LinearWeight> pack_linear(std::span<const Tensor> parts, MatmulPrecision precision);
+// A tensor of the host on the context's device: x itself where that is the host.
+Tensor from_host(Context& cx, const Tensor& x);
+// The values, when they are there: x itself on the host, otherwise a copy that the caller's `room` holds.
+std::span<const float> to_host(Context& cx, const Tensor& x, std::vector<float>& room);
+// x ← y, and a new tensor like x.
+void copy_(Context& cx, Tensor& x, const Tensor& y);
+Tensor clone(Context& cx, const Tensor& x);
+
+// Packs the rows of `parts` ([n_i, k] each, F32, F16 or BF16, on the host), one under the other, for linear() on a device.
+std::shared_ptr<const LinearWeight> pack_linear(std::span<const Tensor> parts, MatmulPrecision precision, const Device* device = nullptr);
 
 // y[n, n_out] = x[n, k] · weightᵀ + bias. `bias` [n_out] may be undefined.
 Tensor linear(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias);
@@ -56,6 +62,12 @@ void add_(Context& cx, Tensor& x, const Tensor& y);
 // y[n_ids, hidden] = rows of table[n_rows, hidden] (F32, F16 or BF16). An id outside the table throws invalid_argument.
 Tensor embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table);
 
+// y[rows.size(), hidden]: those rows of x[n, hidden].
+Tensor index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows);
+
+// y[n / 2, hidden]: the means of pairs of rows; an odd last one is dropped. (avg_pool1d with kernel and stride 2)
+Tensor avg_pool_pairs(Context& cx, const Tensor& x);
+
 // x[n, c_in] with zeros before and after, kernel 3: y[(n − 1)/stride + 1, c_out]. `weight` is packed from [c_out, 3 · c_in], tap-major.
 Tensor conv1d_k3(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int stride);
 
@@ -75,7 +87,11 @@ struct Heads {
   int64_t stride;  // elements from one token to the next
   int n_heads;
   int head_dim;
+  Heads from(int64_t token) const { return {data + token * stride, stride, n_heads, head_dim}; }
 };
+
+// The heads of n tokens, copied to another place of the same device.
+void copy_rows(Context& cx, Heads to, Heads from, int64_t n);
 
 // Rotates each head of n tokens by halves: (a, b) ← (a·cos − b·sin, b·cos + a·sin), in place. cos, sin: [n, head_dim/2].
 void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin);
@@ -88,6 +104,8 @@ struct AttentionRange {
   int64_t begin, end, first_key, n_keys;
 };
 Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges);
+// softmax(q · kᵀ / √head_dim) of one head: [n, n_keys].
+Tensor attention_weights(Context& cx, Heads q, int64_t n, Heads k, int64_t n_keys);
 // Causal over a cache: query i sees keys [0, n_past + i]. y[n, q.n_heads · head_dim]
 Tensor causal_attention(Context& cx, Heads q, int64_t n, Heads k, Heads v, int64_t n_past);
 

@@ -12,7 +12,7 @@ constexpr Nanoseconds kDefaultWindow = 30 * kSecond;
 class ModelAudioTokenizer final : public AudioTokenizer {
  public:
   ModelAudioTokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const AudioOptions& options)
-      : engine_(std::move(engine)), model_(model), pool_(pool), options_(options), mel_(model.n_mels()), unit_(model.mel_frames_per_unit()) {
+      : engine_(std::move(engine)), model_(model), pool_(pool), arena_(model.device()), options_(options), mel_(model.n_mels()), unit_(model.mel_frames_per_unit()) {
     const Nanoseconds window = options.normaliser_window > 0 ? options.normaliser_window : kDefaultWindow;
     window_units_ = size_t(std::max<Nanoseconds>(1, window / unit_duration(unit_)));
   }
@@ -73,7 +73,9 @@ class ModelAudioTokenizer final : public AudioTokenizer {
     s.modality = Modality::audio;
     s.n_tokens = s.grid_t = int(y.dim(0));
     s.hidden = model_.hidden();
-    s.embeddings.assign(y.f32(), y.f32() + y.numel());
+    std::vector<float> room;
+    const auto values = ops::to_host(cx, y, room);
+    s.embeddings.assign(values.begin(), values.end());
     s.seconds_per_grid = 1 / model_.ids_per_second();
     s.start = start_ + n_units_ * unit_duration(unit_);
     s.duration = unit_duration(n);
@@ -85,11 +87,11 @@ class ModelAudioTokenizer final : public AudioTokenizer {
   std::shared_ptr<const void> engine_;
   const Model& model_;
   ThreadPool& pool_;
+  Arena arena_;
   AudioOptions options_;
   LogMel mel_;
   int unit_;                     // mel frames
   size_t window_units_;
-  Arena arena_;
   std::vector<float> frames_;    // log-mel, not yet normalised
   std::deque<float> maxima_;     // of the last units
   Nanoseconds start_ = 0;

@@ -11,35 +11,39 @@ constexpr int64_t kPiece = 512;  // rows a step of prefill: bounds memory and th
 
 void Context::prefill(const Rows& rows, const float* values) {
   const int64_t n = int64_t(rows.size()), hidden = model_.hidden();
-  cache_.reserve(n);
   for (int64_t begin = 0; begin < n; begin += kPiece) {
     if (cancelled_) throw Error(ErrorCode::cancelled, "cancelled");
     const int64_t end = std::min(n, begin + kPiece);
     Arena::Scope scope(arena_);
     ops::Context cx{pool_, arena_};
     const std::span ids(rows.ids.data() + begin, size_t(end - begin));
-    const Tensor x = values ? Tensor::view(const_cast<float*>(values) + begin * hidden, DType::f32, {end - begin, hidden}) : model_.embed(cx, ids);
+    if (begin == 0) cache_.reserve(cx, n);
+    const Tensor x = values ? ops::from_host(cx, Tensor::view(const_cast<float*>(values) + begin * hidden, DType::f32, {end - begin, hidden})) : model_.embed(cx, ids);
     const Tensor y = model_.forward(cx, x, {rows.positions.data() + begin, size_t(end - begin)}, cache_);
-    keep(y, values ? nullptr : &x);
-    last_hidden_.assign(y.f32() + (end - begin - 1) * hidden, y.f32() + (end - begin) * hidden);
+    keep(cx, y, values ? nullptr : &x);
+    ops::copy_(cx, last_hidden_, y.rows(end - begin - 1, end - begin));
     ids_.insert(ids_.end(), ids.begin(), ids.end());
     positions_.insert(positions_.end(), rows.positions.begin() + begin, rows.positions.begin() + end);
   }
 }
 
-void Context::keep(const Tensor& hidden, const Tensor* embedded) {
+void Context::keep(ops::Context& cx, const Tensor& hidden, const Tensor* embedded) {
   if (!keeps_rows_) return;
+  std::vector<float> room;
   const size_t begin = kept_.size();
-  kept_.insert(kept_.end(), hidden.f32(), hidden.f32() + hidden.numel());
+  const auto states = ops::to_host(cx, hidden, room);
+  kept_.insert(kept_.end(), states.begin(), states.end());
   if (!embedded) return;
-  for (int64_t i = 0; i < embedded->numel(); ++i) kept_[begin + size_t(i)] += embedded->f32()[i];
+  const auto rows = ops::to_host(cx, *embedded, room);
+  for (size_t i = 0; i < rows.size(); ++i) kept_[begin + i] += rows[i];
 }
 
 std::span<float> Context::logits() {
   Arena::Scope scope(arena_);
   ops::Context cx{pool_, arena_};
-  const Tensor y = model_.logits(cx, Tensor::view(last_hidden_.data(), DType::f32, {1, model_.hidden()}));
-  logits_.assign(y.f32(), y.f32() + y.numel());
+  std::vector<float> room;
+  const auto values = ops::to_host(cx, model_.logits(cx, last_hidden_), room);
+  logits_.assign(values.begin(), values.end());
   return logits_;
 }
 
@@ -50,8 +54,8 @@ void Context::decode(int32_t id) {
   Arena::Scope scope(arena_);
   ops::Context cx{pool_, arena_};
   const Tensor x = model_.embed(cx, {&id, 1}), y = model_.forward(cx, x, {&position, 1}, cache_);
-  keep(y, &x);
-  std::copy_n(y.f32(), model_.hidden(), last_hidden_.data());
+  keep(cx, y, &x);
+  ops::copy_(cx, last_hidden_, y);
   ids_.push_back(id);
   positions_.push_back(position);
 }
@@ -65,14 +69,16 @@ void Context::back_to(const Mark& mark) {
 }
 
 void Context::erase(int64_t begin, int64_t end) {
-  cache_.erase(begin, end);
+  ops::Context cx{pool_, arena_};
+  cache_.erase(cx, begin, end);
   ids_.erase(ids_.begin() + begin, ids_.begin() + end);
   positions_.erase(positions_.begin() + begin, positions_.begin() + end);
   if (keeps_rows_) kept_.erase(kept_.begin() + begin * model_.hidden(), kept_.begin() + end * model_.hidden());
 }
 
 void Context::shift(int64_t begin, const std::function<Position(int64_t)>& delta) {
-  model_.shift_keys(cache_, begin, cache_.length(), delta);
+  ops::Context cx{pool_, arena_};
+  model_.shift_keys(cx, cache_, begin, cache_.length(), delta);
   for (int64_t row = begin; row < cache_.length(); ++row) {
     const Position d = delta(row);
     for (size_t axis = 0; axis < 3; ++axis) positions_[size_t(row)][axis] -= d[axis];

@@ -12,7 +12,7 @@ namespace omni {
 class Context {
  public:
   Context(const Model& model, ThreadPool& pool, const std::atomic<bool>& cancelled)
-      : model_(model), pool_(pool), cancelled_(cancelled), cache_(model.new_cache()) {}
+      : model_(model), pool_(pool), cancelled_(cancelled), arena_(model.device()), cache_(model.new_cache()), last_hidden_(Tensor::on(model.device(), DType::f32, {1, model.hidden()})) {}
 
   Cursor& cursor() { return cursor_; }
   int64_t length() const { return cache_.length(); }
@@ -52,9 +52,9 @@ class Context {
   Cursor cursor_;
   std::vector<int32_t> ids_;
   std::vector<Position> positions_;
-  std::vector<float> last_hidden_;  // [hidden] of the last row
+  Tensor last_hidden_;  // [1, hidden] of the last row
   std::vector<float> logits_;
-  void keep(const Tensor& hidden, const Tensor* embedded);
+  void keep(ops::Context& cx, const Tensor& hidden, const Tensor* embedded);
   bool keeps_rows_ = false;
   std::vector<float> kept_;
 };

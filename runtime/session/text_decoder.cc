@@ -96,13 +96,14 @@ DecodedText TextDecoder::decode(const EncodedSound& sound, const DecodingOptions
   KvCache cache = model_.new_cache();
   const size_t heads = size_t(model_.n_alignment_heads()), row = heads * size_t(sound.n_states);
   Attention attention;
-  std::vector<float> logits;
+  std::vector<float> logits, room;
   const auto run = [&](std::span<const int32_t> ids) {
     if (cancelled_) throw Error(ErrorCode::cancelled, "cancelled");
     Arena::Scope scope(arena_);
     ops::Context cx{pool_, arena_};
     const Tensor y = model_.decode(cx, ids, sound, cache, &attention);
-    logits.assign(y.f32(), y.f32() + y.numel());
+    const auto values = ops::to_host(cx, y, room);
+    logits.assign(values.begin(), values.end());
   };
   // Up to the start of the transcript: there the model is asked whether anybody speaks.
   run({prompt.data(), at_start + 1});
@@ -146,8 +147,9 @@ std::pair<std::string, int32_t> TextDecoder::detect_language(const EncodedSound&
   KvCache cache = model_.new_cache();
   Arena::Scope scope(arena_);
   ops::Context cx{pool_, arena_};
-  const Tensor logits = model_.decode(cx, {&t.start_of_transcript, 1}, sound, cache, nullptr);
-  const auto best = std::max_element(t.languages.begin(), t.languages.end(), [&](const auto& a, const auto& b) { return logits.f32()[a.second] < logits.f32()[b.second]; });
+  std::vector<float> room;
+  const auto logits = ops::to_host(cx, model_.decode(cx, {&t.start_of_transcript, 1}, sound, cache, nullptr), room);
+  const auto best = std::max_element(t.languages.begin(), t.languages.end(), [&](const auto& a, const auto& b) { return logits[size_t(a.second)] < logits[size_t(b.second)]; });
   return {best->first, best->second};
 }
 

@@ -38,7 +38,7 @@ bool is_continuation(unsigned char c) { return (c & 0xc0) == 0x80; }
 class StreamTranscriber final : public Transcriber {
  public:
   StreamTranscriber(std::shared_ptr<const void> engine, const TranscriptionModel& model, ThreadPool& pool, const TranscriptionOptions& options)
-      : engine_(std::move(engine)), model_(model), pool_(pool), options_(options), masked_(options.masked_words), decoder_(model, pool, arena_, cancelled_) {
+      : engine_(std::move(engine)), model_(model), pool_(pool), options_(options), masked_(options.masked_words), arena_(model.device()), decoder_(model, pool, arena_, cancelled_) {
     set_language(options_.language);
     if (options_.step <= 0) throw Error(ErrorCode::invalid_argument, "a step of " + std::to_string(options_.step) + " ns between two looks");
     if (options_.translate && model_.tokens().translate < 0) throw Error(ErrorCode::invalid_argument, "this checkpoint does not translate");

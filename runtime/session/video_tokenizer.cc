@@ -10,7 +10,7 @@ namespace {
 class ModelVideoTokenizer final : public VideoTokenizer {
  public:
   ModelVideoTokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const VideoOptions& o)
-      : engine_(std::move(engine)), model_(model), pool_(pool), spec_(model.vision()), still_(o.still), rate_(o.frame_rate) {
+      : engine_(std::move(engine)), model_(model), pool_(pool), arena_(model.device()), spec_(model.vision()), still_(o.still), rate_(o.frame_rate) {
     if (o.still) spec_.min_pixels = spec_.image_min_pixels, spec_.max_pixels = spec_.image_max_pixels;
     if (o.min_pixels) spec_.min_pixels = o.min_pixels;
     if (o.max_pixels) spec_.max_pixels = o.max_pixels;
@@ -48,14 +48,17 @@ class ModelVideoTokenizer final : public VideoTokenizer {
     const int h = size_.height / spec_.layout.patch, w = size_.width / spec_.layout.patch;
     Arena::Scope scope(arena_);
     ops::Context cx{pool_, arena_};
-    Tensor patches = arena_.f32({int64_t{h} * w, int64_t{3} * spec_.temporal_patch * spec_.layout.patch * spec_.layout.patch});
-    patchify(spec_.layout, size_, rgb_[0].data(), rgb_[1].data(), patches.f32());
-    const Tensor y = model_.encode_pictures(cx, patches, h, w);
+    const Shape shape{int64_t{h} * w, int64_t{3} * spec_.temporal_patch * spec_.layout.patch * spec_.layout.patch};
+    if (!patches_.defined() || !(patches_.shape() == shape)) patches_ = Tensor::zeros(DType::f32, shape);
+    patchify(spec_.layout, size_, rgb_[0].data(), rgb_[1].data(), patches_.f32());
+    const Tensor y = model_.encode_pictures(cx, patches_, h, w);
     Segment s;
     s.modality = still_ ? Modality::image : Modality::video;
     s.n_tokens = int(y.dim(0));
     s.hidden = int(y.dim(1));
-    s.embeddings.assign(y.f32(), y.f32() + y.numel());
+    std::vector<float> room;
+    const auto values = ops::to_host(cx, y, room);
+    s.embeddings.assign(values.begin(), values.end());
     s.grid_h = h / spec_.layout.merge;
     s.grid_w = w / spec_.layout.merge;
     s.seconds_per_grid = spec_.temporal_patch / rate_.value();
@@ -69,13 +72,14 @@ class ModelVideoTokenizer final : public VideoTokenizer {
   std::shared_ptr<const void> engine_;
   const Model& model_;
   ThreadPool& pool_;
+  Arena arena_;
   VisionSpec spec_;
   bool still_;
   Rational rate_;
   FrameScaler scaler_;
-  Arena arena_;
   PictureSize size_{0, 0}, source_{0, 0};
   std::vector<uint8_t> rgb_[2];
+  Tensor patches_;
   bool has_first_ = false;
   Nanoseconds start_ = 0;
 };

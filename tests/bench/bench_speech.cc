@@ -123,7 +123,6 @@ int main(int argc, char** argv) try {
       ids.push_back(int32_t(random() % 500));
       positions.push_back({at, at, at});
     }
-    cache.reserve(n);
     const Tensor x = model->embed(cx, ids), y = model->forward(cx, x, positions, cache);
     for (int64_t i = 0; i < y.numel(); ++i) out.push_back(y.f32()[i] + x.f32()[i]);
     return positions;

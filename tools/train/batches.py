@@ -60,7 +60,7 @@ def pictures_of_pairs(v):
 
 def tower_batch(clips, shape, n):
     """n clips of 2 s and as many sounds again, most of them speech."""
-    videos = [clips.video(shape, 4) for _ in range(n)]
+    videos = [clips.video(shape, 4, (.12, .13, .75)) for _ in range(n)]
     sounds = [clips.audio(2) for _ in range(n)] + [clips.audio(2, (.05, .2, .12, .04, .05, .03, .51)) for _ in range(n)]
     cells = [[cell_targets(v, f) for f in (1, 3)] for v in videos]
     return dict(shape=shape, frames=np.stack([v.frames for v in videos]), label=np.array([[c[0] for c in p] for p in cells]), box=np.array([[c[1] for c in p] for p in cells]),

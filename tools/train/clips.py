@@ -13,6 +13,7 @@ import things
 from vocabulary import COLOURS, FRAMES, LABELS, LEVELS, MOVING, NOISES, PATTERNS, PICTURES, RATE, SOUNDS, TOKEN, TONES, WAVES, WORDS
 
 PATTERN_NAMES = [p for p in PICTURES if p != "blinking screen"]
+SMALLEST = 28   # pixels of an object's longer side: a fifth of the height of a wide picture
 LIVELY = {"snow", "pinwheel", "spokes"}  # patterns whose freeze is seen
 
 
@@ -196,7 +197,7 @@ class Clips:
         count, moving, placed = r.choices([1, 2, 3, 4, 5], [.42, .28, .16, .1, .04])[0], r.random() < .4, []
         for _ in range(count):
             label = r.choice([k for k in LABELS[1:] if k not in [p[0] for p in placed]]) if r.random() < .85 or not placed else placed[0][0]
-            size = math.exp(r.uniform(math.log(22), math.log(min(min(h, w) * .75, 110 if count < 3 else 70))))
+            size = math.exp(r.uniform(math.log(SMALLEST), math.log(min(min(h, w) * .75, 110 if count < 3 else 70))))
             sprite = things.sprite(label, size, r, frames[0].mean((0, 1)), self.unseen)
             sh, sw = sprite.shape[:2]
             for _ in range(20 if sw <= w - 4 and sh <= h - 4 else 0):

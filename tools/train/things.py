@@ -1,66 +1,11 @@
-"""The objects that are composited: drawn shapes, and pictures from Debian's tuxpaint-stamps-default, fonts-noto-color-emoji and openclipart-png.
-
-The last picture of each kind is never trained on."""
+"""The objects that are composited: drawn shapes, and pictures with what keeps a few of them from being learned by heart."""
 import math
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageEnhance
 
+from pictures import LARGEST, PICTURES, crop, picture
 from vocabulary import COLOURS
-
-STAMPS = Path("/usr/share/tuxpaint/stamps")
-CLIPART = Path("/usr/share/openclipart/png")
-EMOJI = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
-PICTURES = {  # a stamp's path, an emoji, or the name of a clipart
-    "airplane": ["vehicles/flight/planes/cartoon/plane.png", "✈", "airplane", "airplane_nicu_buculei_01"],
-    "apple": ["food/fruit/apple_red.png", "🍎", "food/fruit/apple_fuji.png", "apple_mateya_01", "another_apple_01"],
-    "banana": ["food/fruit/cartoon/banana.png", "🍌", "food/fruit/banana.png", "banana"],
-    "bicycle": ["🚲", "bicycle_01", "bicycle_philippe_colin_01"],
-    "bus": ["vehicles/masstransit/cartoon/double_decker_bus.png", "vehicles/masstransit/green_korean_bus.png", "🚌", "bus1_jarno_vasamaa_01"],
-    "butterfly": ["seasonal/easter/butterfly.png", "animals/insects/cartoon/butterfly.png", "🦋", "butterfly_jonvdveen_01"],
-    "car": ["vehicles/auto/beetle.png", "vehicles/auto/sedan.png", "🚗", "car_jamin_ellis_", "vehicles/auto/sportscar2.png"],
-    "clock": ["⏰", "clock_michael_breuer_02", "🕐"],
-    "dog": ["animals/mammals/dogs/dog.png", "🐶", "🐕", "dog_04_drawn_with_strai_02"],
-    "duck": ["animals/birds/duck.png", "household/rubberduck.png", "🦆", "rubber_duck1_ganson"],
-    "elephant": ["animals/mammals/elephant.png", "🐘", "elephant_01"],
-    "fish": ["animals/fish/clownfish.png", "animals/fish/stripedfish.png", "🐟", "🐠", "brown_fish_01"],
-    "frog": ["animals/amphibians/frog.png", "🐸", "animals/amphibians/frog-1.png"],
-    "horse": ["animals/mammals/equines/horse.png", "🐴", "🐎"],
-    "house": ["town/houses/cartoon/cityhouse.png", "🏠", "small_house_01", "house_gabrielle_nowicki_", "house_christoph_brill_01"],
-    "key": ["household/key.png", "🔑", "key_juliane_krug_01"],
-    "owl": ["animals/birds/owl.png", "🦉", "owl_on_branch_ganson"],
-    "penguin": ["animals/birds/penguin.png", "animals/birds/magellanic_penguin.png", "🐧", "animals/birds/little-penguin.png"],
-    "pizza": ["food/pizza.png", "🍕", "pizza_pepperoni", "pizza_4_stagioni_archite_01"],
-    "pumpkin": ["food/vegetables/pumpkin_small.png", "🎃", "seasonal/halloween/jackolantern_mean.png", "pumpkin2_yemu_01"],
-    "rose": ["plants/flowers/rose.png", "🌹", "rose"],
-    "skull": ["seasonal/halloween/skull.png", "💀", "skull_charles_mccolm_01", "cute_skull_fredrik_holmq_01"],
-    "snowman": ["people/cartoon/snowman.png", "⛄", "snowman_01"],
-    "umbrella": ["☂", "☔", "umbrella", "canada_umbrella_ganson"],
-}
-LARGEST = 160  # pixels
-
-
-def _crop(picture):
-    alpha = np.asarray(picture)[..., 3] > 40
-    ys, xs = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
-    return picture.crop((int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1))
-
-
-@lru_cache(maxsize=None)
-def picture(name):
-    if name.endswith(".png"):
-        im = Image.open(STAMPS / name)
-    elif ord(name[0]) > 0x2000:
-        im = Image.new("RGBA", (160, 160))
-        ImageDraw.Draw(im).text((10, 10), name, font=ImageFont.truetype(EMOJI, 109), embedded_color=True)
-    else:
-        Image.MAX_IMAGE_PIXELS = None  # one clipart is poster sized
-        im = Image.open(sorted(CLIPART.rglob(name + ".png"))[0])
-    im = _crop(im.convert("RGBA"))
-    im.thumbnail((LARGEST, LARGEST), Image.LANCZOS)
-    return im
 
 
 def _polygon(n, inner, turn):
@@ -116,13 +61,35 @@ def shape(kind, r, avoid):
         shade = np.asarray(im).astype(np.float32)
         shade[..., :3] *= np.linspace(1, r.uniform(.6, .9), n)[:, None, None]
         im = Image.fromarray(shade.astype(np.uint8))
-    return _crop(im.resize((LARGEST, LARGEST), Image.LANCZOS))
+    return crop(im.resize((LARGEST, LARGEST), Image.LANCZOS))
+
+
+def _varied(im, r):
+    """Another picture of the same kind, as far as colours and proportions make one: hue, saturation, contrast, a slant, a stretch."""
+    alpha = im.getchannel("A")
+    colour = im.convert("RGB")
+    if r.random() < .5:
+        h, s, v = colour.convert("HSV").split()
+        turn = r.randint(-22, 22) if r.random() < .8 else r.randint(0, 255)
+        colour = Image.merge("HSV", (h.point(lambda x: (x + turn) % 256), s, v)).convert("RGB")
+    colour = ImageEnhance.Color(colour).enhance(r.choice([r.uniform(.5, 1.4), 1, 0 if r.random() < .2 else 1]))
+    colour = ImageEnhance.Contrast(colour).enhance(r.uniform(.7, 1.3))
+    im = colour.convert("RGBA")
+    im.putalpha(alpha)
+    if r.random() < .6:
+        w, h, slant = im.width, im.height, r.uniform(-.25, .25)
+        wide = int(w + abs(slant) * h)
+        im = im.transform((wide, h), Image.AFFINE, (1, slant, -max(0, slant * h), 0, 1, 0), Image.BILINEAR)
+        im = im.resize((max(8, int(wide * r.uniform(.75, 1.3))), h), Image.BILINEAR)
+    return im
 
 
 def sprite(label, height, r, avoid=(0, 0, 0), unseen=False):
     """An object whose longer side is `height` pixels, cut to its visible pixels: float32 [h, w, 4]."""
     if label in PICTURES:
-        im = picture(PICTURES[label][-1] if unseen else r.choice(PICTURES[label][:-1]))
+        im = picture(r.choice(PICTURES[label][unseen]))
+        if not unseen:
+            im = _varied(im, r)
         if r.random() < .5:
             im = im.transpose(Image.FLIP_LEFT_RIGHT)
         turn = 20

@@ -21,7 +21,7 @@ from tokenizer import HIGHEST
 from vocabulary import SOUNDS, WORDS
 
 STAGES = {  # steps, clips a batch, learning rates of Muon and AdamW, share of the steps that cool down, of the towers, packed answer tokens
-    "towers": dict(steps=4900, n=16, muon=2e-3, adam=2e-3, cool=.3, towers=1.0, length=0),
+    "towers": dict(steps=12000, n=16, muon=2e-3, adam=2e-3, cool=.3, towers=1.0, length=0),
     "boxes": dict(steps=900, n=16, muon=3e-3, adam=2e-3, cool=.3, towers=0.0, length=96),
     "text": dict(steps=2050, n=16, muon=3e-3, adam=1.5e-3, cool=.4, towers=0.0, length=160),
     "joint": dict(steps=2000, n=16, muon=1e-3, adam=5e-4, cool=.6, towers=.2, length=160),
@@ -35,7 +35,7 @@ def tower_losses(net, b, pictures, sounds):
     label = t("label").flatten(0, 1)
     scores = head["label"](pictures).float()
     weight = torch.where(label > 0, 3.0, 1.0)
-    out["label"] = 2 * (F.cross_entropy(scores.flatten(0, 1), label.flatten(), reduction="none") * weight.flatten()).sum() / weight.sum()
+    out["label"] = 3 * (F.cross_entropy(scores.flatten(0, 1), label.flatten(), reduction="none") * weight.flatten()).sum() / weight.sum()
     there = label > 0
     if there.any():
         box, true = head["box"](pictures[there]).float(), t("box").flatten(0, 1)[there]

@@ -16,8 +16,8 @@ SOLID = list(COLOURS)[5:]                    # colours without a pattern of thei
 PICTURES = list(dict.fromkeys(PATTERNS.values())) + [c + " screen" for c in SOLID]
 
 SHAPES = ["square", "triangle", "star", "heart", "arrow", "cross", "ring", "diamond", "crescent", "hexagon"]  # drawn afresh each time
-THINGS = ["airplane", "apple", "banana", "bicycle", "bus", "butterfly", "car", "clock", "dog", "duck", "elephant", "fish", "frog", "horse", "house", "key", "owl", "penguin",
-          "pizza", "pumpkin", "rose", "skull", "snowman", "umbrella"]                                 # pictures, see things.py
+THINGS = ["airplane", "apple", "banana", "bus", "butterfly", "camera", "car", "clock", "dog", "duck", "fish", "flower", "guitar", "house", "key", "penguin", "pizza", "pumpkin",
+          "scissors", "skull", "snowman", "strawberry", "tree", "umbrella"]                               # pictures, see pictures.py
 LABELS = ["ball"] + SHAPES + THINGS
 
 TONES = [100, 250, 440, 600, 800, 1000, 2000, 3000, 4000, 6000]

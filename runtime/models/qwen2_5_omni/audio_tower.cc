@@ -27,7 +27,7 @@ Tensor sinusoids(int64_t length, int64_t channels) {
 
 AudioTower::AudioTower(const Weights& w, const AudioConfig& c, ops::MatmulPrecision precision)
     : config_(c), conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, 1, precision), conv2_(w.scope("conv2"), c.d_model, c.d_model, 2, precision),
-      positional_embedding_(sinusoids(c.n_window, c.d_model)), ln_post_(w.scope("ln_post"), c.d_model, kEps),
+      positional_embedding_(to_device(sinusoids(c.n_window, c.d_model), w.device())), ln_post_(w.scope("ln_post"), c.d_model, kEps),
       proj_(w, {{"proj", c.output_dim}}, c.d_model, Bias::each, precision) {
   const int64_t d = c.d_model;
   for (int i = 0; i < c.encoder_layers; ++i) {
@@ -62,11 +62,7 @@ Tensor AudioTower::forward(ops::Context& cx, const Tensor& mel) const {
     ops::gelu_(cx, h);
     ops::add_(cx, x, layer.fc2(cx, h));
   }
-  Tensor pooled = cx.arena.f32({n_tokens, d});  // pairs averaged, an odd last state dropped
-  for (int64_t t = 0; t < n_tokens; ++t)
-    for (int64_t c = 0; c < d; ++c) pooled.f32()[t * d + c] = (x.f32()[2 * t * d + c] + x.f32()[(2 * t + 1) * d + c]) / 2;
-  const Tensor y = proj_(cx, ln_post_(cx, pooled));
-  std::copy_n(y.f32(), y.numel(), out.f32());
+  ops::copy_(cx, out, proj_(cx, ln_post_(cx, ops::avg_pool_pairs(cx, x))));
   return out;
 }
 

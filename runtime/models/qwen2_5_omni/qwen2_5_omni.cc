@@ -32,7 +32,7 @@ LoadProgress part(const LoadProgress& whole, double from, double to) {
 class Thinker final : public Model {
  public:
   Thinker(const ModelOptions& o, const Weights& w, const Weights& text, const Config& c, const LoadProgress& progress)
-      : config_(c), tokenizer_(o.folder / "tokenizer.json"), template_(tokenizer_), vision_(read_vision_spec(o.folder, c.vision)),
+      : device_(w.device()), config_(c), tokenizer_(o.folder / "tokenizer.json"), template_(tokenizer_), vision_(read_vision_spec(o.folder, c.vision)),
         stop_ids_(read_stop_ids(o.folder)), visual_(w.scope("visual"), c.vision, o.precision),
         audio_tower_((progress(0.15), w.scope("audio_tower")), c.audio, o.precision),
         model_((progress(0.3), text), w, "lm_head", c.text, o.precision, part(progress, 0.3, 1.0)) {
@@ -42,6 +42,7 @@ class Thinker final : public Model {
                                                std::to_string(c.text.vocab_size));
   }
 
+  const Device* device() const override { return device_; }
   int hidden() const override { return config_.text.hidden_size; }
   int64_t max_positions() const override { return config_.text.max_position_embeddings; }
   const BpeTokenizer& tokenizer() const override { return tokenizer_; }
@@ -51,8 +52,8 @@ class Thinker final : public Model {
   const VisionSpec& vision() const override { return vision_; }
   int n_mels() const override { return config_.audio.num_mel_bins; }
   int mel_frames_per_unit() const override { return 2 * config_.audio.n_window; }
-  Tensor encode_pictures(ops::Context& cx, const Tensor& patches, int h, int w) const override { return visual_.forward(cx, patches, h, w); }
-  Tensor encode_sound(ops::Context& cx, const Tensor& mel) const override { return audio_tower_.forward(cx, mel); }
+  Tensor encode_pictures(ops::Context& cx, const Tensor& patches, int h, int w) const override { return visual_.forward(cx, ops::from_host(cx, patches), h, w); }
+  Tensor encode_sound(ops::Context& cx, const Tensor& mel) const override { return audio_tower_.forward(cx, ops::from_host(cx, mel)); }
 
   double ids_per_second() const override { return config_.position_id_per_seconds; }
   Nanoseconds chunk_duration() const override { return config_.seconds_per_chunk * kSecond; }
@@ -67,11 +68,12 @@ class Thinker final : public Model {
   Tensor embed(ops::Context& cx, std::span<const int32_t> ids) const override { return model_.embed(cx, ids); }
   Tensor forward(ops::Context& cx, const Tensor& x, std::span<const Position> p, KvCache& cache) const override { return model_.forward(cx, x, p, cache); }
   Tensor logits(ops::Context& cx, const Tensor& hidden) const override { return model_.logits(cx, hidden); }
-  void shift_keys(KvCache& cache, int64_t begin, int64_t end, const std::function<Position(int64_t)>& delta) const override {
-    model_.shift_keys(cache, begin, end, delta);
+  void shift_keys(ops::Context& cx, KvCache& cache, int64_t begin, int64_t end, const std::function<Position(int64_t)>& delta) const override {
+    model_.shift_keys(cx, cache, begin, end, delta);
   }
 
  private:
+  const Device* device_;
   Config config_;
   BpeTokenizer tokenizer_;
   Template template_;
@@ -87,7 +89,7 @@ class Thinker final : public Model {
 
 std::unique_ptr<const Model> load_qwen2_5_omni(const ModelOptions& options, const LoadProgress& progress) {
   const auto config = qwen2_5_omni::Config::read(options.folder);
-  const Weights file = Weights::open(options.folder);
+  const Weights file = Weights::open(options.folder).on(options.device);
   const Weights w = config.thinker_alone ? file : file.scope("thinker");
   return std::make_unique<qwen2_5_omni::Thinker>(options, w, w.scope("model"), config, progress);
 }

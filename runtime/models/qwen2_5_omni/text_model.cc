@@ -1,7 +1,6 @@
 #include "qwen2_5_omni/text_model.h"
 
 #include <cmath>
-#include <cstring>
 
 namespace omni::qwen2_5_omni {
 
@@ -11,7 +10,7 @@ TextModel::TextModel(const Weights& model, const Weights& head, const char* head
     frequency_.push_back(1.f / std::pow(float(c.rope_theta), float(2 * i) / float(c.head_dim)));
     axis_.push_back(i < c.mrope_section[0] ? 0 : i < c.mrope_section[0] + c.mrope_section[1] ? 1 : 2);
   }
-  embed_tokens_ = model.scope("embed_tokens").get("weight", {c.vocab_size, c.embedding_size});
+  embed_tokens_ = to_device(model.scope("embed_tokens").get("weight", {c.vocab_size, c.embedding_size}), model.device());
   for (int i = 0; i < c.num_hidden_layers; ++i) {
     const Weights l = model.scope("layers").scope(i), attn = l.scope("self_attn");
     layers_.push_back({RmsNorm(l.scope("input_layernorm"), hidden, c.rms_norm_eps), RmsNorm(l.scope("post_attention_layernorm"), hidden, c.rms_norm_eps),
@@ -37,54 +36,48 @@ Tensor TextModel::forward(ops::Context& cx, const Tensor& input, std::span<const
   const int n_heads = config_.num_attention_heads, n_kv = config_.num_key_value_heads, head_dim = config_.head_dim;
   const int64_t q_width = int64_t{n_heads} * head_dim, kv_width = cache.row(), n_past = cache.length();
   if (int64_t(positions.size()) != n) throw Error(ErrorCode::internal, "text model: " + std::to_string(positions.size()) + " positions for " + input.shape().str());
-  cache.reserve(n);
+  cache.reserve(cx, n);
   Tensor out = cx.arena.f32({n, config_.hidden_size});
   Arena::Scope scope(cx.arena);
 
-  Tensor cos = cx.arena.f32({n, half}), sin = cx.arena.f32({n, half});
-  for (int64_t i = 0; i < n; ++i) rotary_row(positions[size_t(i)], cos.f32() + i * half, sin.f32() + i * half);
-  Tensor x = cx.arena.f32({n, config_.hidden_size});
-  std::memcpy(x.raw(), input.raw(), input.nbytes());
+  std::vector<float> angles(size_t(2 * n * half));  // cosines, then sines
+  for (int64_t i = 0; i < n; ++i) rotary_row(positions[size_t(i)], angles.data() + i * half, angles.data() + (n + i) * half);
+  const Tensor table = ops::from_host(cx, Tensor::view(angles.data(), DType::f32, {2, n, half}));
+  const float *cos = static_cast<const float*>(table.raw()), *sin = cos + n * half;
+  Tensor x = ops::clone(cx, input);
 
   for (int i = 0; i < config_.num_hidden_layers; ++i) {
     Arena::Scope inner(cx.arena);
     const Layer& layer = layers_[size_t(i)];
     Tensor qkv = layer.qkv_proj(cx, layer.input_layernorm(cx, x));
     const ops::Heads q = heads_of(qkv, 0, n_heads, head_dim), k = heads_of(qkv, q_width, n_kv, head_dim);
-    ops::rotary_(cx, q, n, cos.f32(), sin.f32());
-    ops::rotary_(cx, k, n, cos.f32(), sin.f32());
-    float *keys = cache.k(i), *values = cache.v(i);
-    for (int64_t t = 0; t < n; ++t) {
-      std::memcpy(keys + (n_past + t) * kv_width, k.data + t * k.stride, size_t(kv_width) * 4);
-      std::memcpy(values + (n_past + t) * kv_width, k.data + t * k.stride + kv_width, size_t(kv_width) * 4);
-    }
-    const Tensor attended = ops::causal_attention(cx, q, n, {keys, kv_width, n_kv, head_dim}, {values, kv_width, n_kv, head_dim}, n_past);
+    ops::rotary_(cx, q, n, cos, sin);
+    ops::rotary_(cx, k, n, cos, sin);
+    const ops::Heads keys{cache.k(i), kv_width, n_kv, head_dim}, values{cache.v(i), kv_width, n_kv, head_dim};
+    ops::copy_rows(cx, keys.from(n_past), k, n);
+    ops::copy_rows(cx, values.from(n_past), heads_of(qkv, q_width + kv_width, n_kv, head_dim), n);
+    const Tensor attended = ops::causal_attention(cx, q, n, keys, values, n_past);
     ops::add_(cx, x, layer.o_proj(cx, attended));
     ops::add_(cx, x, layer.mlp(cx, layer.post_attention_layernorm(cx, x)));
   }
   cache.advance(n);
-  const Tensor y = norm_(cx, x);
-  std::memcpy(out.raw(), y.raw(), y.nbytes());
+  ops::copy_(cx, out, norm_(cx, x));
   return out;
 }
 
-void TextModel::shift_keys(KvCache& cache, int64_t begin, int64_t end, const std::function<Position(int64_t)>& delta) const {
-  const int half = config_.head_dim / 2;
-  std::vector<float> cos(static_cast<size_t>(half)), sin(static_cast<size_t>(half));
-  for (int64_t row = begin; row < end; ++row) {
-    const Position d = delta(row);
-    if (d == Position{0, 0, 0}) continue;
-    rotary_row(d, cos.data(), sin.data());
-    for (int layer = 0; layer < config_.num_hidden_layers; ++layer)
-      for (int h = 0; h < config_.num_key_value_heads; ++h) {
-        float* x = cache.k(layer) + row * cache.row() + int64_t{h} * config_.head_dim;
-        for (int i = 0; i < half; ++i) {  // the inverse rotation
-          const float a = x[i], b = x[i + half], c = cos[size_t(i)], s = sin[size_t(i)];
-          x[i] = a * c + b * s;
-          x[i + half] = b * c - a * s;
-        }
-      }
+void TextModel::shift_keys(ops::Context& cx, KvCache& cache, int64_t begin, int64_t end, const std::function<Position(int64_t)>& delta) const {
+  const int64_t n = end - begin, half = config_.head_dim / 2;
+  std::vector<float> angles(size_t(2 * n * half));  // cosines, then sines of the inverse rotation
+  for (int64_t i = 0; i < n; ++i) {
+    float* sin = angles.data() + (n + i) * half;
+    rotary_row(delta(begin + i), angles.data() + i * half, sin);
+    for (int64_t f = 0; f < half; ++f) sin[f] = -sin[f];
   }
+  Arena::Scope scope(cx.arena);
+  const Tensor table = ops::from_host(cx, Tensor::view(angles.data(), DType::f32, {2, n, half}));
+  const float *cos = static_cast<const float*>(table.raw()), *sin = cos + n * half;
+  for (int layer = 0; layer < config_.num_hidden_layers; ++layer)
+    ops::rotary_(cx, ops::Heads{cache.k(layer), cache.row(), config_.num_key_value_heads, config_.head_dim}.from(begin), n, cos, sin);
 }
 
 }  // namespace omni::qwen2_5_omni

@@ -18,7 +18,7 @@ class TextModel {
   Tensor forward(ops::Context& cx, const Tensor& x, std::span<const Position> positions, KvCache& cache) const;
   Tensor logits(ops::Context& cx, const Tensor& hidden) const { return lm_head_(cx, hidden); }
   KvCache new_cache() const { return {config_.num_hidden_layers, int64_t{config_.num_key_value_heads} * config_.head_dim}; }
-  void shift_keys(KvCache& cache, int64_t begin, int64_t end, const std::function<Position(int64_t)>& delta) const;
+  void shift_keys(ops::Context& cx, KvCache& cache, int64_t begin, int64_t end, const std::function<Position(int64_t)>& delta) const;
 
  private:
   struct Layer {
@@ -32,7 +32,7 @@ class TextModel {
   TextConfig config_;
   std::vector<float> frequency_;  // [head_dim / 2]
   std::vector<int> axis_;         // which coordinate each frequency turns with
-  Tensor embed_tokens_;           // as in the file
+  Tensor embed_tokens_;           // in the file's type
   std::vector<Layer> layers_;
   RmsNorm norm_;
   Linear lm_head_;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace omni::qwen2_5_omni {
 
@@ -11,12 +10,12 @@ namespace {
 constexpr float kEps = 1e-6f;
 constexpr double kRopeTheta = 10000;
 
-// Angles by (row, column) of each patch in window order; the first half of the frequencies turns with the row, the other with the column.
-RotaryTable rotary_table(ops::Context& cx, const Windows& windows, int merged_w, int merge, int head_dim) {
+// Cosines and sines, [2, n, head_dim / 2], of the angles by (row, column) of each patch in window order; the first half of the frequencies turns with the row, the other with the column.
+Tensor rotary_table(const Windows& windows, int merged_w, int merge, int head_dim) {
   const int quarter = head_dim / 4, half = head_dim / 2;
   const int64_t n = int64_t(windows.order.size()) * merge * merge;
-  RotaryTable table{cx.arena.f32({n, head_dim / 2}), cx.arena.f32({n, head_dim / 2})};
-  float *c = table.cos.f32(), *s = table.sin.f32();
+  Tensor table = Tensor::zeros(DType::f32, {2, n, half});
+  float *c = table.f32(), *s = c + n * half;
   for (int64_t token : windows.order)
     for (int mh = 0; mh < merge; ++mh)
       for (int mw = 0; mw < merge; ++mw) {
@@ -63,13 +62,14 @@ Visual::Visual(const Weights& w, const VisionConfig& c, ops::MatmulPrecision pre
   mlp_2_ = Linear(m.scope("mlp"), {{"2", c.out_hidden_size}}, merged, Bias::each, precision);
 }
 
-Tensor Visual::attend(ops::Context& cx, const Block& block, const Tensor& x, const RotaryTable& rotary, std::span<const int64_t> spans) const {
+Tensor Visual::attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary, std::span<const int64_t> spans) const {
   const int heads = config_.num_heads, head_dim = config_.hidden_size / heads;
   Tensor qkv = block.qkv(cx, block.norm1(cx, x));
   const ops::Heads q = heads_of(qkv, 0, heads, head_dim), k = heads_of(qkv, config_.hidden_size, heads, head_dim),
                    v = heads_of(qkv, 2 * config_.hidden_size, heads, head_dim);
-  ops::rotary_(cx, q, x.dim(0), rotary.cos.f32(), rotary.sin.f32());
-  ops::rotary_(cx, k, x.dim(0), rotary.cos.f32(), rotary.sin.f32());
+  const auto *cos = static_cast<const float*>(rotary.raw()), *sin = cos + rotary.numel() / 2;
+  ops::rotary_(cx, q, x.dim(0), cos, sin);
+  ops::rotary_(cx, k, x.dim(0), cos, sin);
   return block.proj(cx, ops::attention(cx, q, k, v, spans));
 }
 
@@ -83,16 +83,10 @@ Tensor Visual::forward(ops::Context& cx, const Tensor& patches, int grid_h, int 
   std::vector<int64_t> window_spans = windows.begins;
   for (int64_t& b : window_spans) b *= unit;
   const int64_t whole[] = {0, n};
-  const RotaryTable rotary = rotary_table(cx, windows, merged_w, merge, config_.hidden_size / config_.num_heads);
+  const Tensor rotary = ops::from_host(cx, rotary_table(windows, merged_w, merge, config_.hidden_size / config_.num_heads));
 
-  Tensor x = cx.arena.f32({n, config_.hidden_size});
-  {
-    Arena::Scope inner(cx.arena);
-    const Tensor embedded = patch_embed_(cx, patches);
-    const int64_t row = int64_t{unit} * config_.hidden_size;
-    for (size_t i = 0; i < windows.order.size(); ++i)
-      std::memcpy(x.f32() + int64_t(i) * row, embedded.f32() + windows.order[i] * row, size_t(row) * 4);
-  }
+  const Tensor embedded = patch_embed_(cx, patches).reshape({n_merged, int64_t{unit} * config_.hidden_size});
+  Tensor x = ops::index_select(cx, embedded, windows.order).reshape({n, config_.hidden_size});
   for (int i = 0; i < config_.depth; ++i) {
     Arena::Scope inner(cx.arena);
     const Block& block = blocks_[size_t(i)];
@@ -102,9 +96,9 @@ Tensor Visual::forward(ops::Context& cx, const Tensor& patches, int grid_h, int 
   }
   Tensor merged = mlp_0_(cx, ln_q_(cx, x).reshape({n_merged, int64_t{unit} * config_.hidden_size}));
   ops::gelu_(cx, merged);
-  const Tensor y = mlp_2_(cx, merged);
-  for (size_t i = 0; i < windows.order.size(); ++i)
-    std::memcpy(out.f32() + windows.order[i] * config_.out_hidden_size, y.f32() + int64_t(i) * config_.out_hidden_size, size_t(config_.out_hidden_size) * 4);
+  std::vector<int64_t> back(windows.order.size());
+  for (size_t i = 0; i < back.size(); ++i) back[size_t(windows.order[i])] = int64_t(i);
+  ops::copy_(cx, out, ops::index_select(cx, mlp_2_(cx, merged), back));
   return out;
 }
 

@@ -28,7 +28,7 @@ class Visual {
     Linear qkv, proj;
     SwiGluMlp mlp;
   };
-  Tensor attend(ops::Context& cx, const Block& block, const Tensor& x, const RotaryTable& rotary, std::span<const int64_t> spans) const;
+  Tensor attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary, std::span<const int64_t> spans) const;
 
   VisionConfig config_;
   Linear patch_embed_;

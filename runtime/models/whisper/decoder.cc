@@ -11,8 +11,8 @@ constexpr float kEps = 1e-5f;
 }
 
 Decoder::Decoder(const Weights& w, const Config& c, ops::MatmulPrecision precision)
-    : config_(c), embed_tokens_(w.get("embed_tokens.weight", {c.vocab_size, c.d_model})), embed_positions_(w.get_f32("embed_positions.weight", {c.max_target_positions, c.d_model})),
-      layer_norm_(w.scope("layer_norm"), c.d_model, kEps), proj_out_(embed_tokens_, Tensor(), precision) {
+    : config_(c), embed_tokens_(to_device(w.get("embed_tokens.weight", {c.vocab_size, c.d_model}), w.device())), embed_positions_(w.load_f32("embed_positions.weight", {c.max_target_positions, c.d_model})),
+      layer_norm_(w.scope("layer_norm"), c.d_model, kEps), proj_out_(w, {{"embed_tokens", c.vocab_size}}, c.d_model, Bias::none, precision) {
   const int64_t d = c.d_model;
   for (int i = 0; i < c.decoder_layers; ++i) {
     const Weights l = w.scope("layers").scope(i), a = l.scope("self_attn"), e = l.scope("encoder_attn");
@@ -22,7 +22,6 @@ Decoder::Decoder(const Weights& w, const Config& c, ops::MatmulPrecision precisi
                        Linear(e, {{"out_proj", d}}, d, Bias::each, precision), Linear(l, {{"fc1", c.decoder_ffn_dim}}, d, Bias::each, precision),
                        Linear(l, {{"fc2", d}}, c.decoder_ffn_dim, Bias::each, precision)});
   }
-  w.release("embed_tokens.weight");  // packing read all of it; from now on only the rows of a text are wanted
 }
 
 EncodedSound Decoder::look_at(ops::Context& cx, const Tensor& states) const {
@@ -31,8 +30,8 @@ EncodedSound Decoder::look_at(ops::Context& cx, const Tensor& states) const {
   for (const Layer& l : layers_) {
     Arena::Scope scope(cx.arena);
     const Tensor kv = l.cross_kv_proj(cx, states);
-    Tensor kept = Tensor::zeros(DType::f32, kv.shape());
-    std::memcpy(kept.raw(), kv.raw(), kv.nbytes());
+    Tensor kept = Tensor::on(kv.device(), DType::f32, kv.shape());
+    ops::copy_(cx, kept, kv);
     sound.keys_values.push_back(std::move(kept));
   }
   return sound;
@@ -42,7 +41,7 @@ Tensor Decoder::forward(ops::Context& cx, std::span<const int32_t> ids, const En
   const int64_t d = config_.d_model, n = int64_t(ids.size()), n_past = cache.length();
   const int heads = config_.decoder_attention_heads, head_dim = int(d) / heads;
   if (n_past + n > config_.max_target_positions) throw Error(ErrorCode::internal, "whisper: a text of " + std::to_string(n_past + n) + " tokens");
-  cache.reserve(n);
+  cache.reserve(cx, n);
   if (attention) attention->assign(size_t(n) * config_.alignment_heads.size() * size_t(sound.n_states), 0.f);
   Tensor x = ops::embedding(cx, ids, embed_tokens_);
   ops::add_(cx, x, embed_positions_.rows(n_past, n_past + n));
@@ -51,15 +50,14 @@ Tensor Decoder::forward(ops::Context& cx, std::span<const int32_t> ids, const En
     const Layer& l = layers_[size_t(i)];
     Arena::Scope scope(cx.arena);
     Tensor qkv = l.qkv_proj(cx, l.self_attn_layer_norm(cx, x));
-    for (int64_t r = 0; r < n; ++r) {
-      std::copy_n(qkv.f32() + r * 3 * d + d, d, cache.k(i) + (n_past + r) * d);
-      std::copy_n(qkv.f32() + r * 3 * d + 2 * d, d, cache.v(i) + (n_past + r) * d);
-    }
-    ops::add_(cx, x, l.out_proj(cx, ops::causal_attention(cx, heads_of(qkv, 0, heads, head_dim), n, {cache.k(i), d, heads, head_dim}, {cache.v(i), d, heads, head_dim}, n_past)));
+    const ops::Heads keys{cache.k(i), d, heads, head_dim}, values{cache.v(i), d, heads, head_dim};
+    ops::copy_rows(cx, keys.from(n_past), heads_of(qkv, d, heads, head_dim), n);
+    ops::copy_rows(cx, values.from(n_past), heads_of(qkv, 2 * d, heads, head_dim), n);
+    ops::add_(cx, x, l.out_proj(cx, ops::causal_attention(cx, heads_of(qkv, 0, heads, head_dim), n, keys, values, n_past)));
 
-    Tensor q = l.cross_q_proj(cx, l.encoder_attn_layer_norm(cx, x));
-    Tensor kv = sound.keys_values[size_t(i)];
-    if (attention) align(q, kv, i, sound.n_states, *attention, n);
+    const Tensor q = l.cross_q_proj(cx, l.encoder_attn_layer_norm(cx, x));
+    const Tensor kv = sound.keys_values[size_t(i)];
+    if (attention) align(cx, q, kv, i, *attention);
     ops::add_(cx, x, l.cross_out_proj(cx, ops::attention(cx, heads_of(q, 0, heads, head_dim), heads_of(kv, 0, heads, head_dim), heads_of(kv, d, heads, head_dim), everything)));
 
     Tensor h = l.fc1(cx, l.final_layer_norm(cx, x));
@@ -70,27 +68,18 @@ Tensor Decoder::forward(ops::Context& cx, std::span<const int32_t> ids, const En
   return layer_norm_(cx, x);
 }
 
-// The rows of this layer's alignment heads: softmax(q · kᵀ / √head_dim) over the states.
-void Decoder::align(const Tensor& q, const Tensor& keys_values, int layer, int64_t n_states, Attention& attention, int64_t n) const {
-  const int64_t d = config_.d_model, head_dim = d / config_.decoder_attention_heads, n_heads = int64_t(config_.alignment_heads.size());
-  const float scale = 1.f / std::sqrt(float(head_dim));
+// The rows of this layer's alignment heads.
+void Decoder::align(ops::Context& cx, const Tensor& q, const Tensor& keys_values, int layer, Attention& attention) const {
+  const int64_t n = q.dim(0), n_states = keys_values.dim(0), n_heads = int64_t(config_.alignment_heads.size());
+  const int head_dim = config_.d_model / config_.decoder_attention_heads;
+  std::vector<float> room;
   for (int64_t h = 0; h < n_heads; ++h) {
     const auto& [of_layer, head] = config_.alignment_heads[size_t(h)];
     if (of_layer != layer) continue;
-    for (int64_t r = 0; r < n; ++r) {
-      float* row = attention.data() + (r * n_heads + h) * n_states;
-      const float* query = q.f32() + r * d + head * head_dim;
-      float highest = -INFINITY, sum = 0;
-      for (int64_t s = 0; s < n_states; ++s) {
-        const float* key = keys_values.f32() + s * 2 * d + head * head_dim;
-        float dot = 0;
-        for (int64_t k = 0; k < head_dim; ++k) dot += query[k] * key[k];
-        row[s] = dot * scale;
-        highest = std::max(highest, row[s]);
-      }
-      for (int64_t s = 0; s < n_states; ++s) sum += row[s] = std::exp(row[s] - highest);
-      for (int64_t s = 0; s < n_states; ++s) row[s] /= sum;
-    }
+    Arena::Scope scope(cx.arena);
+    const Tensor weights = ops::attention_weights(cx, heads_of(q, int64_t{head} * head_dim, 1, head_dim), n, heads_of(keys_values, int64_t{head} * head_dim, 1, head_dim), n_states);
+    const auto rows = ops::to_host(cx, weights, room);
+    for (int64_t r = 0; r < n; ++r) std::copy_n(rows.data() + r * n_states, n_states, attention.data() + (r * n_heads + h) * n_states);
   }
 }
 

@@ -27,7 +27,7 @@ class Decoder {
     Linear cross_q_proj, cross_kv_proj, cross_out_proj;  // encoder_attn
     Linear fc1, fc2;
   };
-  void align(const Tensor& q, const Tensor& keys_values, int layer, int64_t n_states, Attention& attention, int64_t n) const;
+  void align(ops::Context& cx, const Tensor& q, const Tensor& keys_values, int layer, Attention& attention) const;
 
   Config config_;
   Tensor embed_tokens_, embed_positions_;

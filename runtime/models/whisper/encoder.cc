@@ -8,7 +8,7 @@ constexpr float kEps = 1e-5f;
 
 Encoder::Encoder(const Weights& w, const Config& c, ops::MatmulPrecision precision)
     : config_(c), conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, 1, precision), conv2_(w.scope("conv2"), c.d_model, c.d_model, 2, precision),
-      embed_positions_(w.get_f32("embed_positions.weight", {c.max_source_positions, c.d_model})), layer_norm_(w.scope("layer_norm"), c.d_model, kEps) {
+      embed_positions_(w.load_f32("embed_positions.weight", {c.max_source_positions, c.d_model})), layer_norm_(w.scope("layer_norm"), c.d_model, kEps) {
   const int64_t d = c.d_model;
   for (int i = 0; i < c.encoder_layers; ++i) {
     const Weights l = w.scope("layers").scope(i), a = l.scope("self_attn");

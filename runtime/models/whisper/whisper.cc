@@ -11,11 +11,12 @@ namespace {
 class Whisper final : public TranscriptionModel {
  public:
   Whisper(const ModelOptions& o, const Weights& w, const LoadProgress& progress)
-      : tokenizer_(o.folder / "tokenizer.json"), config_(Config::read(o.folder, tokenizer_)), encoder_((progress(0.1), w.scope("encoder")), config_, o.precision),
+      : device_(o.device), tokenizer_(o.folder / "tokenizer.json"), config_(Config::read(o.folder, tokenizer_)), encoder_((progress(0.1), w.scope("encoder")), config_, o.precision),
         decoder_((progress(0.4), w.scope("decoder")), config_, o.precision) {
     progress(1);
   }
 
+  const Device* device() const override { return device_; }
   const BpeTokenizer& tokenizer() const override { return tokenizer_; }
   const TranscriptionTokens& tokens() const override { return config_.tokens; }
   int n_mels() const override { return config_.num_mel_bins; }
@@ -27,7 +28,7 @@ class Whisper final : public TranscriptionModel {
 
   EncodedSound encode(ops::Context& cx, const Tensor& mel) const override {
     Arena::Scope scope(cx.arena);
-    return decoder_.look_at(cx, encoder_.forward(cx, mel));
+    return decoder_.look_at(cx, encoder_.forward(cx, ops::from_host(cx, mel)));
   }
   KvCache new_cache() const override { return decoder_.new_cache(); }
   Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound, KvCache& cache, Attention* attention) const override {
@@ -36,6 +37,7 @@ class Whisper final : public TranscriptionModel {
   }
 
  private:
+  const Device* device_;
   BpeTokenizer tokenizer_;
   Config config_;
   Encoder encoder_;
@@ -46,7 +48,7 @@ class Whisper final : public TranscriptionModel {
 }  // namespace whisper
 
 std::unique_ptr<const TranscriptionModel> load_whisper(const ModelOptions& options, const LoadProgress& progress) {
-  return std::make_unique<whisper::Whisper>(options, Weights::open(options.folder).scope("model"), progress);
+  return std::make_unique<whisper::Whisper>(options, Weights::open(options.folder).on(options.device).scope("model"), progress);
 }
 
 }  // namespace omni

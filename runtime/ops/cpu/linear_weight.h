@@ -6,14 +6,12 @@
 
 #include "core/tensor.h"
 #include "core/thread_pool.h"
+#include "ops/backend.h"
 
 namespace omni::ops::cpu {
 
-class LinearWeight {
+class LinearWeight : public ops::LinearWeight {
  public:
-  virtual ~LinearWeight() = default;
-  int64_t n_out() const { return n_out_; }
-  int64_t n_in() const { return n_in_; }
   // True if x must be bfloat16 rows (see run).
   bool takes_bf16() const { return bf16_; }
 
@@ -21,10 +19,9 @@ class LinearWeight {
   virtual void run(ThreadPool& pool, const void* x, int64_t n, const float* bias, float* y) const = 0;
 
  protected:
-  LinearWeight(int64_t n_out, int64_t n_in, bool bf16) : n_out_(n_out), n_in_(n_in), bf16_(bf16) {}
+  LinearWeight(int64_t n_out, int64_t n_in, bool bf16) : ops::LinearWeight(n_out, n_in), bf16_(bf16) {}
 
  private:
-  int64_t n_out_, n_in_;
   bool bf16_;
 };
 

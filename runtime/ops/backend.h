@@ -1,0 +1,67 @@
+// What computes the operations of ops.h on the host (ops/cpu) or on a device (ops/cuda): a function each, called by ops.cc when the shapes are checked and the result has its memory.
+#pragma once
+
+#include "ops/ops.h"
+
+namespace omni::ops {
+
+// A weight matrix as a backend wants it.
+class LinearWeight {
+ public:
+  virtual ~LinearWeight() = default;
+  int64_t n_out() const { return n_out_; }
+  int64_t n_in() const { return n_in_; }
+
+ protected:
+  LinearWeight(int64_t n_out, int64_t n_in) : n_out_(n_out), n_in_(n_in) {}
+
+ private:
+  int64_t n_out_, n_in_;
+};
+
+// Which frames a column of a convolution over time is made of: frame i · stride + tap · dilation − before, for `n` columns from column `first` on.
+struct Unfold {
+  int64_t first, n;
+  int kernel, stride, dilation;
+  int64_t before;
+  Padding padding;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::shared_ptr<const LinearWeight> pack_linear(std::span<const Tensor> parts, MatmulPrecision precision) const = 0;
+  virtual void linear(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, Tensor& y) const = 0;
+  virtual void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps, Tensor& y) const = 0;
+  virtual void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps, Tensor& y) const = 0;
+  virtual void silu_mul(Context& cx, const Tensor& x, Tensor& y) const = 0;
+  virtual void gelu(Context& cx, Tensor& x) const = 0;
+  virtual void gelu_tanh(Context& cx, Tensor& x) const = 0;
+  virtual void add(Context& cx, Tensor& x, const Tensor& y) const = 0;
+  virtual void add_scaled(Context& cx, Tensor& x, const Tensor& y, const float* scale) const = 0;
+  virtual void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table, Tensor& y) const = 0;
+  virtual void index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows, Tensor& y) const = 0;
+  virtual void copy_rows(Context& cx, Heads to, Heads from, int64_t n) const = 0;
+  virtual void avg_pool_pairs(Context& cx, const Tensor& x, Tensor& y) const = 0;
+  virtual void unfold(Context& cx, const Tensor& x, const Unfold& how, Tensor& columns) const = 0;
+  virtual void fold(Context& cx, const Tensor& columns, const Tensor& bias, int kernel, int stride, int padding, Tensor& y) const = 0;
+  virtual void snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal, const float* filter, Tensor& y) const = 0;
+  virtual void rotary(Context& cx, Heads x, int64_t n, const float* cos, const float* sin) const = 0;
+  virtual void attention_weights(Context& cx, Heads q, Heads k, Tensor& y) const = 0;
+  // causal: query i of a range sees n_keys − (end − begin) + i + 1 keys.
+  virtual void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges, bool causal, Tensor& y) const = 0;
+};
+
+// What every Device of this project is.
+class ComputeDevice : public Device {
+ public:
+  virtual const Backend& backend() const = 0;
+};
+
+const Backend& backend_of(const Device* device);
+
+namespace cpu {
+const Backend& backend();
+}
+
+}  // namespace omni::ops

@@ -1,0 +1,260 @@
+// The operations on the host: the work cut into tiles for the pool, the kernels of the best instruction set.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/cpu_isa.h"
+#include "cpu/kernels.h"
+#include "cpu/linear_weight.h"
+#include "ops/backend.h"
+
+namespace omni::ops::cpu {
+
+namespace {
+
+constexpr double kNsPerElement = 0.4;  // of a pass over float32 rows; only to judge whether waking a worker pays
+
+int64_t last(const Tensor& x) { return x.dim(x.rank() - 1); }
+int64_t n_rows(const Tensor& x) { return last(x) ? x.numel() / last(x) : 0; }
+
+// Calls row(i) for all rows, some at a time.
+template <class Row>
+void for_rows(Context& cx, int64_t rows, int64_t width, const Row& row) {
+  constexpr int64_t kTile = 16;
+  cx.pool.parallel_for((rows + kTile - 1) / kTile, kNsPerElement * double(rows * width), [&](int64_t tile) {
+    for (int64_t i = tile * kTile; i < std::min(rows, (tile + 1) * kTile); ++i) row(i);
+  });
+}
+
+constexpr int64_t kQueryTile = 32;
+
+// Scratch of the calling thread: grows to what the largest tile needs and stays.
+float* thread_scratch(int64_t n) {
+  thread_local Tensor scratch;
+  if (!scratch.defined() || scratch.numel() < n) scratch = Tensor::zeros(DType::f32, {n});
+  return scratch.f32();
+}
+
+struct QueryTile {
+  int64_t begin, end;    // queries
+  int64_t first_key;     // of their span
+  int64_t n_keys;        // that the first of them sees
+};
+
+void run_attention(Context& cx, Heads q, Heads k, Heads v, std::span<const QueryTile> tiles, Tensor& y, double most_keys, bool causal) {
+  const int group = q.n_heads / k.n_heads, head_dim = q.head_dim;
+  const int64_t n_tiles = int64_t(tiles.size()) * k.n_heads;
+  // Tiles that look at the same keys share them in the layout that the kernel wants.
+  const bool shared = !causal && tiles.size() > 1 && std::all_of(tiles.begin(), tiles.end(), [&](const QueryTile& t) { return t.first_key == tiles[0].first_key && t.n_keys == tiles[0].n_keys; });
+  const int64_t turned_size = shared ? (tiles[0].n_keys + 31) / 32 * 32 * head_dim : 0;
+  float* turned = shared ? cx.arena.f32({k.n_heads, turned_size}).f32() : nullptr;
+  if (shared)
+    cx.pool.parallel_for(k.n_heads, double(turned_size * k.n_heads), [&](int64_t h) {
+      turn_keys(k.data + tiles[0].first_key * k.stride + h * head_dim, k.stride, tiles[0].n_keys, head_dim, turned + h * turned_size);
+    });
+  const double work = 0.1 * double(y.dim(0)) * most_keys * double(q.n_heads * head_dim);
+  cx.pool.parallel_for(n_tiles, work, [&](int64_t i) {
+    const QueryTile& t = tiles[size_t(i / k.n_heads)];
+    const int64_t h = i % k.n_heads;
+    AttentionTile tile{q.data + t.begin * q.stride + h * group * head_dim, t.end - t.begin, q.stride, t.n_keys, causal,
+                         k.data + t.first_key * k.stride + h * head_dim, v.data + t.first_key * v.stride + h * head_dim, k.stride, group, head_dim,
+                         1.f / std::sqrt(float(head_dim)), y.f32() + (t.begin * q.n_heads + h * group) * head_dim, int64_t(q.n_heads) * head_dim,
+                         nullptr};
+    if (shared) tile.turned = turned + h * turned_size;
+    tile.scratch = thread_scratch(attention_scratch(tile.n_rows(), tile.most_visible(), head_dim));
+    kernels().attention(tile);
+  });
+}
+
+class CpuBackend final : public Backend {
+ public:
+  std::shared_ptr<const ops::LinearWeight> pack_linear(std::span<const Tensor> parts, MatmulPrecision precision) const override {
+    const bool bf16 = precision == MatmulPrecision::bf16;
+    if (cpu_isa() == CpuIsa::portable || (bf16 && !cpu_has_bf16())) return pack_portable(parts, bf16);
+    return pack_onednn(parts, bf16);
+  }
+
+  void linear(Context& cx, const Tensor& x, const ops::LinearWeight& packed, const Tensor& bias, Tensor& y) const override {
+    const auto& weight = static_cast<const LinearWeight&>(packed);
+    const int64_t n = x.dim(0), width = x.dim(1);
+    const float* b = bias.defined() ? bias.f32() : nullptr;
+    if (!weight.takes_bf16()) return weight.run(cx.pool, x.f32(), n, b, y.f32());
+    Tensor rounded = cx.arena.tensor(DType::bf16, x.shape());
+    BFloat16* r = static_cast<BFloat16*>(rounded.raw());
+    for_rows(cx, n, width, [&](int64_t i) { kernels().round_bf16(x.f32() + i * width, width, r + i * width); });
+    weight.run(cx.pool, rounded.raw(), n, b, y.f32());
+  }
+
+  void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps, Tensor& y) const override {
+    const int64_t n = last(x);
+    for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().rms_norm(x.f32() + i * n, weight.f32(), eps, n, y.f32() + i * n); });
+  }
+
+  void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps, Tensor& y) const override {
+    const int64_t n = last(x);
+    for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().layer_norm(x.f32() + i * n, weight.f32(), bias.f32(), eps, n, y.f32() + i * n); });
+  }
+
+  void silu_mul(Context& cx, const Tensor& x, Tensor& y) const override {
+    const int64_t m = last(y);
+    for_rows(cx, n_rows(y), 4 * m, [&](int64_t i) { kernels().silu_mul(x.f32() + i * 2 * m, x.f32() + i * 2 * m + m, m, y.f32() + i * m); });
+  }
+
+  void gelu(Context& cx, Tensor& x) const override {
+    const int64_t n = last(x);
+    for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().gelu(x.f32() + i * n, n); });
+  }
+
+  void gelu_tanh(Context& cx, Tensor& x) const override {
+    const int64_t n = last(x);
+    for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().gelu_tanh(x.f32() + i * n, n); });
+  }
+
+  void add(Context& cx, Tensor& x, const Tensor& y) const override {
+    const int64_t n = last(x);
+    for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().add(x.f32() + i * n, y.f32() + i * n, n); });
+  }
+
+  void add_scaled(Context& cx, Tensor& x, const Tensor& y, const float* scale) const override {
+    const int64_t n = last(x);
+    for_rows(cx, n_rows(x), n, [&](int64_t i) {
+      float* a = x.f32() + i * n;
+      const float* b = y.f32() + i * n;
+      for (int64_t c = 0; c < n; ++c) a[c] += b[c] * scale[c];
+    });
+  }
+
+  void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table, Tensor& y) const override {
+    const int64_t hidden = table.dim(1);
+    for (size_t i = 0; i < ids.size(); ++i) {
+      float* out = y.f32() + int64_t(i) * hidden;
+      const int64_t first = ids[i] * hidden;
+      const void* t = table.raw();
+      if (table.dtype() == DType::f32) std::memcpy(out, static_cast<const float*>(t) + first, size_t(hidden) * 4);
+      else if (table.dtype() == DType::bf16) for (int64_t d = 0; d < hidden; ++d) out[d] = to_float(static_cast<const BFloat16*>(t)[first + d]);
+      else for (int64_t d = 0; d < hidden; ++d) out[d] = to_float(static_cast<const Float16*>(t)[first + d]);
+    }
+  }
+
+  void index_select(Context&, const Tensor& x, std::span<const int64_t> rows, Tensor& y) const override {
+    const int64_t n = last(x);
+    for (size_t i = 0; i < rows.size(); ++i) std::memcpy(y.f32() + int64_t(i) * n, x.f32() + rows[i] * n, size_t(n) * 4);
+  }
+
+  void copy_rows(Context&, Heads to, Heads from, int64_t n) const override {
+    for (int64_t i = 0; i < n; ++i) std::memcpy(to.data + i * to.stride, from.data + i * from.stride, size_t(from.n_heads) * size_t(from.head_dim) * 4);
+  }
+
+  void avg_pool_pairs(Context&, const Tensor& x, Tensor& y) const override {
+    const int64_t c = last(x);
+    for (int64_t i = 0; i < n_rows(y); ++i)
+      for (int64_t k = 0; k < c; ++k) y.f32()[i * c + k] = (x.f32()[2 * i * c + k] + x.f32()[(2 * i + 1) * c + k]) / 2;
+  }
+
+  void unfold(Context& cx, const Tensor& x, const Unfold& u, Tensor& columns) const override {
+    const int64_t n = x.dim(0), c = x.dim(1);
+    for_rows(cx, u.n, u.kernel * c, [&](int64_t i) {
+      for (int64_t tap = 0; tap < u.kernel; ++tap) {
+        int64_t at = (u.first + i) * u.stride + tap * u.dilation - u.before;
+        float* out = columns.f32() + (i * u.kernel + tap) * c;
+        if (u.padding == Padding::reflect) at = at < 0 ? -at : at >= n ? 2 * (n - 1) - at : at;
+        if (at < 0 || at >= n) std::memset(out, 0, size_t(c) * 4);
+        else std::memcpy(out, x.f32() + at * c, size_t(c) * 4);
+      }
+    });
+  }
+
+  void fold(Context& cx, const Tensor& columns, const Tensor& bias, int kernel, int stride, int padding, Tensor& y) const override {
+    const int64_t n = columns.dim(0), c = last(y);
+    for_rows(cx, y.dim(0), (kernel / stride + 1) * c, [&](int64_t o) {
+      float* out = y.f32() + o * c;
+      std::memcpy(out, bias.f32(), size_t(c) * 4);
+      for (int64_t tap = (o + padding) % stride; tap < kernel; tap += stride) {
+        const int64_t i = (o + padding - tap) / stride;
+        if (o + padding < tap || i >= n) continue;
+        const float* in = columns.f32() + (i * kernel + tap) * c;
+        for (int64_t k = 0; k < c; ++k) out[k] += in[k];
+      }
+    });
+  }
+
+  void snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal, const float* filter, Tensor& y) const override {
+    const int64_t n = x.dim(0), c = x.dim(1);
+    constexpr int64_t kTile = 64;
+    constexpr double kNsPerValue = 12;
+    cx.pool.parallel_for((n + kTile - 1) / kTile, kNsPerValue * double(n * c), [&](int64_t tile) {
+      const int64_t begin = tile * kTile, end = std::min(n, begin + kTile);
+      // Upsampled rows [first, last) that the tile's outputs see.
+      const int64_t first = std::max<int64_t>(0, 2 * begin - 5), last = std::min(2 * n, 2 * (end - 1) + 7);
+      std::vector<float> up(size_t((last - first) * c));
+      for (int64_t m = first; m < last; ++m) {
+        float* u = up.data() + (m - first) * c;
+        const int64_t j = m / 2, odd = m % 2;
+        for (int64_t t = 0; t < 6; ++t) {
+          const float f = 2 * filter[2 * t + 1 - odd];
+          const float* in = x.f32() + std::clamp<int64_t>(j + 2 + odd - t, 0, n - 1) * c;
+          for (int64_t k = 0; k < c; ++k) u[k] += f * in[k];
+        }
+        kernels().snake(u, alpha.f32(), beta_reciprocal.f32(), c);
+      }
+      for (int64_t j = begin; j < end; ++j) {
+        float* out = y.f32() + j * c;
+        std::memset(out, 0, size_t(c) * 4);
+        for (int64_t t = 0; t < 12; ++t) {
+          const float* u = up.data() + (std::clamp<int64_t>(2 * j + t - 5, 0, 2 * n - 1) - first) * c;
+          for (int64_t k = 0; k < c; ++k) out[k] += filter[t] * u[k];
+        }
+      }
+    });
+  }
+
+  void rotary(Context& cx, Heads x, int64_t n, const float* cos, const float* sin) const override {
+    const int64_t half = x.head_dim / 2;
+    for_rows(cx, n, x.n_heads * x.head_dim, [&](int64_t i) {
+      for (int h = 0; h < x.n_heads; ++h) kernels().rotate(x.data + i * x.stride + h * x.head_dim, cos + i * half, sin + i * half, half);
+    });
+  }
+
+  void attention_weights(Context&, Heads q, Heads k, Tensor& y) const override {
+    const int64_t n_keys = y.dim(1), head_dim = q.head_dim;
+    const float scale = 1.f / std::sqrt(float(head_dim));
+    for (int64_t i = 0; i < y.dim(0); ++i) {
+      float* row = y.f32() + i * n_keys;
+      const float* query = q.data + i * q.stride;
+      float highest = -INFINITY, sum = 0;
+      for (int64_t j = 0; j < n_keys; ++j) {
+        const float* key = k.data + j * k.stride;
+        float dot = 0;
+        for (int64_t c = 0; c < head_dim; ++c) dot += query[c] * key[c];
+        row[j] = dot * scale;
+        highest = std::max(highest, row[j]);
+      }
+      for (int64_t j = 0; j < n_keys; ++j) sum += row[j] = std::exp(row[j] - highest);
+      for (int64_t j = 0; j < n_keys; ++j) row[j] /= sum;
+    }
+  }
+
+  void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges, bool causal, Tensor& y) const override {
+    size_t n_tiles = 0;
+    int64_t most_keys = 0;
+    for (const AttentionRange& r : ranges) {
+      n_tiles += size_t((r.end - r.begin + kQueryTile - 1) / kQueryTile);
+      most_keys = std::max(most_keys, r.n_keys);
+    }
+    auto* tiles = static_cast<QueryTile*>(cx.arena.allocate(n_tiles * sizeof(QueryTile)));
+    size_t t = 0;
+    for (const AttentionRange& r : ranges)
+      for (int64_t begin = r.begin; begin < r.end; begin += kQueryTile)
+        tiles[t++] = {begin, std::min(r.end, begin + kQueryTile), r.first_key, causal ? r.n_keys - (r.end - begin) + 1 : r.n_keys};
+    run_attention(cx, q, k, v, {tiles, n_tiles}, y, double(most_keys), causal);
+  }
+};
+
+}  // namespace
+
+const Backend& backend() {
+  static const CpuBackend the;
+  return the;
+}
+
+}  // namespace omni::ops::cpu

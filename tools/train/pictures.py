@@ -1,0 +1,103 @@
+"""Where the pictures of the composited objects come from, and which of them are never trained on.
+
+A path that ends in .png is of Debian's tuxpaint-stamps-default, another path of openclipart-png, an emoji of fonts-noto-color-emoji, one after "one" of ruby-gemojione (EmojiOne)."""
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+STAMPS = Path("/usr/share/tuxpaint/stamps")
+CLIPART = Path("/usr/share/openclipart/png")
+EMOJI = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
+EMOJI_ONE = Path("/usr/share/rubygems-integration/all/gems/gemojione-3.3.0/assets/png")
+LARGEST = 160  # pixels
+PICTURES = {  # kind: (what it is trained on, what only the evaluation shows)
+    "airplane": (["vehicles/flight/planes/cartoon/plane.png", "transportation/plane_in_the_sky_mo_01", "✈", "🛩", "🛫", "🛬", "one🛩"], ["one✈", "one🛫"]),
+    "apple": (["food/fruit/apple_granny_smith.png", "food/fruit/apple_green.png", "food/fruit/apple_red.png", "food/fruit/apple_sierra_beauty.png",
+        "food/fruit/cartoon/apple.png", "food/apple_bitten_dan_gerhard_01", "food/apple_with_worm_dan_gerh_01", "food/fruit/an_apple_01", "food/fruit/apple",
+        "food/fruit/apple_martin_schmidt-li_01r", "food/fruit/cartoon_apple_k_yager_01", "🍎", "🍏", "one🍎", "one🍏"], ["food/fruit/apple_fuji.png",
+        "food/fruit/another_apple_01"]),
+    "banana": (["food/fruit/banana.png", "food/fruit/cartoon/banana.png", "food/fruit/banana", "food/fruit/bananas_nicu_buculei_01", "🍌"], ["one🍌"]),
+    "bus": (["vehicles/masstransit/cartoon/double_decker_bus.png", "transportation/bus1_bw_jarno_vasamaa_01", "transportation/bus1_jarno_vasamaa_01",
+        "transportation/bus2_bw_jarno_vasamaa_01", "transportation/bus2_jarno_vasamaa_01", "🚌", "🚍", "🚎", "one🚌", "one🚎"], ["vehicles/masstransit/green_korean_bus.png",
+        "one🚍"]),
+    "butterfly": (["animals/insects/cartoon/butterfly.png", "seasonal/easter/butterfly.png", "animals/bugs/butterfly_from_star_thom_01",
+        "animals/bugs/butterfly_jonathan_dietr_01", "animals/bugs/farfalla_butterfly_fra1", "animals/bugs/farfalla_semplice_archit_01", "🦋",
+        "animals/bugs/farfalla_contorno_archit_01"], ["animals/bugs/butterfly_jonvdveen_01", "one🦋"]),
+    "camera": (["hobbies/camera_35mm.png", "computer/hardware/digital-camera_aj_ashton_01", "computer/icons/camera_michael_tunniclif_01",
+        "computer/icons/digital_camera_nikon_co_", "computer/icons/lemon-theme/devices/camera_mount", "📷", "📹", "one📹", "computer/icons/camera_icon_stuart_moore_01"],
+        ["computer/hardware/digital_camera_nicu_bucu_01", "one📷"]),
+    "car": (["vehicles/auto/beetle.png", "people/car_ride_ganson", "signs_and_symbols/car_0_symbol_10cm_bwh", "transportation/formula_one_car_gerald_g_01",
+        "transportation/old_car_lumen_design_st_r", "transportation/skoda_car_alejandro_teja_", "transportation/vehicles/car", "🚗", "🚙", "🚕", "🚘", "🏎", "🚖", "one🚙", "one🚕",
+        "one🚘", "one🏎", "one🚖"], ["vehicles/auto/sedan.png", "transportation/car_jamin_ellis_", "one🚗"]),
+    "clock": (["symbols/clockface.png", "computer/icons/lemon-theme/actions/clock", "computer/icons/lemon-theme/apps/clock",
+        "signs_and_symbols/clocks/analog_clock_jonathan_di_01", "signs_and_symbols/clocks/analogue_clock_01", "signs_and_symbols/clocks/clock04",
+        "signs_and_symbols/clocks/clock07", "signs_and_symbols/clocks/clock10", "signs_and_symbols/clocks/clock_michael_breuer_01", "⏰", "🕐", "🕓", "🕗", "🕰", "one⏰", "one🕐",
+        "one🕰"], ["signs_and_symbols/clocks/alarm_clock_mike_powers_", "signs_and_symbols/clocks/modern_clock_chris_kemps_01"]),
+    "dog": (["animals/mammals/dogs/dog.png", "animals/mammals/dog_01_drawn_with_strai_01", "animals/mammals/dog_03_drawn_with_strai_01",
+        "animals/mammals/dog_05_drawn_with_strai_01", "animals/mammals/dog_06_drawn_with_strai_01", "animals/mammals/dog_on_leash_gerald_g._01",
+        "animals/mammals/dogs/beagle_copper_ganson", "animals/mammals/dogs/bored_dog_01", "animals/mammals/dogs/bulldog_puppy_ganson", "🐶", "🐕", "🐩", "one🐕", "one🐩",
+        "animals/mammals/dogs/dog_head_nicu_buculei_01"], ["animals/mammals/dog_04_drawn_with_strai_01", "one🐶"]),
+    "duck": (["animals/birds/duck.png", "animals/birds/duck_yellow_kurt_cagle_", "animals/birds/jonathon_s_duck_01", "recreation/toys/rubber_duck1_ganson",
+        "recreation/toys/rubber_duck2_ganson", "🦆"], ["one🦆"]),
+    "fish": (["animals/fish/brown_fish_01", "🐠", "🐡", "one🐟", "one🐡"], ["🐟", "one🐠"]),
+    "flower": (["plants/flowers/flower1.png", "plants/flowers/flower10.png", "plants/flowers/flower2.png", "plants/flowers/flower3.png", "plants/flowers/flower4.png",
+        "plants/flowers/flower5.png", "plants/flowers/flower6.png", "plants/flowers/flower8.png", "plants/flowers/flower9.png", "plants/flowers/yellow-flower.png",
+        "plants/flowers/daisy_jonathan_dietrich_01", "plants/flowers/flower1_juliane_krug_01", "plants/flowers/flower2_juliane_krug_01", "plants/flowers/flower_03",
+        "plants/flowers/flower_peterm_01", "plants/flowers/flowerandpot_daniel_ste_r", "plants/flowers/red_flower_raphael_seban_01", "plants/flowers/tulips_ganson", "🌷", "🌻",
+        "🌼", "🌸", "🌺", "one🌷", "one🌼", "one🌸", "one🌺"], ["plants/flowers/flower_02", "one🌻"]),
+    "guitar": (["hobbies/music/string/guitar2.png", "hobbies/music/string/guitar_classical.png", "hobbies/music/string/guitar_electric_bass.png",
+        "recreation/music/bass_guitar_a.j._ashton_", "recreation/music/electric_guitar_andrea__01r", "recreation/music/guitar_ganson", "recreation/music/guitar_jarno_vasamaa1",
+        "recreation/music/guitar_jarno_vasamaa2", "recreation/music/guitar_profile_philippe__01", "one🎸"], ["hobbies/music/string/guitar_electric.png", "🎸"]),
+    "house": (["buildings/homes/home0", "buildings/homes/home1", "buildings/homes/home12", "buildings/homes/home14", "buildings/homes/home2", "buildings/homes/home3",
+        "buildings/homes/home4", "buildings/homes/home5", "buildings/homes/home6", "buildings/homes/home9", "buildings/homes/house", "buildings/homes/house_christoph_brill_01",
+        "buildings/homes/house_fudriot_omic.ch_01", "buildings/homes/house_gabrielle_nowicki_", "buildings/homes/house_juliane_krug_01", "buildings/homes/my_house_01",
+        "computer/bb_home_", "computer/icons/lemon-theme/apps/kfm_home", "computer/residential_house_zazou", "🏠", "🏡", "🏚", "one🏡", "one🏚"], ["buildings/homes/small_house_01",
+        "one🏠"]),
+    "key": (["household/key.png", "computer/icons/key_juliane_krug_01", "tools/key_jordan_wiens_01", "🔑", "🗝", "one🗝"], ["one🔑"]),
+    "penguin": (["animals/birds/cartoon/tux.png", "animals/birds/little-penguin.png", "animals/birds/magellanic_penguin.png", "cartoon/tux/tux-drat.png",
+        "cartoon/tux/tux-kiss2.png", "cartoon/tux/tux-yay2.png", "animals/birds/baby_tux_01", "animals/birds/baby_tux_rory_mccann_01",
+        "animals/birds/emperor_penguin_ralf_ste_01", "animals/birds/new_penguin_charles_mcco_01", "animals/birds/penguin/plush_tux_anita_01",
+        "animals/tux_head_fco._andrade_01", "one🐧"], ["animals/birds/penguin.png", "🐧"]),
+    "pizza": (["food/pizza.png", "food/pizza_4_stagioni_archite_01", "food/pizza_cheese", "food/pizza_pepperoni", "food/pizza_rectangular__geral_01",
+        "food/pizza_slice_fco._andrade_01", "🍕"], ["food/pizza_slice_01", "one🍕"]),
+    "pumpkin": (["food/vegetables/pumpkin_small.png", "seasonal/halloween/jackolantern_mean.png", "food/pumpkin_erik_postma_01", "🎃"], ["one🎃"]),
+    "scissors": (["household/arttools/scissors_small_closed.png", "household/arttools/scissors_small_open.png", "computer/icons/etiquette-theme/stock/scissors",
+        "education/scissors", "office/scissors_forbici_franc_", "one✂"], ["✂"]),
+    "skull": (["seasonal/halloween/skull.png", "people/skull_charles_mccolm_01", "signs_and_symbols/skull-and-bones-aj_aj_as_01", "💀", "☠", "one☠"],
+        ["signs_and_symbols/hazard/cute_skull_fredrik_holmq_01", "one💀"]),
+    "snowman": (["people/cartoon/snowman.png", "recreation/holiday/snowman_01", "⛄", "☃", "one☃"], ["one⛄"]),
+    "strawberry": (["food/fruit/Strawberry2.png", "food/fruit/cartoon/strawberry.png", "food/fruit/strawberry", "food/fruit/strawberry_jonathan_diet_01",
+        "food/fruit/strawberry_simple", "🍓"], ["food/fruit/strawberry_01", "one🍓"]),
+    "tree": (["plants/trees/tree336.png", "seasonal/christmas/Christmas_Tree_photo.png", "seasonal/christmas/tree.png", "computer/icons/lemon-theme/actions/view_tree",
+        "plants/fall_coloured_tree_geral_01", "plants/flowers/cartoon_tree_01", "plants/tree_branches_and_roots_01", "plants/trees/christmas_tree_mo_01",
+        "plants/trees/evergreen/christmas_tree_01", "plants/trees/evergreen/plain_tree_01", "signs_and_symbols/map_symbols/tree_-_rpg_map_elements_01",
+        "signs_and_symbols/map_symbols/tree_-_rpg_map_elements_02", "signs_and_symbols/map_symbols/tree_-_rpg_map_elements_03",
+        "signs_and_symbols/map_symbols/tree_-_rpg_map_elements_05", "signs_and_symbols/map_symbols/tree_-_rpg_map_elements_06",
+        "signs_and_symbols/map_symbols/tree_-_rpg_map_elements_07", "signs_and_symbols/map_symbols/tree_-_rpg_map_elements_08",
+        "signs_and_symbols/map_symbols/tree_-_rpg_map_elements_11", "signs_and_symbols/map_symbols/tree_-_rpg_map_elements_13", "🌳", "🌲", "🌴", "one🌲", "one🌴"],
+        ["plants/trees/holm_oak.png", "food/fruit/tree_whit_fruits_01", "one🌳"]),
+    "umbrella": (["tools/umbrella", "☂", "☔", "🌂", "⛱", "one☔", "one🌂", "one⛱"], ["geography/canada_umbrella_ganson", "one☂"]),
+}
+
+
+def crop(picture):
+    """Cuts a picture to its visible pixels."""
+    return picture.crop(picture.getchannel("A").point(lambda a: 255 * (a > 40)).getbbox())
+
+
+@lru_cache(maxsize=None)
+def picture(name):
+    if name.endswith(".png"):
+        im = Image.open(STAMPS / name)
+    elif name.startswith("one"):
+        im = Image.open(EMOJI_ONE / ("-".join(f"{ord(c):04X}" for c in name[3:]) + ".png"))
+    elif ord(name[0]) > 0x2000:
+        im = Image.new("RGBA", (LARGEST, LARGEST))
+        ImageDraw.Draw(im).text((10, 10), name, font=ImageFont.truetype(EMOJI, 109), embedded_color=True)
+    else:
+        Image.MAX_IMAGE_PIXELS = None  # one clipart is poster sized
+        im = Image.open(CLIPART / (name + ".png"))
+    im = crop(im.convert("RGBA"))
+    im.thumbnail((LARGEST, LARGEST), Image.LANCZOS)
+    return im
