@@ -14,7 +14,8 @@ MAY = {
     "runtime/include/omni": {"omni"},
     "runtime/core": {"core", "omni"},
     "runtime/ops/cpu": {"cpu", "core", "omni", "ops"},
-    "runtime/ops": {"ops", "cpu", "core", "omni"},
+    "runtime/ops/cuda": {"ops", "core", "omni", "kernels"},
+    "runtime/ops": {"ops", "core", "omni"},
     "runtime/io": {"io", "core", "omni"},
     "runtime/layers": {"layers", "ops", "io", "core", "omni"},
     "runtime/tokenizers/video": {"video", "ops", "io", "core", "omni"},
@@ -37,7 +38,7 @@ MAY = {
     "elements/bins": {"bins", "common", "omni"},
     "plugins": {"common", "tokens", "tokenizers", "model", "transcriber", "captions", "outputs", "bins", "omni"},
 }
-OUTSIDE = [("cuda", ("cuda",)), ("cairo", ("elements/outputs",)), ("pango", ("elements/outputs",)), ("gst/", ("elements", "plugins", "examples")), ("glib", ("elements", "plugins", "examples")), ("nlohmann", ("runtime/io",)), ("dnnl", ("runtime/ops/cpu",)),
+OUTSIDE = [("cuda", ("cuda", "runtime/ops/cuda")), ("cairo", ("elements/outputs",)), ("pango", ("elements/outputs",)), ("gst/", ("elements", "plugins", "examples")), ("glib", ("elements", "plugins", "examples")), ("nlohmann", ("runtime/io",)), ("dnnl", ("runtime/ops/cpu",)),
            ("pcre2", ("runtime/tokenizers/text",)), ("utf8proc", ("runtime/tokenizers/text", "runtime/captions"))]
 
 

@@ -17,6 +17,9 @@
 struct uint3 {
   unsigned x, y, z;
 };
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
   constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
@@ -75,6 +78,14 @@ static inline __nv_bfloat16 __float2bfloat16_rn(float f) {
   std::memcpy(&u, &f, 4);
   if ((u & 0x7fffffff) > 0x7f800000) return {uint16_t(u >> 16 | 0x40)};
   return {uint16_t((u + 0x7fff + (u >> 16 & 1)) >> 16)};
+}
+struct __half {
+  uint16_t bits;
+};
+static inline float __half2float(__half x) {
+  _Float16 f;
+  std::memcpy(&f, &x.bits, 2);
+  return float(f);
 }
 // Names that the C library has for itself, or will have.
 #define rsqrtf(x) (1.f / std::sqrt(x))

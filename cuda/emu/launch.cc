@@ -30,17 +30,14 @@ struct Thread {
 class Block {
  public:
   Block(const LaunchShape& shape, const char* name) : shape_(shape), name_(name), n_(shape.block.x * shape.block.y * shape.block.z) {
-    auto& memory = Memory::instance();
-    arena_ = static_cast<char*>(memory.allocate(kSharedLimit, "shared memory"));
     for (auto it = threads().size(); it < n_; ++it) threads().push_back(std::make_unique<Thread>());
   }
-  ~Block() { Memory::instance().release(arena_); }
 
   void run(uint32_t number, const std::function<void()>& body) {
     number_ = number;
+    Memory::instance().forget(shared_memory(), used_);  // what the block before left
     used_ = 0;
     sites_.clear();
-    Memory::instance().forget(arena_, kSharedLimit);
     for (unsigned i = 0; i < n_; ++i) {
       Thread& t = *threads()[i];
       t.index = {i % shape_.block.x, i / shape_.block.x % shape_.block.y, i / (shape_.block.x * shape_.block.y)};
@@ -89,14 +86,20 @@ class Block {
     static std::vector<std::unique_ptr<Thread>> all;
     return all;
   }
+  // One for all launches: they run one after the other.
+  static char* shared_memory() {
+    static auto* all = static_cast<char*>(Memory::instance().allocate(kSharedLimit, "shared memory"));
+    return all;
+  }
   Thread& current() { return *threads()[now_]; }
 
   void* take(size_t bytes) {
     const size_t at = (used_ + 15) / 16 * 16;
     used_ = at + bytes;
-    if (used_ <= kSharedLimit) return arena_ + at;
+    if (used_ <= kSharedLimit) return shared_memory() + at;
     report(std::string(name_) + ": shared memory", std::to_string(used_) + " bytes of shared memory; a block has " + std::to_string(kSharedLimit));
-    return arena_;
+    used_ = kSharedLimit;
+    return shared_memory();
   }
   void note(unsigned i) {
     Thread& t = *threads()[i];
@@ -178,8 +181,7 @@ class Block {
   const LaunchShape& shape_;
   const char* name_;
   const unsigned n_;
-  char* arena_ = nullptr;
-  size_t used_ = 0;
+  static inline size_t used_ = 0;  // of shared_memory()
   std::map<const void*, void*> sites_;
   uint32_t number_ = 0;
   unsigned now_ = 0;

@@ -92,11 +92,18 @@ uint32_t Memory::note(const Access& who) {
 
 bool Memory::is_unordered(uint32_t earlier, uint32_t now) const {
   if (!in_this_launch(earlier)) return false;
-  const Access &a = accesses_[(earlier & ~kSeveral) - first_], &b = accesses_[now - first_];
+  const Access &a = accesses_[(earlier & kNumber) - first_], &b = accesses_[now - first_];
   if (a.block != b.block) return true;
   if (a.block_phase < b.block_phase) return false;
-  if (a.thread == b.thread) return (earlier & kSeveral) != 0;
-  return !(a.thread / 32 == b.thread / 32 && a.warp_phase < b.warp_phase && !(earlier & kSeveral));
+  if (earlier & kSeveral || a.thread / 32 != b.thread / 32) return true;
+  return a.warp_phase >= b.warp_phase && (a.thread != b.thread || earlier & kLanes);
+}
+
+uint32_t Memory::joined(uint32_t earlier, uint32_t now) const {
+  if (earlier == 0 || !is_unordered(earlier, now)) return now;
+  const Access &a = accesses_[(earlier & kNumber) - first_], &b = accesses_[now - first_];
+  const bool lanes = !(earlier & kSeveral) && a.block == b.block && a.thread / 32 == b.thread / 32;
+  return now | (lanes ? kLanes : kSeveral);
 }
 
 std::string Memory::place(const void* p) const {
@@ -107,7 +114,7 @@ std::string Memory::place(const void* p) const {
 }
 
 std::string Memory::who(uint32_t access) const {
-  const Access& a = accesses_[(access & ~kSeveral) - first_];
+  const Access& a = accesses_[(access & kNumber) - first_];
   return "thread " + std::to_string(a.thread) + " of block " + std::to_string(a.block);
 }
 
@@ -123,8 +130,7 @@ void Memory::kernel_reads(const void* p, size_t size, uint32_t now, bool aligned
   for (Byte *b = shadow(p), *end = b + size; b < end; ++b) {
     if (b->writer == 0) report(kernel_ + ": uninitialised read", who(now) + " reads " + place(p));
     else if (is_unordered(b->writer, now)) report(kernel_ + ": race", who(now) + " reads " + place(p) + ", which " + who(b->writer) + " writes");
-    const bool several = b->reader != 0 && is_unordered(b->reader, now);
-    b->reader = now | (several ? kSeveral : 0);
+    b->reader = joined(b->reader, now);
   }
 }
 

@@ -53,15 +53,18 @@ class Memory {
  private:
   struct Byte {
     uint32_t writer = 0;  // 0: nobody; 1: before this launch; else number of an access
-    uint32_t reader = 0;  // as writer; top bit: several threads since the last barrier that orders them
+    uint32_t reader = 0;  // as writer, with kLanes or kSeveral
   };
   static constexpr size_t kReserved = size_t{16} << 30;
-  static constexpr uint32_t kSeveral = 1u << 31;
+  static constexpr uint32_t kSeveral = 1u << 31;  // threads of several warps since the last barrier of the block
+  static constexpr uint32_t kLanes = 1u << 30;    // several lanes of this one's warp since its last operation
+  static constexpr uint32_t kNumber = kLanes - 1;
 
   Memory();
   Byte* shadow(const void* p) const { return shadow_ + (static_cast<const char*>(p) - base_); }
-  bool in_this_launch(uint32_t access) const { return (access & ~kSeveral) >= first_; }
+  bool in_this_launch(uint32_t access) const { return (access & kNumber) >= first_; }
   bool is_unordered(uint32_t earlier, uint32_t now) const;
+  uint32_t joined(uint32_t earlier, uint32_t now) const;  // the reader to remember
   bool check_range(const void* p, size_t size, bool aligned, const char* verb);
   std::string place(const void* p) const;
   std::string who(uint32_t access) const;

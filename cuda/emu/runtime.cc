@@ -2,6 +2,7 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <utility>
 #include <vector>
@@ -28,9 +29,17 @@ struct CUevent_st {
   uint64_t n = 0;  // of the stream's work that it stands behind
 };
 
+// One thread at a time is inside; what streams do is done by whoever waits.
+#define OMNI_API_CALL std::lock_guard guard(omni::emu::api_lock())
+
 namespace omni::emu {
 
 namespace {
+
+std::recursive_mutex& api_lock() {
+  static std::recursive_mutex lock;
+  return lock;
+}
 
 cudaError_t g_last = cudaSuccess;
 cudaError_t failed(cudaError_t e) { return g_last = e; }
@@ -82,6 +91,7 @@ void copy(void* to, const void* from, size_t bytes) {
 }  // namespace
 
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
+  OMNI_API_CALL;
   if (stream && !streams().contains(stream)) return failed(cudaErrorInvalidResourceHandle);
   if (!stream) run_everything();
   CUstream_st* s = stream_of(stream);
@@ -105,20 +115,40 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorInvalidConfiguration: return "invalid configuration argument";
     case cudaErrorInvalidDevicePointer: return "invalid device pointer";
+    case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+    case cudaErrorInvalidDevice: return "invalid device ordinal";
     case cudaErrorInvalidResourceHandle: return "invalid resource handle";
   }
   return "unknown error";
 }
 
-cudaError_t cudaGetLastError() { return std::exchange(g_last, cudaSuccess); }
+cudaError_t cudaGetLastError() {
+  OMNI_API_CALL;
+  return std::exchange(g_last, cudaSuccess);
+}
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device != 0) return cudaErrorInvalidDevice;
+  *properties = {"CPU emulation of CUDA", size_t{16} << 30, 9, 0, 1};
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
 
 cudaError_t cudaMalloc(void** pointer, size_t bytes) {
+  OMNI_API_CALL;
   if (!pointer) return failed(cudaErrorInvalidValue);
   *pointer = bytes ? Memory::instance().allocate(bytes, "device memory") : nullptr;
   return *pointer || !bytes ? cudaSuccess : failed(cudaErrorMemoryAllocation);
 }
 
 cudaError_t cudaFree(void* pointer) {
+  OMNI_API_CALL;
   run_everything();
   return !pointer || Memory::instance().release(pointer) ? cudaSuccess : failed(cudaErrorInvalidDevicePointer);
 }
@@ -132,12 +162,14 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
 }
 
 cudaError_t cudaMallocHost(void** pointer, size_t bytes) {
+  OMNI_API_CALL;
   *pointer = std::malloc(bytes ? bytes : 1);
   pinned().blocks.insert({static_cast<char*>(*pointer), bytes});
   return cudaSuccess;
 }
 
 cudaError_t cudaFreeHost(void* pointer) {
+  OMNI_API_CALL;
   run_everything();
   for (const auto& b : pinned().blocks)
     if (b.first == pointer) {
@@ -149,6 +181,7 @@ cudaError_t cudaFreeHost(void* pointer) {
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  OMNI_API_CALL;
   if (bytes == 0) return cudaSuccess;
   auto& m = Memory::instance();
   if (!m.contains(from) && !pinned().contains(from)) {  // pageable: taken at once
@@ -170,11 +203,15 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
 }
 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  OMNI_API_CALL;
   streams().insert(*stream = new CUstream_st);
   return cudaSuccess;
 }
 
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int) { return cudaStreamCreate(stream); }
+
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  OMNI_API_CALL;
   const cudaError_t e = cudaStreamSynchronize(stream);
   if (e == cudaErrorInvalidResourceHandle) return e;
   streams().erase(stream);
@@ -183,6 +220,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  OMNI_API_CALL;
   if (stream && !streams().contains(stream)) return failed(cudaErrorInvalidResourceHandle);
   CUstream_st* s = stream_of(stream);
   s->run_until(s->n_enqueued());
@@ -201,6 +239,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  OMNI_API_CALL;
   if (!event) return failed(cudaErrorInvalidResourceHandle);
   event->stream = stream_of(stream);
   event->n = event->stream->n_enqueued();
@@ -208,6 +247,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  OMNI_API_CALL;
   if (!event) return failed(cudaErrorInvalidResourceHandle);
   if (event->stream) event->stream->run_until(event->n);
   return cudaSuccess;
@@ -219,6 +259,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
+  OMNI_API_CALL;
   run_everything();
   return cudaSuccess;
 }

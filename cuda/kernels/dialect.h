@@ -4,9 +4,11 @@
 
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
 #define OMNI_SHARED(T, name, n) __shared__ T name[n]
+#define OMNI_UNROLL _Pragma("unroll")  // before a loop over an array that shall stay in registers
 
 namespace omni::cuda {
 struct LaunchShape {
@@ -22,6 +24,8 @@ cudaError_t launch(const char*, void (*kernel)(P...), const LaunchShape& shape, 
 #else
 #include "emu/device.h"
 
+#define OMNI_UNROLL
+
 namespace omni::cuda {
 using LaunchShape = emu::LaunchShape;
 template <class... P, class... A>
@@ -34,22 +38,42 @@ cudaError_t launch(const char* name, void (*kernel)(P...), const LaunchShape& sh
 namespace omni::cuda {
 
 using bf16 = __nv_bfloat16;
+using half = __half;
 
 __device__ inline float to_float(float x) { return x; }
 __device__ inline float to_float(bf16 x) { return __bfloat162float(x); }
+__device__ inline float to_float(half x) { return __half2float(x); }
 __device__ inline void assign(float& y, float x) { y = x; }
 __device__ inline void assign(bf16& y, float x) { y = __float2bfloat16_rn(x); }
 
-// The sum over the threads of a block, in all of them. `partial`: shared, one float a warp. All threads of the block call it.
-__device__ inline float block_sum(float x, float* partial) {
+// Over the lanes of a warp, in all of them. All lanes call it.
+__device__ inline float warp_sum(float x) {
   for (int delta = 16; delta > 0; delta /= 2) x += __shfl_xor_sync(0xffffffffu, x, delta);
-  const int warp = int(threadIdx.x) / 32, n_warps = (int(blockDim.x) + 31) / 32;
+  return x;
+}
+__device__ inline float warp_max(float x) {
+  for (int delta = 16; delta > 0; delta /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, delta));
+  return x;
+}
+
+// Over the threads of a block of whole warps, in all of them. `partial`: shared, one float a warp. All threads of the block call it.
+__device__ inline float block_sum(float x, float* partial) {
+  x = warp_sum(x);
   __syncthreads();  // `partial` may still be read from the sum before
-  if (threadIdx.x % 32 == 0) partial[warp] = x;
+  if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = x;
   __syncthreads();
   float sum = 0;
-  for (int w = 0; w < n_warps; ++w) sum += partial[w];
+  for (unsigned w = 0; w < blockDim.x / 32; ++w) sum += partial[w];
   return sum;
+}
+__device__ inline float block_max(float x, float* partial) {
+  x = warp_max(x);
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = x;
+  __syncthreads();
+  float highest = partial[0];
+  for (unsigned w = 1; w < blockDim.x / 32; ++w) highest = fmaxf(highest, partial[w]);
+  return highest;
 }
 
 }  // namespace omni::cuda

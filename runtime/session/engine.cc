@@ -13,6 +13,7 @@
 #include "io/weights.h"
 #include "models/registry.h"
 #include "models/transcription_model.h"
+#include "session/devices.h"
 #include "session/session.h"
 #include "session/speech_stream.h"
 #include "session/tokenizers.h"
@@ -88,9 +89,9 @@ CheckpointDefaults read_defaults(const fs::path& folder) {
   return d;
 }
 
-Precision choose_precision(Precision asked, const fs::path& folder) {
+Precision choose_precision(Precision asked, const fs::path& folder, const Device* device) {
   if (asked != Precision::automatic) return asked;
-  return cpu_has_bf16() && Weights::open(folder).stored_dtype() != DType::f32 ? Precision::bfloat16 : Precision::float32;
+  return (device || cpu_has_bf16()) && Weights::open(folder).stored_dtype() != DType::f32 ? Precision::bfloat16 : Precision::float32;
 }
 
 ops::MatmulPrecision matmul_precision(Precision p) { return p == Precision::bfloat16 ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32; }
@@ -98,8 +99,9 @@ ops::MatmulPrecision matmul_precision(Precision p) { return p == Precision::bflo
 // What every open checkpoint has.
 class OpenEngine : public Engine {
  public:
-  explicit OpenEngine(const EngineOptions& options)
-      : folder_(options.model_path), fingerprint_(fingerprint_of(folder_)), defaults_(read_defaults(folder_)), precision_(choose_precision(options.precision, folder_)), pool_(options.threads) {}
+  explicit OpenEngine(const EngineOptions& options, const Device* device)
+      : folder_(options.model_path), fingerprint_(fingerprint_of(folder_)), defaults_(read_defaults(folder_)), device_(device), precision_(choose_precision(options.precision, folder_, device)),
+        pool_(options.threads) {}
 
   const std::string& fingerprint() const override { return fingerprint_; }
   Precision precision() const override { return precision_; }
@@ -108,19 +110,23 @@ class OpenEngine : public Engine {
  protected:
   void log_loaded() const {
     log(LogLevel::info, "loaded " + folder_.string() + ", fingerprint " + fingerprint_ + ", " + (precision_ == Precision::bfloat16 ? "bfloat16" : "float32") + ", " +
-                            std::to_string(pool_.n_threads()) + " threads");
+                            (device_ ? device_->name() + ", " : "") + std::to_string(pool_.n_threads()) + " threads");
   }
 
   const fs::path folder_;
   const std::string fingerprint_;  // made first: it finds out whether there is a checkpoint at all
   const CheckpointDefaults defaults_;
+  const Device* const device_;
   const Precision precision_;
   mutable ThreadPool pool_;
 };
 
 class ModelEngine final : public OpenEngine, public std::enable_shared_from_this<ModelEngine> {
  public:
-  ModelEngine(const EngineOptions& options, const std::function<void(double)>& progress) : OpenEngine(options), model_(load_model({folder_, matmul_precision(precision_)}, {progress})) { log_loaded(); }
+  ModelEngine(const EngineOptions& options, const Device* device, const std::function<void(double)>& progress)
+      : OpenEngine(options, device), model_(load_model({folder_, matmul_precision(precision_), device}, {progress})) {
+    log_loaded();
+  }
 
   int hidden() const override { return model_->hidden(); }
   Nanoseconds chunk_duration() const override { return model_->chunk_duration(); }
@@ -142,7 +148,7 @@ class ModelEngine final : public OpenEngine, public std::enable_shared_from_this
 
   void load_speech(const std::function<void(double)>& progress) const override {
     std::lock_guard guard(speech_lock_);
-    if (!speech_) speech_ = omni::load_speech({folder_, matmul_precision(precision_)}, {progress});
+    if (!speech_) speech_ = omni::load_speech({folder_, matmul_precision(precision_)}, {progress});  // speaks on the host, wherever the Thinker is
   }
   std::vector<std::string> voices() const override {
     load_speech({});
@@ -176,8 +182,8 @@ class ModelEngine final : public OpenEngine, public std::enable_shared_from_this
 
 class TranscriptionEngine final : public OpenEngine, public std::enable_shared_from_this<TranscriptionEngine> {
  public:
-  TranscriptionEngine(const EngineOptions& options, const std::function<void(double)>& progress)
-      : OpenEngine(options), model_(load_transcription({folder_, matmul_precision(precision_)}, {progress})) {
+  TranscriptionEngine(const EngineOptions& options, const Device* device, const std::function<void(double)>& progress)
+      : OpenEngine(options, device), model_(load_transcription({folder_, matmul_precision(precision_), device}, {progress})) {
     log_loaded();
   }
 
@@ -199,12 +205,6 @@ class TranscriptionEngine final : public OpenEngine, public std::enable_shared_f
   std::unique_ptr<const TranscriptionModel> model_;
 };
 
-void check_device(const std::string& device) {
-  if (device == "auto" || device == "cpu") return;
-  if (device.starts_with("cuda")) throw Error(ErrorCode::device, "device=" + device + ": this build has no CUDA backend; use device=cpu or device=auto");
-  throw Error(ErrorCode::invalid_argument, "device=" + device + " is not one of auto, cpu, cuda, cuda:N");
-}
-
 // Engines that are open or being opened, by what they were opened with.
 struct Slot {
   std::mutex lock;  // held while loading
@@ -225,20 +225,20 @@ std::shared_ptr<Slot> slot_for(const std::string& key) {
 }  // namespace
 
 std::shared_ptr<const Engine> Engine::open(const EngineOptions& options, const std::function<void(double)>& progress) {
-  check_device(options.device);
+  const Device* device = open_device(options.device);
   std::error_code error;
   EngineOptions o = options;
   const fs::path folder = fs::canonical(options.model_path, error);
   if (error) throw Error(ErrorCode::not_found, "model-path " + options.model_path + ": " + error.message());
   if (!fs::is_directory(folder, error)) throw Error(ErrorCode::not_found, "model-path " + options.model_path + " is no folder");
   o.model_path = folder.string();
-  const auto slot = slot_for(o.model_path + '\n' + std::to_string(int(o.precision)) + '\n' + std::to_string(o.threads));
+  const auto slot = slot_for(o.model_path + '\n' + std::to_string(int(o.precision)) + '\n' + std::to_string(o.threads) + '\n' + (device ? device->name() : "cpu"));
   std::lock_guard guard(slot->lock);
   if (auto engine = slot->engine.lock()) return engine;
   try {
     std::shared_ptr<const Engine> engine;
-    if (omni::transcribes(folder)) engine = std::make_shared<const TranscriptionEngine>(o, progress);
-    else engine = std::make_shared<const ModelEngine>(o, progress);
+    if (omni::transcribes(folder)) engine = std::make_shared<const TranscriptionEngine>(o, device, progress);
+    else engine = std::make_shared<const ModelEngine>(o, device, progress);
     slot->engine = engine;
     return engine;
   } catch (const std::bad_alloc&) {

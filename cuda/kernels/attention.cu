@@ -1,0 +1,101 @@
+// Block (tile, head): four warps, four queries each. A lane holds a key's score, then a part of the head of the sum.
+#include "kernels/attention.h"
+
+namespace omni::cuda {
+
+namespace {
+
+constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = kTileQueries / kWarps, kKeys = 32, kParts = kWidestHead / 32;
+
+__global__ void attention_kernel(const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v, float* __restrict__ y, const AttentionTile* __restrict__ tiles, AttentionShape s, float scale) {
+  OMNI_SHARED(float, query, kTileQueries * kWidestHead);
+  OMNI_SHARED(float, key, kKeys * (kWidestHead + 1));
+  OMNI_SHARED(float, value, kKeys * kWidestHead);
+  OMNI_SHARED(float, weight, kWarps * kKeys);
+  const AttentionTile tile = tiles[blockIdx.x];
+  const int head = int(blockIdx.y), head_dim = s.head_dim, lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
+  const int kv_head = head / (s.n_heads / s.n_kv_heads), most_keys = tile.n_keys + (s.causal ? tile.n_queries - 1 : 0);
+  q += tile.begin * s.q_stride + int64_t(head) * head_dim;
+  k += tile.first_key * s.k_stride + int64_t(kv_head) * head_dim;
+  v += tile.first_key * s.v_stride + int64_t(kv_head) * head_dim;
+  y += (tile.begin * s.n_heads + head) * head_dim;
+
+  for (int i = int(threadIdx.x); i < tile.n_queries * head_dim; i += kThreads) query[i] = q[i / head_dim * s.q_stride + i % head_dim] * scale;
+  float highest[kQueries], sum[kQueries], part[kQueries][kParts];
+  OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
+    highest[i] = -INFINITY, sum[i] = 0;
+    for (int p = 0; p < kParts; ++p) part[i][p] = 0;
+  }
+
+  for (int begin = 0; begin < most_keys; begin += kKeys) {
+    const int n = min(kKeys, most_keys - begin);
+    __syncthreads();  // keys and values may still be read; the first time, queries are written
+    for (int i = int(threadIdx.x); i < n * head_dim; i += kThreads) {
+      const int row = i / head_dim, c = i % head_dim;
+      key[row * (kWidestHead + 1) + c] = k[(begin + row) * s.k_stride + c];
+      value[row * kWidestHead + c] = v[(begin + row) * s.v_stride + c];
+    }
+    __syncthreads();
+    OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
+      const int mine = warp * kQueries + i, seen = mine < tile.n_queries ? min(n, tile.n_keys + (s.causal ? mine : 0) - begin) : 0;
+      if (seen <= 0) continue;
+      float score = -INFINITY;
+      if (lane < seen) {
+        score = 0;
+        for (int c = 0; c < head_dim; ++c) score += query[mine * head_dim + c] * key[lane * (kWidestHead + 1) + c];
+      }
+      const float top = fmaxf(highest[i], warp_max(score)), shrink = __expf(highest[i] - top), e = __expf(score - top);
+      sum[i] = sum[i] * shrink + warp_sum(e);
+      highest[i] = top;
+      weight[warp * kKeys + lane] = e;
+      __syncwarp();
+      OMNI_UNROLL for (int p = 0; p < kParts; ++p) {
+        const int c = lane + 32 * p;
+        float more = 0;
+        if (c < head_dim)
+          for (int j = 0; j < seen; ++j) more += weight[warp * kKeys + j] * value[j * kWidestHead + c];
+        part[i][p] = part[i][p] * shrink + more;
+      }
+      __syncwarp();
+    }
+  }
+  OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
+    const int mine = warp * kQueries + i;
+    for (int p = 0; p < kParts; ++p)
+      if (mine < tile.n_queries && lane + 32 * p < head_dim) y[int64_t(mine) * s.n_heads * head_dim + lane + 32 * p] = part[i][p] / sum[i];
+  }
+}
+
+// A block a query; scores wait in y.
+__global__ void attention_weights_kernel(const float* __restrict__ q, int64_t q_stride, const float* __restrict__ k, int64_t k_stride, float* __restrict__ y, int n_keys, int head_dim, float scale) {
+  OMNI_SHARED(float, partial, kWarps);
+  q += int64_t(blockIdx.x) * q_stride, y += int64_t(blockIdx.x) * n_keys;
+  float highest = -INFINITY;
+  for (int j = int(threadIdx.x); j < n_keys; j += kThreads) {
+    float score = 0;
+    for (int c = 0; c < head_dim; ++c) score += q[c] * k[j * k_stride + c];
+    y[j] = score * scale;
+    highest = fmaxf(highest, y[j]);
+  }
+  highest = block_max(highest, partial);
+  float sum = 0;
+  for (int j = int(threadIdx.x); j < n_keys; j += kThreads) sum += y[j] = __expf(y[j] - highest);
+  sum = block_sum(sum, partial);
+  for (int j = int(threadIdx.x); j < n_keys; j += kThreads) y[j] /= sum;
+}
+
+}  // namespace
+
+cudaError_t attention(const float* q, const float* k, const float* v, float* y, const AttentionTile* tiles, int n_tiles, const AttentionShape& s, cudaStream_t stream) {
+  if (s.head_dim < 1 || s.head_dim > kWidestHead || s.n_kv_heads < 1 || s.n_heads % s.n_kv_heads) return cudaErrorInvalidValue;
+  if (n_tiles == 0) return cudaSuccess;
+  return launch("attention", attention_kernel, {{unsigned(n_tiles), unsigned(s.n_heads)}, {kThreads}}, stream, q, k, v, y, tiles, s, 1.f / sqrtf(float(s.head_dim)));
+}
+
+cudaError_t attention_weights(const float* q, int64_t q_stride, const float* k, int64_t k_stride, float* y, int64_t n, int n_keys, int head_dim, cudaStream_t stream) {
+  if (n == 0 || n_keys == 0) return cudaSuccess;
+  return launch("attention_weights", attention_weights_kernel, {{unsigned(n)}, {kThreads}}, stream, q, q_stride, k, k_stride, y, n_keys, head_dim, 1.f / sqrtf(float(head_dim)));
+}
+
+
+}  // namespace omni::cuda

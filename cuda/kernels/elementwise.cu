@@ -1,0 +1,46 @@
+// A thread a value.
+#include "kernels/elementwise.h"
+
+namespace omni::cuda {
+
+namespace {
+
+constexpr int kThreads = 256;
+
+LaunchShape one_each(int64_t n) { return {{unsigned((n + kThreads - 1) / kThreads)}, {kThreads}}; }
+__device__ inline int64_t index() { return int64_t(blockIdx.x) * kThreads + threadIdx.x; }
+
+__global__ void gelu_kernel(float* __restrict__ x, int64_t n) {
+  const int64_t i = index();
+  if (i < n) x[i] = .5f * x[i] * (1.f + erff(x[i] * .70710678f));
+}
+
+__global__ void gelu_tanh_kernel(float* __restrict__ x, int64_t n) {
+  const int64_t i = index();
+  if (i >= n) return;
+  const float v = x[i];
+  x[i] = .5f * v * (1.f + tanhf(.79788456f * (v + .044715f * v * v * v)));
+}
+
+__global__ void add_kernel(float* __restrict__ x, const float* __restrict__ y, int64_t n) {
+  const int64_t i = index();
+  if (i < n) x[i] += y[i];
+}
+
+__global__ void add_scaled_kernel(float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ scale, int64_t n, int width) {
+  const int64_t i = index();
+  if (i < n) x[i] += y[i] * scale[i % width];
+}
+
+}  // namespace
+
+cudaError_t gelu(float* x, int64_t n, cudaStream_t stream) { return n ? launch("gelu", gelu_kernel, one_each(n), stream, x, n) : cudaSuccess; }
+cudaError_t gelu_tanh(float* x, int64_t n, cudaStream_t stream) { return n ? launch("gelu_tanh", gelu_tanh_kernel, one_each(n), stream, x, n) : cudaSuccess; }
+cudaError_t add(float* x, const float* y, int64_t n, cudaStream_t stream) { return n ? launch("add", add_kernel, one_each(n), stream, x, y, n) : cudaSuccess; }
+cudaError_t add_scaled(float* x, const float* y, const float* scale, int64_t n_rows, int width, cudaStream_t stream) {
+  const int64_t n = n_rows * width;
+  return n ? launch("add_scaled", add_scaled_kernel, one_each(n), stream, x, y, scale, n, width) : cudaSuccess;
+}
+
+
+}  // namespace omni::cuda

@@ -1,0 +1,19 @@
+// One value at a time, in place.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/dialect.h"
+
+namespace omni::cuda {
+
+// x ← x/2 · (1 + erf(x/√2)), and its approximation x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))). (torch.nn.functional.gelu)
+cudaError_t gelu(float* x, int64_t n, cudaStream_t stream);
+cudaError_t gelu_tanh(float* x, int64_t n, cudaStream_t stream);
+
+// x ← x + y.
+cudaError_t add(float* x, const float* y, int64_t n, cudaStream_t stream);
+// x ← x + y · scale[column]; x, y: [n_rows, width].
+cudaError_t add_scaled(float* x, const float* y, const float* scale, int64_t n_rows, int width, cudaStream_t stream);
+
+}  // namespace omni::cuda

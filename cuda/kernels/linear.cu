@@ -1,0 +1,88 @@
+// Few rows: a warp for each output, whose lanes stride over the inputs, sixteen bytes of weights at a time where they are aligned. Many: tiles of 64 rows by 64 outputs, 16 inputs deep, 4 × 4 sums a thread.
+#include "kernels/linear.h"
+
+namespace omni::cuda {
+
+namespace {
+
+constexpr int kThreads = 256, kWarps = kThreads / 32;
+constexpr int kTile = 64, kDepth = 16, kPad = 4;
+
+// x as it meets a weight of type W.
+__device__ inline float meeting(float x, float) { return x; }
+__device__ inline float meeting(float x, bf16) {
+  bf16 r;
+  assign(r, x);
+  return to_float(r);
+}
+
+template <class W, bool kVector>
+__global__ void linear_few_kernel(const float* __restrict__ x, const W* __restrict__ weight, const float* __restrict__ bias, float* __restrict__ y, int n, int n_in, int n_out) {
+  constexpr int kStep = kVector ? int(16 / sizeof(W)) : 1;
+  const int output = int(blockIdx.x) * kWarps + int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
+  if (output >= n_out) return;
+  const W* row = weight + int64_t(output) * n_in;
+  float sum[kFewRows];
+  for (int r = 0; r < kFewRows; ++r) sum[r] = 0;
+  for (int i = lane * kStep; i < n_in; i += 32 * kStep) {
+    alignas(16) W w[kStep];
+    if constexpr (kVector) *reinterpret_cast<uint4*>(w) = *reinterpret_cast<const uint4*>(row + i);
+    else w[0] = row[i];
+    for (int r = 0; r < kFewRows; ++r)
+      if (r < n)
+        for (int s = 0; s < kStep; ++s) sum[r] += to_float(w[s]) * meeting(x[int64_t(r) * n_in + i + s], W());
+  }
+  for (int r = 0; r < kFewRows; ++r) {
+    if (r >= n) break;
+    const float whole = warp_sum(sum[r]);
+    if (lane == 0) y[int64_t(r) * n_out + output] = whole + (bias ? bias[output] : 0.f);
+  }
+}
+
+template <class W>
+__global__ void linear_many_kernel(const float* __restrict__ x, const W* __restrict__ weight, const float* __restrict__ bias, float* __restrict__ y, int64_t n, int n_in, int n_out) {
+  OMNI_SHARED(float, a, kDepth * (kTile + kPad));
+  OMNI_SHARED(float, b, kDepth * (kTile + kPad));
+  const int64_t first_row = int64_t(blockIdx.y) * kTile;
+  const int first_output = int(blockIdx.x) * kTile, t = int(threadIdx.x), row = t / 16 * 4, column = t % 16 * 4;
+  float sum[4][4];
+  for (int i = 0; i < 4; ++i)
+    for (int j = 0; j < 4; ++j) sum[i][j] = 0;
+  for (int begin = 0; begin < n_in; begin += kDepth) {
+    __syncthreads();  // the tiles may still be read
+    for (int at = t; at < kTile * kDepth; at += kThreads) {
+      const int r = at / kDepth, d = at % kDepth;
+      const bool inside = begin + d < n_in;
+      a[d * (kTile + kPad) + r] = inside && first_row + r < n ? meeting(x[(first_row + r) * n_in + begin + d], W()) : 0.f;
+      b[d * (kTile + kPad) + r] = inside && first_output + r < n_out ? to_float(weight[int64_t(first_output + r) * n_in + begin + d]) : 0.f;
+    }
+    __syncthreads();
+    for (int d = 0; d < kDepth; ++d)
+      for (int i = 0; i < 4; ++i)
+        for (int j = 0; j < 4; ++j) sum[i][j] += a[d * (kTile + kPad) + row + i] * b[d * (kTile + kPad) + column + j];
+  }
+  for (int i = 0; i < 4; ++i)
+    for (int j = 0; j < 4; ++j) {
+      const int output = first_output + column + j;
+      if (first_row + row + i < n && output < n_out) y[(first_row + row + i) * n_out + output] = sum[i][j] + (bias ? bias[output] : 0.f);
+    }
+}
+
+}  // namespace
+
+template <class W>
+cudaError_t linear(const float* x, const W* weight, const float* bias, float* y, int64_t n, int n_in, int n_out, cudaStream_t stream) {
+  if (n == 0 || n_out == 0) return cudaSuccess;
+  if (n <= kFewRows) {
+    const LaunchShape shape{{unsigned((n_out + kWarps - 1) / kWarps)}, {kThreads}};
+    const bool vector = int64_t(n_in) * int(sizeof(W)) % 16 == 0 && reinterpret_cast<uintptr_t>(weight) % 16 == 0;
+    return vector ? launch("linear_few", linear_few_kernel<W, true>, shape, stream, x, weight, bias, y, int(n), n_in, n_out)
+                  : launch("linear_few", linear_few_kernel<W, false>, shape, stream, x, weight, bias, y, int(n), n_in, n_out);
+  }
+  return launch("linear_many", linear_many_kernel<W>, {{unsigned((n_out + kTile - 1) / kTile), unsigned((n + kTile - 1) / kTile)}, {kThreads}}, stream, x, weight, bias, y, n, n_in, n_out);
+}
+
+template cudaError_t linear(const float*, const float*, const float*, float*, int64_t, int, int, cudaStream_t);
+template cudaError_t linear(const float*, const bf16*, const float*, float*, int64_t, int, int, cudaStream_t);
+
+}  // namespace omni::cuda

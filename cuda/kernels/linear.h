@@ -1,0 +1,16 @@
+// y = x · Wᵀ + bias. (torch.nn.functional.linear)
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/dialect.h"
+
+namespace omni::cuda {
+
+constexpr int kFewRows = 8;  // up to here weights are read once, a warp an output; above, tiles of both go through shared memory
+
+// x: [n, n_in] float, weight: [n_out, n_in], bias: [n_out] or nullptr, y: [n, n_out], all on the device. W: float, or bf16, which rounds x to bf16 too; sums are float.
+template <class W>
+cudaError_t linear(const float* x, const W* weight, const float* bias, float* y, int64_t n, int n_in, int n_out, cudaStream_t stream);
+
+}  // namespace omni::cuda

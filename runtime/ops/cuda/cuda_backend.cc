@@ -1,0 +1,162 @@
+// The operations on a CUDA device: each a kernel of cuda/kernels on the arena's stream.
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/attention.h"
+#include "kernels/attention_decode.h"
+#include "kernels/convolution.h"
+#include "kernels/elementwise.h"
+#include "kernels/layer_norm.h"
+#include "kernels/linear.h"
+#include "kernels/rms_norm.h"
+#include "kernels/rotate.h"
+#include "kernels/rows.h"
+#include "kernels/silu_mul.h"
+#include "kernels/snake_beta.h"
+#include "ops/cuda/cuda_device.h"
+
+namespace omni::ops::cuda {
+
+namespace {
+
+using omni::cuda::bf16;
+using omni::cuda::half;
+
+cudaStream_t stream(Context& cx) { return static_cast<Stream&>(cx.arena.queue()).get(); }
+float* data(Tensor& x) { return static_cast<float*>(x.raw()); }
+const float* data(const Tensor& x) { return static_cast<const float*>(x.raw()); }
+int width(const Tensor& x) { return int(x.dim(x.rank() - 1)); }
+int64_t n_rows(const Tensor& x) { return width(x) ? x.numel() / width(x) : 0; }
+
+template <class T>
+T* uploaded(Context& cx, const T* values, size_t n) {
+  auto* there = static_cast<T*>(cx.arena.allocate(n * sizeof(T)));
+  cx.arena.queue().upload(there, values, n * sizeof(T));
+  return there;
+}
+
+class CudaWeight final : public LinearWeight {
+ public:
+  CudaWeight(std::span<const Tensor> parts, bool in_bf16, const Device* device) : LinearWeight(count_rows(parts), parts[0].dim(1)), bf16_(in_bf16) {
+    Tensor joined = Tensor::zeros(bf16_ ? DType::bf16 : DType::f32, {n_out(), n_in()});
+    int64_t first = 0;
+    for (const Tensor& part : parts) {
+      const Tensor values = to_f32(part);
+      for (int64_t i = 0; i < part.numel(); ++i) {
+        if (bf16_) static_cast<BFloat16*>(joined.raw())[first * n_in() + i] = to_bfloat16(values.f32()[i]);
+        else joined.f32()[first * n_in() + i] = values.f32()[i];
+      }
+      first += part.dim(0);
+    }
+    values_ = to_device(joined, device);
+  }
+  bool is_bf16() const { return bf16_; }
+  const void* values() const { return values_.raw(); }
+
+ private:
+  static int64_t count_rows(std::span<const Tensor> parts) {
+    int64_t n = 0;
+    for (const Tensor& p : parts) n += p.dim(0);
+    return n;
+  }
+  bool bf16_;
+  Tensor values_;
+};
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(const Device* device) : device_(device) {}
+
+  std::shared_ptr<const LinearWeight> pack_linear(std::span<const Tensor> parts, MatmulPrecision precision) const override {
+    return std::make_shared<CudaWeight>(parts, precision == MatmulPrecision::bf16, device_);
+  }
+
+  void linear(Context& cx, const Tensor& x, const LinearWeight& packed, const Tensor& bias, Tensor& y) const override {
+    const auto& w = static_cast<const CudaWeight&>(packed);
+    const float* b = bias.defined() ? data(bias) : nullptr;
+    const int n_in = int(w.n_in()), n_out = int(w.n_out());
+    if (w.is_bf16()) check(omni::cuda::linear(data(x), static_cast<const bf16*>(w.values()), b, data(y), x.dim(0), n_in, n_out, stream(cx)), "linear");
+    else check(omni::cuda::linear(data(x), static_cast<const float*>(w.values()), b, data(y), x.dim(0), n_in, n_out, stream(cx)), "linear");
+  }
+
+  void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps, Tensor& y) const override {
+    check(omni::cuda::rms_norm(data(x), data(weight), data(y), n_rows(x), width(x), eps, stream(cx)), "rms_norm");
+  }
+  void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps, Tensor& y) const override {
+    check(omni::cuda::layer_norm(data(x), data(weight), data(bias), data(y), n_rows(x), width(x), eps, stream(cx)), "layer_norm");
+  }
+  void silu_mul(Context& cx, const Tensor& x, Tensor& y) const override { check(omni::cuda::silu_mul(data(x), data(y), n_rows(y), width(y), stream(cx)), "silu_mul"); }
+  void gelu(Context& cx, Tensor& x) const override { check(omni::cuda::gelu(data(x), x.numel(), stream(cx)), "gelu"); }
+  void gelu_tanh(Context& cx, Tensor& x) const override { check(omni::cuda::gelu_tanh(data(x), x.numel(), stream(cx)), "gelu_tanh"); }
+  void add(Context& cx, Tensor& x, const Tensor& y) const override { check(omni::cuda::add(data(x), data(y), x.numel(), stream(cx)), "add"); }
+  void add_scaled(Context& cx, Tensor& x, const Tensor& y, const float* scale) const override {
+    check(omni::cuda::add_scaled(data(x), data(y), scale, n_rows(x), width(x), stream(cx)), "add_scaled");
+  }
+
+  void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table, Tensor& y) const override {
+    const std::vector<int64_t> rows(ids.begin(), ids.end());
+    select(cx, table, rows, y);
+  }
+  void index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows, Tensor& y) const override { select(cx, x, rows, y); }
+  void copy_rows(Context& cx, Heads to, Heads from, int64_t n) const override {
+    check(omni::cuda::copy_rows(to.data, to.stride, from.data, from.stride, n, from.n_heads * from.head_dim, stream(cx)), "copy_rows");
+  }
+  void avg_pool_pairs(Context& cx, const Tensor& x, Tensor& y) const override { check(omni::cuda::avg_pool_pairs(data(x), data(y), y.dim(0), width(y), stream(cx)), "avg_pool_pairs"); }
+
+  void unfold(Context& cx, const Tensor& x, const Unfold& u, Tensor& columns) const override {
+    check(omni::cuda::unfold(data(x), data(columns), x.dim(0), width(x), u.first, u.n, u.kernel, u.stride, u.dilation, u.before, u.padding == Padding::reflect, stream(cx)), "unfold");
+  }
+  void fold(Context& cx, const Tensor& columns, const Tensor& bias, int kernel, int stride, int padding, Tensor& y) const override {
+    check(omni::cuda::fold(data(columns), data(bias), data(y), columns.dim(0), y.dim(0), width(y), kernel, stride, padding, cuda::stream(cx)), "fold");
+  }
+  void snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal, const float* filter, Tensor& y) const override {
+    check(omni::cuda::snake_beta(data(x), data(alpha), data(beta_reciprocal), filter, data(y), x.dim(0), width(x), stream(cx)), "snake_beta");
+  }
+
+  void rotary(Context& cx, Heads x, int64_t n, const float* cos, const float* sin) const override {
+    check(omni::cuda::rotate(x.data, x.stride, cos, sin, n, x.n_heads, x.head_dim, stream(cx)), "rotate");
+  }
+
+  void attention_weights(Context& cx, Heads q, Heads k, Tensor& y) const override {
+    check(omni::cuda::attention_weights(q.data, q.stride, k.data, k.stride, data(y), y.dim(0), int(y.dim(1)), q.head_dim, stream(cx)), "attention_weights");
+  }
+
+  void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges, bool causal, Tensor& y) const override {
+    using namespace omni::cuda;
+    if (ranges.size() == 1 && ranges[0].end == 1 && q.head_dim % 32 == 0 && k.stride == v.stride && ranges[0].n_keys > 0) {  // one new token over the cache
+      const AttentionRange& r = ranges[0];
+      const int64_t n_stretches = (r.n_keys + kDecodeKeys - 1) / kDecodeKeys;
+      auto* partial = static_cast<float*>(cx.arena.allocate(size_t(q.n_heads * n_stretches * (q.head_dim + 2)) * sizeof(float)));
+      check(attention_decode(q.data, k.data + r.first_key * k.stride, v.data + r.first_key * v.stride, k.stride, data(y), partial, q.n_heads, k.n_heads, q.head_dim, int(r.n_keys),
+                             1.f / std::sqrt(float(q.head_dim)), stream(cx)),
+            "attention_decode");
+      return;
+    }
+    std::vector<AttentionTile> tiles;
+    for (const AttentionRange& r : ranges)
+      for (int64_t begin = r.begin; begin < r.end; begin += kTileQueries)
+        tiles.push_back({begin, r.first_key, int(std::min<int64_t>(kTileQueries, r.end - begin)), int(causal ? r.n_keys - (r.end - begin) + 1 : r.n_keys)});
+    check(omni::cuda::attention(q.data, k.data, v.data, data(y), uploaded(cx, tiles.data(), tiles.size()), int(tiles.size()), {q.stride, k.stride, v.stride, q.n_heads, k.n_heads, q.head_dim, causal}, stream(cx)),
+          "attention");
+  }
+
+ private:
+  void select(Context& cx, const Tensor& table, std::span<const int64_t> rows, Tensor& y) const {
+    const int64_t* there = uploaded(cx, rows.data(), rows.size());
+    const int64_t n = int64_t(rows.size());
+    switch (table.dtype()) {
+      case DType::f32: return check(omni::cuda::index_select(static_cast<const float*>(table.raw()), there, data(y), n, width(y), stream(cx)), "index_select");
+      case DType::bf16: return check(omni::cuda::index_select(static_cast<const bf16*>(table.raw()), there, data(y), n, width(y), stream(cx)), "index_select");
+      case DType::f16: return check(omni::cuda::index_select(static_cast<const half*>(table.raw()), there, data(y), n, width(y), stream(cx)), "index_select");
+      default: throw Error(ErrorCode::internal, std::string("index_select: a table of ") + name_of(table.dtype()));
+    }
+  }
+
+  const Device* device_;
+};
+
+}  // namespace
+
+std::unique_ptr<const Backend> make_backend(const Device* device) { return std::make_unique<CudaBackend>(device); }
+
+}  // namespace omni::ops::cuda

@@ -1,0 +1,89 @@
+#include "ops/cuda/cuda_device.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "ops/cuda/open.h"
+
+namespace omni::ops::cuda {
+
+namespace {
+constexpr size_t kStaging = size_t{4} << 20;
+}
+
+void check(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return;
+  const ErrorCode code = error == cudaErrorMemoryAllocation ? ErrorCode::out_of_memory : ErrorCode::device;
+  throw Error(code, std::string(what) + ": " + cudaGetErrorString(error));
+}
+
+Stream::Stream(int device) : device_(device) {
+  check(cudaSetDevice(device_), "cudaSetDevice");
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+}
+
+Stream::~Stream() {
+  cudaSetDevice(device_);
+  cudaStreamSynchronize(stream_);
+  cudaStreamDestroy(stream_);
+  cudaFreeHost(staging_);
+}
+
+void Stream::upload(void* to, const void* from, size_t bytes) {
+  check(cudaSetDevice(device_), "cudaSetDevice");
+  if (!staging_) check(cudaMallocHost(reinterpret_cast<void**>(&staging_), kStaging), "cudaMallocHost");
+  for (size_t done = 0; done < bytes;) {
+    if (staged_ == kStaging) wait();
+    const size_t n = std::min(bytes - done, kStaging - staged_);
+    std::memcpy(staging_ + staged_, static_cast<const char*>(from) + done, n);
+    check(cudaMemcpyAsync(static_cast<char*>(to) + done, staging_ + staged_, n, cudaMemcpyHostToDevice, stream_), "cudaMemcpyAsync");
+    done += n, staged_ += n;
+  }
+}
+
+void Stream::download(void* to, const void* from, size_t bytes) {
+  if (bytes) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "cudaMemcpyAsync");
+  wait();
+}
+
+void Stream::copy(void* to, const void* from, size_t bytes) {
+  if (bytes) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "cudaMemcpyAsync");
+}
+
+void Stream::wait() {
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  staged_ = 0;
+}
+
+CudaDevice::CudaDevice(int index) : index_(index), backend_(make_backend(this)) {
+  int count = 0;
+  check(cudaGetDeviceCount(&count), "no CUDA device");
+  if (index >= count) throw Error(ErrorCode::device, "there is no CUDA device " + std::to_string(index) + ": " + std::to_string(count) + " found");
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  name_ = "cuda:" + std::to_string(index) + " (" + properties.name + ")";
+}
+
+void* CudaDevice::allocate(size_t bytes) const {
+  check(cudaSetDevice(index_), "cudaSetDevice");
+  void* data = nullptr;
+  const cudaError_t error = cudaMalloc(&data, bytes);
+  check(error, (name_ + ": " + std::to_string(bytes) + " bytes").c_str());
+  return data;
+}
+
+void CudaDevice::release(void* data) const noexcept {
+  cudaSetDevice(index_);
+  cudaFree(data);
+}
+
+}  // namespace omni::ops::cuda
+
+omni::ops::ComputeDevice* omni_open_cuda(int index, omni::Error** error) noexcept {
+  try {
+    return new omni::ops::cuda::CudaDevice(index);
+  } catch (const omni::Error& e) {
+    *error = new omni::Error(e);
+    return nullptr;
+  }
+}

@@ -1,0 +1,48 @@
+// A CUDA device as a Device: its memory, its streams as queues. Every failing call throws, naming the call and the device.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "ops/backend.h"
+
+namespace omni::ops::cuda {
+
+// Throws out_of_memory or device.
+void check(cudaError_t error, const char* what);
+
+class Stream final : public Device::Queue {
+ public:
+  explicit Stream(int device);
+  ~Stream() override;
+  void upload(void* to, const void* from, size_t bytes) override;
+  void download(void* to, const void* from, size_t bytes) override;
+  void copy(void* to, const void* from, size_t bytes) override;
+  void wait() override;
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  const int device_;
+  cudaStream_t stream_ = nullptr;
+  // Pinned memory that uploads go through, so that they need not wait; used from the front, again from there when all of it has been copied.
+  char* staging_ = nullptr;
+  size_t staged_ = 0;
+};
+
+class CudaDevice final : public ComputeDevice {
+ public:
+  explicit CudaDevice(int index);
+  std::string name() const override { return name_; }
+  void* allocate(size_t bytes) const override;
+  void release(void* data) const noexcept override;
+  std::unique_ptr<Queue> make_queue() const override { return std::make_unique<Stream>(index_); }
+  const Backend& backend() const override { return *backend_; }
+
+ private:
+  const int index_;
+  std::string name_;
+  std::unique_ptr<const Backend> backend_;
+};
+
+std::unique_ptr<const Backend> make_backend(const Device* device);
+
+}  // namespace omni::ops::cuda

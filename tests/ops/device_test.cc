@@ -1,0 +1,202 @@
+// Every op on emulated CUDA, under the checker, against the same op on the host (which ops_test.cc checks): below, at and above what a block takes, odd strides, none.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <random>
+
+#include "emu/memory.h"
+#include "ops/cuda/open.h"
+#include "ops/ops.h"
+
+namespace omni {
+namespace {
+
+const Device* emulated() {
+  static const Device* device = [] {
+    Error* why = nullptr;
+    const Device* d = omni_open_cuda(0, &why);
+    if (!d) ADD_FAILURE() << why->what();
+    return d;
+  }();
+  return device;
+}
+
+class Side {
+ public:
+  explicit Side(const Device* device) : arena_(device), device_(device) {}
+  ops::Context& cx() { return cx_; }
+  // The same random values on either side.
+  Tensor random(Shape shape, uint32_t seed) {
+    std::mt19937 r(seed);
+    std::normal_distribution<float> d;
+    Tensor x = Tensor::zeros(DType::f32, shape);
+    for (int64_t i = 0; i < x.numel(); ++i) x.f32()[i] = d(r);
+    return there(x);
+  }
+  Tensor there(const Tensor& x) { return to_device(x, device_); }
+  std::shared_ptr<const ops::LinearWeight> weight(Shape shape, uint32_t seed, ops::MatmulPrecision precision, DType dtype = DType::f32) {
+    Tensor w = to_device(Side(nullptr).random(shape, seed), nullptr);
+    if (dtype == DType::bf16) {
+      Tensor b = Tensor::zeros(DType::bf16, shape);
+      for (int64_t i = 0; i < w.numel(); ++i) static_cast<BFloat16*>(b.raw())[i] = to_bfloat16(w.f32()[i]);
+      w = b;
+    }
+    return ops::pack_linear({&w, 1}, precision, device_);
+  }
+  std::vector<float> read(const Tensor& x) {
+    std::vector<float> room;
+    const auto v = ops::to_host(cx_, x, room);
+    return {v.begin(), v.end()};
+  }
+
+ private:
+  ThreadPool pool_{1};
+  Arena arena_;
+  const Device* device_;
+  ops::Context cx_{pool_, arena_};
+};
+
+class Devices : public testing::Test {
+ protected:
+  void SetUp() override { emu::reports().clear(); }
+  void TearDown() override { EXPECT_EQ(emu::reports(), std::vector<std::string>()); }
+
+  void same(const std::string& what, const std::function<Tensor(Side&)>& op, double tolerance = 1e-5) {
+    Side host(nullptr), device(emulated());
+    const auto a = host.read(op(host)), b = device.read(op(device));
+    ASSERT_EQ(a.size(), b.size()) << what;
+    double scale = 1e-30;
+    for (float x : a) scale = std::max(scale, double(std::abs(x)));
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_LE(std::abs(double(a[i]) - b[i]) / scale, tolerance) << what << " at " << i;
+  }
+};
+
+TEST_F(Devices, Linear) {
+  for (const auto precision : {ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16})
+    for (const DType stored : {DType::f32, DType::bf16})
+      for (const int64_t n : {0, 1, 7, 8, 9, 63, 64, 65})
+        for (const auto& [n_in, n_out] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {16, 64}, {37, 65}, {264, 9}})
+          same("linear " + std::to_string(n) + " " + std::to_string(n_in) + " " + std::to_string(n_out), [&](Side& s) {
+            return ops::linear(s.cx(), s.random({n, n_in}, 1), *s.weight({n_out, n_in}, 2, precision, stored), n_out % 2 ? s.random({n_out}, 3) : Tensor());
+          });
+}
+
+TEST_F(Devices, NormsAndActivations) {
+  for (const int64_t n : {0, 1, 5})
+    for (const int64_t width : {2, 256, 258}) {
+      const std::string what = std::to_string(n) + " × " + std::to_string(width);
+      same("rms_norm " + what, [&](Side& s) { return ops::rms_norm(s.cx(), s.random({n, width}, 1), s.random({width}, 2), 1e-6f); });
+      same("layer_norm " + what, [&](Side& s) { return ops::layer_norm(s.cx(), s.random({n, width}, 1), s.random({width}, 2), s.random({width}, 3), 1e-5f); });
+      same("silu_mul " + what, [&](Side& s) { return ops::silu_mul(s.cx(), s.random({n, width}, 1)); });
+      const auto in_place = [&](const char* name, const std::function<void(Side&, Tensor&)>& op) {
+        same(name + (" " + what), [&](Side& s) {
+          Tensor x = s.random({n, width}, 1);
+          op(s, x);
+          return x;
+        });
+      };
+      in_place("gelu", [](Side& s, Tensor& x) { ops::gelu_(s.cx(), x); });
+      in_place("gelu_tanh", [](Side& s, Tensor& x) { ops::gelu_tanh_(s.cx(), x); });
+      in_place("add", [&](Side& s, Tensor& x) { ops::add_(s.cx(), x, s.random({n, width}, 4)); });
+      in_place("add_scaled", [&](Side& s, Tensor& x) {
+        const Tensor scale = s.random({width}, 5);
+        ops::add_scaled_(s.cx(), x, s.random({n, width}, 4), static_cast<const float*>(scale.raw()));
+      });
+    }
+}
+
+TEST_F(Devices, Rows) {
+  for (const int64_t width : {1, 255, 256, 257}) {
+    const std::vector<int64_t> rows{4, 0, 4, 2};
+    const std::vector<int32_t> ids(rows.begin(), rows.end());
+    same("index_select", [&](Side& s) { return ops::index_select(s.cx(), s.random({5, width}, 1), rows); });
+    same("avg_pool_pairs", [&](Side& s) { return ops::avg_pool_pairs(s.cx(), s.random({7, width}, 1)); });
+    same("clone", [&](Side& s) { return ops::clone(s.cx(), s.random({3, width}, 1)); });
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
+      same("embedding", [&](Side& s) {
+        const Tensor values = Side(nullptr).random({5, width}, 1);
+        Tensor table = Tensor::zeros(dtype, {5, width});
+        for (int64_t i = 0; i < values.numel(); ++i) {
+          if (dtype == DType::f32) table.f32()[i] = values.f32()[i];
+          else if (dtype == DType::bf16) static_cast<BFloat16*>(table.raw())[i] = to_bfloat16(values.f32()[i]);
+          else static_cast<uint16_t*>(table.raw())[i] = uint16_t(0x3c00 + i % 1000);
+        }
+        return ops::embedding(s.cx(), ids, s.there(table));
+      });
+  }
+  for (const int64_t n : {0, 1, 9})
+    same("copy_rows", [&](Side& s) {
+      const Tensor from = s.random({10, 24}, 1);
+      Tensor to = s.random({12, 40}, 2);
+      const ops::Heads a{static_cast<float*>(const_cast<void*>(from.raw())) + 4, 24, 2, 8}, b{static_cast<float*>(to.raw()) + 7, 40, 2, 8};
+      ops::copy_rows(s.cx(), b.from(2), a.from(1), n);
+      return to;
+    });
+}
+
+TEST_F(Devices, Convolutions) {
+  for (const int64_t n : {1, 2, 40, 67}) {
+    for (const int stride : {1, 2})
+      same("conv1d_k3", [&](Side& s) { return ops::conv1d_k3(s.cx(), s.random({n, 5}, 1), *s.weight({7, 15}, 2, ops::MatmulPrecision::f32), s.random({7}, 3), stride); });
+    for (const int dilation : {1, 3})
+      for (const auto padding : {ops::Padding::zeros, ops::Padding::reflect})
+        if (padding == ops::Padding::zeros || n > 2 * dilation)
+          same("conv1d", [&](Side& s) { return ops::conv1d(s.cx(), s.random({n, 5}, 1), *s.weight({6, 25}, 2, ops::MatmulPrecision::f32), s.random({6}, 3), 5, dilation, padding); });
+    for (const auto& [kernel, stride, padding] : std::vector<std::array<int, 3>>{{4, 2, 1}, {6, 3, 0}, {5, 1, 2}})
+      same("conv_transpose1d", [&, kernel = kernel, stride = stride, padding = padding](Side& s) {
+        return ops::conv_transpose1d(s.cx(), s.random({n, 5}, 1), *s.weight({kernel * 6, 5}, 2, ops::MatmulPrecision::f32), s.random({6}, 3), kernel, stride, padding);
+      });
+    for (const int64_t c : {1, 32, 33})
+      same("snake_beta", [&](Side& s) {
+        const Tensor filter = s.random({12}, 4);
+        return ops::snake_beta(s.cx(), s.random({n, c}, 1), s.random({c}, 2), s.random({c}, 3), static_cast<const float*>(filter.raw()));
+      });
+  }
+}
+
+TEST_F(Devices, Attention) {
+  const auto heads = [](const Tensor& x, int64_t offset, int n, int head_dim) { return ops::Heads{static_cast<float*>(const_cast<void*>(x.raw())) + offset, x.dim(1), n, head_dim}; };
+  for (const int head_dim : {4, 32, 80, 128}) {
+    for (const std::vector<int64_t>& spans : {std::vector<int64_t>{0, 1}, {0, 15, 31, 32}, {0, 16, 33, 100}}) {
+      const int64_t n = spans.back(), row = int64_t{3} * 2 * head_dim;
+      same("attention in spans", [&](Side& s) {
+        const Tensor qkv = s.random({n, row}, 1);
+        return ops::attention(s.cx(), heads(qkv, 0, 2, head_dim), heads(qkv, row / 3, 2, head_dim), heads(qkv, 2 * row / 3, 2, head_dim), std::span<const int64_t>(spans));
+      });
+    }
+    for (const int64_t n : {1, 2, 16, 17, 50})
+      for (const int64_t n_past : {0, 1, 31, 130})
+        same("causal attention of " + std::to_string(n) + " behind " + std::to_string(n_past), [&](Side& s) {
+          const Tensor q = s.random({n, int64_t{4} * head_dim + 3}, 1), kv = s.random({n_past + n, int64_t{4} * head_dim}, 2);
+          const int64_t half = int64_t{2} * head_dim;
+          return ops::causal_attention(s.cx(), heads(q, 1, 4, head_dim), n, heads(kv, 0, 2, head_dim), heads(kv, half, 2, head_dim), n_past);
+        });
+    const std::vector<ops::AttentionRange> ranges{{0, 3, 5, 40}, {3, 20, 0, 33}};
+    same("attention over ranges", [&](Side& s) {
+      const Tensor q = s.random({20, head_dim}, 1), kv = s.random({45, int64_t{2} * head_dim}, 2);
+      return ops::attention(s.cx(), heads(q, 0, 1, head_dim), heads(kv, 0, 1, head_dim), heads(kv, head_dim, 1, head_dim), std::span<const ops::AttentionRange>(ranges));
+    });
+    for (const int64_t keys : {1, 127, 128, 300})
+      same("attention_weights", [&](Side& s) {
+        const Tensor q = s.random({3, head_dim}, 1), k = s.random({keys, int64_t{2} * head_dim}, 2);
+        return ops::attention_weights(s.cx(), heads(q, 0, 1, head_dim), 3, heads(k, head_dim, 1, head_dim), keys);
+      });
+    same("rotary", [&](Side& s) {
+      Tensor x = s.random({9, int64_t{3} * head_dim}, 1);
+      const Tensor angles = s.random({2, 9, head_dim / 2}, 2);
+      const auto* cos = static_cast<const float*>(angles.raw());
+      ops::rotary_(s.cx(), heads(x, head_dim, 2, head_dim), 9, cos, cos + 9 * head_dim / 2);
+      return x;
+    });
+  }
+}
+
+TEST_F(Devices, AHostTensorOnADeviceIsRefused) {
+  Side device(emulated());
+  Tensor x = device.random({2, 2}, 1);
+  EXPECT_THROW(x.f32(), Error);
+}
+
+}  // namespace
+}  // namespace omni
