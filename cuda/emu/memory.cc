@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 
@@ -16,6 +18,10 @@ void report(const std::string& kind, const std::string& detail) {
   for (const std::string& r : reports())
     if (r.starts_with(kind)) return;
   reports().push_back(kind + ": " + detail);
+  const char* faults = std::getenv("OMNI_CUDA_FAULTS");
+  if (!faults || std::strcmp(faults, "abort") != 0) return;
+  std::fprintf(stderr, "emulated CUDA: %s\n", reports().back().c_str());
+  std::abort();
 }
 
 Memory& Memory::instance() {

@@ -12,7 +12,7 @@
 
 namespace omni::emu {
 
-// What went wrong, one line each; the same kind of thing in the same kernel is told once.
+// What went wrong, one line each; the same kind of thing in the same kernel is told once. With OMNI_CUDA_FAULTS=abort in the environment the program ends at the first.
 std::vector<std::string>& reports();
 void report(const std::string& kind, const std::string& detail);
 

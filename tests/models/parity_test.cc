@@ -14,6 +14,16 @@ TEST_P(Parity, EveryBoundaryEqualsTransformers) {
   for (const Line& line : lines) EXPECT_TRUE(line.pass) << format(line);
 }
 
+#if OMNI_CUDA_EMULATED
+TEST_P(Parity, EveryBoundaryOnEmulatedCuda) {
+  ::setenv("OMNI_CUDA", "emulated", 1);
+  ::setenv("OMNI_CUDA_FAULTS", "abort", 1);  // what the checker finds ends this test
+  const auto lines = compare(std::filesystem::path(OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni") / GetParam(), "cuda");
+  EXPECT_GT(lines.size(), 20u);
+  for (const Line& line : lines) EXPECT_TRUE(line.pass) << format(line);
+}
+#endif
+
 INSTANTIATE_TEST_SUITE_P(Qwen2_5Omni, Parity, testing::Values("a", "a-fps5", "a-sound", "b", "c"), [](const auto& p) {
   std::string name = p.param;
   for (char& c : name)

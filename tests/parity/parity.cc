@@ -13,6 +13,7 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "models/registry.h"
+#include "session/devices.h"
 #include "session/sampler.h"
 #include "omni/engine.h"
 #include "video/colour.h"
@@ -74,10 +75,10 @@ VideoFrame rgb_frame(const std::string& bytes, int width, int height, int index,
 
 class Comparison {
  public:
-  explicit Comparison(const fs::path& dir)
+  Comparison(const fs::path& dir, const std::string& device)
       : dir_(dir), expected_(Safetensors::open(dir / "expected.safetensors")), info_(Json::parse_file(dir / "expected.json")), in_(read_input(dir / "input")),
-        model_(load_model({dir / "checkpoint", ops::MatmulPrecision::f32}, {})),
-        engine_(Engine::open({.model_path = (dir / "checkpoint").string(), .precision = Precision::float32})) {}
+        arena_(open_device(device)), model_(load_model({dir / "checkpoint", ops::MatmulPrecision::f32, arena_.device()}, {})),
+        engine_(Engine::open({.model_path = (dir / "checkpoint").string(), .device = device, .precision = Precision::float32})) {}
 
   std::vector<Line> run() {
     check_tokenizer();
@@ -97,6 +98,16 @@ class Comparison {
   };
 
   ops::Context cx() { return {pool_, arena_}; }
+  std::vector<float> host(const Tensor& x) {
+    std::vector<float> room;
+    auto c = cx();
+    const auto values = ops::to_host(c, x, room);
+    return {values.begin(), values.end()};
+  }
+  Tensor there(std::vector<float>& x, Shape shape) {
+    auto c = cx();
+    return ops::from_host(c, Tensor::view(x.data(), DType::f32, shape));
+  }
 
   Line& add(const std::string& boundary, double error, double tolerance, const std::string& worst) {
     lines_.push_back({boundary, error, tolerance, worst, error <= tolerance});
@@ -199,7 +210,7 @@ class Comparison {
     Segment s;
     s.modality = image ? Modality::image : Modality::video;
     s.n_tokens = int(y.dim(0)), s.hidden = int(y.dim(1));
-    s.embeddings.assign(y.f32(), y.f32() + y.numel());
+    s.embeddings = host(y);
     s.grid_h = h / v.layout.merge, s.grid_w = w / v.layout.merge;
     s.seconds_per_grid = 2 / in_.fps.value();
     s.start = start;
@@ -241,7 +252,7 @@ class Comparison {
       Segment s;
       s.modality = Modality::audio;
       s.n_tokens = s.grid_t = int(y.dim(0)), s.hidden = model_->hidden();
-      s.embeddings.assign(y.f32(), y.f32() + y.numel());
+      s.embeddings = host(y);
       s.seconds_per_grid = 1 / model_->ids_per_second();
       s.start = begin * kSecond / 100;
       s.duration = (end - begin) * kSecond / 100;
@@ -285,8 +296,8 @@ class Comparison {
     } else {
       Arena::Scope scope(arena_);
       auto c = cx();
-      const Tensor e = model_->embed(c, rows.ids);
-      x.insert(x.end(), e.f32(), e.f32() + n);
+      const std::vector<float> e = host(model_->embed(c, rows.ids));
+      x.insert(x.end(), e.begin(), e.end());
     }
     all.ids.insert(all.ids.end(), rows.ids.begin(), rows.ids.end());
     all.positions.insert(all.positions.end(), rows.positions.begin(), rows.positions.end());
@@ -323,10 +334,10 @@ class Comparison {
       auto context = cx();
       KvCache cache = model_->new_cache();
       const int64_t n = int64_t(rows.size());
-      const Tensor y = model_->forward(context, Tensor::view(x.data(), DType::f32, {n, model_->hidden()}), rows.positions, cache);
-      compare_f32(name + ".hidden_last_layer", y.f32(), y.numel(), kFloat32);
+      const Tensor y = model_->forward(context, there(x, {n, model_->hidden()}), rows.positions, cache);
+      compare_f32(name + ".hidden_last_layer", host(y).data(), y.numel(), kFloat32);
       const Tensor logits = model_->logits(context, y.rows(n - 1, n));
-      compare_f32(name + ".logits_last", logits.f32(), logits.numel(), kFloat32);
+      compare_f32(name + ".logits_last", host(logits).data(), logits.numel(), kFloat32);
     }
     check_greedy(name, c, parts.tracks);
   }
@@ -371,28 +382,28 @@ class Comparison {
       Arena::Scope scope(arena_);
       auto context = cx();
       KvCache cache = model_->new_cache();
-      const Tensor y = model_->forward(context, Tensor::view(l.x.data(), DType::f32, {n, width}), l.rows.positions, cache);
-      spoken.rows.assign(y.f32(), y.f32() + y.numel());
+      const Tensor y = model_->forward(context, there(l.x, {n, width}), l.rows.positions, cache);
+      spoken.rows = host(y);
       for (int64_t i = 0; i < n; ++i)
         if (!media(l.rows.ids[size_t(i)]))
           for (int64_t k = 0; k < width; ++k) spoken.rows[size_t(i * width + k)] += l.x[size_t(i * width + k)];
-      std::vector<float> last(y.f32() + (n - 1) * width, y.f32() + n * width);
+      std::vector<float> last = host(y.rows(n - 1, n));
       for (int64_t k = 0; k < c.integer("thinker_max_new_tokens", 1, 4096); ++k) {
         Arena::Scope step(arena_);
-        const Tensor logits = model_->logits(context, Tensor::view(last.data(), DType::f32, {1, width}));
-        const auto id = int32_t(std::max_element(logits.f32(), logits.f32() + logits.numel()) - logits.f32());
+        const std::vector<float> logits = host(model_->logits(context, there(last, {1, width})));
+        const auto id = int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
         if (model_->is_stop(id) || k + 1 == c.integer("thinker_max_new_tokens", 1, 4096)) break;
         const Tensor e = model_->embed(context, {&id, 1});
         const int32_t at = l.cursor.next++;
         const Position p{at, at, at};
-        const Tensor h = model_->forward(context, e, {&p, 1}, cache);
-        last.assign(h.f32(), h.f32() + width);
-        std::vector<float>& row = reply.emplace_back();
-        for (int64_t d = 0; d < width; ++d) row.push_back(h.f32()[d] + e.f32()[d]);
+        last = host(model_->forward(context, e, {&p, 1}, cache));
+        std::vector<float>& row = reply.emplace_back(host(e));
+        for (int64_t d = 0; d < width; ++d) row[size_t(d)] += last[size_t(d)];
       }
     }
     const auto expected = expected_ids(name + ".codes");
-    auto context = cx();
+    Arena speech_arena;
+    ops::Context context{pool_, speech_arena};
     const SamplingOptions greedy{.repetition_penalty = c.number_or("talker_repetition_penalty", 1)};
     Sampler sampler(0);
     const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) { return sampler.pick(logits, history, greedy); };
@@ -483,7 +494,7 @@ static std::vector<Line> compare_tokenizer(const fs::path& dir) {
   return lines;
 }
 
-std::vector<Line> compare(const fs::path& dir) { return fs::exists(dir / "tokenizer_texts.json") ? compare_tokenizer(dir) : Comparison(dir).run(); }
+std::vector<Line> compare(const fs::path& dir, const std::string& device) { return fs::exists(dir / "tokenizer_texts.json") ? compare_tokenizer(dir) : Comparison(dir, device).run(); }
 
 std::string format(const Line& l) {
   char head[160];
