@@ -10,11 +10,11 @@ using omni::emu::Memory;
 
 void reads(const void* p, size_t n, bool aligned) {
   Memory& m = Memory::instance();
-  if (m.is_launching() && m.contains(p)) m.kernel_reads(p, n, omni::emu::current_access(), aligned);
+  if (m.is_launching() && m.contains(p)) m.kernel_reads(p, n, omni::emu::current_access, aligned);
 }
 void writes(const void* p, size_t n, bool aligned) {
   Memory& m = Memory::instance();
-  if (m.is_launching() && m.contains(p)) m.kernel_writes(p, n, omni::emu::current_access(), aligned);
+  if (m.is_launching() && m.contains(p)) m.kernel_writes(p, n, omni::emu::current_access, aligned);
 }
 
 }  // namespace

@@ -53,6 +53,7 @@ class Block {
         if (begun && (t.fiber.finished() || t.waits != Thread::Waits::no)) continue;
         now_ = i;
         ::threadIdx = t.index;
+        current_access = t.access;
         if (begun) t.fiber.resume();
         else t.fiber.start(&body);
         moved = true;
@@ -79,7 +80,6 @@ class Block {
     wait(Thread::Waits::warp, line);
     return current().result;
   }
-  uint32_t access() { return current().access; }
 
  private:
   static std::vector<std::unique_ptr<Thread>>& threads() {
@@ -217,6 +217,6 @@ void* shared_array(const void* site, size_t bytes) { return g_block->shared(site
 void sync_threads(int line) { g_block->wait_block(line); }
 void sync_warp(unsigned mask, int line) { g_block->wait_warp(mask, 0, int(lane()), line); }
 uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line) { return g_block->wait_warp(mask, value, source_lane, line); }
-uint32_t current_access() { return g_block->access(); }
+uint32_t current_access = 0;
 
 }  // namespace omni::emu

@@ -131,22 +131,30 @@ bool Memory::check_range(const void* p, size_t size, bool aligned, const char* v
   return false;
 }
 
+template <class Update>
+void Memory::each_alike(Byte* b, size_t size, const Update& update) {
+  for (Byte* end = b + size; b < end;) {
+    const Byte old = *b, now = update(old);
+    for (; b < end && b->writer == old.writer && b->reader == old.reader; ++b) *b = now;
+  }
+}
+
 void Memory::kernel_reads(const void* p, size_t size, uint32_t now, bool aligned) {
   if (!check_range(p, size, aligned, "read")) return;
-  for (Byte *b = shadow(p), *end = b + size; b < end; ++b) {
-    if (b->writer == 0) report(kernel_ + ": uninitialised read", who(now) + " reads " + place(p));
-    else if (is_unordered(b->writer, now)) report(kernel_ + ": race", who(now) + " reads " + place(p) + ", which " + who(b->writer) + " writes");
-    b->reader = joined(b->reader, now);
-  }
+  each_alike(shadow(p), size, [&](Byte b) {
+    if (b.writer == 0) report(kernel_ + ": uninitialised read", who(now) + " reads " + place(p));
+    else if (is_unordered(b.writer, now)) report(kernel_ + ": race", who(now) + " reads " + place(p) + ", which " + who(b.writer) + " writes");
+    return Byte{b.writer, joined(b.reader, now)};
+  });
 }
 
 void Memory::kernel_writes(const void* p, size_t size, uint32_t now, bool aligned) {
   if (!check_range(p, size, aligned, "write")) return;
-  for (Byte *b = shadow(p), *end = b + size; b < end; ++b) {
-    if (is_unordered(b->writer, now) && b->writer > 1) report(kernel_ + ": race", who(now) + " writes " + place(p) + ", which " + who(b->writer) + " writes");
-    if (b->reader > 1 && is_unordered(b->reader, now)) report(kernel_ + ": race", who(now) + " writes " + place(p) + ", which " + who(b->reader) + " reads");
-    *b = {now, 0};
-  }
+  each_alike(shadow(p), size, [&](Byte b) {
+    if (b.writer > 1 && is_unordered(b.writer, now)) report(kernel_ + ": race", who(now) + " writes " + place(p) + ", which " + who(b.writer) + " writes");
+    if (b.reader > 1 && is_unordered(b.reader, now)) report(kernel_ + ": race", who(now) + " writes " + place(p) + ", which " + who(b.reader) + " reads");
+    return Byte{now, 0};
+  });
 }
 
 }  // namespace omni::emu

@@ -62,6 +62,9 @@ class Memory {
 
   Memory();
   Byte* shadow(const void* p) const { return shadow_ + (static_cast<const char*>(p) - base_); }
+  // *b ← update(*b) for each of them, asked once for neighbours that are alike.
+  template <class Update>
+  static void each_alike(Byte* b, size_t size, const Update& update);
   bool in_this_launch(uint32_t access) const { return (access & kNumber) >= first_; }
   bool is_unordered(uint32_t earlier, uint32_t now) const;
   uint32_t joined(uint32_t earlier, uint32_t now) const;  // the reader to remember

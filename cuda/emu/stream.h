@@ -9,6 +9,6 @@
 namespace omni::emu {
 
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
-uint32_t current_access();  // of the thread that is running, for the hooks
+extern uint32_t current_access;  // of the thread that is running, for the hooks
 
 }  // namespace omni::emu
