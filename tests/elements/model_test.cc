@@ -31,6 +31,20 @@ TEST_F(Model, WritesExactlyTheReferenceTextFromRawFiles) {
   std::remove(out.c_str());
 }
 
+#if OMNI_CUDA_EMULATED
+TEST_F(Model, WritesTheReferenceTextOnEmulatedCuda) {
+  ::setenv("OMNI_CUDA", "emulated", 1);
+  ::setenv("OMNI_CUDA_FAULTS", "abort", 1);
+  const std::string out = out_file();
+  const Outcome o = run("omnimodel name=m trigger=eos precision=float32 device=cuda model-path=" FIXTURE_A + kSystem + "prompt=\"Describe what you see and hear.\" " +
+                        video_source("a", 200, 120, "2/1") + " ! m.video_0  filesrc location=" FIXTURES "a/input/audio.wav ! wavparse ! omniaudiotokenizer ! m.audio_0  "
+                        "m.text_0 ! filesink location=" + out);
+  EXPECT_TRUE(o.eos) << o.error;
+  EXPECT_EQ(read_file(out), expected_text("a", "av"));
+  std::remove(out.c_str());
+}
+#endif
+
 TEST_F(Model, EveryModalityAndVariant) {
   struct {
     const char *fixture, *fps;

@@ -10,6 +10,7 @@
 #include "models/registry.h"
 #include "models/transcription_model.h"
 #include "omni/engine.h"
+#include "session/devices.h"
 #include "session/text_decoder.h"
 #include "session/voice_gate.h"
 #include "session/word_times.h"
@@ -20,12 +21,24 @@ namespace {
 namespace fs = std::filesystem;
 const fs::path kFixture = OMNI_SOURCE_DIR "/tests/fixtures/whisper";
 
-class Whisper : public testing::Test {
+double error(const float* a, const float* b, int64_t n) {
+  double worst = 0, scale = 0;
+  for (int64_t i = 0; i < n; ++i) worst = std::max(worst, std::abs(double(a[i]) - double(b[i]))), scale = std::max(scale, std::abs(double(b[i])));
+  return worst / scale;
+}
+
+const Device* device(const std::string& name) {
+  ::setenv("OMNI_CUDA", "emulated", 1);
+  ::setenv("OMNI_CUDA_FAULTS", "abort", 1);  // what the checker finds ends this test
+  return open_device(name);
+}
+
+class Whisper : public testing::TestWithParam<const char*> {
  protected:
-  std::unique_ptr<const TranscriptionModel> model_ = load_transcription({kFixture / "checkpoint", ops::MatmulPrecision::f32}, {});
+  std::unique_ptr<const TranscriptionModel> model_ = load_transcription({kFixture / "checkpoint", ops::MatmulPrecision::f32, device(GetParam())}, {});
   std::shared_ptr<const Safetensors> expected_ = Safetensors::open(kFixture / "expected.safetensors");
   ThreadPool pool_;
-  Arena arena_;
+  Arena arena_{model_->device()};
   ops::Context cx_{pool_, arena_};
   std::atomic<bool> cancelled_{false};
 
@@ -35,15 +48,22 @@ class Whisper : public testing::Test {
     return {t.i64(), t.i64() + t.numel()};
   }
   EncodedSound sound() { return model_->encode(cx_, expected("mel")); }
-  static double error(const float* a, const float* b, int64_t n) {
-    double worst = 0, scale = 0;
-    for (int64_t i = 0; i < n; ++i) worst = std::max(worst, std::abs(double(a[i]) - double(b[i]))), scale = std::max(scale, std::abs(double(b[i])));
-    return worst / scale;
+  std::vector<float> host(const Tensor& x) {
+    std::vector<float> room;
+    const auto values = ops::to_host(cx_, x, room);
+    return {values.begin(), values.end()};
   }
 };
 
-TEST_F(Whisper, MelOfAPaddedWindow) {
-  const Tensor samples = expected("samples"), mel = expected("mel");
+INSTANTIATE_TEST_SUITE_P(, Whisper, testing::Values("cpu"
+#if OMNI_CUDA_EMULATED
+                                                    , "cuda"
+#endif
+                                                    ));
+
+TEST(WhisperMel, OfAPaddedWindow) {
+  const auto file = Safetensors::open(kFixture / "expected.safetensors");
+  const Tensor samples = to_f32(file->get("samples")), mel = to_f32(file->get("mel"));
   LogMel log_mel(80);
   std::vector<float> frames;
   log_mel.push({samples.f32(), size_t(samples.numel())}, frames);
@@ -54,7 +74,7 @@ TEST_F(Whisper, MelOfAPaddedWindow) {
   EXPECT_LT(error(frames.data(), mel.f32(), mel.numel()), 1e-5);
 }
 
-TEST_F(Whisper, LogitsAndAttention) {
+TEST_P(Whisper, LogitsAndAttention) {
   const EncodedSound s = sound();
   const std::vector<int32_t> given = ids("ids");
   const Tensor logits = expected("logits"), attention = expected("attention");
@@ -62,7 +82,7 @@ TEST_F(Whisper, LogitsAndAttention) {
   Attention whole;
   const Tensor y = model_->decode(cx_, given, s, cache, &whole);
   const int64_t width = logits.dim(1), n = int64_t(given.size());
-  EXPECT_LT(error(y.f32(), logits.f32() + (n - 1) * width, width), 1e-5);
+  EXPECT_LT(error(host(y).data(), logits.f32() + (n - 1) * width, width), 1e-5);
   EXPECT_LT(error(whole.data(), attention.f32(), attention.numel()), 1e-5);
   // One by one is the same.
   KvCache again = model_->new_cache();
@@ -70,12 +90,12 @@ TEST_F(Whisper, LogitsAndAttention) {
   for (int64_t i = 0; i < n; ++i) {
     Attention one;
     const Tensor z = model_->decode(cx_, {&given[size_t(i)], 1}, s, again, &one);
-    EXPECT_LT(error(z.f32(), logits.f32() + i * width, width), 1e-5);
+    EXPECT_LT(error(host(z).data(), logits.f32() + i * width, width), 1e-5);
     EXPECT_LT(error(one.data(), attention.f32() + i * row, row), 1e-5);
   }
 }
 
-TEST_F(Whisper, GreedyTextAndItsTimes) {
+TEST_P(Whisper, GreedyTextAndItsTimes) {
   const EncodedSound s = sound();
   TextDecoder decoder(*model_, pool_, arena_, cancelled_);
   DecodingOptions o;
@@ -107,7 +127,8 @@ TEST_F(Whisper, GreedyTextAndItsTimes) {
   for (int64_t i = 0; i < theirs.numel(); ++i) EXPECT_EQ(begins[size_t(i)], theirs.i64()[i]) << i;
 }
 
-TEST_F(Whisper, TimestampsComeInPairsAndNeverGoBack) {
+TEST_P(Whisper, TimestampsComeInPairsAndNeverGoBack) {
+  if (GetParam() != std::string("cpu")) GTEST_SKIP() << "the same code on either";
   const EncodedSound s = sound();
   TextDecoder decoder(*model_, pool_, arena_, cancelled_);
   DecodingOptions o;
@@ -136,7 +157,7 @@ TEST_F(Whisper, TimestampsComeInPairsAndNeverGoBack) {
   EXPECT_GT(stamps, 100);
 }
 
-TEST_F(Whisper, LanguagesAreNamedInTheError) {
+TEST(WhisperEngine, LanguagesAreNamedInTheError) {
   const auto engine = Engine::open({.model_path = (kFixture / "checkpoint").string()});
   EXPECT_TRUE(engine->transcribes());
   TranscriptionOptions o;
