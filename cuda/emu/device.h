@@ -12,6 +12,7 @@
 #define __global__ static
 #define __device__ static
 #define __forceinline__ inline
+#define __launch_bounds__(...)
 #define __restrict__
 
 struct uint3 {
@@ -90,4 +91,5 @@ static inline float __half2float(__half x) {
 // Names that the C library has for itself, or will have.
 #define rsqrtf(x) (1.f / std::sqrt(x))
 #define __expf(x) std::exp(x)
+#define __sinf(x) std::sin(x)
 static inline int min(int a, int b) { return a < b ? a : b; }

@@ -7,7 +7,7 @@ namespace {
 
 constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = kTileQueries / kWarps, kKeys = 32, kParts = kWidestHead / 32;
 
-__global__ void attention_kernel(const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v, float* __restrict__ y, const AttentionTile* __restrict__ tiles, AttentionShape s, float scale) {
+__global__ void __launch_bounds__(kThreads) attention_kernel(const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v, float* __restrict__ y, const AttentionTile* __restrict__ tiles, AttentionShape s, float scale) {
   OMNI_SHARED(float, query, kTileQueries * kWidestHead);
   OMNI_SHARED(float, key, kKeys * (kWidestHead + 1));
   OMNI_SHARED(float, value, kKeys * kWidestHead);
@@ -67,7 +67,7 @@ __global__ void attention_kernel(const float* __restrict__ q, const float* __res
 }
 
 // A block a query; scores wait in y.
-__global__ void attention_weights_kernel(const float* __restrict__ q, int64_t q_stride, const float* __restrict__ k, int64_t k_stride, float* __restrict__ y, int n_keys, int head_dim, float scale) {
+__global__ void __launch_bounds__(kThreads) attention_weights_kernel(const float* __restrict__ q, int64_t q_stride, const float* __restrict__ k, int64_t k_stride, float* __restrict__ y, int n_keys, int head_dim, float scale) {
   OMNI_SHARED(float, partial, kWarps);
   q += int64_t(blockIdx.x) * q_stride, y += int64_t(blockIdx.x) * n_keys;
   float highest = -INFINITY;

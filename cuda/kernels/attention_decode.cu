@@ -8,7 +8,7 @@ constexpr int kWarps = 4, kThreads = 32 * kWarps;
 
 // Block (stretch, head): scores of its keys, a warp a key; then their softmax against the stretch's own maximum; then the values, a thread a component.
 template <class T>
-__global__ void attention_stretch_kernel(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v, int64_t kv_stride, float* __restrict__ partial, int group, int head_dim, int n_keys, float scale) {
+__global__ void __launch_bounds__(kThreads) attention_stretch_kernel(const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v, int64_t kv_stride, float* __restrict__ partial, int group, int head_dim, int n_keys, float scale) {
   OMNI_SHARED(float, query, kDecodeHead);
   OMNI_SHARED(float, weight, kDecodeKeys);
   const int head = int(blockIdx.y), first = int(blockIdx.x) * kDecodeKeys, n = min(kDecodeKeys, n_keys - first);
@@ -44,7 +44,7 @@ __global__ void attention_stretch_kernel(const T* __restrict__ q, const T* __res
 
 // A block a head: the stretches, each by how far its maximum is below the highest.
 template <class T>
-__global__ void attention_join_kernel(const float* __restrict__ partial, T* __restrict__ y, int n_stretches, int head_dim) {
+__global__ void __launch_bounds__(kThreads) attention_join_kernel(const float* __restrict__ partial, T* __restrict__ y, int n_stretches, int head_dim) {
   const float* mine = partial + int64_t(blockIdx.x) * n_stretches * (head_dim + 2);
   float highest = mine[0];
   for (int s = 1; s < n_stretches; ++s) highest = fmaxf(highest, mine[int64_t(s) * (head_dim + 2)]);

@@ -1,12 +1,14 @@
 // The CUDA that kernels are written in: what nvcc takes as it is and g++ takes on top of cuda/emu. Launches go through launch(), shared memory through OMNI_SHARED;
-// no <<<>>>, no textures, no launches from the device.
+// no <<<>>>, no textures, no launches from the device. Host code that links with nvcc's kernels (OMNI_CUDA_TOOLKIT) sees the types alone.
 #pragma once
 
-#ifdef __CUDACC__
+#if defined(__CUDACC__) || OMNI_CUDA_TOOLKIT
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
+#endif
 
+#if defined(__CUDACC__)
 #define OMNI_SHARED(T, name, n) __shared__ T name[n]
 #define OMNI_UNROLL _Pragma("unroll")  // before a loop over an array that shall stay in registers
 
@@ -21,7 +23,7 @@ cudaError_t launch(const char*, void (*kernel)(P...), const LaunchShape& shape, 
   return cudaLaunchKernelEx(&c, kernel, static_cast<P>(arguments)...);
 }
 }  // namespace omni::cuda
-#else
+#elif !OMNI_CUDA_TOOLKIT
 #include "emu/device.h"
 
 #define OMNI_UNROLL
@@ -39,6 +41,8 @@ namespace omni::cuda {
 
 using bf16 = __nv_bfloat16;
 using half = __half;
+
+#if defined(__CUDACC__) || !OMNI_CUDA_TOOLKIT
 
 __device__ inline float to_float(float x) { return x; }
 __device__ inline float to_float(bf16 x) { return __bfloat162float(x); }
@@ -75,5 +79,7 @@ __device__ inline float block_max(float x, float* partial) {
   for (unsigned w = 1; w < blockDim.x / 32; ++w) highest = fmaxf(highest, partial[w]);
   return highest;
 }
+
+#endif
 
 }  // namespace omni::cuda

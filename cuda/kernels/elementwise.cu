@@ -10,24 +10,24 @@ constexpr int kThreads = 256;
 LaunchShape one_each(int64_t n) { return {{unsigned((n + kThreads - 1) / kThreads)}, {kThreads}}; }
 __device__ inline int64_t index() { return int64_t(blockIdx.x) * kThreads + threadIdx.x; }
 
-__global__ void gelu_kernel(float* __restrict__ x, int64_t n) {
+__global__ void __launch_bounds__(kThreads) gelu_kernel(float* __restrict__ x, int64_t n) {
   const int64_t i = index();
   if (i < n) x[i] = .5f * x[i] * (1.f + erff(x[i] * .70710678f));
 }
 
-__global__ void gelu_tanh_kernel(float* __restrict__ x, int64_t n) {
+__global__ void __launch_bounds__(kThreads) gelu_tanh_kernel(float* __restrict__ x, int64_t n) {
   const int64_t i = index();
   if (i >= n) return;
   const float v = x[i];
   x[i] = .5f * v * (1.f + tanhf(.79788456f * (v + .044715f * v * v * v)));
 }
 
-__global__ void add_kernel(float* __restrict__ x, const float* __restrict__ y, int64_t n) {
+__global__ void __launch_bounds__(kThreads) add_kernel(float* __restrict__ x, const float* __restrict__ y, int64_t n) {
   const int64_t i = index();
   if (i < n) x[i] += y[i];
 }
 
-__global__ void add_scaled_kernel(float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ scale, int64_t n, int width) {
+__global__ void __launch_bounds__(kThreads) add_scaled_kernel(float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ scale, int64_t n, int width) {
   const int64_t i = index();
   if (i < n) x[i] += y[i] * scale[i % width];
 }

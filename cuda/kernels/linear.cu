@@ -17,7 +17,7 @@ __device__ inline float meeting(float x, bf16) {
 }
 
 template <class W, bool kVector>
-__global__ void linear_few_kernel(const float* __restrict__ x, const W* __restrict__ weight, const float* __restrict__ bias, float* __restrict__ y, int n, int n_in, int n_out) {
+__global__ void __launch_bounds__(kThreads) linear_few_kernel(const float* __restrict__ x, const W* __restrict__ weight, const float* __restrict__ bias, float* __restrict__ y, int n, int n_in, int n_out) {
   constexpr int kStep = kVector ? int(16 / sizeof(W)) : 1;
   const int output = int(blockIdx.x) * kWarps + int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
   if (output >= n_out) return;
@@ -40,7 +40,7 @@ __global__ void linear_few_kernel(const float* __restrict__ x, const W* __restri
 }
 
 template <class W>
-__global__ void linear_many_kernel(const float* __restrict__ x, const W* __restrict__ weight, const float* __restrict__ bias, float* __restrict__ y, int64_t n, int n_in, int n_out) {
+__global__ void __launch_bounds__(kThreads) linear_many_kernel(const float* __restrict__ x, const W* __restrict__ weight, const float* __restrict__ bias, float* __restrict__ y, int64_t n, int n_in, int n_out) {
   OMNI_SHARED(float, a, kDepth * (kTile + kPad));
   OMNI_SHARED(float, b, kDepth * (kTile + kPad));
   const int64_t first_row = int64_t(blockIdx.y) * kTile;

@@ -8,7 +8,7 @@ namespace {
 constexpr int kThreads = 256;
 
 template <class T>
-__global__ void rms_norm_kernel(const T* __restrict__ x, const float* __restrict__ weight, T* __restrict__ y, int width, float eps) {
+__global__ void __launch_bounds__(kThreads) rms_norm_kernel(const T* __restrict__ x, const float* __restrict__ weight, T* __restrict__ y, int width, float eps) {
   OMNI_SHARED(float, partial, kThreads / 32);
   x += int64_t(blockIdx.x) * width, y += int64_t(blockIdx.x) * width;
   float squares = 0;

@@ -8,7 +8,7 @@ namespace {
 constexpr int kThreads = 256;
 
 template <class T>
-__global__ void rotate_kernel(T* __restrict__ x, int64_t stride, const float* __restrict__ cos, const float* __restrict__ sin, int64_t n_pairs, int n_heads, int half) {
+__global__ void __launch_bounds__(kThreads) rotate_kernel(T* __restrict__ x, int64_t stride, const float* __restrict__ cos, const float* __restrict__ sin, int64_t n_pairs, int n_heads, int half) {
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= n_pairs) return;
   const int64_t token = i / (int64_t(n_heads) * half), in_token = i - token * n_heads * half;

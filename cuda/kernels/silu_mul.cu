@@ -7,7 +7,7 @@ namespace {
 constexpr int kThreads = 256;
 
 template <class T>
-__global__ void silu_mul_kernel(const T* __restrict__ gate_up, T* __restrict__ y, int64_t n, int width) {
+__global__ void __launch_bounds__(kThreads) silu_mul_kernel(const T* __restrict__ gate_up, T* __restrict__ y, int64_t n, int width) {
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= n) return;
   const int64_t row = i / width, column = i - row * width;
