@@ -66,7 +66,7 @@ class Model {
   virtual bool is_stop(int32_t id) const = 0;
   virtual Coordinates coordinates() const = 0;  // how it writes places
 
-  // --- towers: one pair of pictures, one unit of sound. Results live in cx.arena; what is put in is on the host.
+  // --- towers: one pair of pictures, one unit of sound. Results live in cx.arena; what is put in is on the host or the model's device.
   virtual const VisionSpec& vision() const = 0;
   virtual int n_mels() const = 0;
   virtual int mel_frames_per_unit() const = 0;

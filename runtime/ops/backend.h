@@ -1,6 +1,7 @@
 // What computes the operations of ops.h on the host (ops/cpu) or on a device (ops/cuda): a function each, called by ops.cc when the shapes are checked and the result has its memory.
 #pragma once
 
+#include "ops/frame_patches.h"
 #include "ops/ops.h"
 
 namespace omni::ops {
@@ -55,6 +56,8 @@ class Backend {
 // What every Device of this project is.
 class ComputeDevice : public Device {
  public:
+  // out: [grid_h · grid_w, 3 · 2 · patch · patch]. Throws unsupported for a frame so large that a patch is made of too many samples.
+  virtual void frame_to_patches(Queue& queue, const FramePatches& frame, float* out) const = 0;
   virtual const Backend& backend() const = 0;
 };
 

@@ -23,7 +23,7 @@ const Backend& backend(Context& cx) { return backend_of(cx.arena.device()); }
 const Backend& backend_of(const Device* device) { return device ? static_cast<const ComputeDevice*>(device)->backend() : cpu::backend(); }
 
 Tensor from_host(Context& cx, const Tensor& x) {
-  if (!cx.arena.device()) return x;
+  if (x.device() == cx.arena.device()) return x;
   Tensor y = cx.arena.tensor(x.dtype(), x.shape());
   cx.arena.queue().upload(y.raw(), x.raw(), x.nbytes());
   return y;

@@ -24,7 +24,7 @@ class LinearWeight;
 // Precision of the products: float32, or bfloat16 factors with float32 sums.
 enum class MatmulPrecision { f32, bf16 };
 
-// A tensor of the host on the context's device: x itself where that is the host.
+// A tensor of the host on the context's device: x itself if it is there already.
 Tensor from_host(Context& cx, const Tensor& x);
 // The values, when they are there: x itself on the host, otherwise a copy that the caller's `room` holds.
 std::span<const float> to_host(Context& cx, const Tensor& x, std::vector<float>& room);

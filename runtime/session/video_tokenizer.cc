@@ -3,6 +3,7 @@
 
 #include "session/tokenizers.h"
 #include "video/colour.h"
+#include "video/device_patches.h"
 
 namespace omni {
 namespace {
@@ -23,34 +24,42 @@ class ModelVideoTokenizer final : public VideoTokenizer {
   std::optional<Segment> push(const VideoFrame& frame) override {
     if (!has_first_) {
       size_ = smart_resize(frame.height, frame.width, spec_.layout.patch * spec_.layout.merge, spec_.min_pixels, spec_.max_pixels);
-      for (auto& rgb : rgb_) rgb.resize(size_t(size_.width) * size_t(size_.height) * 3);
-      scaler_.run(frame, size_, rgb_[0].data());
+      const Shape shape{int64_t{size_.height / spec_.layout.patch} * (size_.width / spec_.layout.patch), int64_t{3} * spec_.temporal_patch * spec_.layout.patch * spec_.layout.patch};
+      if (!patches_.defined() || !(patches_.shape() == shape)) patches_ = Tensor::on(model_.device(), DType::f32, shape);
+      take(frame, 0);
       start_ = frame.time;
       source_ = {frame.height, frame.width};
       has_first_ = true;
-      return still_ ? finish() : std::nullopt;
+      if (still_ || model_.device()) take(frame, 1);  // both halves of a still; on a device also until the other frame comes
+      return still_ ? std::optional(encode()) : std::nullopt;
     }
-    scaler_.run(frame, size_, rgb_[1].data());
+    take(frame, 1);
     return encode();
   }
 
   std::optional<Segment> finish() override {
     if (!has_first_) return std::nullopt;
-    rgb_[1] = rgb_[0];
+    if (!model_.device()) rgb_[1] = rgb_[0];
     return encode();
   }
 
   void reset() override { has_first_ = false; }
 
  private:
+  // On the host pictures wait at their size for the pair; on a device each becomes its half of the patches at once.
+  void take(const VideoFrame& frame, int index) {
+    if (model_.device()) return device_patches_.run(arena_, spec_.layout, frame, size_, index, patches_);
+    if (frame.on_device) throw Error(ErrorCode::internal, "a frame in device memory for a model on the host");
+    rgb_[index].resize(size_t(size_.width) * size_t(size_.height) * 3);
+    scaler_.run(frame, size_, rgb_[index].data());
+  }
+
   Segment encode() {
     has_first_ = false;
     const int h = size_.height / spec_.layout.patch, w = size_.width / spec_.layout.patch;
     Arena::Scope scope(arena_);
     ops::Context cx{pool_, arena_};
-    const Shape shape{int64_t{h} * w, int64_t{3} * spec_.temporal_patch * spec_.layout.patch * spec_.layout.patch};
-    if (!patches_.defined() || !(patches_.shape() == shape)) patches_ = Tensor::zeros(DType::f32, shape);
-    patchify(spec_.layout, size_, rgb_[0].data(), rgb_[1].data(), patches_.f32());
+    if (!model_.device()) patchify(spec_.layout, size_, rgb_[0].data(), rgb_[1].data(), patches_.f32());
     const Tensor y = model_.encode_pictures(cx, patches_, h, w);
     Segment s;
     s.modality = still_ ? Modality::image : Modality::video;
@@ -76,7 +85,8 @@ class ModelVideoTokenizer final : public VideoTokenizer {
   VisionSpec spec_;
   bool still_;
   Rational rate_;
-  FrameScaler scaler_;
+  FrameScaler scaler_;      // on the host
+  DevicePatches device_patches_;
   PictureSize size_{0, 0}, source_{0, 0};
   std::vector<uint8_t> rgb_[2];
   Tensor patches_;

@@ -8,6 +8,8 @@
 #include "emu/memory.h"
 #include "ops/cuda/open.h"
 #include "ops/ops.h"
+#include "video/colour.h"
+#include "video/device_patches.h"
 
 namespace omni {
 namespace {
@@ -190,6 +192,54 @@ TEST_F(Devices, Attention) {
       return x;
     });
   }
+}
+
+// Both ways from raw frames to patches: the same 8-bit components.
+TEST_F(Devices, FramesBecomePatches) {
+  Side device(emulated());
+  std::mt19937 random(1);
+  struct {
+    int width, height, padding;
+    PictureSize size;
+  } const cases[] = {{64, 36, 0, {28, 56}}, {101, 67, 13, {56, 84}}, {56, 28, 0, {28, 56}}, {20, 15, 5, {56, 56}}, {400, 30, 0, {28, 28}}};
+  DevicePatches patches;  // one for all, as sizes change in a stream
+  FrameScaler scaler;
+  for (const auto& c : cases)
+    for (const PixelFormat format : {PixelFormat::nv12, PixelFormat::i420, PixelFormat::rgb, PixelFormat::bgr, PixelFormat::rgba, PixelFormat::bgra, PixelFormat::gray8})
+      for (const bool on_device : {false, true}) {
+        const int step = interleaved(format).step, chroma = (c.width + 1) / 2;
+        VideoFrame frame{format, c.width, c.height, {}, {}, ColourMatrix::bt709, c.padding != 0, 0};
+        std::vector<uint8_t> planes[3];
+        Tensor there[3];
+        const int widths[] = {c.width * std::max(step, 1), format == PixelFormat::nv12 ? 2 * chroma : format == PixelFormat::i420 ? chroma : 0, format == PixelFormat::i420 ? chroma : 0};
+        for (int p = 0; p < 3; ++p) {
+          if (!widths[p]) continue;
+          frame.stride[p] = widths[p] + c.padding;
+          planes[p].resize(size_t(frame.stride[p]) * size_t(p ? (c.height + 1) / 2 : c.height));
+          for (uint8_t& x : planes[p]) x = uint8_t(random());
+          frame.data[p] = planes[p].data();
+        }
+        std::vector<uint8_t> rgb(size_t(3) * size_t(c.size.width) * size_t(c.size.height));
+        scaler.run(frame, c.size, rgb.data());
+        const int64_t n = int64_t{c.size.width / 14} * (c.size.height / 14);
+        std::vector<float> host(size_t(n * 1176));
+        patchify({}, c.size, rgb.data(), rgb.data(), host.data());
+        if (on_device) {
+          frame.on_device = true;
+          for (int p = 0; p < 3; ++p) {
+            if (!widths[p]) continue;
+            there[p] = to_device(Tensor::view(planes[p].data(), DType::u8, {int64_t(planes[p].size())}), emulated());
+            frame.data[p] = static_cast<const uint8_t*>(there[p].raw());
+          }
+        }
+        Tensor out = device.cx().arena.f32({n, 1176});
+        for (int index : {0, 1}) patches.run(device.cx().arena, {}, frame, c.size, index, out);
+        const auto got = device.read(out);
+        ASSERT_EQ(got.size(), host.size());
+        double worst = 0;
+        for (size_t i = 0; i < host.size(); ++i) worst = std::max(worst, std::abs(double(got[i]) - host[i]));
+        EXPECT_LT(worst, 1e-6) << c.width << "x" << c.height << " format " << int(format);  // a level of 255 is above 0.014
+      }
 }
 
 TEST_F(Devices, AHostTensorOnADeviceIsRefused) {

@@ -22,6 +22,7 @@ struct VideoFrame {
   ColourMatrix matrix = ColourMatrix::bt601;
   bool full_range = false;
   Nanoseconds time = 0;
+  bool on_device = false;  // data are addresses of the engine's device, where all that was to be done to them is done
 };
 
 // How closely to look: what the checkpoint asks for, a quarter of that many pixels, or as many as the family was trained with.
@@ -55,7 +56,7 @@ class OMNI_API FrameSampler {
 class OMNI_API VideoTokenizer {
  public:
   virtual ~VideoTokenizer() = default;
-  // The next frame that the model shall see. Returns a segment when a pair is complete.
+  // The next frame that the model shall see; it has been read when this returns. Returns a segment when a pair is complete.
   virtual std::optional<Segment> push(const VideoFrame& frame) = 0;
   // The end of the stream: an odd last frame is repeated to fill its pair.
   virtual std::optional<Segment> finish() = 0;

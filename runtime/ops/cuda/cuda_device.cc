@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/patches.h"
 #include "ops/cuda/open.h"
 
 namespace omni::ops::cuda {
@@ -62,6 +63,22 @@ CudaDevice::CudaDevice(int index) : index_(index), backend_(make_backend(this)) 
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
   name_ = "cuda:" + std::to_string(index) + " (" + properties.name + ")";
+}
+
+void CudaDevice::frame_to_patches(Queue& queue, const FramePatches& f, float* out) const {
+  using omni::cuda::kMostSpan;
+  if (f.widest_span > kMostSpan)
+    throw Error(ErrorCode::unsupported, "a patch is made of " + std::to_string(f.widest_span) + " samples in a row, at most " + std::to_string(kMostSpan) + " on " + name_ + ": scale the video down first");
+  const auto axis = [](const FramePatches::Axis& a) { return omni::cuda::ResizeAxis{a.first, a.weight, a.n_taps, a.precision}; };
+  omni::cuda::PatchPicture p{};
+  for (int c = 0; c < 3; ++c) {
+    const FramePatches::Plane& from = f.plane[c];
+    p.plane[c] = {from.data, from.stride, from.step, from.width, from.height, axis(from.x), axis(from.y)};
+    p.scale[c] = f.scale[c], p.offset[c] = f.offset[c];
+  }
+  p.rows_first = f.rows_first, p.yuv = f.yuv;
+  p.y_offset = f.y_offset, p.y = f.y, p.r_v = f.r_v, p.g_u = f.g_u, p.g_v = f.g_v, p.b_u = f.b_u;
+  check(omni::cuda::patches(p, out, f.index, f.grid_h, f.grid_w, f.patch, f.merge, f.widest_span, static_cast<Stream&>(queue).get()), "patches");
 }
 
 void* CudaDevice::allocate(size_t bytes) const {

@@ -35,6 +35,7 @@ class CudaDevice final : public ComputeDevice {
   void* allocate(size_t bytes) const override;
   void release(void* data) const noexcept override;
   std::unique_ptr<Queue> make_queue() const override { return std::make_unique<Stream>(index_); }
+  void frame_to_patches(Queue& queue, const FramePatches& frame, float* out) const override;
   const Backend& backend() const override { return *backend_; }
 
  private:

@@ -7,23 +7,6 @@ namespace omni {
 
 namespace {
 
-// Y'CbCr → R'G'B' in 16.16 fixed point. (ITU-R BT.601, BT.709, BT.2020: Kr and Kb)
-struct Conversion {
-  int y_offset, y, r_v, g_u, g_v, b_u;
-  Conversion(ColourMatrix matrix, bool full_range) {
-    const double kr = matrix == ColourMatrix::bt709 ? 0.2126 : matrix == ColourMatrix::bt2020 ? 0.2627 : 0.299;
-    const double kb = matrix == ColourMatrix::bt709 ? 0.0722 : matrix == ColourMatrix::bt2020 ? 0.0593 : 0.114;
-    const double kg = 1 - kr - kb, ys = full_range ? 1 : 255.0 / 219, cs = full_range ? 1 : 255.0 / 224;
-    auto fix = [](double x) { return int(std::lround(x * 65536)); };
-    y_offset = full_range ? 0 : 16;
-    y = fix(ys);
-    r_v = fix(2 * (1 - kr) * cs);
-    b_u = fix(2 * (1 - kb) * cs);
-    g_v = fix(-2 * (1 - kr) * kr / kg * cs);
-    g_u = fix(-2 * (1 - kb) * kb / kg * cs);
-  }
-};
-
 inline uint8_t clamp_fixed(int v) { return uint8_t(std::clamp((v + 32768) >> 16, 0, 255)); }
 
 void to_rgb(const Conversion& c, const uint8_t* y, const uint8_t* u, const uint8_t* v, int64_t n, uint8_t* rgb) {
@@ -36,11 +19,22 @@ void to_rgb(const Conversion& c, const uint8_t* y, const uint8_t* u, const uint8
   }
 }
 
-struct Interleaved {
-  int step, r, g, b;
-};
+}  // namespace
 
-Interleaved layout(PixelFormat f) {
+Conversion::Conversion(ColourMatrix matrix, bool full_range) {
+  const double kr = matrix == ColourMatrix::bt709 ? 0.2126 : matrix == ColourMatrix::bt2020 ? 0.2627 : 0.299;
+  const double kb = matrix == ColourMatrix::bt709 ? 0.0722 : matrix == ColourMatrix::bt2020 ? 0.0593 : 0.114;
+  const double kg = 1 - kr - kb, ys = full_range ? 1 : 255.0 / 219, cs = full_range ? 1 : 255.0 / 224;
+  auto fix = [](double x) { return int(std::lround(x * 65536)); };
+  y_offset = full_range ? 0 : 16;
+  y = fix(ys);
+  r_v = fix(2 * (1 - kr) * cs);
+  b_u = fix(2 * (1 - kb) * cs);
+  g_v = fix(-2 * (1 - kr) * kr / kg * cs);
+  g_u = fix(-2 * (1 - kb) * kb / kg * cs);
+}
+
+Interleaved interleaved(PixelFormat f) {
   switch (f) {
     case PixelFormat::rgb: return {3, 0, 1, 2};
     case PixelFormat::bgr: return {3, 2, 1, 0};
@@ -50,8 +44,6 @@ Interleaved layout(PixelFormat f) {
   }
 }
 
-}  // namespace
-
 PlaneResizer& FrameScaler::resizer(int in_width, int in_height, PictureSize size, ResizeOrder order, std::optional<PlaneResizer>& slot) {
   if (!slot || slot->in_width() != in_width || slot->in_height() != in_height) slot.emplace(in_width, in_height, size.width, size.height, order);
   return *slot;
@@ -60,7 +52,7 @@ PlaneResizer& FrameScaler::resizer(int in_width, int in_height, PictureSize size
 void FrameScaler::run(const VideoFrame& f, PictureSize size, uint8_t* rgb) {
   if (!(size == size_)) rgb_.reset(), luma_.reset(), chroma_.reset(), size_ = size;
   const int64_t n = int64_t(size.width) * size.height;
-  if (const Interleaved l = layout(f.format); l.step) {
+  if (const Interleaved l = interleaved(f.format); l.step) {
     const int offsets[] = {l.r, l.g, l.b};
     uint8_t* const outs[] = {rgb, rgb + n, rgb + 2 * n};
     resizer(f.width, f.height, size, ResizeOrder::rows_first, rgb_).run({f.data[0], f.stride[0], l.step, f.width, f.height}, 3, offsets, outs);

@@ -12,6 +12,18 @@
 
 namespace omni {
 
+// Y'CbCr → R'G'B' in 16.16 fixed point. (ITU-R BT.601, BT.709, BT.2020: Kr and Kb)
+struct Conversion {
+  int y_offset, y, r_v, g_u, g_v, b_u;
+  Conversion(ColourMatrix matrix, bool full_range);
+};
+
+// Samples of interleaved R, G and B; step 0: planes.
+struct Interleaved {
+  int step, r, g, b;
+};
+Interleaved interleaved(PixelFormat format);
+
 class FrameScaler {
  public:
   // rgb: 3 planes of size.height · size.width each. Keeps its tables while frame and output sizes stay the same. One thread at a time.

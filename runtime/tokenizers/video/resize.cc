@@ -22,10 +22,10 @@ int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multi
 
 }  // namespace
 
-PlaneResizer::Axis PlaneResizer::make_axis(int in, int out, int tap_multiple, int out_multiple) {
+ResizeAxis make_resize_axis(int in, int out, int tap_multiple, int out_multiple) {
   const double scale = double(in) / out, support = 2 * std::max(scale, 1.0), inverse = 1 / std::max(scale, 1.0);
   std::vector<std::vector<double>> weights(static_cast<size_t>(out));
-  Axis axis;
+  ResizeAxis axis;
   size_t most = 1;
   double highest = 0;
   for (int i = 0; i < out; ++i) {
@@ -50,8 +50,8 @@ PlaneResizer::Axis PlaneResizer::make_axis(int in, int out, int tap_multiple, in
 }
 
 PlaneResizer::PlaneResizer(int in_width, int in_height, int out_width, int out_height, ResizeOrder order)
-    : in_width_(in_width), in_height_(in_height), out_width_(out_width), out_height_(out_height), order_(order), x_(make_axis(in_width, out_width, kTapBlock, kOutputBlock)),
-      y_(make_axis(in_height, out_height, 1, 1)), row_(size_t(in_width + x_.n_taps + kTapBlock)), padded_(x_.first.size()) {
+    : in_width_(in_width), in_height_(in_height), out_width_(out_width), out_height_(out_height), order_(order), x_(make_resize_axis(in_width, out_width, kTapBlock, kOutputBlock)),
+      y_(make_resize_axis(in_height, out_height, 1, 1)), row_(size_t(in_width + x_.n_taps + kTapBlock)), padded_(x_.first.size()) {
   // Near the lower edge an output row has fewer taps: begin earlier so that the zeros at the end stay inside the picture.
   for (size_t i = 0; i < y_.first.size(); ++i) {
     const int beyond = y_.first[i] + y_.n_taps - in_height;

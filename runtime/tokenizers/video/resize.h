@@ -20,6 +20,16 @@ struct Plane {
 // rows_first gives the reference's bits for RGB; columns_first reads each input row once as a stream and is several times faster.
 enum class ResizeOrder { rows_first, columns_first };
 
+// Output i of an axis = Σ over t < n_taps of input first[i] + t times weight(i)[t] / 2^precision.
+struct ResizeAxis {
+  std::vector<int> first;
+  Tensor weights;  // int16 [outputs, n_taps], zeros at the end; aligned, so that no vector straddles two cache lines
+  int n_taps, precision;
+  int16_t* weight(size_t output) { return static_cast<int16_t*>(weights.raw()) + output * size_t(n_taps); }
+};
+// Taps and outputs filled up with zeros to multiples.
+ResizeAxis make_resize_axis(int in, int out, int tap_multiple, int out_multiple);
+
 class PlaneResizer {
  public:
   PlaneResizer(int in_width, int in_height, int out_width, int out_height, ResizeOrder order);
@@ -31,19 +41,12 @@ class PlaneResizer {
   int in_height() const { return in_height_; }
 
  private:
-  struct Axis {
-    std::vector<int> first;       // first input sample of each output sample
-    Tensor weights;               // int16 [outputs, n_taps], zeros at the end; aligned, so that no vector straddles two cache lines
-    int16_t* weight(size_t output) { return static_cast<int16_t*>(weights.raw()) + output * size_t(n_taps); }
-    int n_taps, precision;
-  };
-  static Axis make_axis(int in, int out, int tap_multiple, int out_multiple);
   void rows(const uint8_t* in, int step, int offset, uint8_t* out);
   void columns(const uint8_t* in, int64_t stride, int bytes, int y, uint8_t* out);
 
   int in_width_, in_height_, out_width_, out_height_;
   ResizeOrder order_;
-  Axis x_, y_;
+  ResizeAxis x_, y_;
   std::vector<uint8_t> row_;     // one row of one component, with room for the taps beyond its end
   std::vector<uint8_t> middle_;  // what lies between the two passes
   std::vector<uint8_t> padded_;  // one output row, rounded up to whole vectors
