@@ -4,6 +4,7 @@
 
 #include <cstddef>
 
+#pragma GCC visibility push(default)
 extern "C" {
 
 enum cudaError_t {
@@ -53,3 +54,4 @@ cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaDeviceSynchronize();
 
 }  // extern "C"
+#pragma GCC visibility pop

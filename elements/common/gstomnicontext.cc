@@ -87,6 +87,12 @@ static omni::EngineOptions options_in(GstContext* context) {
   return {path ? path : "", device ? device : "auto", omni::Precision(precision), int(threads)};
 }
 
+std::string GstOmniEngineContext::device() {
+  if (const ContextPtr context = find()) return options_in(context.get()).device;
+  std::lock_guard guard(settings_.lock);
+  return settings_.device;
+}
+
 std::shared_ptr<const omni::Engine> GstOmniEngineContext::open(const std::function<bool()>& keep_going, bool with_speech) {
   const ContextPtr context = find();
   if (!context)

@@ -45,6 +45,8 @@ class GstOmniEngineContext {
   void take(GstContext* context);
   // Answers a CONTEXT query; false if it asks for something else or nothing is known.
   bool answer(GstQuery* query);
+  // The device that the agreed checkpoint is, or will be, opened on.
+  std::string device();
   // Loads (or joins) the checkpoint with PROGRESS messages; for a streaming or worker thread. Throws omni::Error; `cancelled` once keep_going() is false.
   std::shared_ptr<const omni::Engine> open(const std::function<bool()>& keep_going, bool with_speech = false);
 

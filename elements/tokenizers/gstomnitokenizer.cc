@@ -7,7 +7,7 @@
 
 #include <gst/video/video.h>
 
-GST_DEBUG_CATEGORY_STATIC(gst_omni_tokenizer_debug);
+GST_DEBUG_CATEGORY(gst_omni_tokenizer_debug);
 #define GST_CAT_DEFAULT gst_omni_tokenizer_debug
 
 static GstElementClass* parent_class = nullptr;
@@ -280,6 +280,7 @@ static gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
 
 static gboolean sink_query(GstPad* pad, GstObject* parent, GstQuery* query) {
   auto* self = GST_OMNI_TOKENIZER(parent);
+  if (class_of(self)->query && class_of(self)->query(self, query)) return TRUE;
   if (GST_QUERY_TYPE(query) == GST_QUERY_ALLOCATION) {
     gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
     return TRUE;

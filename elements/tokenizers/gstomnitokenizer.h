@@ -70,6 +70,8 @@ struct GstOmniTokenizerClass {
   bool (*accepts)(GstOmniTokenizer* self, GstBuffer* buffer);
   // A flush or a new segment: what accepts() remembers is void. With state->lock held.
   void (*restart)(GstOmniTokenizer* self);
+  // Answers a query of the sink pad before anybody else; may be nullptr.
+  bool (*query)(GstOmniTokenizer* self, GstQuery* query);
   std::unique_ptr<GstOmniTokenizerWork> (*make_work)(GstOmniTokenizer* self, const omni::Engine& engine);
   // Media time from a token buffer's PTS until its last sample or frame is there, plus the time allowed for computing.
   GstClockTime (*own_latency)(GstOmniTokenizer* self);

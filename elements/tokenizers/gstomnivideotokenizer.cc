@@ -18,7 +18,11 @@
 #include <algorithm>
 
 #include "common/gstomniguard.h"
+#include "tokenizers/gstomnicudaframes.h"
 #include "tokenizers/gstomnitokenizer.h"
+
+GST_DEBUG_CATEGORY_EXTERN(gst_omni_tokenizer_debug);
+#define GST_CAT_DEFAULT gst_omni_tokenizer_debug
 
 static constexpr const char* kSinkCaps =
     "video/x-raw, format=(string){ NV12, I420, RGB, BGR, RGBx, BGRx, RGBA, BGRA, GRAY8 }, width=(int)[ 1, 16384 ], height=(int)[ 1, 16384 ], "
@@ -61,6 +65,7 @@ struct GstOmniVideoTokenizer {
   Settings* settings;
   omni::FrameSampler* sampler;  // under base.state->lock
   GstClockTime next_pts;        // for frames without one; under base.state->lock
+  GstOmniCudaFrames* cuda_frames;
 };
 
 struct GstOmniVideoTokenizerClass {
@@ -98,8 +103,8 @@ GstVideoInfo parse_caps(GstCaps* caps) {
 
 class VideoWork final : public GstOmniTokenizerWork {
  public:
-  VideoWork(std::unique_ptr<omni::VideoTokenizer> tokenizer, omni::Rational rate)
-      : tokenizer_(std::move(tokenizer)), pair_(GstClockTime(2e9 / rate.value())) {}
+  VideoWork(std::unique_ptr<omni::VideoTokenizer> tokenizer, omni::Rational rate, GstOmniCudaFrames& cuda_frames)
+      : tokenizer_(std::move(tokenizer)), cuda_frames_(cuda_frames), pair_(GstClockTime(2e9 / rate.value())) {}
 
   void set_caps(GstCaps* caps) override { info_ = parse_caps(caps); }
 
@@ -108,7 +113,8 @@ class VideoWork final : public GstOmniTokenizerWork {
     // A pair whose halves lie far apart is no pair: the stream paused in between.
     if (first_ != GST_CLOCK_TIME_NONE && (pts < first_ || pts - first_ > pair_ + pair_ / 2)) drain(emit);
     GstVideoFrame frame;
-    if (!gst_video_frame_map(&frame, &info_, buffer, GST_MAP_READ))
+    const GstMapFlags where = cuda_frames_.map_flags(buffer);
+    if (!gst_video_frame_map(&frame, &info_, buffer, GstMapFlags(GST_MAP_READ | where)))
       throw omni::Error(omni::ErrorCode::corrupt_file, "a buffer of " + std::to_string(gst_buffer_get_size(buffer)) + " bytes is no frame of " +
                                                             std::to_string(info_.width) + "x" + std::to_string(info_.height));
     std::unique_ptr<GstVideoFrame, GstOmniRelease<gst_video_frame_unmap>> unmap(&frame);
@@ -117,6 +123,8 @@ class VideoWork final : public GstOmniTokenizerWork {
       view.data[p] = static_cast<const uint8_t*>(GST_VIDEO_FRAME_PLANE_DATA(&frame, p));
       view.stride[p] = GST_VIDEO_FRAME_PLANE_STRIDE(&frame, p);
     }
+    view.on_device = where != 0;
+    GST_LOG("a frame in %s memory", view.on_device ? "CUDA" : "host");
     auto segment = tokenizer_->push(view);
     first_ = segment ? GST_CLOCK_TIME_NONE : pts;
     unmap.reset();
@@ -144,6 +152,7 @@ class VideoWork final : public GstOmniTokenizerWork {
   bool full_range() const { return info_.colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255; }
 
   std::unique_ptr<omni::VideoTokenizer> tokenizer_;
+  GstOmniCudaFrames& cuda_frames_;
   GstClockTime pair_;
   GstVideoInfo info_{};
   GstClockTime first_ = GST_CLOCK_TIME_NONE;  // PTS of a frame that waits for its pair
@@ -176,8 +185,10 @@ std::unique_ptr<GstOmniTokenizerWork> make_work(GstOmniTokenizer* base, const om
     std::lock_guard guard(base->state->lock);
     *self->sampler = omni::FrameSampler(options.frame_rate);
   }
-  return std::make_unique<VideoWork>(engine.make_video_tokenizer(options), options.frame_rate);
+  return std::make_unique<VideoWork>(engine.make_video_tokenizer(options), options.frame_rate, *self->cuda_frames);
 }
+
+bool query(GstOmniTokenizer* self, GstQuery* query) { return cast(self)->cuda_frames->answer(GST_ELEMENT(self), query, self->state->engine_context.device()); }
 
 GstClockTime own_latency(GstOmniTokenizer* base) {
   Settings& s = *cast(base)->settings;
@@ -206,6 +217,7 @@ void finalize(GObject* object) {
   auto* self = cast(object);
   Settings* settings = self->settings;
   delete self->sampler;
+  delete self->cuda_frames;
   g_parent_class->finalize(object);
   delete settings;
 }
@@ -214,6 +226,7 @@ void instance_init(GTypeInstance* instance, gpointer) {
   auto* self = reinterpret_cast<GstOmniVideoTokenizer*>(instance);
   self->settings = new Settings();
   self->sampler = new omni::FrameSampler(self->settings->frame_rate);
+  self->cuda_frames = new GstOmniCudaFrames();
   gst_omni_tokenizer_setup(&self->base, *self->settings);
 }
 
@@ -225,7 +238,7 @@ void class_init(gpointer g_class, gpointer) {
   object->get_property = get_property;
   object->finalize = finalize;
   properties().install(object);
-  gst_omni_tokenizer_class_setup(klass, kSinkCaps, properties().count() + 1);
+  gst_omni_tokenizer_class_setup(klass, GstOmniCudaFrames::with_cuda_memory(kSinkCaps).c_str(), properties().count() + 1);
   gst_element_class_set_static_metadata(GST_ELEMENT_CLASS(g_class), "Omni video tokenizer", "Filter/Analyzer/Video",
                                         "Turns raw video into the tokens of a multimodal model", "gst-omni");
   gst_type_mark_as_plugin_api(detail_get_type(), GstPluginAPIFlags(0));
@@ -236,6 +249,7 @@ void class_init(gpointer g_class, gpointer) {
   klass->check_caps = check_caps;
   klass->accepts = accepts;
   klass->restart = restart;
+  klass->query = query;
   klass->make_work = make_work;
   klass->own_latency = own_latency;
 }

@@ -12,6 +12,9 @@ class Device {
  public:
   virtual ~Device() = default;
   virtual std::string name() const = 0;
+  // What its driver calls the place where computations run (of CUDA: the CUcontext), and its number among devices of its kind. nullptr: the driver is not there.
+  virtual void* native_context() const = 0;
+  virtual int index() const = 0;
 
   // Throws out_of_memory. Aligned to 256 bytes.
   virtual void* allocate(size_t bytes) const = 0;

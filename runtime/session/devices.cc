@@ -10,7 +10,7 @@
 #include <mutex>
 
 #include "core/log.h"
-#include "omni/error.h"
+#include "omni/engine.h"
 #include "ops/cuda/open.h"
 
 namespace omni {
@@ -55,6 +55,12 @@ const Device* open_cuda(int index) {
 }
 
 }  // namespace
+
+std::optional<CudaContext> cuda_context(const std::string& name) {
+  const Device* device = open_device(name);
+  void* context = device ? device->native_context() : nullptr;
+  return context ? std::optional(CudaContext{context, device->index()}) : std::nullopt;
+}
 
 const Device* open_device(const std::string& name) {
   if (name == "cpu") return nullptr;

@@ -60,4 +60,11 @@ class OMNI_API Engine {
   virtual std::unique_ptr<Transcriber> make_transcriber(const TranscriptionOptions& options) const = 0;
 };
 
+// Where engines of a device compute, for those who share its memory. Loads no checkpoint; empty for the host. Throws as Engine::open() does.
+struct CudaContext {
+  void* context;  // CUcontext: the device's primary one
+  int device;
+};
+OMNI_API std::optional<CudaContext> cuda_context(const std::string& device);
+
 }  // namespace omni

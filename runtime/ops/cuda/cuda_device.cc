@@ -1,5 +1,7 @@
 #include "ops/cuda/cuda_device.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -63,6 +65,13 @@ CudaDevice::CudaDevice(int index) : index_(index), backend_(make_backend(this)) 
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
   name_ = "cuda:" + std::to_string(index) + " (" + properties.name + ")";
+}
+
+void* CudaDevice::native_context() const {
+  void* driver = dlopen("libcuda.so.1", RTLD_NOW);
+  const auto retain = driver ? reinterpret_cast<int (*)(void**, int)>(dlsym(driver, "cuDevicePrimaryCtxRetain")) : nullptr;
+  void* context = nullptr;
+  return retain && retain(&context, index_) == 0 ? context : nullptr;
 }
 
 void CudaDevice::frame_to_patches(Queue& queue, const FramePatches& f, float* out) const {

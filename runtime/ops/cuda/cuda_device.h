@@ -32,6 +32,8 @@ class CudaDevice final : public ComputeDevice {
  public:
   explicit CudaDevice(int index);
   std::string name() const override { return name_; }
+  void* native_context() const override;  // the primary context, which the runtime uses
+  int index() const override { return index_; }
   void* allocate(size_t bytes) const override;
   void release(void* data) const noexcept override;
   std::unique_ptr<Queue> make_queue() const override { return std::make_unique<Stream>(index_); }
