@@ -68,7 +68,7 @@ def tower_batch(clips, shape, n):
                 sound=np.stack([a.classes for a in sounds]), level=np.array([a.level for a in sounds]), waveform=np.array([a.waveform for a in sounds]))
 
 
-WEIGHTS = dict(caption=.6, video=.3, audio=.35, detect=.9, find=.5, point=.25, count=.25, where=.25, motion=.4, fault=.45, word=.5)
+WEIGHTS = dict(caption=.7, video=.35, audio=.3, detect=.9, find=.45, point=.2, count=.3, where=.2, motion=.35, fault=.6, word=.4)
 
 
 def spans(kind, answer, objects, mine):
@@ -159,7 +159,7 @@ def _work(seed, queue, stage, bank, tokenizer, n, length):
     boxes = stage == "boxes"
     packer = Questions(Tokenizer.from_file(str(tokenizer)), length, boxes)
     while True:
-        mode = r.choices(list(MODES), (.1, .1, 0, .5, 0, .3) if boxes else (.55, .08, .08, .13, .06, .1))[0]
+        mode = r.choices(list(MODES), (.1, .1, 0, .5, 0, .3) if boxes else (.45, .08, .08, .18, .06, .15))[0]
         few = max(1, n // 2) if mode == "long" else n
         queue.put(text_batch(clips, packer, mode, r.choices(list(FRAMES), (.45, .3, .13, .06, .06))[0], few, boxes))
 
