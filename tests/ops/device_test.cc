@@ -234,12 +234,35 @@ TEST_F(Devices, FramesBecomePatches) {
         }
         Tensor out = device.cx().arena.f32({n, 1176});
         for (int index : {0, 1}) patches.run(device.cx().arena, {}, frame, c.size, index, out);
+        if (on_device)  // what was read is the producer's again
+          for (int p = 0; p < 3; ++p)
+            if (widths[p]) emulated()->make_queue()->upload(there[p].raw(), std::vector<uint8_t>(planes[p].size()).data(), planes[p].size());
         const auto got = device.read(out);
         ASSERT_EQ(got.size(), host.size());
         double worst = 0;
         for (size_t i = 0; i < host.size(); ++i) worst = std::max(worst, std::abs(double(got[i]) - host[i]));
         EXPECT_LT(worst, 1e-6) << c.width << "x" << c.height << " format " << int(format);  // a level of 255 is above 0.014
       }
+}
+
+TEST_F(Devices, UploadsLargerThanTheStaging) {
+  Side device(emulated());
+  std::vector<float> values(size_t(3) << 20);  // 12 MiB through 4
+  for (size_t i = 0; i < values.size(); ++i) values[i] = float(i);
+  std::vector<float> more{1, 2, 3};
+  const Tensor a = ops::from_host(device.cx(), Tensor::view(more.data(), DType::f32, {3})), b = ops::from_host(device.cx(), Tensor::view(values.data(), DType::f32, {int64_t(values.size())}));
+  const std::vector<float> again = device.read(b);
+  EXPECT_EQ(again, values);
+  EXPECT_EQ(device.read(a), more);
+}
+
+TEST_F(Devices, SeveralPartsAreOneWeight) {
+  same("linear of three parts", [](Side& s) {
+    const Tensor parts[] = {Side(nullptr).random({5, 16}, 1), Side(nullptr).random({7, 16}, 2), Side(nullptr).random({1, 16}, 3)};
+    std::vector<Tensor> kept;
+    for (const Tensor& p : parts) kept.push_back(p);
+    return ops::linear(s.cx(), s.random({3, 16}, 4), *ops::pack_linear(kept, ops::MatmulPrecision::f32, s.cx().arena.device()), Tensor());
+  });
 }
 
 TEST_F(Devices, AHostTensorOnADeviceIsRefused) {
