@@ -1,19 +1,22 @@
-// tools/parity DIR…: one line a boundary; exit status 1 if any fails.
+// tools/parity [--device cuda] DIR…: one line a boundary; exit status 1 if any fails.
 #include <cstdio>
+#include <string>
 
 #include "omni/error.h"
 #include "parity/parity.h"
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fprintf(stderr, "usage: parity DIR...\n");
+  const bool on_device = argc > 2 && std::string(argv[1]) == "--device";
+  const int first = on_device ? 3 : 1;
+  if (argc <= first) {
+    std::fprintf(stderr, "usage: parity [--device DEVICE] DIR...\n");
     return 2;
   }
   int failed = 0, lines = 0;
-  for (int i = 1; i < argc; ++i) {
+  for (int i = first; i < argc; ++i) {
     std::printf("%s\n", argv[i]);
     try {
-      for (const auto& line : omni::parity::compare(argv[i])) {
+      for (const auto& line : omni::parity::compare(argv[i], on_device ? argv[2] : "cpu")) {
         std::printf("  %s\n", omni::parity::format(line).c_str());
         failed += !line.pass;
         ++lines;
