@@ -44,6 +44,9 @@ void sync_warp(unsigned mask, int line);
 // Every lane of `mask` gives four bytes and gets those of lane source(lane).
 uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line);
 
+// Every lane of `mask` offers an address and gets those of all 32; what they point at must stay until the next operation of the warp.
+const void* const* exchange(unsigned mask, const void* mine, int line);
+
 template <class T>
 T shuffle_as(unsigned mask, T value, int source_lane, int line) {
   static_assert(sizeof(T) == 4);

@@ -24,6 +24,8 @@ struct Thread {
   enum class Waits { no, block, warp } waits = Waits::no;
   int line = 0;          // of the barrier
   uint32_t mask = 0, value = 0, result = 0;
+  const void* offered = nullptr;
+  const void* offers[32];
   int source = 0;
 };
 
@@ -79,6 +81,13 @@ class Block {
     t.mask = mask, t.value = value, t.source = source;
     wait(Thread::Waits::warp, line);
     return current().result;
+  }
+
+  const void* const* exchange(uint32_t mask, const void* mine, int line) {
+    current().offered = mine;
+    wait_warp(mask, 0, int(now_ % 32), line);
+    current().offered = nullptr;
+    return current().offers;
   }
 
  private:
@@ -137,6 +146,7 @@ class Block {
         for (unsigned l = 0; l < 32; ++l)
           if ((mask >> l & 1) && first + l < n_) {
             Thread& o = *threads()[first + l];
+            for (unsigned m = 0; m < 32 && o.offered; ++m) o.offers[m] = first + m < n_ ? threads()[first + m]->offered : nullptr;
             o.waits = Thread::Waits::no;
             ++o.warp_phase;
             note(first + l);
@@ -216,6 +226,7 @@ cudaError_t launch(const LaunchShape& shape, cudaStream_t stream, const char* na
 void* shared_array(const void* site, size_t bytes) { return g_block->shared(site, bytes); }
 void sync_threads(int line) { g_block->wait_block(line); }
 void sync_warp(unsigned mask, int line) { g_block->wait_warp(mask, 0, int(lane()), line); }
+const void* const* exchange(unsigned mask, const void* mine, int line) { return g_block->exchange(mask, mine, line); }
 uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line) { return g_block->wait_warp(mask, value, source_lane, line); }
 uint32_t current_access = 0;
 

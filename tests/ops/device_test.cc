@@ -92,7 +92,7 @@ TEST_F(Devices, Linear) {
   for (const auto precision : {ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16})
     for (const DType stored : {DType::f32, DType::bf16})
       for (const int64_t n : {0, 1, 7, 8, 9, 63, 64, 65})
-        for (const auto& [n_in, n_out] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {16, 64}, {37, 65}, {264, 9}})
+        for (const auto& [n_in, n_out] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {16, 64}, {37, 65}, {264, 9}, {40, 131}})
           same("linear " + std::to_string(n) + " " + std::to_string(n_in) + " " + std::to_string(n_out), [&](Side& s) {
             return ops::linear(s.cx(), s.random({n, n_in}, 1), *s.weight({n_out, n_in}, 2, precision, stored), n_out % 2 ? s.random({n_out}, 3) : Tensor());
           });
