@@ -22,6 +22,16 @@ __global__ void __launch_bounds__(kThreads) gelu_tanh_kernel(float* __restrict__
   x[i] = .5f * v * (1.f + tanhf(.79788456f * (v + .044715f * v * v * v)));
 }
 
+__global__ void __launch_bounds__(kThreads) silu_kernel(float* __restrict__ x, int64_t n) {
+  const int64_t i = index();
+  if (i < n) x[i] /= 1.f + __expf(-x[i]);
+}
+
+__global__ void __launch_bounds__(kThreads) div_kernel(float* __restrict__ x, float divisor, int64_t n) {
+  const int64_t i = index();
+  if (i < n) x[i] /= divisor;
+}
+
 __global__ void __launch_bounds__(kThreads) add_kernel(float* __restrict__ x, const float* __restrict__ y, int64_t n) {
   const int64_t i = index();
   if (i < n) x[i] += y[i];
@@ -36,6 +46,8 @@ __global__ void __launch_bounds__(kThreads) add_scaled_kernel(float* __restrict_
 
 cudaError_t gelu(float* x, int64_t n, cudaStream_t stream) { return n ? launch("gelu", gelu_kernel, one_each(n), stream, x, n) : cudaSuccess; }
 cudaError_t gelu_tanh(float* x, int64_t n, cudaStream_t stream) { return n ? launch("gelu_tanh", gelu_tanh_kernel, one_each(n), stream, x, n) : cudaSuccess; }
+cudaError_t silu(float* x, int64_t n, cudaStream_t stream) { return n ? launch("silu", silu_kernel, one_each(n), stream, x, n) : cudaSuccess; }
+cudaError_t div(float* x, float divisor, int64_t n, cudaStream_t stream) { return n ? launch("div", div_kernel, one_each(n), stream, x, divisor, n) : cudaSuccess; }
 cudaError_t add(float* x, const float* y, int64_t n, cudaStream_t stream) { return n ? launch("add", add_kernel, one_each(n), stream, x, y, n) : cudaSuccess; }
 cudaError_t add_scaled(float* x, const float* y, const float* scale, int64_t n_rows, int width, cudaStream_t stream) {
   const int64_t n = n_rows * width;

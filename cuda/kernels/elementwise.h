@@ -11,6 +11,11 @@ namespace omni::cuda {
 cudaError_t gelu(float* x, int64_t n, cudaStream_t stream);
 cudaError_t gelu_tanh(float* x, int64_t n, cudaStream_t stream);
 
+// x ← x / (1 + e^−x). (torch.nn.functional.silu)
+cudaError_t silu(float* x, int64_t n, cudaStream_t stream);
+// x ← x / divisor.
+cudaError_t div(float* x, float divisor, int64_t n, cudaStream_t stream);
+
 // x ← x + y.
 cudaError_t add(float* x, const float* y, int64_t n, cudaStream_t stream);
 // x ← x + y · scale[column]; x, y: [n_rows, width].

@@ -22,7 +22,8 @@ class Linear {
   };
   Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in, Bias bias, ops::MatmulPrecision precision);
   // Of tensors of the host that are not as in the file: weight [n_out, n_in], bias [n_out] or undefined.
-  Linear(const Tensor& weight, const Tensor& bias, ops::MatmulPrecision precision) : weight_(ops::pack_linear({&weight, 1}, precision)), bias_(bias) {}
+  Linear(const Tensor& weight, const Tensor& bias, ops::MatmulPrecision precision, const Device* device)
+      : weight_(ops::pack_linear({&weight, 1}, precision, device)), bias_(bias.defined() ? to_device(bias, device) : bias) {}
 
   Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::linear(cx, x, *weight_, bias_); }
 

@@ -48,6 +48,7 @@ class WaveStream {
 class SpeechModel {
  public:
   virtual ~SpeechModel() = default;
+  virtual const Device* device() const = 0;  // where its weights are and a Context's arena must be; nullptr: the host
   virtual std::vector<std::string> voices() const = 0;
   virtual std::string default_voice() const = 0;
   virtual int sample_rate() const = 0;
@@ -56,7 +57,7 @@ class SpeechModel {
   virtual std::unique_ptr<CodeStream> talk(SpokenPrompt prompt, const std::string& voice) const = 0;
   virtual std::unique_ptr<WaveStream> sound(ops::Context& cx, const std::string& voice, FrameNoise noise, const FlowSettings& settings) const = 0;
 
-  // Whole and in their parts. codes → mel [codes · frames a code, mel_dim], of its own memory; mel → samples.
+  // Whole and in their parts. codes → mel [codes · frames a code, mel_dim], of its own memory on the host; mel on the host → samples.
   virtual Tensor mel(ops::Context& cx, std::span<const int32_t> codes, const std::string& voice, const FrameNoise& noise, const FlowSettings& settings) const = 0;
   virtual std::vector<float> wave(ops::Context& cx, const Tensor& mel) const = 0;
 };

@@ -38,6 +38,8 @@ class Backend {
   virtual void silu_mul(Context& cx, const Tensor& x, Tensor& y) const = 0;
   virtual void gelu(Context& cx, Tensor& x) const = 0;
   virtual void gelu_tanh(Context& cx, Tensor& x) const = 0;
+  virtual void silu(Context& cx, Tensor& x) const = 0;
+  virtual void div(Context& cx, Tensor& x, float divisor) const = 0;
   virtual void add(Context& cx, Tensor& x, const Tensor& y) const = 0;
   virtual void add_scaled(Context& cx, Tensor& x, const Tensor& y, const float* scale) const = 0;
   virtual void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table, Tensor& y) const = 0;

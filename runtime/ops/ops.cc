@@ -86,6 +86,9 @@ Tensor silu_mul(Context& cx, const Tensor& x) {
 void gelu_(Context& cx, Tensor& x) { backend(cx).gelu(cx, x); }
 void gelu_tanh_(Context& cx, Tensor& x) { backend(cx).gelu_tanh(cx, x); }
 
+void silu_(Context& cx, Tensor& x) { backend(cx).silu(cx, x); }
+void div_(Context& cx, Tensor& x, float divisor) { backend(cx).div(cx, x, divisor); }
+
 void add_scaled_(Context& cx, Tensor& x, const Tensor& y, const float* scale) {
   require(x.numel() == y.numel(), "add_scaled_", x, y);
   backend(cx).add_scaled(cx, x, y, scale);

@@ -53,6 +53,12 @@ void gelu_(Context& cx, Tensor& x);
 // x ← x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))), in place.
 void gelu_tanh_(Context& cx, Tensor& x);
 
+// x ← x / (1 + e^−x), in place.
+void silu_(Context& cx, Tensor& x);
+
+// x ← x / divisor, in place.
+void div_(Context& cx, Tensor& x, float divisor);
+
 // x ← x + y · scale[column], in place; scale [columns].
 void add_scaled_(Context& cx, Tensor& x, const Tensor& y, const float* scale);
 

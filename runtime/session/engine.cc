@@ -148,7 +148,7 @@ class ModelEngine final : public OpenEngine, public std::enable_shared_from_this
 
   void load_speech(const std::function<void(double)>& progress) const override {
     std::lock_guard guard(speech_lock_);
-    if (!speech_) speech_ = omni::load_speech({folder_, matmul_precision(precision_)}, {progress});  // speaks on the host, wherever the Thinker is
+    if (!speech_) speech_ = omni::load_speech({folder_, matmul_precision(precision_), device_}, {progress});
   }
   std::vector<std::string> voices() const override {
     load_speech({});

@@ -103,7 +103,7 @@ size_t SpeechStream::most_codes() const {
 // A code needs the next row of the reply: while the text model has not written it, the Talker waits. It never pads instead.
 void SpeechStream::run_talker() {
   std::unique_ptr<CodeStream> stream;
-  Arena arena;
+  Arena arena(model_.device());
   Sampler sampler(settings_.seed);
   const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) { return sampler.pick(logits, history, settings_.sampling); };
   for (;;) {
@@ -149,7 +149,7 @@ void SpeechStream::run_talker() {
 }
 
 void SpeechStream::run_wave() {
-  Arena arena;
+  Arena arena(model_.device());
   ops::Context cx{pool_, arena};
   std::unique_ptr<WaveStream> stream;
   const auto most = size_t(kMostSound * model_.sample_rate());

@@ -6,11 +6,11 @@
 #include <filesystem>
 
 #include "audio/log_mel.h"
+#include "models/devices.h"
 #include "io/safetensors.h"
 #include "models/registry.h"
 #include "models/transcription_model.h"
 #include "omni/engine.h"
-#include "session/devices.h"
 #include "session/text_decoder.h"
 #include "session/voice_gate.h"
 #include "session/word_times.h"
@@ -27,15 +27,9 @@ double error(const float* a, const float* b, int64_t n) {
   return worst / scale;
 }
 
-const Device* device(const std::string& name) {
-  ::setenv("OMNI_CUDA", "emulated", 1);
-  ::setenv("OMNI_CUDA_FAULTS", "abort", 1);  // what the checker finds ends this test
-  return open_device(name);
-}
-
 class Whisper : public testing::TestWithParam<const char*> {
  protected:
-  std::unique_ptr<const TranscriptionModel> model_ = load_transcription({kFixture / "checkpoint", ops::MatmulPrecision::f32, device(GetParam())}, {});
+  std::unique_ptr<const TranscriptionModel> model_ = load_transcription({kFixture / "checkpoint", ops::MatmulPrecision::f32, open_test_device(GetParam())}, {});
   std::shared_ptr<const Safetensors> expected_ = Safetensors::open(kFixture / "expected.safetensors");
   ThreadPool pool_;
   Arena arena_{model_->device()};
@@ -55,11 +49,7 @@ class Whisper : public testing::TestWithParam<const char*> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(, Whisper, testing::Values("cpu"
-#if OMNI_CUDA_EMULATED
-                                                    , "cuda"
-#endif
-                                                    ));
+INSTANTIATE_TEST_SUITE_P(, Whisper, testing::ValuesIn(test_devices()), [](const auto& p) { return std::string(p.param); });
 
 TEST(WhisperMel, OfAPaddedWindow) {
   const auto file = Safetensors::open(kFixture / "expected.safetensors");

@@ -114,6 +114,8 @@ TEST_F(Devices, NormsAndActivations) {
       };
       in_place("gelu", [](Side& s, Tensor& x) { ops::gelu_(s.cx(), x); });
       in_place("gelu_tanh", [](Side& s, Tensor& x) { ops::gelu_tanh_(s.cx(), x); });
+      in_place("silu", [](Side& s, Tensor& x) { ops::silu_(s.cx(), x); });
+      in_place("div", [](Side& s, Tensor& x) { ops::div_(s.cx(), x, 3); });
       in_place("add", [&](Side& s, Tensor& x) { ops::add_(s.cx(), x, s.random({n, width}, 4)); });
       in_place("add_scaled", [&](Side& s, Tensor& x) {
         const Tensor scale = s.random({width}, 5);
@@ -192,6 +194,11 @@ TEST_F(Devices, Attention) {
     same("attention over ranges", [&](Side& s) {
       const Tensor q = s.random({20, head_dim}, 1), kv = s.random({45, int64_t{2} * head_dim}, 2);
       return ops::attention(s.cx(), heads(q, 0, 1, head_dim), heads(kv, 0, 1, head_dim), heads(kv, head_dim, 1, head_dim), std::span<const ops::AttentionRange>(ranges));
+    });
+    const ops::AttentionRange one{0, 1, 5, 40};
+    same("attention of one over a range", [&](Side& s) {
+      const Tensor q = s.random({1, head_dim}, 1), kv = s.random({45, int64_t{2} * head_dim}, 2);
+      return ops::attention(s.cx(), heads(q, 0, 1, head_dim), heads(kv, 0, 1, head_dim), heads(kv, head_dim, 1, head_dim), std::span(&one, 1));
     });
     for (const int64_t keys : {1, 127, 128, 300})
       same("attention_weights", [&](Side& s) {

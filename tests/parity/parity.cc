@@ -366,7 +366,7 @@ class Comparison {
 
   // Greedy text, its rows for the Talker, greedy codes; mel from the reference's codes and noise, wave from the reference's mel.
   void check_speech(const std::string& name, const Json& c) {
-    const auto speech = load_speech({dir_ / "checkpoint", ops::MatmulPrecision::f32}, {});
+    const auto speech = load_speech({dir_ / "checkpoint", ops::MatmulPrecision::f32, arena_.device()}, {});
     const std::string of = name == "speech" ? "text" : "av", voice = c.at("speaker").string();
     LaidOut l = lay_out_case(of, info_.at("cases").at(of));
     const int64_t n = int64_t(l.rows.size()), width = model_->hidden();
@@ -402,8 +402,7 @@ class Comparison {
       }
     }
     const auto expected = expected_ids(name + ".codes");
-    Arena speech_arena;
-    ops::Context context{pool_, speech_arena};
+    auto context = cx();
     const SamplingOptions greedy{.repetition_penalty = c.number_or("talker_repetition_penalty", 1)};
     Sampler sampler(0);
     const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) { return sampler.pick(logits, history, greedy); };

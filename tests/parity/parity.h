@@ -16,7 +16,7 @@ struct Line {
   bool pass = false;
 };
 
-// Throws omni::Error if the directory cannot be read. `device`: as the elements' property; speech is on the host.
+// Throws omni::Error if the directory cannot be read. `device`: as the elements' property.
 std::vector<Line> compare(const std::filesystem::path& dir, const std::string& device = "cpu");
 
 std::string format(const Line& line);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace omni::qwen2_5_omni {
 
@@ -11,7 +10,7 @@ namespace {
 constexpr auto kF32 = ops::MatmulPrecision::f32;
 
 // A sinc of cutoff 1/4 in a Kaiser window, 12 taps; not in the checkpoint. (kaiser_sinc_filter1d)
-std::array<float, 12> kaiser_sinc_filter() {
+Tensor kaiser_sinc_filter() {
   constexpr int n = 12;
   constexpr double cutoff = 0.25, half_width = 0.3;
   const double attenuation = 2.285 * (n / 2 - 1) * M_PI * 4 * half_width + 7.95, beta = 0.1102 * (attenuation - 8.7);
@@ -22,8 +21,8 @@ std::array<float, 12> kaiser_sinc_filter() {
     const double x = 2 * cutoff * (i - n / 2 + 0.5) * M_PI;
     sum += f[size_t(i)] = 2 * cutoff * window * std::sin(x) / x;
   }
-  std::array<float, n> out;
-  for (int i = 0; i < n; ++i) out[size_t(i)] = float(f[size_t(i)] / sum);
+  Tensor out = Tensor::zeros(DType::f32, {n});
+  for (int i = 0; i < n; ++i) out.f32()[i] = float(f[size_t(i)] / sum);
   return out;
 }
 
@@ -35,10 +34,10 @@ BigVgan::Snake BigVgan::snake(const Weights& w, int64_t channels) {
     s.alpha.f32()[k] = std::exp(s.alpha.f32()[k]);
     s.beta_reciprocal.f32()[k] = 1.f / (std::exp(s.beta_reciprocal.f32()[k]) + 1e-9f);
   }
-  return s;
+  return {to_device(s.alpha, w.device()), to_device(s.beta_reciprocal, w.device())};
 }
 
-BigVgan::BigVgan(const Weights& w, const BigVganConfig& c) : config_(c), filter_(kaiser_sinc_filter()) {
+BigVgan::BigVgan(const Weights& w, const BigVganConfig& c) : config_(c), filter_(to_device(kaiser_sinc_filter(), w.device())) {
   int64_t channels = c.upsample_initial_channel;
   conv_pre_ = Conv1d(w.scope("conv_pre"), c.mel_dim, channels, 7, 1, ops::Padding::zeros, Bias::each, kF32);
   for (size_t i = 0; i < c.upsample_rates.size(); ++i) {
@@ -50,7 +49,7 @@ BigVgan::BigVgan(const Weights& w, const BigVganConfig& c) : config_(c), filter_
       for (int64_t out = 0; out < channels / 2; ++out)
         for (int64_t t = 0; t < kernel; ++t) by_tap.f32()[(t * (channels / 2) + out) * channels + in] = stored.f32()[(in * (channels / 2) + out) * kernel + t];
     channels /= 2;
-    Upsampling up{ops::pack_linear({&by_tap, 1}, kF32), u.get_f32("bias", {channels}), kernel, c.upsample_rates[i], {}};
+    Upsampling up{ops::pack_linear({&by_tap, 1}, kF32, w.device()), u.load_f32("bias", {channels}), kernel, c.upsample_rates[i], {}};
     for (size_t k = 0; k < c.resblock_kernel_sizes.size(); ++k) {
       const Weights b = w.scope("resblocks").scope(int64_t(i * c.resblock_kernel_sizes.size() + k));
       AmpBlock block;
@@ -94,32 +93,33 @@ std::vector<float> BigVgan::forward(ops::Context& cx, const Tensor& mel) const {
   // Log amplitude → dB, from −115 to 0 dB onto ±1.
   constexpr float kLowest = -115;
   const float floor = std::exp(float(double(kLowest) / 20 * std::log(10.0)));
-  Tensor x = cx.arena.f32(mel.shape());
+  Tensor loudness = Tensor::zeros(DType::f32, mel.shape());
   for (int64_t i = 0; i < mel.numel(); ++i) {
     const float db = 20 * std::log10(std::max(std::exp(mel.f32()[i]), floor)) - 20;
-    x.f32()[i] = std::clamp(2 * ((db - kLowest) / -kLowest) - 1, -1.f, 1.f);
+    loudness.f32()[i] = std::clamp(2 * ((db - kLowest) / -kLowest) - 1, -1.f, 1.f);
   }
-  x = conv_pre_(cx, x);
+  Tensor x = conv_pre_(cx, ops::from_host(cx, loudness));
   for (const Upsampling& u : ups_) {
     x = ops::conv_transpose1d(cx, x, *u.weight, u.bias, u.kernel, u.stride, (u.kernel - u.stride) / 2);
     Tensor sum = cx.arena.f32(x.shape());
-    std::memset(sum.raw(), 0, sum.nbytes());
     for (const AmpBlock& b : u.blocks) {
       Arena::Scope inner(cx.arena);
-      Tensor h = cx.arena.f32(x.shape());
-      std::memcpy(h.raw(), x.raw(), x.nbytes());
+      Tensor h = ops::clone(cx, x);
       for (size_t d = 0; d < b.convs1.size(); ++d) {
         Arena::Scope step(cx.arena);
         const Tensor first = b.convs1[d](cx, activate(cx, h, b.activations[2 * d]));
         ops::add_(cx, h, b.convs2[d](cx, activate(cx, first, b.activations[2 * d + 1])));
       }
-      ops::add_(cx, sum, h);
+      if (&b == &u.blocks.front()) ops::copy_(cx, sum, h);
+      else ops::add_(cx, sum, h);
     }
-    for (int64_t i = 0; i < sum.numel(); ++i) sum.f32()[i] /= float(u.blocks.size());
+    ops::div_(cx, sum, float(u.blocks.size()));
     x = sum;
   }
   x = conv_post_(cx, activate(cx, x, activation_post_));
-  std::vector<float> wave(x.f32(), x.f32() + x.numel());
+  std::vector<float> room;
+  const auto samples = ops::to_host(cx, x, room);
+  std::vector<float> wave(samples.begin(), samples.end());
   for (float& v : wave) v = std::clamp(v, -1.f, 1.f);
   return wave;
 }

@@ -1,7 +1,6 @@
 // The vocoder: mel spectrogram → wave at 24 kHz. (arXiv 2206.04658; Qwen2_5OmniToken2WavBigVGANModel)
 #pragma once
 
-#include <array>
 #include <vector>
 
 #include "layers/layers.h"
@@ -15,7 +14,7 @@ class BigVgan {
   int samples_per_frame() const;
   // How many frames to each side a sample depends on, at most.
   int64_t receptive_frames() const;
-  // mel [frames, mel_dim], log amplitudes → samples in ±1, of its own memory
+  // mel [frames, mel_dim] on the host, log amplitudes → samples in ±1, of its own memory
   std::vector<float> forward(ops::Context& cx, const Tensor& mel) const;
 
  private:
@@ -33,10 +32,10 @@ class BigVgan {
     std::vector<AmpBlock> blocks;
   };
   static Snake snake(const Weights& w, int64_t channels);
-  Tensor activate(ops::Context& cx, const Tensor& x, const Snake& s) const { return ops::snake_beta(cx, x, s.alpha, s.beta_reciprocal, filter_.data()); }
+  Tensor activate(ops::Context& cx, const Tensor& x, const Snake& s) const { return ops::snake_beta(cx, x, s.alpha, s.beta_reciprocal, static_cast<const float*>(filter_.raw())); }
 
   BigVganConfig config_;
-  std::array<float, 12> filter_;
+  Tensor filter_;  // [12]
   Conv1d conv_pre_, conv_post_;
   std::vector<Upsampling> ups_;
   Snake activation_post_;

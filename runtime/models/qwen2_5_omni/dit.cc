@@ -38,14 +38,18 @@ Tensor stack(std::initializer_list<Tensor> parts) {
   return all;
 }
 
-Tensor own(const Tensor& x) {
-  Tensor y = Tensor::zeros(DType::f32, x.shape());
-  std::memcpy(y.raw(), x.raw(), x.nbytes());
+Tensor own(ops::Context& cx, const Tensor& x) {
+  Tensor y = Tensor::on(x.device(), DType::f32, x.shape());
+  ops::copy_(cx, y, x);
   return y;
 }
 
-void silu_(Tensor& x) {
-  for (int64_t i = 0; i < x.numel(); ++i) x.f32()[i] /= 1.f + std::exp(-x.f32()[i]);
+// A linear layer whose outputs from those positions on, `n` each, are scales: they are used as 1 + scale, everywhere.
+Linear with_scales(const Weights& w, int64_t n_out, int64_t n_in, std::initializer_list<int64_t> scales, int64_t n) {
+  Tensor bias = w.get_f32("linear.bias", {n_out});
+  for (const int64_t from : scales)
+    for (int64_t k = from; k < from + n; ++k) bias.f32()[k] += 1;
+  return Linear(w.get("linear.weight", {n_out, n_in}), bias, kF32, w.device());
 }
 
 }  // namespace
@@ -53,7 +57,7 @@ void silu_(Tensor& x) {
 Dit::Dit(const Weights& w, const DitConfig& c, const LoadProgress& progress)
     : config_(c), time_mlp0_(w.scope("time_embed"), {{"time_mlp.0", c.hidden_size}}, kTimeFrequencies, Bias::each, kF32),
       time_mlp2_(w.scope("time_embed"), {{"time_mlp.2", c.hidden_size}}, c.hidden_size, Bias::each, kF32),
-      codec_embed_(w.get_f32("text_embed.codec_embed.weight", {c.num_embeds + 1, c.emb_dim})), spk_encoder_(w.scope("input_embed.spk_encoder"), c) {
+      codec_embed_(w.get_f32("text_embed.codec_embed.weight", {c.num_embeds + 1, c.emb_dim})), spk_encoder_(w.scope("input_embed.spk_encoder").on(nullptr), c) {
   const int64_t hidden = c.hidden_size, inner = int64_t{c.num_attention_heads} * c.head_dim, rest = c.enc_dim + c.emb_dim + c.enc_emb_dim;
   const Tensor proj = w.get_f32("input_embed.proj.weight", {hidden, c.mel_dim + rest});
   Tensor mel = Tensor::zeros(DType::f32, {hidden, c.mel_dim}), others = Tensor::zeros(DType::f32, {hidden, rest});
@@ -61,8 +65,8 @@ Dit::Dit(const Weights& w, const DitConfig& c, const LoadProgress& progress)
     std::memcpy(mel.f32() + o * c.mel_dim, proj.f32() + o * (c.mel_dim + rest), size_t(c.mel_dim) * 4);
     std::memcpy(others.f32() + o * rest, proj.f32() + o * (c.mel_dim + rest) + c.mel_dim, size_t(rest) * 4);
   }
-  proj_mel_ = Linear(mel, Tensor(), kF32);
-  proj_rest_ = Linear(others, w.get_f32("input_embed.proj.bias", {hidden}), kF32);
+  proj_mel_ = Linear(mel, Tensor(), kF32, w.device());
+  proj_rest_ = Linear(others, w.get_f32("input_embed.proj.bias", {hidden}), kF32, w.device());
   for (int i = 0; i < c.num_hidden_layers; ++i) {
     const Weights l = w.scope("transformer_blocks").scope(i), a = l.scope("attn");
     const auto part = [&](const char* name, bool rotated) {
@@ -73,76 +77,79 @@ Dit::Dit(const Weights& w, const DitConfig& c, const LoadProgress& progress)
       const Tensor t = a.get(std::string(name) + ".bias", {inner});
       return rotated ? pairs_to_halves(t, c.head_dim) : to_f32(t);
     };
-    layers_.push_back({Linear(l.scope("attn_norm"), {{"linear", 6 * hidden}}, hidden, Bias::each, kF32),
-                       Linear(stack({part("to_q", true), part("to_k", true), part("to_v", false)}).reshape({3 * inner, hidden}), stack({bias("to_q", true), bias("to_k", true), bias("to_v", false)}), kF32),
+    layers_.push_back({with_scales(l.scope("attn_norm"), 6 * hidden, hidden, {hidden, 4 * hidden}, hidden),
+                       Linear(stack({part("to_q", true), part("to_k", true), part("to_v", false)}).reshape({3 * inner, hidden}), stack({bias("to_q", true), bias("to_k", true), bias("to_v", false)}), kF32, w.device()),
                        Linear(a.scope("to_out"), {{"0", hidden}}, inner, Bias::each, kF32), Linear(l.scope("ff.ff"), {{"0", hidden * c.ff_mult}}, hidden, Bias::each, kF32),
                        Linear(l.scope("ff.ff"), {{"3", hidden}}, hidden * c.ff_mult, Bias::each, kF32), int(c.look_ahead_layers.count(i)), int(c.look_backward_layers.count(i))});
     for (const char* name : {"to_q.weight", "to_k.weight", "to_v.weight"}) a.release(name);
     progress(double(i + 1) / c.num_hidden_layers);
   }
-  norm_out_ = Linear(w.scope("norm_out"), {{"linear", 2 * hidden}}, hidden, Bias::each, kF32);
+  norm_out_ = with_scales(w.scope("norm_out"), 2 * hidden, hidden, {0}, hidden);
   proj_out_ = Linear(w, {{"proj_out", c.mel_dim}}, hidden, Bias::each, kF32);
 }
 
 Dit::Modulation Dit::modulation(ops::Context& cx, float time) const {
   Arena::Scope scope(cx.arena);
   constexpr int half = kTimeFrequencies / 2;
-  Tensor t = cx.arena.f32({1, kTimeFrequencies});
+  std::vector<float> waves(kTimeFrequencies);
   for (int i = 0; i < half; ++i) {
     const float angle = 1000.f * time * std::exp(float(i) * -float(std::log(10000.0) / (half - 1)));
-    t.f32()[i] = std::sin(angle);
-    t.f32()[half + i] = std::cos(angle);
+    waves[size_t(i)] = std::sin(angle);
+    waves[size_t(half + i)] = std::cos(angle);
   }
-  t = time_mlp0_(cx, t);
-  silu_(t);
+  Tensor t = time_mlp0_(cx, ops::from_host(cx, Tensor::view(waves.data(), DType::f32, {1, kTimeFrequencies})));
+  ops::silu_(cx, t);
   t = time_mlp2_(cx, t);
-  silu_(t);
+  ops::silu_(cx, t);
   Modulation m;
-  for (const Layer& l : layers_) m.layers.push_back(own(l.modulation(cx, t)));
-  m.last = own(norm_out_(cx, t));
-  // Scales are used as 1 + scale, everywhere.
-  const int64_t hidden = config_.hidden_size;
-  for (Tensor& l : m.layers)
-    for (int64_t k = 0; k < hidden; ++k) l.f32()[hidden + k] += 1, l.f32()[4 * hidden + k] += 1;
-  for (int64_t k = 0; k < hidden; ++k) m.last.f32()[k] += 1;
+  for (const Layer& l : layers_) m.layers.push_back(own(cx, l.modulation(cx, t)));
+  m.last = own(cx, norm_out_(cx, t));
   return m;
 }
 
 Tensor Dit::speaker(ops::Context& cx, const Voice& voice, bool conditioned) const {
-  Arena::Scope scope(cx.arena);
+  Arena arena;
+  ops::Context on_host{cx.pool, arena};
   const auto heard = [&](const Tensor& x) { return conditioned ? x : Tensor::zeros(DType::f32, x.shape()); };
-  return stack({spk_encoder_.forward(cx, heard(voice.ref_mel)), heard(voice.cond)});
+  return stack({spk_encoder_.forward(on_host, heard(voice.ref_mel)), heard(voice.cond)});
 }
 
 Tensor Dit::condition(ops::Context& cx, std::span<const int32_t> codes, const Tensor& speaker, bool conditioned) const {
   const int64_t enc = config_.enc_dim, emb = config_.emb_dim;
   const std::vector<int32_t> none(conditioned ? 0 : codes.size(), 0);
-  const Tensor embedded = ops::embedding(cx, conditioned ? codes : none, codec_embed_);
-  Tensor rows = cx.arena.f32({int64_t(codes.size()) * config_.repeats, enc + emb + config_.enc_emb_dim});
+  Arena arena;
+  ops::Context on_host{cx.pool, arena};
+  const Tensor embedded = ops::embedding(on_host, conditioned ? codes : none, codec_embed_);
+  Tensor rows = Tensor::zeros(DType::f32, {int64_t(codes.size()) * config_.repeats, enc + emb + config_.enc_emb_dim});
   for (int64_t i = 0; i < rows.dim(0); ++i) {
     float* r = rows.f32() + i * rows.dim(1);
     std::copy_n(speaker.f32(), enc, r);
     std::copy_n(embedded.f32() + i / config_.repeats * emb, emb, r + enc);
     std::copy_n(speaker.f32() + enc, config_.enc_emb_dim, r + enc + emb);
   }
-  return proj_rest_(cx, rows);
+  return proj_rest_(cx, ops::from_host(cx, rows));
 }
 
 RotaryTable Dit::rotary(ops::Context& cx, int64_t first, int64_t n) const {
   const int64_t half = config_.head_dim / 2;
-  RotaryTable t{cx.arena.f32({n, half}), cx.arena.f32({n, half})};
+  RotaryTable t{Tensor::zeros(DType::f32, {n, half}), Tensor::zeros(DType::f32, {n, half})};
   for (int64_t i = 0; i < n; ++i)
     for (int64_t k = 0; k < half; ++k) {
       const float angle = float(first + i) * (1.f / std::pow(float(config_.rope_theta), float(2 * k) / float(config_.head_dim)));
       t.cos.f32()[i * half + k] = std::cos(angle);
       t.sin.f32()[i * half + k] = std::sin(angle);
     }
-  return t;
+  return {ops::from_host(cx, t.cos), ops::from_host(cx, t.sin)};
 }
 
 Tensor Dit::velocity(ops::Context& cx, const Tensor& x, std::span<const int32_t> codes, const Voice& voice, float time, bool conditioned) const {
   Arena::Scope scope(cx.arena);
-  return own(velocity(cx, x, condition(cx, codes, speaker(cx, voice, conditioned), conditioned), modulation(cx, time), rotary(cx, 0, x.dim(0)), {}));
+  const Tensor v = velocity(cx, ops::from_host(cx, x), condition(cx, codes, speaker(cx, voice, conditioned), conditioned), modulation(cx, time), rotary(cx, 0, x.dim(0)), {});
+  std::vector<float> room;
+  const auto values = ops::to_host(cx, v, room);
+  Tensor out = Tensor::zeros(DType::f32, v.shape());
+  std::copy(values.begin(), values.end(), out.f32());
+  return out;
 }
 
 int Dit::n_looking_back() const {
@@ -160,32 +167,36 @@ Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
   Arena::Scope scope(cx.arena);
   Tensor h = proj_mel_(cx, x);
   ops::add_(cx, h, condition);
+  const Device* device = cx.arena.device();
+  const auto *cos = static_cast<const float*>(rotary.cos.raw()), *sin = static_cast<const float*>(rotary.sin.raw());
+  const auto both = [&](const Tensor& x, int64_t offset) { return heads_of(x, offset, 2 * config_.num_attention_heads, config_.head_dim); };  // keys ‖ values
   std::vector<ops::AttentionRange> ranges(static_cast<size_t>(n_blocks));
   size_t looking_back = 0;
   for (size_t i = 0; i < layers_.size(); ++i) {
     Arena::Scope inner_scope(cx.arena);
     const Layer& l = layers_[i];
-    float* mod = const_cast<float*>(m.layers[i].f32());
+    auto* mod = static_cast<float*>(const_cast<void*>(m.layers[i].raw()));
     const auto modulated = [&](int64_t shift, int64_t scale) {
-      return ops::layer_norm(cx, h, Tensor::view(mod + scale * hidden, DType::f32, {hidden}), Tensor::view(mod + shift * hidden, DType::f32, {hidden}), kEps);
+      return ops::layer_norm(cx, h, Tensor::view(mod + scale * hidden, DType::f32, {hidden}, nullptr, device), Tensor::view(mod + shift * hidden, DType::f32, {hidden}, nullptr, device), kEps);
     };
     Tensor qkv = l.qkv(cx, modulated(0, 1));
     const ops::Heads q = heads_of(qkv, 0, config_.num_attention_heads, config_.head_dim);
     ops::Heads k = heads_of(qkv, inner, config_.num_attention_heads, config_.head_dim), v = heads_of(qkv, 2 * inner, config_.num_attention_heads, config_.head_dim);
-    for (const ops::Heads& first : {q, k}) ops::rotary_(cx, {first.data, first.stride, 1, first.head_dim}, n, rotary.cos.f32(), rotary.sin.f32());  // of head 0 alone
+    for (const ops::Heads& first : {q, k}) ops::rotary_(cx, {first.data, first.stride, 1, first.head_dim}, n, cos, sin);  // of head 0 alone
     int64_t n_before = 0;  // keys ahead of row 0
     if (l.look_backward) {
       if (neighbours.before) {
         n_before = block;
-        Tensor kv = cx.arena.f32({block + n, 2 * inner});
-        std::memcpy(kv.raw(), neighbours.before[looking_back].raw(), size_t(block * 2 * inner) * 4);
-        for (int64_t r = 0; r < n; ++r) std::copy_n(qkv.f32() + r * 3 * inner + inner, 2 * inner, kv.f32() + (block + r) * 2 * inner);
+        const Tensor kv = cx.arena.f32({block + n, 2 * inner});
+        Tensor before = kv.rows(0, block);
+        ops::copy_(cx, before, neighbours.before[looking_back]);
+        ops::copy_rows(cx, both(kv, 0).from(block), both(qkv, inner), n);
         k = heads_of(kv, 0, config_.num_attention_heads, config_.head_dim), v = heads_of(kv, inner, config_.num_attention_heads, config_.head_dim);
       }
       if (neighbours.kept) {
         Tensor& kept = neighbours.kept[looking_back];
-        if (!kept.defined()) kept = Tensor::zeros(DType::f32, {block, 2 * inner});
-        for (int64_t r = 0; r < block; ++r) std::copy_n(qkv.f32() + (neighbours.keep + r) * 3 * inner + inner, 2 * inner, kept.f32() + r * 2 * inner);
+        if (!kept.defined()) kept = Tensor::on(device, DType::f32, {block, 2 * inner});
+        ops::copy_rows(cx, both(kept, 0), both(qkv, inner).from(neighbours.keep), block);
       }
       ++looking_back;
     }
@@ -198,9 +209,8 @@ Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
     ops::gelu_tanh_(cx, f);
     ops::add_scaled_(cx, h, l.ff_out(cx, f), mod + 5 * hidden);
   }
-  float* last = const_cast<float*>(m.last.f32());
-  const Tensor y = proj_out_(cx, ops::layer_norm(cx, h, Tensor::view(last, DType::f32, {hidden}), Tensor::view(last + hidden, DType::f32, {hidden}), kEps));
-  std::memcpy(out.raw(), y.raw(), y.nbytes());
+  auto* last = static_cast<float*>(const_cast<void*>(m.last.raw()));
+  ops::copy_(cx, out, proj_out_(cx, ops::layer_norm(cx, h, Tensor::view(last, DType::f32, {hidden}, nullptr, device), Tensor::view(last + hidden, DType::f32, {hidden}, nullptr, device), kEps)));
   return out;
 }
 
@@ -258,12 +268,13 @@ Tensor Dit::Stream::chunk(ops::Context& cx, int64_t n, int64_t n_kept) {
   const auto f = [&](float t, const std::vector<float>& at, std::vector<float>& out) {
     Arena::Scope inner(cx.arena);
     const Modulation m = dit_.modulation(cx, t);
-    const Tensor in = Tensor::view(const_cast<float*>(at.data()), DType::f32, {n, mel_dim});
-    const Tensor c = branch(in, conditioned, m);
-    std::memcpy(out.data(), c.f32(), size * 4);
+    const Tensor in = ops::from_host(cx, Tensor::view(const_cast<float*>(at.data()), DType::f32, {n, mel_dim}));
+    std::vector<float> room;
+    const auto c = ops::to_host(cx, branch(in, conditioned, m), room);
+    std::copy(c.begin(), c.end(), out.begin());
     if (!guided) return;
-    const Tensor u = branch(in, unconditioned, m);
-    for (size_t i = 0; i < size; ++i) out[i] += (out[i] - u.f32()[i]) * settings_.guidance;
+    const auto u = ops::to_host(cx, branch(in, unconditioned, m), room);
+    for (size_t i = 0; i < size; ++i) out[i] += (out[i] - u[i]) * settings_.guidance;
   };
   std::vector<float> grid;
   for (int i = 0; i < settings_.points; ++i) {

@@ -24,7 +24,7 @@ class Dit {
   int n_codes() const { return config_.num_embeds + 1; }  // rows of its table
   int mel_dim() const { return config_.mel_dim; }
 
-  // One evaluation of the velocity at x [codes · repeats, mel_dim] and `time`; without condition: nobody says nothing. Of its own memory; the tests' view of a step.
+  // One evaluation of the velocity at x [codes · repeats, mel_dim] and `time`; without condition: nobody says nothing. Of its own memory on the host, as x; the tests' view of a step.
   Tensor velocity(ops::Context& cx, const Tensor& x, std::span<const int32_t> codes, const Voice& voice, float time, bool conditioned) const;
 
   // The mel of one utterance, block after block. A block of the flow sees the block before it and the block behind it, at every evaluation of the velocity: what the
@@ -34,7 +34,7 @@ class Dit {
    public:
     Stream(const Dit& dit, ops::Context& cx, const Voice& voice, FrameNoise noise, const FlowSettings& settings);
     static constexpr int64_t kMostBlocks = 10;  // at once: bounds memory and the wait for the first of them
-    // → the frames that are now certain, [n, mel_dim], of its own memory. Throws invalid_argument for a code outside the table.
+    // → the frames that are now certain, [n, mel_dim], of its own memory on the host. Throws invalid_argument for a code outside the table.
     Tensor push(ops::Context& cx, std::span<const int32_t> codes, bool last, int64_t most_blocks = kMostBlocks);
 
    private:
@@ -57,13 +57,13 @@ class Dit {
     Linear qkv, out, ff_in, ff_out;
     int look_ahead, look_backward;  // blocks
   };
-  // Shift, scale and gate of every layer at one time, and scale and shift of the last norm.
+  // Shift, 1 + scale and gate of every layer at one time, and 1 + scale and shift of the last norm.
   struct Modulation {
     std::vector<Tensor> layers;  // [6 · hidden]
     Tensor last;                 // [2 · hidden]
   };
   Modulation modulation(ops::Context& cx, float time) const;
-  // The speaker's part of the condition; of its own memory, [enc_dim + enc_emb_dim].
+  // The speaker's part of the condition, on the host: [enc_dim + enc_emb_dim].
   Tensor speaker(ops::Context& cx, const Voice& voice, bool conditioned) const;
   // What does not change while x flows: speaker and codes. [frames, hidden]
   Tensor condition(ops::Context& cx, std::span<const int32_t> codes, const Tensor& speaker, bool conditioned) const;
@@ -80,9 +80,9 @@ class Dit {
 
   DitConfig config_;
   Linear time_mlp0_, time_mlp2_;
-  Tensor codec_embed_;
+  Tensor codec_embed_;           // on the host
   Linear proj_mel_, proj_rest_;  // the two halves of input_embed.proj
-  SpeakerEncoder spk_encoder_;
+  SpeakerEncoder spk_encoder_;   // on the host: once an utterance
   std::vector<Layer> layers_;
   Linear norm_out_, proj_out_;
 };

@@ -97,7 +97,7 @@ std::unique_ptr<const Model> load_qwen2_5_omni(const ModelOptions& options, cons
 std::unique_ptr<const SpeechModel> load_qwen2_5_omni_speech(const ModelOptions& options, const LoadProgress& progress) {
   const auto config = qwen2_5_omni::SpeechConfig::read(options.folder);
   if (!config) return nullptr;
-  return std::make_unique<qwen2_5_omni::Speech>(options, Weights::open(options.folder), *config, progress);
+  return std::make_unique<qwen2_5_omni::Speech>(options, Weights::open(options.folder).on(options.device), *config, progress);
 }
 
 }  // namespace omni

@@ -39,7 +39,7 @@ LoadProgress half(const LoadProgress& whole, double from, double to) {
 }  // namespace
 
 Speech::Speech(const ModelOptions& o, const Weights& file, const SpeechConfig& c, const LoadProgress& progress)
-    : voices_(read_voices(o.folder / "spk_dict.pt", c.dit)), thinker_embed_(file.get("thinker.model.embed_tokens.weight")),
+    : device_(file.device()), voices_(read_voices(o.folder / "spk_dict.pt", c.dit)), thinker_embed_(to_device(file.get("thinker.model.embed_tokens.weight"), file.device())),
       talker_(file.scope("talker"), c.talker, o.precision, half(progress, 0, 0.5)), dit_(file.scope("token2wav.code2wav_dit_model"), c.dit, half(progress, 0.5, 0.9)),
       bigvgan_(file.scope("token2wav.code2wav_bigvgan_model"), c.bigvgan) {
   if (thinker_embed_.rank() != 2 || thinker_embed_.dim(1) != c.talker.text.embedding_size)
@@ -80,7 +80,10 @@ class Speech::Codes final : public CodeStream {
       logits = s_.talker_.forward(cx, x, {{{next_, next_, next_}}}, cache_);
       ++next_;
     }
-    std::span<float> l(logits.f32(), size_t(logits.numel()));
+    std::vector<float> room;
+    const auto there = ops::to_host(cx, logits, room);
+    if (room.empty()) room.assign(there.begin(), there.end());
+    std::span<float> l(room);
     // What is neither a sound nor an end is not to be had, however likely a checkpoint finds it.
     for (size_t id = size_t(s_.dit_.n_codes()); id < l.size(); ++id)
       if (int32_t(id) != c.codec_pad && int32_t(id) != c.codec_end) l[id] = -INFINITY;
@@ -98,12 +101,12 @@ class Speech::Codes final : public CodeStream {
   Tensor prefill(ops::Context& cx, std::span<const float> row) {
     const TalkerConfig& c = s_.talker_.config();
     const int64_t width = c.text.embedding_size, n = int64_t(prompt_.positions.size());
-    Tensor rows = cx.arena.f32({n + 2, width});
-    std::copy(prompt_.rows.begin(), prompt_.rows.end(), rows.f32());
+    prompt_.rows.resize(size_t((n + 1) * width));  // room for the voice's row
+    prompt_.rows.insert(prompt_.rows.end(), row.begin(), row.end());
+    Tensor rows = ops::from_host(cx, Tensor::view(prompt_.rows.data(), DType::f32, {n + 2, width}));
     Tensor bos = rows.rows(n, n + 1), first = rows.rows(n + 1, n + 2);
-    std::copy_n(ops::embedding(cx, {&bos_, 1}, s_.thinker_embed_).f32(), width, bos.f32());
+    ops::copy_(cx, bos, ops::embedding(cx, {&bos_, 1}, s_.thinker_embed_));
     ops::add_(cx, bos, s_.talker_.codec_embed(cx, c.codec_pad));
-    std::copy(row.begin(), row.end(), first.f32());
     ops::add_(cx, first, s_.talker_.codec_embed(cx, c.codec_start));
     for (int i = 0; i < 2; ++i, ++next_) prompt_.positions.push_back({next_, next_, next_});
     history_.assign(size_t(n), c.codec_mask);
@@ -121,9 +124,7 @@ class Speech::Codes final : public CodeStream {
       const int32_t id = std::exchange(text_ended_, true) ? c.text_pad : c.text_end;
       return ops::embedding(cx, {&id, 1}, s_.thinker_embed_);
     }
-    Tensor x = cx.arena.f32({1, c.text.embedding_size});
-    std::copy(row.begin(), row.end(), x.f32());
-    return x;
+    return ops::clone(cx, ops::from_host(cx, Tensor::view(const_cast<float*>(row.data()), DType::f32, {1, c.text.embedding_size})));
   }
 
   const Speech& s_;

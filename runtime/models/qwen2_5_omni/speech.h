@@ -16,6 +16,7 @@ class Speech final : public SpeechModel {
   // `file`: the whole checkpoint.
   Speech(const ModelOptions& options, const Weights& file, const SpeechConfig& config, const LoadProgress& progress);
 
+  const Device* device() const override { return device_; }
   std::vector<std::string> voices() const override;
   std::string default_voice() const override { return voices_.count("Chelsie") ? "Chelsie" : voices_.begin()->first; }
   int sample_rate() const override { return 24000; }
@@ -30,8 +31,9 @@ class Speech final : public SpeechModel {
   class Wave;
   const Voice& voice(const std::string& name) const;
 
+  const Device* device_;
   std::map<std::string, Voice> voices_;
-  Tensor thinker_embed_;  // the table of the Thinker, as in the file
+  Tensor thinker_embed_;  // the table of the Thinker, in the file's type
   Talker talker_;
   Dit dit_;
   BigVgan bigvgan_;

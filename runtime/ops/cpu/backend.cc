@@ -110,6 +110,17 @@ class CpuBackend final : public Backend {
     for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().gelu_tanh(x.f32() + i * n, n); });
   }
 
+  void silu(Context&, Tensor& x) const override {
+    for (int64_t i = 0; i < x.numel(); ++i) x.f32()[i] /= 1.f + std::exp(-x.f32()[i]);
+  }
+
+  void div(Context& cx, Tensor& x, float divisor) const override {
+    const int64_t n = last(x);
+    for_rows(cx, n_rows(x), n, [&](int64_t i) {
+      for (int64_t c = 0; c < n; ++c) x.f32()[i * n + c] /= divisor;
+    });
+  }
+
   void add(Context& cx, Tensor& x, const Tensor& y) const override {
     const int64_t n = last(x);
     for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().add(x.f32() + i * n, y.f32() + i * n, n); });

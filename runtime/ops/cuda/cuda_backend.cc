@@ -88,6 +88,8 @@ class CudaBackend final : public Backend {
   void silu_mul(Context& cx, const Tensor& x, Tensor& y) const override { check(omni::cuda::silu_mul(data(x), data(y), n_rows(y), width(y), stream(cx)), "silu_mul"); }
   void gelu(Context& cx, Tensor& x) const override { check(omni::cuda::gelu(data(x), x.numel(), stream(cx)), "gelu"); }
   void gelu_tanh(Context& cx, Tensor& x) const override { check(omni::cuda::gelu_tanh(data(x), x.numel(), stream(cx)), "gelu_tanh"); }
+  void silu(Context& cx, Tensor& x) const override { check(omni::cuda::silu(data(x), x.numel(), stream(cx)), "silu"); }
+  void div(Context& cx, Tensor& x, float divisor) const override { check(omni::cuda::div(data(x), divisor, x.numel(), stream(cx)), "div"); }
   void add(Context& cx, Tensor& x, const Tensor& y) const override { check(omni::cuda::add(data(x), data(y), x.numel(), stream(cx)), "add"); }
   void add_scaled(Context& cx, Tensor& x, const Tensor& y, const float* scale) const override {
     check(omni::cuda::add_scaled(data(x), data(y), scale, n_rows(x), width(x), stream(cx)), "add_scaled");

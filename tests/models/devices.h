@@ -1,0 +1,25 @@
+// The devices that a model's tests run on: the host and, where it was built, emulated CUDA, on which what the checker finds ends the test.
+#pragma once
+
+#include <cstdlib>
+#include <vector>
+
+#include "session/devices.h"
+
+namespace omni {
+
+inline std::vector<const char*> test_devices() {
+#if OMNI_CUDA_EMULATED
+  return {"cpu", "cuda"};
+#else
+  return {"cpu"};
+#endif
+}
+
+inline const Device* open_test_device(const char* name) {
+  ::setenv("OMNI_CUDA", "emulated", 1);
+  ::setenv("OMNI_CUDA_FAULTS", "abort", 1);
+  return open_device(name);
+}
+
+}  // namespace omni
