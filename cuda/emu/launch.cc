@@ -24,6 +24,7 @@ struct Thread {
   enum class Waits { no, block, warp } waits = Waits::no;
   int line = 0;          // of the barrier
   uint32_t mask = 0, value = 0, result = 0;
+  bool orders = false;   // is a __syncwarp: other operations of a warp say nothing about its memory
   const void* offered = nullptr;
   const void* offers[32];
   int source = 0;
@@ -75,10 +76,10 @@ class Block {
   }
 
   void wait_block(int line) { wait(Thread::Waits::block, line); }
-  uint32_t wait_warp(uint32_t mask, uint32_t value, int source, int line) {
+  uint32_t wait_warp(uint32_t mask, uint32_t value, int source, int line, bool orders = false) {
     Thread& t = current();
     if (!(mask >> (now_ % 32) & 1)) report(std::string(name_) + ": warp operation", "line " + std::to_string(line) + ": a lane that its own mask leaves out");
-    t.mask = mask, t.value = value, t.source = source;
+    t.mask = mask, t.value = value, t.source = source, t.orders = orders;
     wait(Thread::Waits::warp, line);
     return current().result;
   }
@@ -148,7 +149,7 @@ class Block {
             Thread& o = *threads()[first + l];
             for (unsigned m = 0; m < 32 && o.offered; ++m) o.offers[m] = first + m < n_ ? threads()[first + m]->offered : nullptr;
             o.waits = Thread::Waits::no;
-            ++o.warp_phase;
+            o.warp_phase += o.orders;
             note(first + l);
           }
         any = true;
@@ -225,7 +226,7 @@ cudaError_t launch(const LaunchShape& shape, cudaStream_t stream, const char* na
 
 void* shared_array(const void* site, size_t bytes) { return g_block->shared(site, bytes); }
 void sync_threads(int line) { g_block->wait_block(line); }
-void sync_warp(unsigned mask, int line) { g_block->wait_warp(mask, 0, int(lane()), line); }
+void sync_warp(unsigned mask, int line) { g_block->wait_warp(mask, 0, int(lane()), line, true); }
 const void* const* exchange(unsigned mask, const void* mine, int line) { return g_block->exchange(mask, mine, line); }
 uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line) { return g_block->wait_warp(mask, value, source_lane, line); }
 uint32_t current_access = 0;

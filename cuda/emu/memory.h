@@ -1,7 +1,7 @@
 // The emulated device's memory and what the checker knows of each byte of it: whether it was ever written, and who wrote and read it last.
 //
-// Order of accesses inside a launch: a thread's own; before and after a __syncthreads of the block; before and after a warp operation of the warp. Everything else is a race if one of
-// the two writes. Needs no unlucky schedule to be seen.
+// Order of accesses inside a launch: a thread's own; before and after a __syncthreads of the block; before and after a __syncwarp of the warp (a shuffle orders nothing). Everything else is
+// a race if one of the two writes. Needs no unlucky schedule to be seen.
 #pragma once
 
 #include <cstddef>

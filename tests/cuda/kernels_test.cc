@@ -1,15 +1,22 @@
-// Every CUDA kernel, run by the CPU emulation under its checker, against the portable CPU operator. Sizes: below, at and just above what a block or a stretch takes, odd, and none.
+// CUDA kernels, run by the CPU emulation under its checker, against the portable CPU operator. Sizes: below, at and just above what a block or a stretch takes, odd, and none.
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 #include <random>
 
 #include "emu/memory.h"
+#include "kernels/attention.h"
 #include "kernels/attention_decode.h"
+#include "kernels/convolution.h"
+#include "kernels/elementwise.h"
 #include "kernels/layer_norm.h"
+#include "kernels/linear.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotate.h"
+#include "kernels/rows.h"
 #include "kernels/silu_mul.h"
+#include "kernels/snake_beta.h"
 
 namespace omni::cuda {
 namespace {
@@ -185,6 +192,53 @@ TYPED_TEST(Kernels, AttentionDecode) {
       }
   const Device<TypeParam> x(1000);
   EXPECT_EQ(attention_decode(x.get(), x.get(), x.get(), 64, x.get(), static_cast<float*>(nullptr), 3, 2, 64, 5, 1.f, this->stream_), cudaErrorInvalidValue);
+}
+
+// What lies beside a buffer is nobody's here, where each is an allocation of its own (tests/ops/device_test.cc compares the values).
+TEST(Bounds, OfEachKernel) {
+  emu::reports().clear();
+  cudaStream_t s = nullptr;
+  cudaStreamCreate(&s);
+  const auto buffer = [&](int64_t n) { return std::make_unique<Device<float>>(random_values(size_t(n), 1), s); };
+  for (const int64_t n : {1, 8, 9, 63, 65})
+    for (const int n_out : {1, 65, 129}) {
+      const auto x = buffer(n * 40), w = buffer(n_out * 40), b = buffer(n_out);
+      const Device<bf16> half(random_values(size_t(n_out) * 40, 2), s);
+      const Device<float> y(size_t(n * n_out)), z(size_t(n * n_out));
+      EXPECT_EQ(linear(x->get(), w->get(), b->get(), y.get(), n, 40, n_out, s), cudaSuccess);
+      EXPECT_EQ(linear(x->get(), half.get(), b->get(), z.get(), n, 40, n_out, s), cudaSuccess);
+      y.read(s), z.read(s);  // all of it is written
+    }
+  for (const int n : {1, 15, 17, 40}) {
+    const auto q = buffer(n * 4 * 36), kv = buffer((n + 3) * 2 * 36);
+    std::vector<AttentionTile> tiles;
+    for (int begin = 0; begin < n; begin += kTileQueries) tiles.push_back({begin, 0, std::min(kTileQueries, n - begin), 4 + begin});
+    AttentionTile* there = nullptr;
+    cudaMalloc(reinterpret_cast<void**>(&there), tiles.size() * sizeof(AttentionTile));
+    cudaMemcpyAsync(there, tiles.data(), tiles.size() * sizeof(AttentionTile), cudaMemcpyHostToDevice, s);
+    const Device<float> y(size_t(n) * 4 * 36), w(size_t(n) * size_t(n + 3));
+    EXPECT_EQ(attention(q->get(), kv->get(), kv->get() + 36, y.get(), there, int(tiles.size()), {4 * 36, 2 * 36, 2 * 36, 4, 1, 36, true}, s), cudaSuccess);
+    EXPECT_EQ(attention_weights(q->get(), 4 * 36, kv->get(), 2 * 36, w.get(), n, n + 3, 36, s), cudaSuccess);
+    y.read(s), w.read(s);
+    cudaFree(there);
+    const auto x = buffer(n * 7), more = buffer(n * 7), bias = buffer(7), filter = buffer(12), columns = buffer(n * 5 * 7);
+    const int64_t n_out = int64_t{n - 1} * 2 + 5 - 2;
+    const Device<float> unfolded(size_t(n) * 3 * 7), folded(size_t(n_out * 7)), bent(size_t(n) * 7), pooled(size_t(n / 2) * 7), rows(size_t(n) * 9);
+    EXPECT_EQ(unfold(x->get(), unfolded.get(), n, 7, 0, n, 3, 1, 1, 1, false, s), cudaSuccess);
+    EXPECT_EQ(fold(columns->get(), bias->get(), folded.get(), n, n_out, 7, 5, 2, 1, s), cudaSuccess);
+    EXPECT_EQ(snake_beta(x->get(), bias->get(), bias->get(), filter->get(), bent.get(), n, 7, s), cudaSuccess);
+    EXPECT_EQ(avg_pool_pairs(x->get(), pooled.get(), n / 2, 7, s), cudaSuccess);
+    EXPECT_EQ(copy_rows(rows.get() + 2, 9, x->get(), 7, n, 7, s), cudaSuccess);
+    unfolded.read(s), folded.read(s), bent.read(s), pooled.read(s);
+    EXPECT_EQ(gelu(x->get(), n * 7, s), cudaSuccess);
+    EXPECT_EQ(gelu_tanh(x->get(), n * 7, s), cudaSuccess);
+    EXPECT_EQ(silu(x->get(), n * 7, s), cudaSuccess);
+    EXPECT_EQ(div(x->get(), 2, n * 7, s), cudaSuccess);
+    EXPECT_EQ(add(x->get(), more->get(), n * 7, s), cudaSuccess);
+    EXPECT_EQ(add_scaled(x->get(), more->get(), bias->get(), n, 7, s), cudaSuccess);
+  }
+  cudaStreamDestroy(s);
+  EXPECT_EQ(emu::reports(), std::vector<std::string>());
 }
 
 }  // namespace
