@@ -29,7 +29,7 @@ def occupancy(arch, threads, registers, shared):
 def name_of(mangled):
     text = subprocess.run(["c++filt", mangled], capture_output=True, text=True).stdout
     found = re.search(r"(\w+)_kernel(<[^(]*>)?\(", text)
-    return found.group(1) + (found.group(2) or "").replace("__nv_bfloat16", "bf16").replace("__half", "half").replace("(bool)0", "scalar").replace("(bool)1", "vector").replace("false", "scalar").replace("true", "vector")
+    return found.group(1) + (found.group(2) or "").replace("(int)", "").replace("__nv_bfloat16", "bf16").replace("__half", "half").replace("(bool)0", "scalar").replace("(bool)1", "vector").replace("false", "scalar").replace("true", "vector")
 
 
 def compiled(nvcc, source):

@@ -5,12 +5,14 @@ namespace omni::cuda {
 
 namespace {
 
-constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = kTileQueries / kWarps, kKeys = 32, kParts = kWidestHead / 32;
+constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = kTileQueries / kWarps, kKeys = 32;
 
+template <int kWidth>  // at least head_dim, a multiple of 32: how much shared memory a block needs decides how many fit
 __global__ void __launch_bounds__(kThreads) attention_kernel(const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v, float* __restrict__ y, const AttentionTile* __restrict__ tiles, AttentionShape s, float scale) {
-  OMNI_SHARED(float, query, kTileQueries * kWidestHead);
-  OMNI_SHARED(float, key, kKeys * (kWidestHead + 1));
-  OMNI_SHARED(float, value, kKeys * kWidestHead);
+  constexpr int kParts = kWidth / 32;
+  OMNI_SHARED(float, query, kTileQueries * kWidth);
+  OMNI_SHARED(float, key, kKeys * (kWidth + 1));
+  OMNI_SHARED(float, value, kKeys * kWidth);
   OMNI_SHARED(float, weight, kWarps * kKeys);
   const AttentionTile tile = tiles[blockIdx.x];
   const int head = int(blockIdx.y), head_dim = s.head_dim, lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
@@ -32,8 +34,8 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(const float* __rest
     __syncthreads();  // keys and values may still be read; the first time, queries are written
     for (int i = int(threadIdx.x); i < n * head_dim; i += kThreads) {
       const int row = i / head_dim, c = i % head_dim;
-      key[row * (kWidestHead + 1) + c] = k[(begin + row) * s.k_stride + c];
-      value[row * kWidestHead + c] = v[(begin + row) * s.v_stride + c];
+      key[row * (kWidth + 1) + c] = k[(begin + row) * s.k_stride + c];
+      value[row * kWidth + c] = v[(begin + row) * s.v_stride + c];
     }
     __syncthreads();
     OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
@@ -42,7 +44,7 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(const float* __rest
       float score = -INFINITY;
       if (lane < seen) {
         score = 0;
-        for (int c = 0; c < head_dim; ++c) score += query[mine * head_dim + c] * key[lane * (kWidestHead + 1) + c];
+        for (int c = 0; c < head_dim; ++c) score += query[mine * head_dim + c] * key[lane * (kWidth + 1) + c];
       }
       const float top = fmaxf(highest[i], warp_max(score)), shrink = __expf(highest[i] - top), e = __expf(score - top);
       sum[i] = sum[i] * shrink + warp_sum(e);
@@ -53,7 +55,7 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(const float* __rest
         const int c = lane + 32 * p;
         float more = 0;
         if (c < head_dim)
-          for (int j = 0; j < seen; ++j) more += weight[warp * kKeys + j] * value[j * kWidestHead + c];
+          for (int j = 0; j < seen; ++j) more += weight[warp * kKeys + j] * value[j * kWidth + c];
         part[i][p] = part[i][p] * shrink + more;
       }
       __syncwarp();
@@ -89,7 +91,8 @@ __global__ void __launch_bounds__(kThreads) attention_weights_kernel(const float
 cudaError_t attention(const float* q, const float* k, const float* v, float* y, const AttentionTile* tiles, int n_tiles, const AttentionShape& s, cudaStream_t stream) {
   if (s.head_dim < 1 || s.head_dim > kWidestHead || s.n_kv_heads < 1 || s.n_heads % s.n_kv_heads) return cudaErrorInvalidValue;
   if (n_tiles == 0) return cudaSuccess;
-  return launch("attention", attention_kernel, {{unsigned(n_tiles), unsigned(s.n_heads)}, {kThreads}}, stream, q, k, v, y, tiles, s, 1.f / sqrtf(float(s.head_dim)));
+  const auto kernel = s.head_dim <= 64 ? attention_kernel<64> : s.head_dim <= 96 ? attention_kernel<96> : attention_kernel<kWidestHead>;
+  return launch("attention", kernel, {{unsigned(n_tiles), unsigned(s.n_heads)}, {kThreads}}, stream, q, k, v, y, tiles, s, 1.f / sqrtf(float(s.head_dim)));
 }
 
 cudaError_t attention_weights(const float* q, int64_t q_stride, const float* k, int64_t k_stride, float* y, int64_t n, int n_keys, int head_dim, cudaStream_t stream) {
