@@ -19,6 +19,9 @@ class Device {
   // Throws out_of_memory. Aligned to 256 bytes.
   virtual void* allocate(size_t bytes) const = 0;
   virtual void release(void* data) const noexcept = 0;
+  // Copies from and to the host that are complete when they return; for loading, beside all queues.
+  virtual void write(void* to, const void* from, size_t bytes) const = 0;
+  virtual void read(void* to, const void* from, size_t bytes) const = 0;
 
   // One thread at a time.
   class Queue {

@@ -84,10 +84,8 @@ Tensor to_device(const Tensor& x, const Device* device) {
   if (x.device() == device) return x;
   if (x.device() && device) return to_device(to_device(x, nullptr), device);
   Tensor y = Tensor::on(device, x.dtype(), x.shape());
-  const auto queue = (device ? device : x.device())->make_queue();
-  if (device) queue->upload(y.raw(), x.raw(), x.nbytes());
-  else queue->download(y.raw(), x.raw(), x.nbytes());
-  queue->wait();
+  if (device) device->write(y.raw(), x.raw(), x.nbytes());
+  else x.device()->read(y.raw(), x.raw(), x.nbytes());
   return y;
 }
 

@@ -1,6 +1,7 @@
 // The operations on a CUDA device: each a kernel of cuda/kernels on the arena's stream.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "kernels/attention.h"
 #include "kernels/attention_decode.h"
@@ -41,10 +42,13 @@ class CudaWeight final : public LinearWeight {
     Tensor joined = Tensor::zeros(bf16_ ? DType::bf16 : DType::f32, {n_out(), n_in()});
     int64_t first = 0;
     for (const Tensor& part : parts) {
-      const Tensor values = to_f32(part);
-      for (int64_t i = 0; i < part.numel(); ++i) {
-        if (bf16_) static_cast<BFloat16*>(joined.raw())[first * n_in() + i] = to_bfloat16(values.f32()[i]);
-        else joined.f32()[first * n_in() + i] = values.f32()[i];
+      Tensor to = joined.rows(first, first + part.dim(0));
+      if (part.dtype() == to.dtype()) {
+        std::memcpy(to.raw(), part.raw(), part.nbytes());
+      } else {
+        const Tensor values = to_f32(part);
+        if (bf16_) std::transform(values.f32(), values.f32() + part.numel(), static_cast<BFloat16*>(to.raw()), [](float x) { return to_bfloat16(x); });
+        else std::copy_n(values.f32(), part.numel(), to.f32());
       }
       first += part.dim(0);
     }

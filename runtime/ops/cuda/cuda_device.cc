@@ -32,25 +32,30 @@ Stream::~Stream() {
   cudaFreeHost(staging_);
 }
 
-void Stream::upload(void* to, const void* from, size_t bytes) {
+cudaStream_t Stream::get() const {
   check(cudaSetDevice(device_), "cudaSetDevice");
+  return stream_;
+}
+
+void Stream::upload(void* to, const void* from, size_t bytes) {
+  const cudaStream_t stream = get();
   if (!staging_) check(cudaMallocHost(reinterpret_cast<void**>(&staging_), kStaging), "cudaMallocHost");
   for (size_t done = 0; done < bytes;) {
     if (staged_ == kStaging) wait();
     const size_t n = std::min(bytes - done, kStaging - staged_);
     std::memcpy(staging_ + staged_, static_cast<const char*>(from) + done, n);
-    check(cudaMemcpyAsync(static_cast<char*>(to) + done, staging_ + staged_, n, cudaMemcpyHostToDevice, stream_), "cudaMemcpyAsync");
+    check(cudaMemcpyAsync(static_cast<char*>(to) + done, staging_ + staged_, n, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync");
     done += n, staged_ += n;
   }
 }
 
 void Stream::download(void* to, const void* from, size_t bytes) {
-  if (bytes) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "cudaMemcpyAsync");
+  if (bytes) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, get()), "cudaMemcpyAsync");
   wait();
 }
 
 void Stream::copy(void* to, const void* from, size_t bytes) {
-  if (bytes) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "cudaMemcpyAsync");
+  if (bytes) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, get()), "cudaMemcpyAsync");
 }
 
 void Stream::wait() {
@@ -96,6 +101,18 @@ void* CudaDevice::allocate(size_t bytes) const {
   const cudaError_t error = cudaMalloc(&data, bytes);
   check(error, (name_ + ": " + std::to_string(bytes) + " bytes").c_str());
   return data;
+}
+
+void CudaDevice::write(void* to, const void* from, size_t bytes) const {
+  check(cudaSetDevice(index_), "cudaSetDevice");
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, nullptr), "cudaMemcpyAsync");
+  check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
+}
+
+void CudaDevice::read(void* to, const void* from, size_t bytes) const {
+  check(cudaSetDevice(index_), "cudaSetDevice");
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, nullptr), "cudaMemcpyAsync");
+  check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
 }
 
 void CudaDevice::release(void* data) const noexcept {

@@ -18,7 +18,8 @@ class Stream final : public Device::Queue {
   void download(void* to, const void* from, size_t bytes) override;
   void copy(void* to, const void* from, size_t bytes) override;
   void wait() override;
-  cudaStream_t get() const { return stream_; }
+  // For work of the calling thread, which is on the stream's device from now on.
+  cudaStream_t get() const;
 
  private:
   const int device_;
@@ -36,6 +37,8 @@ class CudaDevice final : public ComputeDevice {
   int index() const override { return index_; }
   void* allocate(size_t bytes) const override;
   void release(void* data) const noexcept override;
+  void write(void* to, const void* from, size_t bytes) const override;
+  void read(void* to, const void* from, size_t bytes) const override;
   std::unique_ptr<Queue> make_queue() const override { return std::make_unique<Stream>(index_); }
   void frame_to_patches(Queue& queue, const FramePatches& frame, float* out) const override;
   const Backend& backend() const override { return *backend_; }
