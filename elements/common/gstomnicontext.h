@@ -29,7 +29,7 @@ template <class Settings>
 std::vector<GstOmniProperty<Settings>> gst_omni_engine_properties() {
   return {
       {"model-path", "Model path", "Folder of a checkpoint in the Hugging Face layout; set it on any one element of the pipeline", &Settings::model_path},
-      {"device", "Device", "Where to compute: auto, cpu, cuda or cuda:N", &Settings::device},
+      {"device", "Device", "Where to compute: cpu, cuda or cuda:N (auto = cpu)", &Settings::device},
       {"precision", "Precision", "Number format of the products", &Settings::precision, 0, 0, GstOmniMutable::ready, gst_omni_precision_get_type},
       {"threads", "Threads", "Threads to compute with (0 = one for each processor)", &Settings::threads, 0, 1024},
   };

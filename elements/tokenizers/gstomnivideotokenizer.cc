@@ -4,6 +4,9 @@
  * Looks at raw video: picks frames by their time stamps, resizes, normalises and cuts them into patches in one pass, runs the checkpoint's vision tower, and
  * pushes one token buffer for every pair of frames. Interlaced video is refused; put deinterlace ahead.
  *
+ * Built where nvcc and GStreamer's CUDA library are, it takes `video/x-raw(memory:CUDAMemory)` as well: with `device=cuda` such frames are read where they are (`… ! nvh264dec ! omnivideotokenizer device=cuda …`), otherwise
+ * they are downloaded.
+ *
  * Latency of a live stream = one frame interval of `frame-rate` (a pair is complete with its second frame) + `latency` (time allowed for the tower).
  *
  * ## Example
