@@ -28,7 +28,7 @@ GST_DEBUG_CATEGORY_EXTERN(gst_omni_tokenizer_debug);
 #define GST_CAT_DEFAULT gst_omni_tokenizer_debug
 
 static constexpr const char* kSinkCaps =
-    "video/x-raw, format=(string){ NV12, I420, RGB, BGR, RGBx, BGRx, RGBA, BGRA, GRAY8 }, width=(int)[ 1, 16384 ], height=(int)[ 1, 16384 ], "
+    "video/x-raw, format=(string){ NV12, P010_10LE, I420, RGB, BGR, RGBx, BGRx, RGBA, BGRA, GRAY8 }, width=(int)[ 1, 16384 ], height=(int)[ 1, 16384 ], "
     "framerate=(fraction)[ 0/1, max ]";
 
 static GType detail_get_type() {
@@ -80,6 +80,7 @@ GstOmniVideoTokenizer* cast(gpointer p) { return static_cast<GstOmniVideoTokeniz
 omni::PixelFormat pixel_format(GstVideoFormat f) {
   switch (f) {
     case GST_VIDEO_FORMAT_NV12: return omni::PixelFormat::nv12;
+    case GST_VIDEO_FORMAT_P010_10LE: return omni::PixelFormat::p010;
     case GST_VIDEO_FORMAT_I420: return omni::PixelFormat::i420;
     case GST_VIDEO_FORMAT_RGB: return omni::PixelFormat::rgb;
     case GST_VIDEO_FORMAT_BGR: return omni::PixelFormat::bgr;

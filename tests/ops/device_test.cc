@@ -226,13 +226,13 @@ TEST_F(Devices, FramesBecomePatches) {
   DevicePatches patches;  // one for all, as sizes change in a stream
   FrameScaler scaler;
   for (const auto& c : cases)
-    for (const PixelFormat format : {PixelFormat::nv12, PixelFormat::i420, PixelFormat::rgb, PixelFormat::bgr, PixelFormat::rgba, PixelFormat::bgra, PixelFormat::gray8})
+    for (const PixelFormat format : {PixelFormat::nv12, PixelFormat::p010, PixelFormat::i420, PixelFormat::rgb, PixelFormat::bgr, PixelFormat::rgba, PixelFormat::bgra, PixelFormat::gray8})
       for (const bool on_device : {false, true}) {
         const int step = interleaved(format).step, chroma = (c.width + 1) / 2;
         VideoFrame frame{format, c.width, c.height, {}, {}, ColourMatrix::bt709, c.padding != 0, 0};
         std::vector<uint8_t> planes[3];
         Tensor there[3];
-        const int widths[] = {c.width * std::max(step, 1), format == PixelFormat::nv12 ? 2 * chroma : format == PixelFormat::i420 ? chroma : 0, format == PixelFormat::i420 ? chroma : 0};
+        const int widths[] = {c.width * std::max(step, 1) * sample_bytes(format), format == PixelFormat::nv12 || format == PixelFormat::p010 ? 2 * chroma * sample_bytes(format) : format == PixelFormat::i420 ? chroma : 0, format == PixelFormat::i420 ? chroma : 0};
         for (int p = 0; p < 3; ++p) {
           if (!widths[p]) continue;
           frame.stride[p] = widths[p] + c.padding;

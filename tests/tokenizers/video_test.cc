@@ -136,6 +136,21 @@ TEST(FrameScaler, EveryFormatSizeAndStride) {
         }
 }
 
+// Of ten bits the upper eight.
+TEST(FrameScaler, P010IsNv12WithMoreBits) {
+  std::mt19937 random(5);
+  constexpr int w = 37, h = 21, cw = 19, ch = 11;
+  std::vector<uint8_t> y(w * h), uv(2 * cw * ch), wide_y, wide_uv;
+  const auto widen = [&](std::vector<uint8_t>& narrow, std::vector<uint8_t>& wide) {
+    for (uint8_t& v : narrow) v = uint8_t(random()), wide.push_back(uint8_t(random() & 0xc0)), wide.push_back(v);
+  };
+  widen(y, wide_y), widen(uv, wide_uv);
+  std::vector<uint8_t> a(3 * 28 * 56), b(a);
+  FrameScaler().run({PixelFormat::nv12, w, h, {y.data(), uv.data(), nullptr}, {w, 2 * cw, 0}}, {28, 56}, a.data());
+  FrameScaler().run({PixelFormat::p010, w, h, {wide_y.data(), wide_uv.data(), nullptr}, {2 * w, 4 * cw, 0}}, {28, 56}, b.data());
+  EXPECT_EQ(a, b);
+}
+
 TEST(FrameScaler, ColourMatrixAndRange) {
   std::vector<uint8_t> y(16, 150), u(4, 90), v(4, 180);
   auto red = [&](ColourMatrix m, bool full) {

@@ -10,7 +10,8 @@
 
 namespace omni {
 
-enum class PixelFormat { nv12, i420, rgb, bgr, rgba, bgra, gray8 };  // rgba and bgra also serve RGBx and BGRx
+// rgba and bgra also serve RGBx and BGRx; of p010 (NV12 with 10 bits, little endian) the upper 8 bits are looked at.
+enum class PixelFormat { nv12, p010, i420, rgb, bgr, rgba, bgra, gray8 };
 enum class ColourMatrix { bt601, bt709, bt2020 };
 
 // A borrowed picture; it need not outlive the call that takes it.

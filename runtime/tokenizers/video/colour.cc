@@ -60,16 +60,16 @@ void FrameScaler::run(const VideoFrame& f, PictureSize size, uint8_t* rgb) {
   }
   yuv_.resize(size_t(3 * n));
   uint8_t *y = yuv_.data(), *uv[] = {yuv_.data() + n, yuv_.data() + 2 * n};
-  const int offsets[] = {0, 1};
-  resizer(f.width, f.height, size, ResizeOrder::columns_first, luma_).run({f.data[0], f.stride[0], 1, f.width, f.height}, 1, offsets, &y);
+  const int bytes = sample_bytes(f.format), offsets[] = {bytes - 1, 2 * bytes - 1};
+  resizer(f.width, f.height, size, ResizeOrder::columns_first, luma_).run({f.data[0], f.stride[0], bytes, f.width, f.height}, 1, offsets, &y);
   if (f.format == PixelFormat::gray8) {
     for (int c = 0; c < 3; ++c) std::copy_n(y, n, rgb + c * n);
     return;
   }
   const int w = (f.width + 1) / 2, h = (f.height + 1) / 2;
   PlaneResizer& chroma = resizer(w, h, size, ResizeOrder::columns_first, chroma_);
-  if (f.format == PixelFormat::nv12) {
-    chroma.run({f.data[1], f.stride[1], 2, w, h}, 2, offsets, uv);
+  if (f.format == PixelFormat::nv12 || f.format == PixelFormat::p010) {
+    chroma.run({f.data[1], f.stride[1], 2 * bytes, w, h}, 2, offsets, uv);
   } else {
     for (int c = 0; c < 2; ++c) chroma.run({f.data[1 + c], f.stride[1 + c], 1, w, h}, 1, offsets, &uv[c]);
   }

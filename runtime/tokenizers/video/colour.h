@@ -23,6 +23,8 @@ struct Interleaved {
   int step, r, g, b;
 };
 Interleaved interleaved(PixelFormat format);
+// Bytes of a sample; its upper 8 bits are the last of them.
+inline int sample_bytes(PixelFormat format) { return format == PixelFormat::p010 ? 2 : 1; }
 
 class FrameScaler {
  public:

@@ -27,12 +27,13 @@ void DevicePatches::run(Arena& arena, const PatchLayout& layout, const VideoFram
   const auto& device = static_cast<const ops::ComputeDevice&>(*arena.device());
   const Interleaved l = interleaved(frame.format);
   const int chroma_w = (frame.width + 1) / 2, chroma_h = (frame.height + 1) / 2;
-  const int n_planes = frame.format == PixelFormat::nv12 ? 2 : frame.format == PixelFormat::i420 ? 3 : 1;
+  const int wide = sample_bytes(frame.format);
+  const int n_planes = frame.format == PixelFormat::nv12 || frame.format == PixelFormat::p010 ? 2 : frame.format == PixelFormat::i420 ? 3 : 1;
   const uint8_t* data[3] = {frame.data[0], frame.data[1], frame.data[2]};
   if (!frame.on_device) {
     int64_t bytes[3], all = 0;
     for (int p = 0; p < n_planes; ++p) {
-      const int rows = p ? chroma_h : frame.height, samples = p ? chroma_w * (n_planes == 2 ? 2 : 1) : frame.width * std::max(l.step, 1);
+      const int rows = p ? chroma_h : frame.height, samples = wide * (p ? chroma_w * (n_planes == 2 ? 2 : 1) : frame.width * std::max(l.step, 1));
       all += bytes[p] = (rows - 1) * frame.stride[p] + samples;
     }
     if (!uploaded_.defined() || uploaded_.numel() < all) uploaded_ = Tensor::on(&device, DType::u8, {all});
@@ -55,10 +56,10 @@ void DevicePatches::run(Arena& arena, const PatchLayout& layout, const VideoFram
     const int offsets[] = {l.r, l.g, l.b};
     for (int c = 0; c < 3; ++c) plane(c, 0, offsets[c], l.step, frame.width, frame.height);
   } else {
-    plane(0, 0, 0, 1, frame.width, frame.height);
+    plane(0, 0, wide - 1, wide, frame.width, frame.height);
     for (int c = 1; c < 3; ++c) {
       if (n_planes == 1) f.plane[c] = f.plane[0];
-      else if (n_planes == 2) plane(c, 1, c - 1, 2, chroma_w, chroma_h);
+      else if (n_planes == 2) plane(c, 1, c * wide - 1, 2 * wide, chroma_w, chroma_h);
       else plane(c, c, 0, 1, chroma_w, chroma_h);
     }
   }
