@@ -49,7 +49,8 @@ class GstOmni:
 def boxes_of(text):
     """[(label, x1, y1, x2, y2)] of an answer; nothing if it does not parse."""
     try:
-        return [(o["label"], *o["bbox_2d"]) for o in json.loads(text)]
+        found = [(o["label"], *o["bbox_2d"]) for o in json.loads(text)]
+        return found if all(len(b) == 5 for b in found) else []
     except (ValueError, KeyError, TypeError):
         return []
 
