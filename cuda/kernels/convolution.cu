@@ -5,21 +5,16 @@ namespace omni::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
-
-LaunchShape one_each(int64_t n) { return {{unsigned((n + kThreads - 1) / kThreads)}, {kThreads}}; }
-__device__ inline int64_t index() { return int64_t(blockIdx.x) * kThreads + threadIdx.x; }
-
-__global__ void __launch_bounds__(kThreads) unfold_kernel(const float* __restrict__ x, float* __restrict__ columns, int64_t n_in, int c, int64_t first, int64_t n, int kernel, int stride, int dilation, int64_t before, bool reflect) {
-  const int64_t i = index(), width = int64_t(kernel) * c;
+__global__ void __launch_bounds__(kOneEach) unfold_kernel(const float* __restrict__ x, float* __restrict__ columns, int64_t n_in, int c, int64_t first, int64_t n, int kernel, int stride, int dilation, int64_t before, bool reflect) {
+  const int64_t i = one_each_index(), width = int64_t(kernel) * c;
   if (i >= n * width) return;
   int64_t at = (first + i / width) * stride + i % width / c * dilation - before;
   if (reflect) at = at < 0 ? -at : at >= n_in ? 2 * (n_in - 1) - at : at;
   columns[i] = at < 0 || at >= n_in ? 0.f : x[at * c + i % c];
 }
 
-__global__ void __launch_bounds__(kThreads) fold_kernel(const float* __restrict__ columns, const float* __restrict__ bias, float* __restrict__ y, int64_t n, int64_t n_out, int c, int kernel, int stride, int padding) {
-  const int64_t i = index();
+__global__ void __launch_bounds__(kOneEach) fold_kernel(const float* __restrict__ columns, const float* __restrict__ bias, float* __restrict__ y, int64_t n, int64_t n_out, int c, int kernel, int stride, int padding) {
+  const int64_t i = one_each_index();
   if (i >= n_out * c) return;
   const int64_t o = i / c + padding;
   float sum = bias[i % c];

@@ -50,6 +50,11 @@ __device__ inline float to_float(half x) { return __half2float(x); }
 __device__ inline void assign(float& y, float x) { y = x; }
 __device__ inline void assign(bf16& y, float x) { y = __float2bfloat16_rn(x); }
 
+// A thread a value: how to launch it, and which value is a thread's (to be compared with n).
+constexpr int kOneEach = 256;
+inline LaunchShape one_each(int64_t n) { return {{unsigned((n + kOneEach - 1) / kOneEach)}, {kOneEach}}; }
+__device__ inline int64_t one_each_index() { return int64_t(blockIdx.x) * kOneEach + threadIdx.x; }
+
 // Over the lanes of a warp, in all of them. All lanes call it.
 __device__ inline float warp_sum(float x) {
   for (int delta = 16; delta > 0; delta /= 2) x += __shfl_xor_sync(0xffffffffu, x, delta);

@@ -5,40 +5,35 @@ namespace omni::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
-
-LaunchShape one_each(int64_t n) { return {{unsigned((n + kThreads - 1) / kThreads)}, {kThreads}}; }
-__device__ inline int64_t index() { return int64_t(blockIdx.x) * kThreads + threadIdx.x; }
-
-__global__ void __launch_bounds__(kThreads) gelu_kernel(float* __restrict__ x, int64_t n) {
-  const int64_t i = index();
+__global__ void __launch_bounds__(kOneEach) gelu_kernel(float* __restrict__ x, int64_t n) {
+  const int64_t i = one_each_index();
   if (i < n) x[i] = .5f * x[i] * (1.f + erff(x[i] * .70710678f));
 }
 
-__global__ void __launch_bounds__(kThreads) gelu_tanh_kernel(float* __restrict__ x, int64_t n) {
-  const int64_t i = index();
+__global__ void __launch_bounds__(kOneEach) gelu_tanh_kernel(float* __restrict__ x, int64_t n) {
+  const int64_t i = one_each_index();
   if (i >= n) return;
   const float v = x[i];
   x[i] = .5f * v * (1.f + tanhf(.79788456f * (v + .044715f * v * v * v)));
 }
 
-__global__ void __launch_bounds__(kThreads) silu_kernel(float* __restrict__ x, int64_t n) {
-  const int64_t i = index();
+__global__ void __launch_bounds__(kOneEach) silu_kernel(float* __restrict__ x, int64_t n) {
+  const int64_t i = one_each_index();
   if (i < n) x[i] /= 1.f + __expf(-x[i]);
 }
 
-__global__ void __launch_bounds__(kThreads) div_kernel(float* __restrict__ x, float divisor, int64_t n) {
-  const int64_t i = index();
+__global__ void __launch_bounds__(kOneEach) div_kernel(float* __restrict__ x, float divisor, int64_t n) {
+  const int64_t i = one_each_index();
   if (i < n) x[i] /= divisor;
 }
 
-__global__ void __launch_bounds__(kThreads) add_kernel(float* __restrict__ x, const float* __restrict__ y, int64_t n) {
-  const int64_t i = index();
+__global__ void __launch_bounds__(kOneEach) add_kernel(float* __restrict__ x, const float* __restrict__ y, int64_t n) {
+  const int64_t i = one_each_index();
   if (i < n) x[i] += y[i];
 }
 
-__global__ void __launch_bounds__(kThreads) add_scaled_kernel(float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ scale, int64_t n, int width) {
-  const int64_t i = index();
+__global__ void __launch_bounds__(kOneEach) add_scaled_kernel(float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ scale, int64_t n, int width) {
+  const int64_t i = one_each_index();
   if (i < n) x[i] += y[i] * scale[i % width];
 }
 

@@ -5,24 +5,19 @@ namespace omni::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
-
-LaunchShape one_each(int64_t n) { return {{unsigned((n + kThreads - 1) / kThreads)}, {kThreads}}; }
-__device__ inline int64_t index() { return int64_t(blockIdx.x) * kThreads + threadIdx.x; }
-
 template <class T>
-__global__ void __launch_bounds__(kThreads) index_select_kernel(const T* __restrict__ table, const int64_t* __restrict__ rows, float* __restrict__ y, int64_t n, int width) {
-  const int64_t i = index();
+__global__ void __launch_bounds__(kOneEach) index_select_kernel(const T* __restrict__ table, const int64_t* __restrict__ rows, float* __restrict__ y, int64_t n, int width) {
+  const int64_t i = one_each_index();
   if (i < n * width) y[i] = to_float(table[rows[i / width] * width + i % width]);
 }
 
-__global__ void __launch_bounds__(kThreads) copy_rows_kernel(float* __restrict__ to, int64_t to_stride, const float* __restrict__ from, int64_t from_stride, int64_t n, int width) {
-  const int64_t i = index();
+__global__ void __launch_bounds__(kOneEach) copy_rows_kernel(float* __restrict__ to, int64_t to_stride, const float* __restrict__ from, int64_t from_stride, int64_t n, int width) {
+  const int64_t i = one_each_index();
   if (i < n * width) to[i / width * to_stride + i % width] = from[i / width * from_stride + i % width];
 }
 
-__global__ void __launch_bounds__(kThreads) avg_pool_pairs_kernel(const float* __restrict__ x, float* __restrict__ y, int64_t n, int width) {
-  const int64_t i = index();
+__global__ void __launch_bounds__(kOneEach) avg_pool_pairs_kernel(const float* __restrict__ x, float* __restrict__ y, int64_t n, int width) {
+  const int64_t i = one_each_index();
   if (i >= n * width) return;
   const float* first = x + i / width * 2 * width + i % width;
   y[i] = (first[0] + first[width]) * .5f;

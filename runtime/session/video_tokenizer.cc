@@ -30,8 +30,7 @@ class ModelVideoTokenizer final : public VideoTokenizer {
       start_ = frame.time;
       source_ = {frame.height, frame.width};
       has_first_ = true;
-      if (still_ || model_.device()) take(frame, 1);  // both halves of a still; on a device also until the other frame comes
-      return still_ ? std::optional(encode()) : std::nullopt;
+      return still_ ? finish() : std::nullopt;
     }
     take(frame, 1);
     return encode();
@@ -39,7 +38,7 @@ class ModelVideoTokenizer final : public VideoTokenizer {
 
   std::optional<Segment> finish() override {
     if (!has_first_) return std::nullopt;
-    if (!model_.device()) rgb_[1] = rgb_[0];
+    repeat();
     return encode();
   }
 
@@ -52,6 +51,18 @@ class ModelVideoTokenizer final : public VideoTokenizer {
     if (frame.on_device) throw Error(ErrorCode::internal, "a frame in device memory for a model on the host");
     rgb_[index].resize(size_t(size_.width) * size_t(size_.height) * 3);
     scaler_.run(frame, size_, rgb_[index].data());
+  }
+
+  // The picture stands for its pair, too.
+  void repeat() {
+    if (!model_.device()) {
+      rgb_[1] = rgb_[0];
+      return;
+    }
+    const int area = spec_.layout.patch * spec_.layout.patch;  // of patches [grid, 3, 2, area]
+    ops::Context cx{pool_, arena_};
+    auto* first = static_cast<float*>(patches_.raw());
+    ops::copy_rows(cx, {first + area, 2 * area, 1, area}, {first, 2 * area, 1, area}, patches_.numel() / (2 * area));
   }
 
   Segment encode() {
