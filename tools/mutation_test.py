@@ -111,6 +111,12 @@ MUTANTS = [
     ("cuda: host: one query looks at the first keys", "runtime/ops/cuda/cuda_backend.cc", "k.data + r.first_key * k.stride", "k.data"),
     ("cuda: host: joined weights overlap", "runtime/ops/cuda/cuda_backend.cc", "      first += part.dim(0);\n", ""),
     ("cuda: host: tiles of a range begin anew", "runtime/ops/cuda/cuda_backend.cc", "tiles.push_back({begin, r.first_key,", "tiles.push_back({begin, begin,"),
+    ("cuda: attention of one: stretches that are not there are joined", K + "attention_decode.cu", "n_past ? int(*n_past) / kDecodeKeys + 1 : most_stretches", "most_stretches"),
+    ("cuda: attention of one: the newest key is not seen", K + "attention_decode.cu", "(n_past ? int(*n_past) + 1 : n_keys)", "(n_past ? int(*n_past) : n_keys)"),
+    ("cuda: host: recorded with a cache that has moved", "runtime/models/decoder_step.cc", "if (cache.capacity() != capacity_) {", "if (capacity_ == 0) {"),
+    ("cuda: host: the length of the token before", "runtime/models/decoder_step.cc", "  cx.arena.queue().upload(n_past_.raw(), &n_past, sizeof n_past);\n", "  if (!capacity_) cx.arena.queue().upload(n_past_.raw(), &n_past, sizeof n_past);\n"),
+    ("cuda: host: computes before the frame has arrived", "runtime/tokenizers/video/device_patches.cc", "  arena.queue().run_behind(*slot.arrived);\n", ""),
+    ("cuda: host: a frame overwritten while it is read", "runtime/tokenizers/video/device_patches.cc", "  copies_->run_behind(*slot.read);\n", ""),
     ("cuda: heads of another group", K + "attention_decode.cu", "v += int64_t(first) * kv_stride + int64_t(head / group) * head_dim;", "v += int64_t(first) * kv_stride + int64_t(head % group) * head_dim;"),
 ]
 

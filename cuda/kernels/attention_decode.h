@@ -9,11 +9,11 @@
 namespace omni::cuda {
 
 constexpr int kDecodeKeys = 128;  // of a stretch
-constexpr int kDecodeHead = 128;  // widest head
+constexpr int kDecodeHead = 256;  // widest head
 
-// q, y: [n_heads, head_dim]; k, v: [n_keys, kv_stride] with [n_kv_heads, head_dim] in a row; partial: n_heads · ⌈n_keys / kDecodeKeys⌉ · (head_dim + 2) floats. head_dim is a multiple of 32,
-// at most kDecodeHead. T: float or bf16. cudaErrorInvalidValue for what it cannot do.
+// q, y: [n_heads, head_dim]; k, v: [n_keys, kv_stride] with [n_kv_heads, head_dim] in a row; partial: n_heads · ⌈n_keys / kDecodeKeys⌉ · (head_dim + 2) floats. head_dim is
+// at most kDecodeHead. T: float or bf16. Where n_past is given (on the device), there are *n_past + 1 keys, and n_keys is the most there can be. cudaErrorInvalidValue for what it cannot do.
 template <class T>
-cudaError_t attention_decode(const T* q, const T* k, const T* v, int64_t kv_stride, T* y, float* partial, int n_heads, int n_kv_heads, int head_dim, int n_keys, float scale, cudaStream_t stream);
+cudaError_t attention_decode(const T* q, const T* k, const T* v, int64_t kv_stride, T* y, float* partial, int n_heads, int n_kv_heads, int head_dim, int n_keys, const int64_t* n_past, float scale, cudaStream_t stream);
 
 }  // namespace omni::cuda

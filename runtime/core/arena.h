@@ -24,6 +24,8 @@ class Arena {
   void* allocate(size_t bytes);
   Tensor tensor(DType dtype, Shape shape) { return Tensor::view(allocate(size_t(shape.numel()) * size_of(dtype)), dtype, shape, nullptr, device_); }
   Tensor f32(Shape shape) { return tensor(DType::f32, shape); }
+  // Memory of its own, zeroed on the host, uninitialised on a device, where it is taken and given back in the order of the queue's work: nothing waits for it, and no other queue may use it.
+  Tensor lasting(DType dtype, Shape shape);
 
   class Scope {
    public:
@@ -43,7 +45,7 @@ class Arena {
     size_t size;
   };
   const Device* device_;
-  std::unique_ptr<Device::Queue> queue_;
+  std::shared_ptr<Device::Queue> queue_;
   std::vector<Block> blocks_;
   size_t block_ = 0;  // index of the block in use
   size_t used_ = 0;   // bytes used of it

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -23,14 +24,35 @@ class Device {
   virtual void write(void* to, const void* from, size_t bytes) const = 0;
   virtual void read(void* to, const void* from, size_t bytes) const = 0;
 
+  // A point in the work of a queue, for another queue to run behind.
+  class Mark {
+   public:
+    virtual ~Mark() = default;
+  };
+  virtual std::unique_ptr<Mark> make_mark() const = 0;
+
+  // Work of a queue that was recorded instead of run.
+  class Recording {
+   public:
+    virtual ~Recording() = default;
+  };
+
   // One thread at a time.
   class Queue {
    public:
     virtual ~Queue() = default;
+    // Memory from here on, and until here. Throws out_of_memory.
+    virtual void* allocate(size_t bytes) = 0;
+    virtual void release(void* data) noexcept = 0;
     virtual void upload(void* to, const void* from, size_t bytes) = 0;  // `from` may change when it returns
     virtual void download(void* to, const void* from, size_t bytes) = 0;
     virtual void copy(void* to, const void* from, size_t bytes) = 0;  // both on the device, without overlap
     virtual void wait() = 0;
+    virtual void mark(Mark& here) = 0;
+    virtual void run_behind(const Mark& there) = 0;  // what is asked for from now on; nothing, where the mark was never set
+    // `work` asks this queue for computations and copies on the device: no upload, no waiting, no memory.
+    virtual std::unique_ptr<Recording> record(const std::function<void()>& work) = 0;
+    virtual void run(const Recording& recording) = 0;
   };
   virtual std::unique_ptr<Queue> make_queue() const = 0;
 };

@@ -1,4 +1,4 @@
-// Keys and values of the tokens that a session has seen, one pair of tensors a layer, on the model's device; part of a session, never of a model.
+// Keys and values of the tokens that a session has seen, one pair of tensors a layer, on the model's device; part of a session, never of a model. Always used with the same arena.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ class KvCache {
     capacity_ = std::max(length_ + n, 2 * capacity_);
     for (auto* side : {&k_, &v_})
       for (Tensor& t : *side) {
-        const Tensor grown = Tensor::on(cx.arena.device(), DType::f32, {capacity_, row_});
+        const Tensor grown = cx.arena.lasting(DType::f32, {capacity_, row_});
         if (length_) {
           Tensor kept = grown.rows(0, length_);
           ops::copy_(cx, kept, t.rows(0, length_));
@@ -46,6 +46,7 @@ class KvCache {
   float* k(int layer) { return static_cast<float*>(k_[size_t(layer)].raw()); }
   float* v(int layer) { return static_cast<float*>(v_[size_t(layer)].raw()); }
   int64_t row() const { return row_; }
+  int64_t capacity() const { return capacity_; }  // rows there is room for; the layers move when it changes
 
  private:
   int64_t row_, length_ = 0, capacity_ = 0;

@@ -53,7 +53,7 @@ void Context::decode(int32_t id) {
   ++cursor_.next;
   Arena::Scope scope(arena_);
   ops::Context cx{pool_, arena_};
-  const Tensor x = model_.embed(cx, {&id, 1}), y = model_.forward(cx, x, {&position, 1}, cache_);
+  const Tensor x = model_.embed(cx, {&id, 1}), y = model_.decode(cx, x, position, cache_, step_);
   keep(cx, y, &x);
   ops::copy_(cx, last_hidden_, y);
   ids_.push_back(id);

@@ -12,7 +12,7 @@ namespace omni {
 class Context {
  public:
   Context(const Model& model, ThreadPool& pool, const std::atomic<bool>& cancelled)
-      : model_(model), pool_(pool), cancelled_(cancelled), arena_(model.device()), cache_(model.new_cache()), last_hidden_(Tensor::on(model.device(), DType::f32, {1, model.hidden()})) {}
+      : model_(model), pool_(pool), cancelled_(cancelled), arena_(model.device()), cache_(model.new_cache()), step_(model.new_step()), last_hidden_(arena_.lasting(DType::f32, {1, model.hidden()})) {}
 
   Cursor& cursor() { return cursor_; }
   int64_t length() const { return cache_.length(); }
@@ -49,6 +49,7 @@ class Context {
   const std::atomic<bool>& cancelled_;
   Arena arena_;
   KvCache cache_;
+  DecoderStep step_;
   Cursor cursor_;
   std::vector<int32_t> ids_;
   std::vector<Position> positions_;

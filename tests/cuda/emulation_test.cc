@@ -1,6 +1,8 @@
 // The emulation itself: that its checker finds the mistakes it is there for, each in a few lines of wrong code.
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "emu/memory.h"
 #include "wrong_kernels.h"
 
@@ -96,6 +98,72 @@ TEST_F(Emulation, FreedInStreamOrderIsFreed) {
   cudaFreeAsync(p, stream_);
   run_wrong(Wrong::nothing, data_, p, stream_);
   EXPECT_NE(found().find("out of bounds"), std::string::npos);
+}
+
+// What was recorded runs again with what lies in the same memory then.
+TEST_F(Emulation, ARecordedGraphRunsAgain) {
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  ASSERT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  run_wrong(Wrong::nothing, data_, more_, stream_);
+  ASSERT_EQ(cudaStreamEndCapture(stream_, &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+  cudaGraphDestroy(graph);
+  for (const float value : {1.f, 2.f}) {
+    for (int i = 0; i < 1024; ++i) host_[i] = value;
+    cudaMemcpyAsync(data_, host_, 1024 * sizeof(float), cudaMemcpyHostToDevice, stream_);
+    ASSERT_EQ(cudaGraphLaunch(exec, stream_), cudaSuccess);
+    float sums[256];
+    cudaMemcpyAsync(sums, more_, sizeof sums, cudaMemcpyDeviceToHost, stream_);
+    EXPECT_EQ(sums[7], 256 * value);
+  }
+  cudaGraphExecDestroy(exec);
+  EXPECT_EQ(found(), "");
+}
+
+// Another stream that an event draws into a capture has to be joined before it ends, and runs where the events put it.
+TEST_F(Emulation, AnUnjoinedCaptureIsRefused) {
+  cudaEvent_t fork = nullptr, join = nullptr;
+  cudaEventCreateWithFlags(&fork, 0), cudaEventCreateWithFlags(&join, 0);
+  for (const bool joined : {false, true}) {
+    cudaGraph_t graph = nullptr;
+    ASSERT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    run_wrong(Wrong::nothing, data_, more_, stream_);
+    cudaEventRecord(fork, stream_);
+    cudaStreamWaitEvent(other_, fork, 0);
+    cudaMemcpyAsync(data_, more_, 256 * sizeof(float), cudaMemcpyDeviceToDevice, other_);
+    if (joined) {
+      cudaEventRecord(join, other_);
+      cudaStreamWaitEvent(stream_, join, 0);
+    }
+    EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined);
+    EXPECT_EQ(graph != nullptr, joined);
+    if (!graph) continue;
+    cudaGraphExec_t exec = nullptr;
+    ASSERT_EQ(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+    cudaGraphLaunch(exec, stream_);
+    float first = 0;
+    cudaMemcpyAsync(&first, data_, sizeof first, cudaMemcpyDeviceToHost, stream_);
+    EXPECT_EQ(first, 256.f);
+    cudaGraphExecDestroy(exec), cudaGraphDestroy(graph);
+  }
+  EXPECT_EQ(found(), "");
+  cudaEventDestroy(fork), cudaEventDestroy(join);
+}
+
+TEST_F(Emulation, ACaptureNeitherWaitsNorAllocates) {
+  void* p = nullptr;
+  float pageable[4] = {};
+  const std::function<cudaError_t()> forbidden[] = {[&] { return cudaStreamSynchronize(stream_); }, [&] { return cudaMalloc(&p, 16); }, [&] { return cudaFree(data_); }, [] { return cudaDeviceSynchronize(); },
+                                                    [&] { return cudaMemcpyAsync(data_, pageable, sizeof pageable, cudaMemcpyHostToDevice, stream_); }};
+  for (const auto& call : forbidden) {
+    cudaGraph_t graph = nullptr;
+    ASSERT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    EXPECT_EQ(call(), cudaErrorStreamCaptureUnsupported);
+    EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaErrorStreamCaptureInvalidated);
+  }
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaErrorStreamCaptureUnmatched);
 }
 
 TEST_F(Emulation, LimitsAndErrorsAreCudas) {

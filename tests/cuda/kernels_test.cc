@@ -165,7 +165,7 @@ TYPED_TEST(Kernels, Rotate) {
 }
 
 TYPED_TEST(Kernels, AttentionDecode) {
-  for (const int head_dim : {32, 128})
+  for (const int head_dim : {20, 32, 128})
     for (const auto& [heads, kv_heads] : std::vector<std::pair<int, int>>{{1, 1}, {6, 2}})
       for (const int keys : {1, kDecodeKeys - 1, kDecodeKeys, kDecodeKeys + 1, 3 * kDecodeKeys + 17}) {
         const int64_t stride = kv_heads * head_dim + 3;
@@ -173,7 +173,7 @@ TYPED_TEST(Kernels, AttentionDecode) {
         const Device<TypeParam> dq(q, this->stream_), dk(k, this->stream_), dv(v, this->stream_), dy(q.size());
         const Device<float> partial(size_t(heads * ((keys + kDecodeKeys - 1) / kDecodeKeys) * (head_dim + 2)));
         const float scale = 1.f / std::sqrt(float(head_dim));
-        ASSERT_EQ(attention_decode(dq.get(), dk.get(), dv.get(), stride, dy.get(), partial.get(), heads, kv_heads, head_dim, keys, scale, this->stream_), cudaSuccess);
+        ASSERT_EQ(attention_decode(dq.get(), dk.get(), dv.get(), stride, dy.get(), partial.get(), heads, kv_heads, head_dim, keys, nullptr, scale, this->stream_), cudaSuccess);
         std::vector<double> y(q.size(), 0);
         for (int h = 0; h < heads; ++h) {
           const size_t kv = size_t(h / (heads / kv_heads) * head_dim);
@@ -189,9 +189,20 @@ TYPED_TEST(Kernels, AttentionDecode) {
             for (int c = 0; c < head_dim; ++c) y[size_t(h * head_dim + c)] += p[size_t(j)] / sum * v[size_t(j * stride) + kv + size_t(c)];
         }
         this->expect_near(dy.read(this->stream_), y, std::to_string(keys) + " keys");
+        // The same where only the device knows how many there are, and there might be more.
+        constexpr int kMore = 2 * kDecodeKeys;
+        const int64_t n_past = keys - 1;
+        int64_t* there = nullptr;
+        cudaMalloc(reinterpret_cast<void**>(&there), sizeof n_past);
+        cudaMemcpyAsync(there, &n_past, sizeof n_past, cudaMemcpyHostToDevice, this->stream_);
+        const Device<float> wide(size_t(heads * ((keys + kMore + kDecodeKeys - 1) / kDecodeKeys) * (head_dim + 2)));
+        const Device<TypeParam> again(q.size());
+        ASSERT_EQ(attention_decode(dq.get(), dk.get(), dv.get(), stride, again.get(), wide.get(), heads, kv_heads, head_dim, keys + kMore, there, scale, this->stream_), cudaSuccess);
+        EXPECT_EQ(again.read(this->stream_), dy.read(this->stream_));
+        cudaFree(there);
       }
   const Device<TypeParam> x(1000);
-  EXPECT_EQ(attention_decode(x.get(), x.get(), x.get(), 64, x.get(), static_cast<float*>(nullptr), 3, 2, 64, 5, 1.f, this->stream_), cudaErrorInvalidValue);
+  EXPECT_EQ(attention_decode(x.get(), x.get(), x.get(), 64, x.get(), static_cast<float*>(nullptr), 3, 2, 64, 5, nullptr, 1.f, this->stream_), cudaErrorInvalidValue);
 }
 
 // What lies beside a buffer is nobody's here, where each is an allocation of its own (tests/ops/device_test.cc compares the values).

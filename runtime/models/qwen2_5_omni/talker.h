@@ -20,6 +20,12 @@ class Talker {
     return model_.logits(cx, hidden.rows(rows.dim(0) - 1, rows.dim(0)));
   }
 
+  // The same for one row, by a step of new_step().
+  Tensor decode(ops::Context& cx, const Tensor& row, const Position& position, KvCache& cache, DecoderStep& step) const { return model_.decode(cx, row, position, cache, step); }
+  DecoderStep new_step() const {
+    return DecoderStep([this](ops::Context& cx, const Tensor& row, const DecoderStep::Place& place, KvCache& cache) { return model_.logits(cx, model_.decode_layers(cx, proj_(cx, row), place, cache)); });
+  }
+
  private:
   TalkerConfig config_;
   Linear proj_;

@@ -33,19 +33,30 @@ void TextModel::rotary_row(const Position& position, float* cos, float* sin) con
 
 Tensor TextModel::forward(ops::Context& cx, const Tensor& input, std::span<const Position> positions, KvCache& cache) const {
   const int64_t n = input.dim(0), half = config_.head_dim / 2;
-  const int n_heads = config_.num_attention_heads, n_kv = config_.num_key_value_heads, head_dim = config_.head_dim;
-  const int64_t q_width = int64_t{n_heads} * head_dim, kv_width = cache.row(), n_past = cache.length();
   if (int64_t(positions.size()) != n) throw Error(ErrorCode::internal, "text model: " + std::to_string(positions.size()) + " positions for " + input.shape().str());
   cache.reserve(cx, n);
-  Tensor out = cx.arena.f32({n, config_.hidden_size});
-  Arena::Scope scope(cx.arena);
-
   std::vector<float> angles(size_t(2 * n * half));  // cosines, then sines
   for (int64_t i = 0; i < n; ++i) rotary_row(positions[size_t(i)], angles.data() + i * half, angles.data() + (n + i) * half);
   const Tensor table = ops::from_host(cx, Tensor::view(angles.data(), DType::f32, {2, n, half}));
-  const float *cos = static_cast<const float*>(table.raw()), *sin = cos + n * half;
-  Tensor x = ops::clone(cx, input);
+  const auto* cos = static_cast<const float*>(table.raw());
+  const Tensor y = layers(cx, input, cos, cos + n * half, cache.length(), cache);
+  cache.advance(n);
+  return y;
+}
 
+Tensor TextModel::decode(ops::Context& cx, const Tensor& x, const Position& position, KvCache& cache, DecoderStep& step) const {
+  std::vector<float> angles(size_t(config_.head_dim));
+  rotary_row(position, angles.data(), angles.data() + config_.head_dim / 2);
+  return step.run(cx, x, angles, cache);
+}
+
+Tensor TextModel::layers(ops::Context& cx, const Tensor& input, const float* cos, const float* sin, ops::Length n_past, KvCache& cache) const {
+  const int64_t n = input.dim(0);
+  const int n_heads = config_.num_attention_heads, n_kv = config_.num_key_value_heads, head_dim = config_.head_dim;
+  const int64_t q_width = int64_t{n_heads} * head_dim, kv_width = cache.row();
+  Tensor out = cx.arena.f32({n, config_.hidden_size});
+  Arena::Scope scope(cx.arena);
+  Tensor x = ops::clone(cx, input);
   for (int i = 0; i < config_.num_hidden_layers; ++i) {
     Arena::Scope inner(cx.arena);
     const Layer& layer = layers_[size_t(i)];
@@ -54,13 +65,12 @@ Tensor TextModel::forward(ops::Context& cx, const Tensor& input, std::span<const
     ops::rotary_(cx, q, n, cos, sin);
     ops::rotary_(cx, k, n, cos, sin);
     const ops::Heads keys{cache.k(i), kv_width, n_kv, head_dim}, values{cache.v(i), kv_width, n_kv, head_dim};
-    ops::copy_rows(cx, keys.from(n_past), k, n);
-    ops::copy_rows(cx, values.from(n_past), heads_of(qkv, q_width + kv_width, n_kv, head_dim), n);
+    ops::append_rows(cx, keys, n_past, k, n);
+    ops::append_rows(cx, values, n_past, heads_of(qkv, q_width + kv_width, n_kv, head_dim), n);
     const Tensor attended = ops::causal_attention(cx, q, n, keys, values, n_past);
     ops::add_(cx, x, layer.o_proj(cx, attended));
     ops::add_(cx, x, layer.mlp(cx, layer.post_attention_layernorm(cx, x)));
   }
-  cache.advance(n);
   ops::copy_(cx, out, norm_(cx, x));
   return out;
 }

@@ -129,14 +129,9 @@ class CudaBackend final : public Backend {
 
   void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges, bool causal, Tensor& y) const override {
     using namespace omni::cuda;
-    if (ranges.size() == 1 && ranges[0].end == 1 && q.head_dim % 32 == 0 && k.stride == v.stride && ranges[0].n_keys > 0) {  // one new token over the cache
+    if (ranges.size() == 1 && ranges[0].end == 1 && q.head_dim <= kDecodeHead && k.stride == v.stride && ranges[0].n_keys > 0) {  // one new token over the cache
       const AttentionRange& r = ranges[0];
-      const int64_t n_stretches = (r.n_keys + kDecodeKeys - 1) / kDecodeKeys;
-      auto* partial = static_cast<float*>(cx.arena.allocate(size_t(q.n_heads * n_stretches * (q.head_dim + 2)) * sizeof(float)));
-      check(attention_decode(q.data, k.data + r.first_key * k.stride, v.data + r.first_key * v.stride, k.stride, data(y), partial, q.n_heads, k.n_heads, q.head_dim, int(r.n_keys),
-                             1.f / std::sqrt(float(q.head_dim)), stream(cx)),
-            "attention_decode");
-      return;
+      return one_over(cx, q, k.from(r.first_key), v.from(r.first_key), r.n_keys, nullptr, y);
     }
     std::vector<AttentionTile> tiles;
     for (const AttentionRange& r : ranges)
@@ -146,7 +141,20 @@ class CudaBackend final : public Backend {
           "attention");
   }
 
+  void append_rows(Context& cx, Heads cache, Length length, Heads from, int64_t n) const override {
+    check(omni::cuda::append_rows(cache.data, cache.stride, length.there, from.data, from.stride, n, from.n_heads * from.head_dim, stream(cx)), "append_rows");
+  }
+  void attention_of_one(Context& cx, Heads q, Heads k, Heads v, Length n_past, Tensor& y) const override { one_over(cx, q, k, v, n_past.value + 1, n_past.there, y); }
+
  private:
+  // One token's attention over n_keys keys; over *n_past + 1 of them, where that is given.
+  static void one_over(Context& cx, Heads q, Heads k, Heads v, int64_t n_keys, const int64_t* n_past, Tensor& y) {
+    using namespace omni::cuda;
+    const int64_t n_stretches = (n_keys + kDecodeKeys - 1) / kDecodeKeys;
+    auto* partial = static_cast<float*>(cx.arena.allocate(size_t(q.n_heads * n_stretches * (q.head_dim + 2)) * sizeof(float)));
+    check(attention_decode(q.data, k.data, v.data, k.stride, data(y), partial, q.n_heads, k.n_heads, q.head_dim, int(n_keys), n_past, 1.f / std::sqrt(float(q.head_dim)), stream(cx)), "attention_decode");
+  }
+
   void select(Context& cx, const Tensor& table, std::span<const int64_t> rows, Tensor& y) const {
     const int64_t* there = uploaded(cx, rows.data(), rows.size());
     const int64_t n = int64_t(rows.size());

@@ -32,6 +32,18 @@ Stream::~Stream() {
   cudaFreeHost(staging_);
 }
 
+void* Stream::allocate(size_t bytes) {
+  void* data = nullptr;
+  const cudaError_t error = cudaMallocAsync(&data, bytes, get());
+  check(error, ("cuda:" + std::to_string(device_) + ": " + std::to_string(bytes) + " bytes").c_str());
+  return data;
+}
+
+void Stream::release(void* data) noexcept {
+  cudaSetDevice(device_);
+  cudaFreeAsync(data, stream_);
+}
+
 cudaStream_t Stream::get() const {
   check(cudaSetDevice(device_), "cudaSetDevice");
   return stream_;
@@ -63,12 +75,52 @@ void Stream::wait() {
   staged_ = 0;
 }
 
+void Stream::mark(Device::Mark& here) { check(cudaEventRecord(static_cast<Event&>(here).get(), get()), "cudaEventRecord"); }
+
+void Stream::run_behind(const Device::Mark& there) { check(cudaStreamWaitEvent(get(), static_cast<const Event&>(there).get(), 0), "cudaStreamWaitEvent"); }
+
+std::unique_ptr<Device::Recording> Stream::record(const std::function<void()>& work) {
+  check(cudaStreamBeginCapture(get(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  cudaGraph_t graph = nullptr;
+  try {
+    work();
+  } catch (...) {
+    cudaStreamEndCapture(stream_, &graph);
+    if (graph) cudaGraphDestroy(graph);
+    throw;
+  }
+  check(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
+  return std::make_unique<Graph>(graph);
+}
+
+void Stream::run(const Device::Recording& recording) { check(cudaGraphLaunch(static_cast<const Graph&>(recording).get(), get()), "cudaGraphLaunch"); }
+
+Event::Event(int device) {
+  check(cudaSetDevice(device), "cudaSetDevice");
+  check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+}
+
+Event::~Event() { cudaEventDestroy(event_); }
+
+Graph::Graph(cudaGraph_t graph) {
+  const cudaError_t error = cudaGraphInstantiate(&exec_, graph, 0);
+  cudaGraphDestroy(graph);
+  check(error, "cudaGraphInstantiate");
+}
+
+Graph::~Graph() { cudaGraphExecDestroy(exec_); }
+
 CudaDevice::CudaDevice(int index) : index_(index), backend_(make_backend(this)) {
   int count = 0;
   check(cudaGetDeviceCount(&count), "no CUDA device");
   if (index >= count) throw Error(ErrorCode::device, "there is no CUDA device " + std::to_string(index) + ": " + std::to_string(count) + " found");
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  // Memory that a queue gives back stays with the process: the next one asks for as much again.
+  cudaMemPool_t pool = nullptr;
+  check(cudaDeviceGetDefaultMemPool(&pool, index), "cudaDeviceGetDefaultMemPool");
+  uint64_t keep_all = UINT64_MAX;
+  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep_all), "cudaMemPoolSetAttribute");
   name_ = "cuda:" + std::to_string(index) + " (" + properties.name + ")";
 }
 

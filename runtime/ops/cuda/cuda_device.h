@@ -10,14 +10,41 @@ namespace omni::ops::cuda {
 // Throws out_of_memory or device.
 void check(cudaError_t error, const char* what);
 
+class Event final : public Device::Mark {
+ public:
+  explicit Event(int device);
+  ~Event() override;
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+// Captured in a stream.
+class Graph final : public Device::Recording {
+ public:
+  explicit Graph(cudaGraph_t graph);
+  ~Graph() override;
+  cudaGraphExec_t get() const { return exec_; }
+
+ private:
+  cudaGraphExec_t exec_ = nullptr;
+};
+
 class Stream final : public Device::Queue {
  public:
   explicit Stream(int device);
   ~Stream() override;
+  void* allocate(size_t bytes) override;
+  void release(void* data) noexcept override;
   void upload(void* to, const void* from, size_t bytes) override;
   void download(void* to, const void* from, size_t bytes) override;
   void copy(void* to, const void* from, size_t bytes) override;
   void wait() override;
+  void mark(Device::Mark& here) override;
+  void run_behind(const Device::Mark& there) override;
+  std::unique_ptr<Device::Recording> record(const std::function<void()>& work) override;
+  void run(const Device::Recording& recording) override;
   // For work of the calling thread, which is on the stream's device from now on.
   cudaStream_t get() const;
 
@@ -40,6 +67,7 @@ class CudaDevice final : public ComputeDevice {
   void write(void* to, const void* from, size_t bytes) const override;
   void read(void* to, const void* from, size_t bytes) const override;
   std::unique_ptr<Queue> make_queue() const override { return std::make_unique<Stream>(index_); }
+  std::unique_ptr<Mark> make_mark() const override { return std::make_unique<Event>(index_); }
   void frame_to_patches(Queue& queue, const FramePatches& frame, float* out) const override;
   const Backend& backend() const override { return *backend_; }
 

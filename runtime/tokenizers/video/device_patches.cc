@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "ops/backend.h"
 #include "video/colour.h"
@@ -31,17 +32,12 @@ void DevicePatches::run(Arena& arena, const PatchLayout& layout, const VideoFram
   const int n_planes = frame.format == PixelFormat::nv12 || frame.format == PixelFormat::p010 ? 2 : frame.format == PixelFormat::i420 ? 3 : 1;
   const uint8_t* data[3] = {frame.data[0], frame.data[1], frame.data[2]};
   if (!frame.on_device) {
-    int64_t bytes[3], all = 0;
+    int64_t bytes[3];
     for (int p = 0; p < n_planes; ++p) {
       const int rows = p ? chroma_h : frame.height, samples = wide * (p ? chroma_w * (n_planes == 2 ? 2 : 1) : frame.width * std::max(l.step, 1));
-      all += bytes[p] = (rows - 1) * frame.stride[p] + samples;
+      bytes[p] = (rows - 1) * frame.stride[p] + samples;
     }
-    if (!uploaded_.defined() || uploaded_.numel() < all) uploaded_ = Tensor::on(&device, DType::u8, {all});
-    auto* to = static_cast<uint8_t*>(uploaded_.raw());
-    for (int p = 0; p < n_planes; to += bytes[p++]) {
-      arena.queue().upload(to, frame.data[p], size_t(bytes[p]));
-      data[p] = to;
-    }
+    upload(arena, slots_[index], frame, bytes, n_planes, data);
   }
 
   ops::FramePatches f{};
@@ -71,6 +67,28 @@ void DevicePatches::run(Arena& arena, const PatchLayout& layout, const VideoFram
   f.grid_h = size.height / layout.patch, f.grid_w = size.width / layout.patch;
   device.frame_to_patches(arena.queue(), f, static_cast<float*>(patches.raw()));
   if (frame.on_device) arena.queue().wait();
+  else arena.queue().mark(*slots_[index].read);
+}
+
+// On a queue of its own, behind the computation that read what is overwritten; the computation that comes runs behind it.
+void DevicePatches::upload(Arena& arena, Slot& slot, const VideoFrame& frame, const int64_t bytes[], int n_planes, const uint8_t* data[]) {
+  const Device& device = *arena.device();
+  if (!copies_) copies_ = device.make_queue();
+  if (!slot.read) slot.arrived = device.make_mark(), slot.read = device.make_mark();
+  const int64_t all = std::accumulate(bytes, bytes + n_planes, int64_t{0});
+  if (!slot.bytes.defined() || slot.bytes.numel() < all) {
+    slot.bytes = Tensor();
+    slot.bytes = arena.lasting(DType::u8, {all});
+    arena.queue().mark(*slot.read);
+  }
+  copies_->run_behind(*slot.read);
+  auto* to = static_cast<uint8_t*>(slot.bytes.raw());
+  for (int p = 0; p < n_planes; to += bytes[p++]) {
+    copies_->upload(to, frame.data[p], size_t(bytes[p]));
+    data[p] = to;
+  }
+  copies_->mark(*slot.arrived);
+  arena.queue().run_behind(*slot.arrived);
 }
 
 }  // namespace omni

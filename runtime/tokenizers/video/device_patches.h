@@ -25,8 +25,16 @@ class DevicePatches {
   };
   const Axis& axis(const Device* device, int in, int out, int patch);
 
+  // Room for one frame from the host. Of the two pictures of a pair each has its own, so that one is copied while the other is still computed with.
+  struct Slot {
+    Tensor bytes;  // u8
+    std::unique_ptr<Device::Mark> arrived, read;
+  };
+  void upload(Arena& arena, Slot& slot, const VideoFrame& frame, const int64_t bytes[], int n_planes, const uint8_t* data[]);
+
   std::map<std::pair<int, int>, Axis> axes_;  // by input and output size
-  Tensor uploaded_;                           // u8: a frame that came from the host
+  std::unique_ptr<Device::Queue> copies_;
+  Slot slots_[2];
 };
 
 }  // namespace omni
