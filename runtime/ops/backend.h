@@ -46,6 +46,8 @@ class Backend {
   virtual void index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows, Tensor& y) const = 0;
   virtual void copy_rows(Context& cx, Heads to, Heads from, int64_t n) const = 0;
   virtual void avg_pool_pairs(Context& cx, const Tensor& x, Tensor& y) const = 0;
+  // A convolution at once, with zeros beyond the ends; false where the backend has none for it: then it is unfolded.
+  virtual bool convolution(Context&, const Tensor& /*x*/, const LinearWeight&, const Tensor& /*bias*/, const Unfold&, Tensor& /*y*/) const { return false; }
   virtual void unfold(Context& cx, const Tensor& x, const Unfold& how, Tensor& columns) const = 0;
   virtual void fold(Context& cx, const Tensor& columns, const Tensor& bias, int kernel, int stride, int padding, Tensor& y) const = 0;
   virtual void snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal, const float* filter, Tensor& y) const = 0;

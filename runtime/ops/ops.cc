@@ -123,9 +123,14 @@ Tensor avg_pool_pairs(Context& cx, const Tensor& x) {
 
 Tensor conv1d_k3(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int stride) {
   const int64_t n_out = (x.dim(0) - 1) / stride + 1;
+  const Unfold how{0, n_out, 3, stride, 1, 1, Padding::zeros};
+  Tensor y = cx.arena.f32({n_out, weight.n_out()});
+  if (backend(cx).convolution(cx, x, weight, bias, how, y)) return y;
+  Arena::Scope scope(cx.arena);
   Tensor columns = cx.arena.f32({n_out, 3 * x.dim(1)});
-  backend(cx).unfold(cx, x, {0, n_out, 3, stride, 1, 1, Padding::zeros}, columns);
-  return linear(cx, columns, weight, bias);
+  backend(cx).unfold(cx, x, how, columns);
+  backend(cx).linear(cx, columns, weight, bias, y);
+  return y;
 }
 
 Tensor conv1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int kernel, int dilation, Padding padding) {
@@ -133,6 +138,7 @@ Tensor conv1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Te
   if (weight.n_in() != kernel * c) throw Error(ErrorCode::internal, "conv1d: x " + x.shape().str() + " with a weight of " + std::to_string(weight.n_in()) + " inputs");
   if (padding == Padding::reflect && n <= before) throw Error(ErrorCode::invalid_argument, "conv1d: " + std::to_string(n) + " frames are too few to be reflected");
   Tensor y = cx.arena.f32({n, weight.n_out()});
+  if (padding == Padding::zeros && backend(cx).convolution(cx, x, weight, bias, {0, n, kernel, 1, dilation, before, padding}, y)) return y;
   constexpr int64_t kMost = 4096;  // rows whose columns are laid out at a time
   for (int64_t begin = 0; begin < n; begin += kMost) {
     Arena::Scope scope(cx.arena);

@@ -10,6 +10,7 @@
 #include "emu/memory.h"
 #endif
 #include "models/decoder_step.h"
+#include "ops/cuda/cuda_device.h"
 #include "ops/cuda/open.h"
 #include "ops/ops.h"
 #include "video/colour.h"
@@ -172,6 +173,26 @@ TEST_F(Devices, Convolutions) {
         return ops::snake_beta(s.cx(), s.random({n, c}, 1), s.random({c}, 2), s.random({c}, 3), static_cast<const float*>(filter.raw()));
       });
   }
+}
+
+// The same through cuDNN, where it is asked for (OMNI_CUDNN=1): exactly where the weights are float32, with TF32 where they are bfloat16.
+TEST_F(Devices, ConvolutionsThroughCudnn) {
+  if (!ops::cuda::Convolutions::wanted()) GTEST_SKIP() << "OMNI_CUDNN=1 and libcudnn.so.9 are wanted";
+  Side device(cuda());
+  ops::cuda::Convolutions* convolutions = static_cast<ops::cuda::Stream&>(device.cx().arena.queue()).convolutions();
+  ASSERT_NE(convolutions, nullptr);
+  const ops::cuda::ConvolutionShape shape{40, 40, 16, 24, 5, 1, 3, 6, false};
+  EXPECT_NE(convolutions->plan(shape), nullptr);
+  EXPECT_EQ(convolutions->plan(shape), convolutions->plan(shape));
+  for (const int dilation : {1, 3})
+    for (const auto precision : {ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16}) {
+      const auto convolved = [&](Side& s) { return s.read(ops::conv1d(s.cx(), s.random({40, 16}, 1), *s.weight({24, 80}, 2, precision), s.random({24}, 3), 5, dilation, ops::Padding::zeros)); };
+      Side host(nullptr);
+      const auto a = convolved(host), b = convolved(device);
+      double worst = 0, scale = 0;
+      for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(double(a[i]) - b[i])), scale = std::max(scale, double(std::abs(a[i])));
+      EXPECT_LT(worst / scale, precision == ops::MatmulPrecision::f32 ? kTolerance : 8e-3) << "dilation " << dilation;
+    }
 }
 
 TEST_F(Devices, Attention) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <mutex>
 
 #include "kernels/attention.h"
 #include "kernels/attention_decode.h"
@@ -56,6 +57,11 @@ class CudaWeight final : public LinearWeight {
   }
   bool is_bf16() const { return bf16_; }
   const void* values() const { return values_.raw(); }
+  // The same values as float32, which cuDNN wants; made when they are first asked for.
+  const float* in_f32() const {
+    std::call_once(widened_, [&] { wide_ = bf16_ ? to_device(to_f32(to_device(values_, nullptr)), values_.device()) : values_; });
+    return static_cast<const float*>(wide_.raw());
+  }
 
  private:
   static int64_t count_rows(std::span<const Tensor> parts) {
@@ -65,6 +71,8 @@ class CudaWeight final : public LinearWeight {
   }
   bool bf16_;
   Tensor values_;
+  mutable std::once_flag widened_;
+  mutable Tensor wide_;
 };
 
 class CudaBackend final : public Backend {
@@ -109,6 +117,16 @@ class CudaBackend final : public Backend {
   }
   void avg_pool_pairs(Context& cx, const Tensor& x, Tensor& y) const override { check(omni::cuda::avg_pool_pairs(data(x), data(y), y.dim(0), width(y), stream(cx)), "avg_pool_pairs"); }
 
+  bool convolution(Context& cx, const Tensor& x, const LinearWeight& packed, const Tensor& bias, const Unfold& u, Tensor& y) const override {
+    Convolutions* convolutions = static_cast<Stream&>(cx.arena.queue()).convolutions();
+    if (!convolutions || !bias.defined() || y.numel() == 0) return false;
+    const auto& w = static_cast<const CudaWeight&>(packed);
+    const ConvolutionPlan* plan = convolutions->plan({x.dim(0), u.n, width(x), int(w.n_out()), u.kernel, u.stride, u.dilation, u.before, w.is_bf16()});
+    if (!plan) return false;
+    Arena::Scope scope(cx.arena);
+    plan->run(convolutions->handle(), data(x), w.in_f32(), data(bias), data(y), cx.arena.allocate(size_t(std::max<int64_t>(1, plan->workspace()))));
+    return true;
+  }
   void unfold(Context& cx, const Tensor& x, const Unfold& u, Tensor& columns) const override {
     check(omni::cuda::unfold(data(x), data(columns), x.dim(0), width(x), u.first, u.n, u.kernel, u.stride, u.dilation, u.before, u.padding == Padding::reflect, stream(cx)), "unfold");
   }

@@ -28,6 +28,7 @@ Stream::Stream(int device) : device_(device) {
 Stream::~Stream() {
   cudaSetDevice(device_);
   cudaStreamSynchronize(stream_);
+  convolutions_.reset();
   cudaStreamDestroy(stream_);
   cudaFreeHost(staging_);
 }
@@ -47,6 +48,12 @@ void Stream::release(void* data) noexcept {
 cudaStream_t Stream::get() const {
   check(cudaSetDevice(device_), "cudaSetDevice");
   return stream_;
+}
+
+Convolutions* Stream::convolutions() {
+  const Cudnn* cudnn = Convolutions::wanted();
+  if (cudnn && !convolutions_) convolutions_ = std::make_unique<Convolutions>(*cudnn, get());
+  return convolutions_.get();
 }
 
 void Stream::upload(void* to, const void* from, size_t bytes) {

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include "ops/backend.h"
+#include "ops/cuda/convolutions.h"
 
 namespace omni::ops::cuda {
 
@@ -47,6 +48,8 @@ class Stream final : public Device::Queue {
   void run(const Device::Recording& recording) override;
   // For work of the calling thread, which is on the stream's device from now on.
   cudaStream_t get() const;
+  // nullptr: not through cuDNN.
+  Convolutions* convolutions();
 
  private:
   const int device_;
@@ -54,6 +57,7 @@ class Stream final : public Device::Queue {
   // Pinned memory that uploads go through, so that they need not wait; used from the front, again from there when all of it has been copied.
   char* staging_ = nullptr;
   size_t staged_ = 0;
+  std::unique_ptr<Convolutions> convolutions_;
 };
 
 class CudaDevice final : public ComputeDevice {
