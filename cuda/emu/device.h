@@ -47,6 +47,9 @@ uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line);
 // Every lane of `mask` offers an address and gets those of all 32; what they point at must stay until the next operation of the warp.
 const void* const* exchange(unsigned mask, const void* mine, int line);
 
+// Threads are fibers of one thread, so nothing comes between. The checker does not see it: atomics are no race among one another.
+int atomic_add(int* address, int value);
+
 template <class T>
 T shuffle_as(unsigned mask, T value, int source_lane, int line) {
   static_assert(sizeof(T) == 4);
@@ -91,6 +94,17 @@ static inline float __half2float(__half x) {
   std::memcpy(&f, &x.bits, 2);
   return float(f);
 }
+static inline uint32_t __float_as_uint(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  return bits;
+}
+static inline float __uint_as_float(uint32_t bits) {
+  float x;
+  std::memcpy(&x, &bits, 4);
+  return x;
+}
+#define atomicAdd(address, value) ::omni::emu::atomic_add(address, value)
 // Names that the C library has for itself, or will have.
 #define rsqrtf(x) (1.f / std::sqrt(x))
 #define __expf(x) std::exp(x)

@@ -229,6 +229,11 @@ void sync_threads(int line) { g_block->wait_block(line); }
 void sync_warp(unsigned mask, int line) { g_block->wait_warp(mask, 0, int(lane()), line, true); }
 const void* const* exchange(unsigned mask, const void* mine, int line) { return g_block->exchange(mask, mine, line); }
 uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line) { return g_block->wait_warp(mask, value, source_lane, line); }
+int atomic_add(int* address, int value) {
+  const int before = *address;
+  *address += value;
+  return before;
+}
 uint32_t current_access = 0;
 
 }  // namespace omni::emu

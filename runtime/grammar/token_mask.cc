@@ -64,22 +64,25 @@ const TokenMask::Needs& TokenMask::needs() {
   return known_.emplace(state_, std::move(out)).first->second;
 }
 
-void TokenMask::apply(std::span<float> logits) {
+std::vector<uint32_t> TokenMask::allowed(size_t vocabulary) {
   const Needs& n = needs();
-  constexpr float kNever = -std::numeric_limits<float>::infinity();
   const int most = left_ - 2;  // bytes that may be needed behind the next token: the stop token comes too
-  std::vector<std::pair<int32_t, float>> stops;
+  std::vector<uint32_t> bits((vocabulary + 31) / 32);
+  bool any = false;
+  const auto allow = [&](size_t id) { bits[id / 32] |= uint32_t{1} << id % 32, any = true; };
+  for (size_t id = 0; id < std::min(vocabulary, n.size()); ++id)
+    if (int(n[id]) <= most) allow(id);
   if (automaton_.is_complete(state_))
     for (const int32_t id : stops_)
-      if (size_t(id) < logits.size()) stops.push_back({id, logits[size_t(id)]});
-  bool any = !stops.empty();
-  for (size_t id = 0; id < logits.size(); ++id) {
-    const bool may = id < n.size() && int(n[id]) <= most;
-    any |= may;
-    logits[id] = may ? logits[id] : kNever;
-  }
-  for (const auto& [id, value] : stops) logits[size_t(id)] = value;
+      if (size_t(id) < vocabulary) allow(size_t(id));
   if (!any) throw Error(ErrorCode::unsupported, "the checkpoint's vocabulary cannot write what json-schema asks for");
+  return bits;
+}
+
+void TokenMask::apply(std::span<float> logits) {
+  const std::vector<uint32_t> bits = allowed(logits.size());
+  for (size_t id = 0; id < logits.size(); ++id)
+    if (!(bits[id / 32] >> id % 32 & 1)) logits[id] = -std::numeric_limits<float>::infinity();
 }
 
 void TokenMask::accept(int32_t id, std::string_view bytes) {

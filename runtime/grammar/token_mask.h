@@ -37,7 +37,9 @@ class TokenMask {
 
   // Begins an answer of at most `budget` tokens, the stop token included. Throws invalid_argument if the shortest text may not fit.
   void begin(int budget);
-  // Logits of tokens that may not come next become −inf.
+  // A bit for each token that may come next. Throws unsupported if there is none.
+  std::vector<uint32_t> allowed(size_t vocabulary);
+  // Logits of the others become −inf.
   void apply(std::span<float> logits);
   // The token that was chosen.
   void accept(int32_t id, std::string_view bytes);

@@ -55,9 +55,10 @@ class Backend {
   virtual void attention_weights(Context& cx, Heads q, Heads k, Tensor& y) const = 0;
   // causal: query i of a range sees n_keys − (end − begin) + i + 1 keys.
   virtual void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges, bool causal, Tensor& y) const = 0;
-  // With a length on the device; asked for there only.
+  // Asked for on a device only; the first two with a length that is there.
   virtual void append_rows(Context& cx, Heads cache, Length length, Heads from, int64_t n) const = 0;
   virtual void attention_of_one(Context& cx, Heads q, Heads k, Heads v, Length n_past, Tensor& y) const = 0;
+  virtual SampledToken sample(Context& cx, const Tensor& logits, const Sampling& sampling) const = 0;
 };
 
 // What every Device of this project is.

@@ -166,6 +166,13 @@ Tensor snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tenso
   return y;
 }
 
+SampledToken sample(Context& cx, const Tensor& logits, const Sampling& s) {
+  if (!logits.device() || s.top_k < 1 || s.top_k > Sampling::kMostChoices || !(s.temperature > 0) || (!s.allowed.empty() && int64_t(s.allowed.size()) * 32 < logits.numel()))
+    throw Error(ErrorCode::internal, "sample: " + logits.shape().str() + ", top_k " + std::to_string(s.top_k));
+  Arena::Scope scope(cx.arena);
+  return backend(cx).sample(cx, logits, s);
+}
+
 void copy_rows(Context& cx, Heads to, Heads from, int64_t n) {
   if (to.n_heads != from.n_heads || to.head_dim != from.head_dim) throw Error(ErrorCode::internal, "copy_rows: " + std::to_string(from.n_heads) + " heads to " + std::to_string(to.n_heads));
   backend(cx).copy_rows(cx, to, from, n);

@@ -1,13 +1,21 @@
 #include "session/generate.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cmath>
 
 namespace omni {
 
 namespace {
 constexpr int64_t kPiece = 512;  // rows a step of prefill: bounds memory and the time until a cancel is seen
+
+double probability(std::span<const float> logits, int32_t id) {
+  const float highest = *std::max_element(logits.begin(), logits.end());
+  float sum = 0;
+  for (const float x : logits) sum += std::exp(x - highest);
+  return double(std::exp(logits[size_t(id)] - highest) / sum);
 }
+
+}  // namespace
 
 void Context::prefill(const Rows& rows, const float* values) {
   const int64_t n = int64_t(rows.size()), hidden = model_.hidden();
@@ -45,6 +53,21 @@ std::span<float> Context::logits() {
   const auto values = ops::to_host(cx, model_.logits(cx, last_hidden_), room);
   logits_.assign(values.begin(), values.end());
   return logits_;
+}
+
+Context::Choice Context::choose(Sampler& sampler, const SamplingOptions& options, TokenMask* mask, bool with_probability) {
+  if (model_.device() && Sampler::on_device(options)) {
+    Arena::Scope scope(arena_);
+    ops::Context cx{pool_, arena_};
+    const Tensor there = model_.logits(cx, last_hidden_);
+    const ops::SampledToken token = sampler.pick(cx, there, ids_, options, mask ? mask->allowed(size_t(there.numel())) : std::vector<uint32_t>());
+    return {token.id, token.probability};
+  }
+  const std::span<float> values = logits();
+  if (with_probability) unmasked_.assign(values.begin(), values.end());
+  if (mask) mask->apply(values);
+  const int32_t id = sampler.pick(values, ids_, options);
+  return {id, with_probability ? probability(unmasked_, id) : 0};
 }
 
 void Context::decode(int32_t id) {

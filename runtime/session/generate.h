@@ -5,7 +5,9 @@
 #include <span>
 #include <vector>
 
+#include "grammar/token_mask.h"
 #include "models/model.h"
+#include "session/sampler.h"
 
 namespace omni {
 
@@ -27,6 +29,13 @@ class Context {
   void prefill(const Rows& rows, const float* values = nullptr);
   // Logits behind the last row that was added. Valid until the next call.
   std::span<float> logits();
+  // The token that the sampler picks behind the last row, of those that the mask allows (nullptr: of all); on the model's device, so that the logits stay there, where it can be. `probability`
+  // is what the model gave it before mask and sampling, and wrong unless it was asked for.
+  struct Choice {
+    int32_t id;
+    double probability;
+  };
+  Choice choose(Sampler& sampler, const SamplingOptions& options, TokenMask* mask, bool with_probability);
   // Adds one token at the cursor.
   void decode(int32_t id);
 
@@ -54,7 +63,7 @@ class Context {
   std::vector<int32_t> ids_;
   std::vector<Position> positions_;
   Tensor last_hidden_;  // [1, hidden] of the last row
-  std::vector<float> logits_;
+  std::vector<float> logits_, unmasked_;  // unmasked_: where somebody asks for the probability
   void keep(ops::Context& cx, const Tensor& hidden, const Tensor* embedded);
   bool keeps_rows_ = false;
   std::vector<float> kept_;

@@ -46,10 +46,23 @@ int32_t Sampler::pick(std::span<float> logits, std::span<const int32_t> history,
     return int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
   }
   const auto choices = distribution(logits, history, o);
-  double left = std::uniform_real_distribution<double>(0, 1)(random_);
+  double left = draw();
   for (const auto& [p, id] : choices)
     if ((left -= p) < 0) return id;
   return choices.back().second;
+}
+
+ops::SampledToken Sampler::pick(ops::Context& cx, const Tensor& logits, std::span<const int32_t> history, const SamplingOptions& o, std::span<const uint32_t> allowed) {
+  std::vector<int32_t> seen;
+  if (o.repetition_penalty != 1) {
+    for (const int32_t id : history)
+      if (id >= 0 && id < logits.numel()) seen.push_back(id);
+    std::sort(seen.begin(), seen.end());
+    seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
+  }
+  ops::Sampling s{.top_k = 1, .penalty = float(o.repetition_penalty), .seen = seen, .allowed = allowed};
+  if (o.temperature > 0) s.top_k = o.top_k, s.temperature = float(o.temperature), s.top_p = float(o.top_p), s.draw = float(draw());
+  return ops::sample(cx, logits, s);
 }
 
 }  // namespace omni

@@ -23,12 +23,6 @@ namespace {
 
 constexpr Nanoseconds kDefaultContext = 60 * kSecond;
 
-double probability(std::span<const float> logits, int32_t id) {
-  const float highest = *std::max_element(logits.begin(), logits.end());
-  float sum = 0;
-  for (const float x : logits) sum += std::exp(x - highest);
-  return double(std::exp(logits[size_t(id)] - highest) / sum);
-}
 
 Nanoseconds now() { return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -223,10 +217,7 @@ class ModelSession final : public Session {
     answer.complete = false;
     Utf8Stream characters;
     while (answer.tokens < sampling.max_tokens && !interrupted_) {
-      const std::span<float> logits = context_.logits();
-      if (on_token) unmasked_.assign(logits.begin(), logits.end());
-      if (mask) mask->apply(logits);
-      const int32_t id = sampler_.pick(logits, context_.ids(), sampling);
+      const auto [id, probability] = context_.choose(sampler_, sampling, mask, on_token != nullptr);
       if (answer.tokens == 0) answer.first_token = now() - begin;
       ++answer.tokens;
       if (model_.is_stop(id)) {
@@ -238,7 +229,7 @@ class ModelSession final : public Session {
       const std::string text = markup ? std::string() : characters.push(bytes);
       answer.text += text;
       if (mask) mask->accept(id, bytes);
-      if (on_token) on_token({bytes, text, markup, probability(unmasked_, id)});
+      if (on_token) on_token({bytes, text, markup, probability});
       if (mask && mask->is_finished()) {
         answer.complete = true;
         break;
@@ -261,7 +252,6 @@ class ModelSession final : public Session {
   std::unique_ptr<TokenMask> mask_;       // of mask_schema_
   std::string mask_schema_;
   std::shared_ptr<const TokenTable> table_;
-  std::vector<float> unmasked_;           // logits of the token that is being chosen, where somebody asks for its probability
   std::optional<SeenPicture> picture_;    // the last one that entered the context
   bool dialogue_open_ = false;
   Context::Mark before_run_{};            // where the run of media begins

@@ -13,6 +13,7 @@
 #include "ops/cuda/cuda_device.h"
 #include "ops/cuda/open.h"
 #include "ops/ops.h"
+#include "session/sampler.h"
 #include "video/colour.h"
 #include "video/device_patches.h"
 
@@ -235,6 +236,46 @@ TEST_F(Devices, Attention) {
       return x;
     });
   }
+}
+
+// The token that the host's sampler draws, too: with ties, penalties and what is not allowed, for vocabularies below and above a block.
+TEST_F(Devices, SamplesAsTheHost) {
+  Side device(cuda());
+  std::mt19937 random(3);
+  int n_drawn = 0;
+  for (const int vocabulary : {1, 31, 1000, 2500})
+    for (const int top_k : {1, 2, 7, 100, 1024})
+      for (const float top_p : {0.1f, 0.9f, 1.f}) {
+        std::vector<float> logits;
+        for (int i = 0; i < vocabulary; ++i) logits.push_back(float(int(random() % 90)) / 10 - 4);  // many are equal
+        std::vector<int32_t> seen;
+        for (int32_t id = 0; id < vocabulary; id += 3) seen.push_back(id);
+        std::vector<uint32_t> allowed(size_t(vocabulary + 31) / 32);
+        for (uint32_t& word : allowed) word = uint32_t(random()) | 1;
+        const bool masked = random() % 2, penalised = random() % 2;
+        std::vector<float> left = logits;
+        double whole = 0;
+        for (const float x : logits) whole += std::exp(double(x));
+        if (masked)
+          for (int i = 0; i < vocabulary; ++i)
+            if (!(allowed[size_t(i) / 32] >> (i % 32) & 1)) left[size_t(i)] = -INFINITY;
+        const SamplingOptions o{.temperature = 0.7, .top_p = top_p, .top_k = top_k, .repetition_penalty = penalised ? 1.3 : 1};
+        const auto choices = Sampler::distribution(left, seen, o);
+        const Tensor there = device.there(Tensor::view(logits.data(), DType::f32, {1, vocabulary}));
+        for (const float draw : {0.f, 0.31f, 0.77f, 0.9999f}) {
+          const ops::SampledToken token =
+              ops::sample(device.cx(), there, {.top_k = top_k, .temperature = 0.7f, .top_p = top_p, .penalty = penalised ? 1.3f : 1, .seen = seen, .allowed = masked ? allowed : std::vector<uint32_t>(), .draw = draw});
+          double rest = draw;
+          size_t at = 0;
+          while (at + 1 < choices.size() && (rest -= choices[at].first) >= 0) ++at;
+          // Sums of floats: a draw at the edge of a token may be its neighbour's.
+          const bool edge = std::abs(rest) < 1e-5 || std::abs(rest + choices[at].first) < 1e-5;
+          if (!edge || token.id == choices[at].second) EXPECT_EQ(token.id, choices[at].second) << vocabulary << " tokens, top_k " << top_k << ", top_p " << top_p << ", draw " << draw;
+          EXPECT_NEAR(token.probability, std::exp(double(logits[size_t(token.id)])) / whole, 1e-5);
+          ++n_drawn;
+        }
+      }
+  EXPECT_EQ(n_drawn, 240);
 }
 
 // One token behind a length that only the device knows, recorded once and run for lengths that differ.

@@ -247,6 +247,7 @@ class CpuBackend final : public Backend {
 
   void append_rows(Context&, Heads, Length, Heads, int64_t) const override { throw Error(ErrorCode::internal, "append_rows: a length on the host"); }
   void attention_of_one(Context&, Heads, Heads, Heads, Length, Tensor&) const override { throw Error(ErrorCode::internal, "attention_of_one: a length on the host"); }
+  SampledToken sample(Context&, const Tensor&, const Sampling&) const override { throw Error(ErrorCode::internal, "sample: on the host"); }
 
   void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges, bool causal, Tensor& y) const override {
     size_t n_tiles = 0;

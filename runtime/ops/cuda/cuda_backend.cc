@@ -13,6 +13,7 @@
 #include "kernels/rms_norm.h"
 #include "kernels/rotate.h"
 #include "kernels/rows.h"
+#include "kernels/sample.h"
 #include "kernels/silu_mul.h"
 #include "kernels/snake_beta.h"
 #include "ops/cuda/cuda_device.h"
@@ -163,6 +164,20 @@ class CudaBackend final : public Backend {
     check(omni::cuda::append_rows(cache.data, cache.stride, length.there, from.data, from.stride, n, from.n_heads * from.head_dim, stream(cx)), "append_rows");
   }
   void attention_of_one(Context& cx, Heads q, Heads k, Heads v, Length n_past, Tensor& y) const override { one_over(cx, q, k, v, n_past.value + 1, n_past.there, y); }
+
+  SampledToken sample(Context& cx, const Tensor& logits, const Sampling& s) const override {
+    using namespace omni::cuda;
+    const int n = int(logits.numel());
+    auto* scores = static_cast<float*>(cx.arena.allocate(size_t(n) * sizeof(float)));
+    auto* result = static_cast<omni::cuda::SampledToken*>(cx.arena.allocate(sizeof(omni::cuda::SampledToken)));
+    const bool penalised = s.penalty != 1 && !s.seen.empty();
+    const int* seen = penalised ? uploaded(cx, s.seen.data(), s.seen.size()) : nullptr;
+    const uint32_t* allowed = s.allowed.empty() ? nullptr : uploaded(cx, s.allowed.data(), s.allowed.size());
+    check(omni::cuda::sample(data(logits), scores, seen, allowed, result, {n, penalised ? int(s.seen.size()) : 0, s.penalty, s.temperature, s.top_k, s.top_p, s.draw}, stream(cx)), "sample");
+    omni::cuda::SampledToken there{};
+    cx.arena.queue().download(&there, result, sizeof there);
+    return {there.id, there.probability};
+  }
 
  private:
   // One token's attention over n_keys keys; over *n_past + 1 of them, where that is given.
