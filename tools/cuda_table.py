@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What nvcc made of the CUDA kernels, from its own output; nothing of it runs. Writes the table of docs/cuda-kernels.md, or with --check compares: exit 1 where a kernel spills registers or
-uses double precision, or where, with the nvcc that the table was made with, it differs from the table; exit 77 (skip) without nvcc."""
+uses double precision where it should not, or where, with the nvcc that the table was made with, it differs from the table; exit 77 (skip) without nvcc."""
 import argparse
 import collections
 import concurrent.futures
@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/cuda-kernels.md"
 BEGIN, END = "<!-- tools/cuda_table.py writes from here -->", "<!-- to here -->"
 # Of an SM, by NVIDIA's programming guide: warps, blocks, KiB of shared memory. Registers: 65,536 everywhere.
+IN_DOUBLES = {"log_mel"}  # says why
 SM = {80: (64, 32, 164), 89: (48, 24, 100), 90: (64, 32, 228), 100: (64, 32, 228), 120: (48, 24, 100)}
 
 
@@ -65,7 +66,7 @@ def rows(nvcc):
             tensor = len(re.findall(r"mma\.sync", body))
             if any(b[2] for b in by_arch.values()):
                 wrong.append(f"{source.name}: {name} spills registers")
-            if re.search(r"\.f64", body):
+            if re.search(r"\.f64", body) and source.stem not in IN_DOUBLES:
                 wrong.append(f"{source.name}: {name} computes in double precision")
             registers, stack, shared = (max(b[i] for b in by_arch.values()) for i in (0, 1, 3))
             fill = [occupancy(arch, threads, by_arch[arch][0], by_arch[arch][3]) for arch in SM]
@@ -92,7 +93,7 @@ def main():
         PAGE.write_text(page.replace(then, made))
     elif f"nvcc {version}," in then and then != made:
         wrong += ["docs/cuda-kernels.md is not what nvcc says now: run tools/cuda_table.py"] + [line for line in made.splitlines() if line not in then.splitlines()]
-    print("\n".join(wrong) or f"{len(table)} kernels, no spills, no double precision")
+    print("\n".join(wrong) or f"{len(table)} kernels, no spills, no double precision but in " + ", ".join(IN_DOUBLES))
     sys.exit(bool(wrong))
 
 

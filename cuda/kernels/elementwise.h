@@ -16,6 +16,9 @@ cudaError_t silu(float* x, int64_t n, cudaStream_t stream);
 // x ← x / divisor.
 cudaError_t div(float* x, float divisor, int64_t n, cudaStream_t stream);
 
+// y[n] = x[n], rounded to the nearest.
+cudaError_t narrow(const float* x, bf16* y, int64_t n, cudaStream_t stream);
+
 // x ← x + y.
 cudaError_t add(float* x, const float* y, int64_t n, cudaStream_t stream);
 // x ← x + y · scale[column]; x, y: [n_rows, width].

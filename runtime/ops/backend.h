@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/frame_patches.h"
+#include "ops/mel_frames.h"
 #include "ops/ops.h"
 
 namespace omni::ops {
@@ -66,6 +67,8 @@ class ComputeDevice : public Device {
  public:
   // out: [grid_h · grid_w, 3 · 2 · patch · patch]. Throws unsupported for a frame so large that a patch is made of too many samples.
   virtual void frame_to_patches(Queue& queue, const FramePatches& frame, float* out) const = 0;
+  // samples: [(n − 1) · 160 + 400] → out: [n, n_mels], log10 of the power of each band.
+  virtual void mel_frames(Queue& queue, const MelFrames& how, const float* samples, int64_t n, float* out) const = 0;
   virtual const Backend& backend() const = 0;
 };
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <deque>
 
-#include "audio/log_mel.h"
+#include "audio/device_log_mel.h"
 #include "session/tokenizers.h"
 
 namespace omni {
@@ -12,7 +12,7 @@ constexpr Nanoseconds kDefaultWindow = 30 * kSecond;
 class ModelAudioTokenizer final : public AudioTokenizer {
  public:
   ModelAudioTokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const AudioOptions& options)
-      : engine_(std::move(engine)), model_(model), pool_(pool), arena_(model.device()), options_(options), mel_(model.n_mels()), unit_(model.mel_frames_per_unit()) {
+      : engine_(std::move(engine)), model_(model), pool_(pool), arena_(model.device()), options_(options), mel_(make_log_mel(arena_, model.n_mels())), unit_(model.mel_frames_per_unit()) {
     const Nanoseconds window = options.normaliser_window > 0 ? options.normaliser_window : kDefaultWindow;
     window_units_ = size_t(std::max<Nanoseconds>(1, window / unit_duration(unit_)));
   }

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cmath>
 
-#include "audio/log_mel.h"
+#include "audio/device_log_mel.h"
 #include "session/masked_words.h"
 #include "session/text_decoder.h"
 #include "session/voice_gate.h"
@@ -38,7 +38,7 @@ bool is_continuation(unsigned char c) { return (c & 0xc0) == 0x80; }
 class StreamTranscriber final : public Transcriber {
  public:
   StreamTranscriber(std::shared_ptr<const void> engine, const TranscriptionModel& model, ThreadPool& pool, const TranscriptionOptions& options)
-      : engine_(std::move(engine)), model_(model), pool_(pool), options_(options), masked_(options.masked_words), arena_(model.device()), decoder_(model, pool, arena_, cancelled_) {
+      : engine_(std::move(engine)), model_(model), pool_(pool), options_(options), masked_(options.masked_words), arena_(model.device()), mel_(make_log_mel(arena_, model.n_mels())), decoder_(model, pool, arena_, cancelled_) {
     set_language(options_.language);
     if (options_.step <= 0) throw Error(ErrorCode::invalid_argument, "a step of " + std::to_string(options_.step) + " ns between two looks");
     if (options_.translate && model_.tokens().translate < 0) throw Error(ErrorCode::invalid_argument, "this checkpoint does not translate");
@@ -158,15 +158,15 @@ class StreamTranscriber final : public Transcriber {
   }
 
   EncodedSound encode(int64_t n_samples) {
-    LogMel mel(model_.n_mels());
+    mel_.reset();
     std::vector<float> frames;
-    mel.push({samples_.data(), size_t(n_samples)}, frames);
+    mel_.push({samples_.data(), size_t(n_samples)}, frames);
     const int64_t n = n_samples / LogMel::kHop;
     const auto seconds = double(n_samples) / double(kRate);
     // Behind the sound there is silence, as in training; how much of it is encoded is a matter of cost.
     const double window = options_.policy == TranscriptionPolicy::whole ? 30 : std::max(kLeastWindow, seconds + kPadding);
     const int64_t whole = int64_t(model_.max_states()) * model_.mel_frames_per_state(), wanted = std::min<int64_t>(whole, std::max<int64_t>(n, int64_t(window * 100) / 2 * 2));
-    mel.push(std::vector<float>(size_t(LogMel::kFftSize), 0.f), frames);
+    mel_.push(std::vector<float>(size_t(LogMel::kFftSize), 0.f), frames);
     frames.resize(size_t(std::min<int64_t>(int64_t(frames.size()) / model_.n_mels(), wanted) * model_.n_mels()));
     frames.resize(size_t(wanted * model_.n_mels()), -10.f);  // log10 of the least power
     LogMel::normalise(frames, *std::max_element(frames.begin(), frames.end()));
@@ -408,6 +408,7 @@ class StreamTranscriber final : public Transcriber {
   MaskedWords masked_;
   std::vector<int32_t> vocabulary_;  // as tokens
   Arena arena_;
+  LogMel mel_;
   std::atomic<bool> cancelled_{false};
   TextDecoder decoder_;
   std::string language_;

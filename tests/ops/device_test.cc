@@ -9,6 +9,7 @@
 #if !OMNI_CUDA_TOOLKIT
 #include "emu/memory.h"
 #endif
+#include "audio/device_log_mel.h"
 #include "models/decoder_step.h"
 #include "ops/cuda/cuda_device.h"
 #include "ops/cuda/open.h"
@@ -99,6 +100,21 @@ TEST_F(Devices, Linear) {
           same("linear " + std::to_string(n) + " " + std::to_string(n_in) + " " + std::to_string(n_out), [&](Side& s) {
             return ops::linear(s.cx(), s.random({n, n_in}, 1), *s.weight({n_out, n_in}, 2, precision, stored), n_out % 2 ? s.random({n_out}, 3) : Tensor());
           });
+}
+
+// The same through cuBLASLt, where it is asked for (OMNI_CUBLASLT=1): the test above, and that it is really asked.
+TEST_F(Devices, ProductsThroughCublasLt) {
+  if (!ops::cuda::Products::wanted()) GTEST_SKIP() << "OMNI_CUBLASLT=1 and libcublasLt.so.13 are wanted";
+  Side device(cuda());
+  auto& stream = static_cast<ops::cuda::Stream&>(device.cx().arena.queue());
+  ASSERT_NE(stream.products(), nullptr);
+  const Tensor x = device.random({70, 32}, 1), w = device.random({48, 32}, 2), bias = device.random({48}, 3);
+  Tensor y = device.cx().arena.f32({70, 48});
+  ASSERT_TRUE(stream.products()->run({70, 32, 48, false, true}, x.raw(), w.raw(), static_cast<const float*>(bias.raw()), static_cast<float*>(y.raw()), device.cx().arena.allocate(ops::cuda::Products::kWorkspace), stream.get()));
+  same("its own kernels", [&](Side& s) { return ops::linear(s.cx(), s.random({70, 32}, 1), *s.weight({48, 32}, 2, ops::MatmulPrecision::f32), s.random({48}, 3)); });
+  Side host(nullptr);
+  const auto a = host.read(ops::linear(host.cx(), host.random({70, 32}, 1), *host.weight({48, 32}, 2, ops::MatmulPrecision::f32), host.random({48}, 3))), b = device.read(y);
+  for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 30 * kTolerance) << i;
 }
 
 TEST_F(Devices, NormsAndActivations) {
@@ -342,6 +358,25 @@ TEST_F(Devices, RecordingRefusesToWait) {
   const Tensor x = device.random({1, 4}, 1);
   EXPECT_THROW(device.cx().arena.queue().record([&] { device.read(x); }), Error);
   EXPECT_EQ(device.read(x).size(), 4u);  // and is usable after
+}
+
+// A stream of sound in pieces, its head mirrored and its tail silent; loud beside quiet, and bands with little in them.
+TEST_F(Devices, LogMel) {
+  Side device(cuda());
+  for (const int n_mels : {80, 128}) {
+    std::vector<float> sound, host, there;
+    for (int i = 0; i < 4321; ++i) sound.push_back(i < 2000 ? 0.5f * std::sin(0.3f * float(i)) : 1e-4f * std::sin(1.1f * float(i)) + 1e-6f * float(i % 7));
+    LogMel a(n_mels), b = make_log_mel(device.cx().arena, n_mels);
+    for (size_t at = 0; at < sound.size(); at += 700) {
+      const auto piece = std::span(sound).subspan(at, std::min<size_t>(700, sound.size() - at));
+      a.push(piece, host), b.push(piece, there);
+      ASSERT_EQ(host.size(), there.size());
+    }
+    a.finish(host), b.finish(there);
+    ASSERT_EQ(host.size(), there.size());
+    ASSERT_EQ(host.size(), size_t(28 * n_mels));
+    for (size_t i = 0; i < host.size(); ++i) ASSERT_NEAR(host[i], there[i], 1e-5) << i;
+  }
 }
 
 // Both ways from raw frames to patches: the same 8-bit components.

@@ -88,6 +88,7 @@ class CudaBackend final : public Backend {
     const auto& w = static_cast<const CudaWeight&>(packed);
     const float* b = bias.defined() ? data(bias) : nullptr;
     const int n_in = int(w.n_in()), n_out = int(w.n_out());
+    if (x.dim(0) > omni::cuda::kFewRows && large_product(cx, x, w, b, y)) return;
     if (w.is_bf16()) check(omni::cuda::linear(data(x), static_cast<const bf16*>(w.values()), b, data(y), x.dim(0), n_in, n_out, stream(cx)), "linear");
     else check(omni::cuda::linear(data(x), static_cast<const float*>(w.values()), b, data(y), x.dim(0), n_in, n_out, stream(cx)), "linear");
   }
@@ -180,6 +181,23 @@ class CudaBackend final : public Backend {
   }
 
  private:
+  // Through cuBLASLt, if it is wanted and can.
+  static bool large_product(Context& cx, const Tensor& x, const CudaWeight& w, const float* bias, Tensor& y) {
+    Products* products = static_cast<Stream&>(cx.arena.queue()).products();
+    if (!products || y.numel() == 0) return false;
+    for (const void* p : {x.raw(), w.values(), static_cast<const void*>(y.raw()), static_cast<const void*>(bias)})
+      if (reinterpret_cast<uintptr_t>(p) % Products::kAlign) return false;
+    Arena::Scope scope(cx.arena);
+    const void* factors = x.raw();
+    if (w.is_bf16()) {
+      auto* narrow = static_cast<bf16*>(cx.arena.allocate(size_t(x.numel()) * sizeof(bf16)));
+      check(omni::cuda::narrow(data(x), narrow, x.numel(), stream(cx)), "narrow");
+      factors = narrow;
+    }
+    void* workspace = cx.arena.allocate(Products::kWorkspace);
+    return products->run({x.dim(0), int(w.n_in()), int(w.n_out()), w.is_bf16(), bias != nullptr}, factors, w.values(), bias, data(y), workspace, stream(cx));
+  }
+
   // One token's attention over n_keys keys; over *n_past + 1 of them, where that is given.
   static void one_over(Context& cx, Heads q, Heads k, Heads v, int64_t n_keys, const int64_t* n_past, Tensor& y) {
     using namespace omni::cuda;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/log_mel.h"
 #include "kernels/patches.h"
 #include "ops/cuda/open.h"
 
@@ -28,7 +29,7 @@ Stream::Stream(int device) : device_(device) {
 Stream::~Stream() {
   cudaSetDevice(device_);
   cudaStreamSynchronize(stream_);
-  convolutions_.reset();
+  convolutions_.reset(), products_.reset();
   cudaStreamDestroy(stream_);
   cudaFreeHost(staging_);
 }
@@ -54,6 +55,12 @@ Convolutions* Stream::convolutions() {
   const Cudnn* cudnn = Convolutions::wanted();
   if (cudnn && !convolutions_) convolutions_ = std::make_unique<Convolutions>(*cudnn, get());
   return convolutions_.get();
+}
+
+Products* Stream::products() {
+  const CublasLt* library = Products::wanted();
+  if (library && !products_) get(), products_ = std::make_unique<Products>(*library);
+  return products_.get();
 }
 
 void Stream::upload(void* to, const void* from, size_t bytes) {
@@ -152,6 +159,10 @@ void CudaDevice::frame_to_patches(Queue& queue, const FramePatches& f, float* ou
   p.rows_first = f.rows_first, p.yuv = f.yuv;
   p.y_offset = f.y_offset, p.y = f.y, p.r_v = f.r_v, p.g_u = f.g_u, p.g_v = f.g_v, p.b_u = f.b_u;
   check(omni::cuda::patches(p, out, f.index, f.grid_h, f.grid_w, f.patch, f.merge, f.widest_span, static_cast<Stream&>(queue).get()), "patches");
+}
+
+void CudaDevice::mel_frames(Queue& queue, const MelFrames& m, const float* samples, int64_t n, float* out) const {
+  check(omni::cuda::log_mel(samples, {m.cos, m.sin, m.first, m.n, m.weight, m.n_mels, m.widest}, out, int(n), static_cast<Stream&>(queue).get()), "log_mel");
 }
 
 void* CudaDevice::allocate(size_t bytes) const {

@@ -5,6 +5,7 @@
 
 #include "ops/backend.h"
 #include "ops/cuda/convolutions.h"
+#include "ops/cuda/products.h"
 
 namespace omni::ops::cuda {
 
@@ -50,6 +51,7 @@ class Stream final : public Device::Queue {
   cudaStream_t get() const;
   // nullptr: not through cuDNN.
   Convolutions* convolutions();
+  Products* products();  // nullptr: not through cuBLASLt
 
  private:
   const int device_;
@@ -58,6 +60,7 @@ class Stream final : public Device::Queue {
   char* staging_ = nullptr;
   size_t staged_ = 0;
   std::unique_ptr<Convolutions> convolutions_;
+  std::unique_ptr<Products> products_;
 };
 
 class CudaDevice final : public ComputeDevice {
@@ -73,6 +76,7 @@ class CudaDevice final : public ComputeDevice {
   std::unique_ptr<Queue> make_queue() const override { return std::make_unique<Stream>(index_); }
   std::unique_ptr<Mark> make_mark() const override { return std::make_unique<Event>(index_); }
   void frame_to_patches(Queue& queue, const FramePatches& frame, float* out) const override;
+  void mel_frames(Queue& queue, const MelFrames& how, const float* samples, int64_t n, float* out) const override;
   const Backend& backend() const override { return *backend_; }
 
  private:

@@ -20,13 +20,13 @@ double hz_of(double mel) { return mel < 15 ? 200 * mel / 3 : 1000 * std::exp(std
 
 }  // namespace
 
-LogMel::LogMel(int n_mels) : n_mels_(n_mels), fft_(kFftSize), window_(kFftSize), re_(kFftSize), im_(kFftSize) {
+LogMel::LogMel(int n_mels, Frames frames) : n_mels_(n_mels), fft_(kFftSize), window_(kFftSize), re_(kFftSize), im_(kFftSize), elsewhere_(std::move(frames)) {
   for (int i = 0; i < kFftSize; ++i) window_[size_t(i)] = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * i / kFftSize);  // periodic Hann
   const double top = mel_of(kSampleRate / 2.0);
   auto edge = [&](int i) { return hz_of(top * i / (n_mels + 1)); };
   for (int m = 0; m < n_mels; ++m) {
     const double low = edge(m), middle = edge(m + 1), high = edge(m + 2), norm = 2 / (high - low);
-    Filter f{-1, {}};
+    Band f{-1, {}};
     for (int k = 0; k <= kHalf; ++k) {
       const double hz = double(k) * kSampleRate / kFftSize;
       const double w = std::min((hz - low) / (middle - low), (high - hz) / (high - middle));
@@ -35,7 +35,7 @@ LogMel::LogMel(int n_mels) : n_mels_(n_mels), fft_(kFftSize), window_(kFftSize),
       f.weight.push_back(double(float(w * norm)));
     }
     f.first = std::max(f.first, 0);
-    filters_.push_back(std::move(f));
+    bands_.push_back(std::move(f));
   }
 }
 
@@ -72,6 +72,12 @@ float LogMel::sample(int64_t i) const {
 
 // Two real frames ride in one complex transform: one as its real part, one as its imaginary part.
 void LogMel::frames_until(int64_t end, std::vector<float>& out) {
+  if (elsewhere_ && next_frame_ < end) {
+    std::vector<float> samples;
+    for (int64_t i = next_frame_ * kHop - kHalf; i < (end - 1) * kHop + kHalf; ++i) samples.push_back(sample(i));
+    elsewhere_(samples, end - next_frame_, out);
+    next_frame_ = end;
+  }
   while (next_frame_ < end) {
     const bool two = next_frame_ + 1 < end;
     const int64_t begin = next_frame_ * kHop - kHalf;
@@ -88,7 +94,7 @@ void LogMel::frames_until(int64_t end, std::vector<float>& out) {
       power[1][k] = orr * orr + oi * oi;
     }
     for (int f = 0; f <= int(two); ++f) {
-      for (const Filter& filter : filters_) {
+      for (const Band& filter : bands_) {
         double sum = 0;
         for (size_t j = 0; j < filter.weight.size(); ++j) sum += filter.weight[j] * power[f][size_t(filter.first) + j];
         out.push_back(std::log10(float(std::max(sum, 1e-10))));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -15,7 +16,9 @@ class LogMel {
  public:
   static constexpr int kSampleRate = 16000, kFftSize = 400, kHop = 160;
 
-  explicit LogMel(int n_mels);
+  // What computes frames in the host's place: (n − 1) · 160 + 400 samples → n_mels values a frame, log10 of the power of each band, appended.
+  using Frames = std::function<void(std::span<const float> samples, int64_t n, std::vector<float>& out)>;
+  explicit LogMel(int n_mels, Frames frames = {});
 
   // Appends the frames that became ready to `out`, n_mels values each. Throws corrupt_file if a sample is not a number.
   void push(std::span<const float> samples, std::vector<float>& out);
@@ -24,6 +27,12 @@ class LogMel {
   void reset();
 
   int n_mels() const { return n_mels_; }
+  struct Band {  // one triangle over neighbouring frequencies
+    int first;
+    std::vector<double> weight;
+  };
+  const std::vector<Band>& bands() const { return bands_; }
+  const std::vector<double>& window() const { return window_; }
 
   // x ← (max(x, highest − 8) + 4) / 4
   static void normalise(std::span<float> frames, float highest);
@@ -32,14 +41,11 @@ class LogMel {
   void frames_until(int64_t end, std::vector<float>& out);
   float sample(int64_t i) const;
 
-  struct Filter {  // one triangle over neighbouring frequencies
-    int first;
-    std::vector<double> weight;
-  };
   int n_mels_;
   Fft fft_;
   std::vector<double> window_, re_, im_;
-  std::vector<Filter> filters_;
+  std::vector<Band> bands_;
+  Frames elsewhere_;
   std::vector<float> samples_;  // those that a later frame still needs
   int64_t first_ = 0;           // index of samples_[0] in the stream
   int64_t n_samples_ = 0;       // seen so far

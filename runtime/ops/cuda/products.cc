@@ -1,0 +1,109 @@
+#include "ops/cuda/products.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+
+#include "core/log.h"
+#include "omni/error.h"
+
+namespace omni::ops::cuda {
+
+using namespace cublaslt;
+
+namespace {
+
+void require(int status, const char* call) {
+  if (status) throw Error(ErrorCode::device, std::string(call) + ": status " + std::to_string(status));
+}
+
+// A description, a layout or a preference, destroyed with it.
+class Made {
+ public:
+  explicit Made(int (*destroy)(CublasLt::Object)) : destroy_(destroy) {}
+  ~Made() {
+    if (object_) destroy_(object_);
+  }
+  Made(const Made&) = delete;
+  CublasLt::Object* out() { return &object_; }
+  operator CublasLt::Object() const { return object_; }
+
+ private:
+  int (*destroy_)(CublasLt::Object);
+  CublasLt::Object object_ = nullptr;
+};
+
+}  // namespace
+
+const CublasLt* CublasLt::open(std::string* why) {
+  static std::string problem;
+  static const CublasLt* opened = []() -> const CublasLt* {
+    void* library = nullptr;
+    for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12"})
+      if (!library) library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    if (!library) return problem = dlerror(), nullptr;
+    static CublasLt c;
+    const auto find = [&](auto& f, const char* name) {
+      f = reinterpret_cast<std::remove_reference_t<decltype(f)>>(dlsym(library, name));
+      if (!f) problem = std::string("libcublasLt without ") + name;
+    };
+    find(c.create, "cublasLtCreate"), find(c.destroy, "cublasLtDestroy");
+    find(c.desc_create, "cublasLtMatmulDescCreate"), find(c.desc_destroy, "cublasLtMatmulDescDestroy"), find(c.desc_set, "cublasLtMatmulDescSetAttribute");
+    find(c.layout_create, "cublasLtMatrixLayoutCreate"), find(c.layout_destroy, "cublasLtMatrixLayoutDestroy");
+    find(c.preference_create, "cublasLtMatmulPreferenceCreate"), find(c.preference_destroy, "cublasLtMatmulPreferenceDestroy"), find(c.preference_set, "cublasLtMatmulPreferenceSetAttribute");
+    find(c.heuristic, "cublasLtMatmulAlgoGetHeuristic"), find(c.matmul, "cublasLtMatmul");
+    return problem.empty() ? &c : nullptr;
+  }();
+  if (!opened && why) *why = problem;
+  return opened;
+}
+
+const CublasLt* Products::wanted() {
+  static const CublasLt* library = []() -> const CublasLt* {
+    const char* e = std::getenv("OMNI_CUBLASLT");
+    if (!e || std::string(e) != "1") return nullptr;
+    std::string why;
+    const CublasLt* opened = CublasLt::open(&why);
+    log(opened ? LogLevel::info : LogLevel::warning, opened ? "large products through cuBLASLt" : "OMNI_CUBLASLT=1, but " + why);
+    return opened;
+  }();
+  return library;
+}
+
+Products::Products(const CublasLt& library) : library_(library) { require(library.create(&handle_), "cublasLtCreate"); }
+
+Products::~Products() { library_.destroy(handle_); }
+
+// In cuBLAS's columns x is [n_in, n], the weight [n_in, n_out] and y [n_out, n]: y = weightᵀ · x, and a bias goes along the columns.
+bool Products::run(const ProductShape& s, const void* x, const void* weight, const float* bias, float* y, void* workspace, cudaStream_t stream) {
+  const int type = s.bf16 ? R_16BF : R_32F, transposed = OP_T, biased = EPILOGUE_BIAS;
+  Made desc(library_.desc_destroy), a(library_.layout_destroy), b(library_.layout_destroy), d(library_.layout_destroy);
+  require(library_.desc_create(desc.out(), COMPUTE_32F, R_32F), "cublasLtMatmulDescCreate");
+  require(library_.desc_set(desc, MATMUL_DESC_TRANSA, &transposed, sizeof transposed), "cublasLtMatmulDescSetAttribute");
+  if (s.biased) {
+    require(library_.desc_set(desc, MATMUL_DESC_EPILOGUE, &biased, sizeof biased), "cublasLtMatmulDescSetAttribute");
+    require(library_.desc_set(desc, MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias), "cublasLtMatmulDescSetAttribute");
+  }
+  require(library_.layout_create(a.out(), type, uint64_t(s.n_in), uint64_t(s.n_out), s.n_in), "cublasLtMatrixLayoutCreate");
+  require(library_.layout_create(b.out(), type, uint64_t(s.n_in), uint64_t(s.n), s.n_in), "cublasLtMatrixLayoutCreate");
+  require(library_.layout_create(d.out(), R_32F, uint64_t(s.n_out), uint64_t(s.n), s.n_out), "cublasLtMatrixLayoutCreate");
+
+  const auto [it, is_new] = algorithms_.try_emplace(s);
+  if (is_new) {
+    Made preference(library_.preference_destroy);
+    require(library_.preference_create(preference.out()), "cublasLtMatmulPreferenceCreate");
+    require(library_.preference_set(preference, MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace, sizeof kWorkspace), "cublasLtMatmulPreferenceSetAttribute");
+    const uint32_t align = kAlign;
+    for (int matrix = 0; matrix < 4; ++matrix) require(library_.preference_set(preference, MATMUL_PREF_MIN_ALIGNMENT_A_BYTES + matrix, &align, sizeof align), "cublasLtMatmulPreferenceSetAttribute");
+    HeuristicResult best{};
+    int found = 0;
+    if (library_.heuristic(handle_, desc, a, b, d, d, preference, 1, &best, &found) == 0 && found && best.state == 0) it->second = best;
+    else log(LogLevel::info, "cuBLASLt has no algorithm for " + std::to_string(s.n) + " × " + std::to_string(s.n_in) + " → " + std::to_string(s.n_out) + "; through the project's own kernels");
+  }
+  if (!it->second) return false;
+  const float one = 1, zero = 0;
+  require(library_.matmul(handle_, desc, &one, weight, a, x, b, &zero, y, d, y, d, it->second->algorithm, workspace, kWorkspace, stream), "cublasLtMatmul");
+  return true;
+}
+
+}  // namespace omni::ops::cuda
