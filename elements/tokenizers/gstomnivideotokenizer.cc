@@ -22,6 +22,7 @@
 
 #include "common/gstomniguard.h"
 #include "tokenizers/gstomnicudaframes.h"
+#include "tokenizers/gstomninvmmframes.h"
 #include "tokenizers/gstomnitokenizer.h"
 
 GST_DEBUG_CATEGORY_EXTERN(gst_omni_tokenizer_debug);
@@ -110,28 +111,18 @@ class VideoWork final : public GstOmniTokenizerWork {
   VideoWork(std::unique_ptr<omni::VideoTokenizer> tokenizer, omni::Rational rate, GstOmniCudaFrames& cuda_frames)
       : tokenizer_(std::move(tokenizer)), cuda_frames_(cuda_frames), pair_(GstClockTime(2e9 / rate.value())) {}
 
-  void set_caps(GstCaps* caps) override { info_ = parse_caps(caps); }
+  void set_caps(GstCaps* caps) override {
+    info_ = parse_caps(caps);
+    nvmm_ = GstOmniNvmmFrames::is_nvmm(caps);
+  }
 
   void buffer(GstBuffer* buffer, const Emit& emit) override {
     const GstClockTime pts = GST_BUFFER_PTS(buffer);
     // A pair whose halves lie far apart is no pair: the stream paused in between.
     if (first_ != GST_CLOCK_TIME_NONE && (pts < first_ || pts - first_ > pair_ + pair_ / 2)) drain(emit);
-    GstVideoFrame frame;
-    const GstMapFlags where = cuda_frames_.map_flags(buffer);
-    if (!gst_video_frame_map(&frame, &info_, buffer, GstMapFlags(GST_MAP_READ | where)))
-      throw omni::Error(omni::ErrorCode::corrupt_file, "a buffer of " + std::to_string(gst_buffer_get_size(buffer)) + " bytes is no frame of " +
-                                                            std::to_string(info_.width) + "x" + std::to_string(info_.height));
-    std::unique_ptr<GstVideoFrame, GstOmniRelease<gst_video_frame_unmap>> unmap(&frame);
     omni::VideoFrame view{pixel_format(GST_VIDEO_INFO_FORMAT(&info_)), info_.width, info_.height, {}, {}, matrix(), full_range(), omni::Nanoseconds(pts)};
-    for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES(&frame); ++p) {
-      view.data[p] = static_cast<const uint8_t*>(GST_VIDEO_FRAME_PLANE_DATA(&frame, p));
-      view.stride[p] = GST_VIDEO_FRAME_PLANE_STRIDE(&frame, p);
-    }
-    view.on_device = where != 0;
-    GST_LOG("a frame in %s memory", view.on_device ? "CUDA" : "host");
-    auto segment = tokenizer_->push(view);
+    auto segment = nvmm_ ? look_at_surface(buffer, view) : look_at_frame(buffer, view);
     first_ = segment ? GST_CLOCK_TIME_NONE : pts;
-    unmap.reset();
     if (segment) emit(std::move(*segment));
   }
 
@@ -146,6 +137,30 @@ class VideoWork final : public GstOmniTokenizerWork {
   }
 
  private:
+  std::optional<omni::Segment> look_at_frame(GstBuffer* buffer, omni::VideoFrame& view) {
+    GstVideoFrame frame;
+    const GstMapFlags where = cuda_frames_.map_flags(buffer);
+    if (!gst_video_frame_map(&frame, &info_, buffer, GstMapFlags(GST_MAP_READ | where)))
+      throw omni::Error(omni::ErrorCode::corrupt_file, "a buffer of " + std::to_string(gst_buffer_get_size(buffer)) + " bytes is no frame of " +
+                                                            std::to_string(info_.width) + "x" + std::to_string(info_.height));
+    std::unique_ptr<GstVideoFrame, GstOmniRelease<gst_video_frame_unmap>> unmap(&frame);
+    for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES(&frame); ++p) {
+      view.data[p] = static_cast<const uint8_t*>(GST_VIDEO_FRAME_PLANE_DATA(&frame, p));
+      view.stride[p] = GST_VIDEO_FRAME_PLANE_STRIDE(&frame, p);
+    }
+    view.on_device = where != 0;
+    GST_LOG("a frame in %s memory", view.on_device ? "CUDA" : "host");
+    return tokenizer_->push(view);
+  }
+
+  std::optional<omni::Segment> look_at_surface(GstBuffer* buffer, omni::VideoFrame& view) {
+    GstMapInfo map;
+    GstOmniNvmmFrames::look(buffer, map, view);
+    const auto unmap = [buffer](GstMapInfo* mapped) { gst_buffer_unmap(buffer, mapped); };
+    const std::unique_ptr<GstMapInfo, decltype(unmap)> mapped(&map, unmap);
+    return tokenizer_->push(view);
+  }
+
   omni::ColourMatrix matrix() const {
     switch (info_.colorimetry.matrix) {
       case GST_VIDEO_COLOR_MATRIX_BT709: return omni::ColourMatrix::bt709;
@@ -159,6 +174,7 @@ class VideoWork final : public GstOmniTokenizerWork {
   GstOmniCudaFrames& cuda_frames_;
   GstClockTime pair_;
   GstVideoInfo info_{};
+  bool nvmm_ = false;  // what the caps say
   GstClockTime first_ = GST_CLOCK_TIME_NONE;  // PTS of a frame that waits for its pair
 };
 
@@ -242,7 +258,7 @@ void class_init(gpointer g_class, gpointer) {
   object->get_property = get_property;
   object->finalize = finalize;
   properties().install(object);
-  gst_omni_tokenizer_class_setup(klass, GstOmniCudaFrames::with_cuda_memory(kSinkCaps).c_str(), properties().count() + 1);
+  gst_omni_tokenizer_class_setup(klass, GstOmniNvmmFrames::with_nvmm(GstOmniCudaFrames::with_cuda_memory(kSinkCaps)).c_str(), properties().count() + 1);
   gst_element_class_set_static_metadata(GST_ELEMENT_CLASS(g_class), "Omni video tokenizer", "Filter/Analyzer/Video",
                                         "Turns raw video into the tokens of a multimodal model", "gst-omni");
   gst_type_mark_as_plugin_api(detail_get_type(), GstPluginAPIFlags(0));

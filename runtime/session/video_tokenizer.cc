@@ -48,7 +48,7 @@ class ModelVideoTokenizer final : public VideoTokenizer {
   // On the host pictures wait at their size for the pair; on a device each becomes its half of the patches at once.
   void take(const VideoFrame& frame, int index) {
     if (model_.device()) return device_patches_.run(arena_, spec_.layout, frame, size_, index, patches_);
-    if (frame.on_device) throw Error(ErrorCode::internal, "a frame in device memory for a model on the host");
+    if (frame.on_device) throw Error(ErrorCode::unsupported, "a frame in device memory for a model on the CPU: device=cuda reads it, anything else needs it downloaded");
     rgb_[index].resize(size_t(size_.width) * size_t(size_.height) * 3);
     scaler_.run(frame, size_, rgb_[index].data());
   }
