@@ -117,6 +117,13 @@ MUTANTS = [
     ("cuda: host: the length of the token before", "runtime/models/decoder_step.cc", "  cx.arena.queue().upload(n_past_.raw(), &n_past, sizeof n_past);\n", "  if (!capacity_) cx.arena.queue().upload(n_past_.raw(), &n_past, sizeof n_past);\n"),
     ("cuda: host: computes before the frame has arrived", "runtime/tokenizers/video/device_patches.cc", "  arena.queue().run_behind(*slot.arrived);\n", ""),
     ("cuda: host: a frame overwritten while it is read", "runtime/tokenizers/video/device_patches.cc", "  copies_->run_behind(*slot.read);\n", ""),
+    ("cuda: sample: of equals the last", K + "sample.cu", "keys[me] == keys[other] && ids[me] < ids[other]", "keys[me] == keys[other] && ids[me] > ids[other]"),
+    ("cuda: sample: digits looked at before they are counted", K + "sample.cu", "& (kDigits - 1)], 1);\n    }\n    __syncthreads();", "& (kDigits - 1)], 1);\n    }"),
+    ("cuda: sample: what is unlikely becomes likelier when it is seen", K + "sample.cu", "score < 0 ? score * penalty : score / penalty", "score / penalty"),
+    ("cuda: sample: as many equals as there are", K + "sample.cu", "key == threshold && equal < wanted", "key == threshold && equal < wanted + (k < kMostChoices)"),
+    ("cuda: log_mel: bands of a power that is not there yet", K + "log_mel.cu", "    power[me] = re * re + im * im;\n  }\n  __syncthreads();", "    power[me] = re * re + im * im;\n  }"),
+    ("cuda: host: cuBLASLt without the bias", "runtime/ops/cuda/cuda_backend.cc", "w.is_bf16(), bias != nullptr}", "w.is_bf16(), false}"),
+    ("cuda: host: cuBLASLt with what is not aligned", "runtime/ops/cuda/cuda_backend.cc", "      if (reinterpret_cast<uintptr_t>(p) % Products::kAlign) return false;\n", "      (void)p;\n"),
     ("cuda: host: cuDNN's engines whatever their precision", "runtime/ops/cuda/cudnn.cc", "if (!is_precise(cudnn, configuration, shape.tensor_cores)) continue;", ""),
     ("cuda: host: cuDNN pads on the wrong side", "runtime/ops/cuda/cudnn.cc", "before[] = {0, s.before}", "before[] = {0, (s.n_out - 1) * s.stride + reach + 1 - s.before - s.n}"),
     ("cuda: heads of another group", K + "attention_decode.cu", "v += int64_t(first) * kv_stride + int64_t(head / group) * head_dim;", "v += int64_t(first) * kv_stride + int64_t(head % group) * head_dim;"),
@@ -133,7 +140,7 @@ def main():
     subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
     run = lambda *c: subprocess.run(c, capture_output=True, text=True)
     assert run("cmake", "-S", str(source), "-B", str(build), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DOMNI_CUDA=OFF").returncode == 0
-    tests = ["cuda_test", "device_test", "fake_cudnn"] if a.only.startswith("cuda") else ["captions_test"] if a.only.startswith("captions") else ["ops_test", "tokenizers_test", "session_test", "models_test", "captions_test", "cuda_test", "device_test", "fake_cudnn"]
+    tests = ["cuda_test", "device_test", "fake_cudnn", "fake_cublaslt"] if a.only.startswith("cuda") else ["captions_test"] if a.only.startswith("captions") else ["ops_test", "tokenizers_test", "session_test", "models_test", "captions_test", "cuda_test", "device_test", "fake_cudnn", "fake_cublaslt"]
     assert run("ninja", "-C", str(build), *tests).returncode == 0, "the unchanged sources do not build"
     survived = n = 0
     for name, file, text, replacement in MUTANTS:
@@ -149,11 +156,14 @@ def main():
         path.write_text(original.replace(text, replacement, 1))
         built = run("ninja", "-C", str(build), *tests)
         caught = "does not build" if built.returncode else None
+        with_libraries = ("env", "OMNI_CUDNN=1", "OMNI_CUBLASLT=1", f"LD_LIBRARY_PATH={build}/tests/fake_cudnn")
         for test in [t for t in tests if t.endswith("_test")] if not caught else []:
-            out = run("env", "OMNI_CUDNN=1", f"LD_LIBRARY_PATH={build}/tests/fake_cudnn", str(build / "tests" / test), "--gtest_brief=1")
-            failed = re.findall(r"FAILED  \] (\S+)", out.stdout)
-            if out.returncode:
-                caught = failed[0].rstrip(",") if failed else f"{test} (crash)"
+            for environment in [(), with_libraries] if test == "device_test" else [()]:
+                out = run(*environment, str(build / "tests" / test), "--gtest_brief=1")
+                failed = re.findall(r"FAILED  \] (\S+)", out.stdout)
+                if out.returncode and not caught:
+                    caught = failed[0].rstrip(",") if failed else f"{test} (crash)"
+            if caught:
                 break
         print(f"{'caught  ' if caught else 'SURVIVED'}  {name}: {caught or ''}", flush=True)
         survived += caught is None or caught == "does not build"

@@ -112,6 +112,7 @@ TEST_F(Devices, ProductsThroughCublasLt) {
   Tensor y = device.cx().arena.f32({70, 48});
   ASSERT_TRUE(stream.products()->run({70, 32, 48, false, true}, x.raw(), w.raw(), static_cast<const float*>(bias.raw()), static_cast<float*>(y.raw()), device.cx().arena.allocate(ops::cuda::Products::kWorkspace), stream.get()));
   same("its own kernels", [&](Side& s) { return ops::linear(s.cx(), s.random({70, 32}, 1), *s.weight({48, 32}, 2, ops::MatmulPrecision::f32), s.random({48}, 3)); });
+  same("rows that are not aligned", [&](Side& s) { return ops::linear(s.cx(), s.random({30, 6}, 1).rows(1, 30), *s.weight({4, 6}, 2, ops::MatmulPrecision::f32), Tensor()); });
   Side host(nullptr);
   const auto a = host.read(ops::linear(host.cx(), host.random({70, 32}, 1), *host.weight({48, 32}, 2, ops::MatmulPrecision::f32), host.random({48}, 3))), b = device.read(y);
   for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 30 * kTolerance) << i;
