@@ -336,7 +336,7 @@ gboolean src_event(GstPad* pad, GstObject* parent, GstEvent* event) {
       if (!in.is_prompt) pads.emplace_back(GST_PAD(gst_object_ref(in.pad)));
   }
   gboolean ok = FALSE;
-  for (const PadPtr& pad : pads) ok |= gst_pad_push_event(pad.get(), gst_event_ref(event));
+  for (const PadPtr& input : pads) ok |= gst_pad_push_event(input.get(), gst_event_ref(event));
   gst_event_unref(event);
   return ok;
 }

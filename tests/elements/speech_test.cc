@@ -208,7 +208,9 @@ TEST_F(Speech, InterruptedAtAnyMomentItStopsAtOnceAndGoesOn) {
     const size_t before = d.heard.n_samples();
     d.ask("Describe the feed.");
     const bool early = random() % 4 == 0;  // before there is a sound
-    if (!early) ASSERT_TRUE(d.wait_for_sound(before)) << i;
+    if (!early) {
+      ASSERT_TRUE(d.wait_for_sound(before)) << i;
+    }
     g_usleep(random() % (early ? 30000 : 400000));
     if (i % 3 == 0) {
       gst_element_send_event(d.pipeline, gst_event_new_custom(GST_EVENT_CUSTOM_UPSTREAM, gst_structure_new_empty("omni-interrupt")));
@@ -229,7 +231,9 @@ TEST_F(Speech, InterruptedAtAnyMomentItStopsAtOnceAndGoesOn) {
     EXPECT_TRUE(end == "interrupted" || end == "finished") << i << ": " << end;
     // It faded out: no jump at the end.
     std::lock_guard guard(d.heard.lock);
-    if (end == "interrupted" && !d.heard.samples.empty()) EXPECT_LT(std::abs(d.heard.samples.back()), 0.02f) << i;
+    if (end == "interrupted" && !d.heard.samples.empty()) {
+      EXPECT_LT(std::abs(d.heard.samples.back()), 0.02f) << i;
+    }
   }
   std::printf("at most %.0f ms of sound after an interruption\n", 1000 * worst);
   const size_t before = d.heard.n_samples();

@@ -64,7 +64,9 @@ TEST_P(SpeechParts, GreedyCodes) {
   const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
     if (std::exchange(compare, false))
       for (size_t i = 0; i < logits.size(); ++i)
-        if (std::isfinite(logits[i])) EXPECT_NEAR(logits[i], first.f32()[i], 1e-4) << i;
+        if (std::isfinite(logits[i])) {
+          EXPECT_NEAR(logits[i], first.f32()[i], 1e-4) << i;
+        }
     return sampler.pick(logits, history, greedy);
   };
   const auto say = [&](const std::string& voice, int64_t n_rows) {

@@ -141,7 +141,9 @@ TEST_P(Whisper, TimestampsComeInPairsAndNeverGoBack) {
       ++stamps;
       EXPECT_GE(text.tokens[i], latest);
       latest = text.tokens[i];
-      if (i >= 2) EXPECT_FALSE(text.tokens[i - 1] >= first && text.tokens[i - 2] >= first) << "three in a row";
+      if (i >= 2) {
+        EXPECT_FALSE(text.tokens[i - 1] >= first && text.tokens[i - 2] >= first) << "three in a row";
+      }
     }
   }
   EXPECT_GT(stamps, 100);

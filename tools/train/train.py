@@ -152,11 +152,13 @@ def main():
     a.add_argument("stage", choices=STAGES)
     a.add_argument("--steps", type=int)
     a.add_argument("--begin-with", type=Path, metavar="CHECKPOINT", help="where no earlier stage is in the folder: the Thinker of a checkpoint, models/nano for one; its tokenizer.json must be the folder's")
+    a.add_argument("--rate", type=float, default=1, help="of the learning rates: .5 for weights that were trained before, whose last cooling a full rate undoes")
+    a.add_argument("--cool", type=float, help="share of the steps that cool down; 1 with such weights")
     a.add_argument("--threads", type=int, default=1)
     a.add_argument("--workers", type=int, default=1)
     a = a.parse_args()
     torch.set_num_threads(a.threads)
-    s = dict(STAGES[a.stage], **({"steps": a.steps} if a.steps else {}))
+    s = dict(STAGES[a.stage], **{k: v for k, v in (("steps", a.steps), ("cool", a.cool)) if v})
     torch.manual_seed(0)
     net = Thinker(Tokenizer.from_file(str(a.folder / "tokenizer.json")))
     state_file, final = a.folder / f"{a.stage}.state", a.folder / f"{a.stage}.pt"
@@ -185,7 +187,7 @@ def main():
         rate = min(1, (step + 1) / 60) * min(1, max(.02, (1 - done) / s["cool"]))
         for o, lr in opts:
             for g in o.param_groups:
-                g["lr"] = lr * rate * g["scale"]
+                g["lr"] = lr * a.rate * rate * g["scale"]
         with torch.autocast("cpu", dtype=torch.bfloat16), torch.set_grad_enabled(True):
             frames, mel = b.get("frames"), b.get("mel")
             with torch.set_grad_enabled(s["towers"] > 0):

@@ -169,7 +169,7 @@ Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
   ops::add_(cx, h, condition);
   const Device* device = cx.arena.device();
   const auto *cos = static_cast<const float*>(rotary.cos.raw()), *sin = static_cast<const float*>(rotary.sin.raw());
-  const auto both = [&](const Tensor& x, int64_t offset) { return heads_of(x, offset, 2 * config_.num_attention_heads, config_.head_dim); };  // keys ‖ values
+  const auto both = [&](const Tensor& rows, int64_t offset) { return heads_of(rows, offset, 2 * config_.num_attention_heads, config_.head_dim); };  // keys ‖ values
   std::vector<ops::AttentionRange> ranges(static_cast<size_t>(n_blocks));
   size_t looking_back = 0;
   for (size_t i = 0; i < layers_.size(); ++i) {
