@@ -159,7 +159,7 @@ def main():
         with_libraries = ("env", "OMNI_CUDNN=1", "OMNI_CUBLASLT=1", f"LD_LIBRARY_PATH={build}/tests/fake_cudnn")
         for test in [t for t in tests if t.endswith("_test")] if not caught else []:
             for environment in [(), with_libraries] if test == "device_test" else [()]:
-                out = run(*environment, str(build / "tests" / test), "--gtest_brief=1")
+                out = run("timeout", "300", *environment, str(build / "tests" / test), "--gtest_brief=1")
                 failed = re.findall(r"FAILED  \] (\S+)", out.stdout)
                 if out.returncode and not caught:
                     caught = failed[0].rstrip(",") if failed else f"{test} (crash)"
