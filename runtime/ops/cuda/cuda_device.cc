@@ -59,7 +59,10 @@ Convolutions* Stream::convolutions() {
 
 Products* Stream::products() {
   const CublasLt* library = Products::wanted();
-  if (library && !products_) get(), products_ = std::make_unique<Products>(*library);
+  if (library && !products_) {
+    get();  // its handle is of the device that is current
+    products_ = std::make_unique<Products>(*library);
+  }
   return products_.get();
 }
 
