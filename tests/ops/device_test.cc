@@ -264,7 +264,7 @@ TEST_F(Devices, SamplesAsTheHost) {
     for (const int top_k : {1, 2, 7, 100, 1024})
       for (const float top_p : {0.1f, 0.9f, 1.f}) {
         std::vector<float> logits;
-        for (int i = 0; i < vocabulary; ++i) logits.push_back(float(int(random() % 90)) / 10 - 4);  // many are equal
+        for (int i = 0; i < vocabulary; ++i) logits.push_back(float(int(random() % 90)) / 10 - (top_k % 2 ? 4.f : 9.f));  // many are equal, and all are negative
         std::vector<int32_t> seen;
         for (int32_t id = 0; id < vocabulary; id += 3) seen.push_back(id);
         std::vector<uint32_t> allowed(size_t(vocabulary + 31) / 32);
