@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tests the tests: plants one known mistake at a time into a copy of the sources, rebuilds, and expects a test to fail.
 
-    tools/mutation_test.py [--only TEXT] [--build /tmp/omni-mutants]
+    tools/mutation_test.py [--only REGEX] [--build /tmp/omni-mutants]
 
 Prints a line a mutant: caught (by which test) or SURVIVED. Takes about half a minute each; not part of tools/test.
 """
