@@ -38,15 +38,7 @@ class Distilled(TalkerTask):
         self.tests, self.items, self.order = items[:60], items[60:], []
 
     def loss(self):
-        if not self.order:
-            order, batch = sorted(range(len(self.items)), key=lambda i: len(self.items[i]["codes"]) + self.r.uniform(0, 12)), []
-            for i in order:
-                batch.append(i)
-                if len(batch) * (len(self.items[i]["codes"]) + 2) >= 1800:
-                    self.order.append(batch)
-                    batch = []
-            self.r.shuffle(self.order)
-        batch = [self.items[i] for i in self.order.pop()]
+        batch = self.next_batch()
         longest = 400 if self.r.random() < .25 else int(self.r.integers(0, 24))
         x, ids, target, _, _, mask, _ = self.build(batch[: max(2, len(batch) // 3)] if longest == 400 else batch, longest)
         slip = (torch.rand(ids.shape) < .08) & (ids > 0) & (ids < CODES)

@@ -1,22 +1,15 @@
 #include "ops/cuda/convolutions.h"
 
-#include <cstdlib>
 #include <string>
 
 #include "core/log.h"
+#include "ops/cuda/wanted_library.h"
 
 namespace omni::ops::cuda {
 
 const Cudnn* Convolutions::wanted() {
-  static const Cudnn* cudnn = []() -> const Cudnn* {
-    const char* e = std::getenv("OMNI_CUDNN");
-    if (!e || std::string(e) != "1") return nullptr;
-    std::string why;
-    const Cudnn* opened = Cudnn::open(&why);
-    log(opened ? LogLevel::info : LogLevel::warning, opened ? "convolutions through cuDNN " + std::to_string(opened->version) : "OMNI_CUDNN=1, but " + why);
-    return opened;
-  }();
-  return cudnn;
+  static const Cudnn* library = wanted_library<Cudnn>("OMNI_CUDNN", "convolutions through cuDNN");
+  return library;
 }
 
 Convolutions::Convolutions(const Cudnn& cudnn, cudaStream_t stream) : cudnn_(cudnn) {

@@ -2,10 +2,9 @@
 
 #include <dlfcn.h>
 
-#include <cstdlib>
-
 #include "core/log.h"
 #include "omni/error.h"
+#include "ops/cuda/wanted_library.h"
 
 namespace omni::ops::cuda {
 
@@ -59,14 +58,7 @@ const CublasLt* CublasLt::open(std::string* why) {
 }
 
 const CublasLt* Products::wanted() {
-  static const CublasLt* library = []() -> const CublasLt* {
-    const char* e = std::getenv("OMNI_CUBLASLT");
-    if (!e || std::string(e) != "1") return nullptr;
-    std::string why;
-    const CublasLt* opened = CublasLt::open(&why);
-    log(opened ? LogLevel::info : LogLevel::warning, opened ? "large products through cuBLASLt" : "OMNI_CUBLASLT=1, but " + why);
-    return opened;
-  }();
+  static const CublasLt* library = wanted_library<CublasLt>("OMNI_CUBLASLT", "large products through cuBLASLt");
   return library;
 }
 
