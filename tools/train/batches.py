@@ -12,7 +12,7 @@ import questions
 from clips import Clips
 from model import MODES
 from tokenizer import HIGHEST
-from vocabulary import FRAMES, LABELS, LEVELS, PICTURES, TOKEN, UNIT
+from vocabulary import FRAMES, LABELS, LEVELS, PICTURES, RATE, TOKEN, UNIT
 
 _mel = None
 
@@ -84,6 +84,11 @@ def spans(kind, answer, objects, mine):
     return out
 
 
+def tenths(tokens):
+    """The time of audio tokens as answers tell it: in tenths of a second, of which two make a step."""
+    return np.arange(tokens) * TOKEN * 5 // RATE * 2
+
+
 class Questions:
     """Packs question and answer pairs behind one media prefix; each pair sees the prefix and itself."""
 
@@ -108,7 +113,7 @@ class Questions:
 
     def pack(self, v, a, r):
         n = self.length
-        ids, pair, offset, target, look, coordinate = (np.full(n, fill, np.int64) for fill in (0, -1, 0, -100, -1, 0))
+        ids, pair, offset, target, look, coordinate, lost = (np.full(n, fill, np.int64) for fill in (0, -1, 0, -100, -1, 0, 0))
         objects, at, count = questions.seen(v, -1) if v else [], 0, 0
         for kind, answer, label in sorted(questions.answers(v, a, r), key=lambda p: self._order(v, a, p, r), reverse=True):
             q = self.t.encode(questions.question(kind, label, r) + "<|im_end|>\n<|im_start|>assistant\n").ids
@@ -129,8 +134,11 @@ class Questions:
                     for j, (x, y) in enumerate(e.offsets):
                         if x < end and y > begin:
                             look[first + j] = i
+            if a and a.lost is not None and kind in ("caption", "audio", "fault"):
+                begin = answer.rindex("ost at ") + len("ost at ")
+                lost[first : first + len(e.ids)] = [begin <= x < begin + 3 for x, _ in e.offsets]
             at, count = at + k, count + 1
-        return dict(ids=ids, pair=pair, offset=offset, target=target, look=look, coordinate=coordinate), count
+        return dict(ids=ids, pair=pair, offset=offset, target=target, look=look, coordinate=coordinate, lost=lost), count
 
 
 def text_batch(clips, packer, mode, shape, n, boxes):
@@ -146,6 +154,7 @@ def text_batch(clips, packer, mode, shape, n, boxes):
                    absolute=np.stack([c[2] for c in cells]), owner=np.stack([c[3] for c in cells]))
     if tokens:
         out["mel"] = np.stack([log_mel(part) for a in sounds for part in np.split(a.wave, range(UNIT, len(a.wave), UNIT))])
+        out["silent"] = np.stack([(at == round(a.lost * 10)) if a.lost is not None else np.zeros(tokens, bool) for a in sounds for at in [tenths(tokens)]])
     return out
 
 

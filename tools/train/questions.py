@@ -16,6 +16,12 @@ def seen(video, frame):
     return sorted(((b[0], *(int(round(c)) for c in b[1:])) for b in video.boxes[frame]), key=lambda b: (b[1], b[2]))
 
 
+def begins(v):
+    """When the event of a clip begins, as it is told: a freeze to the whole second from which on the picture stands, for pictures are looked at in pairs of half a second each."""
+    kind, first = v.event
+    return f"{-(-first // FPS)} s" if kind == "freeze" else f"{first / FPS:.1f} s"
+
+
 def picture_phrase(v):
     if v.kind == "pattern":
         phrase = v.picture
@@ -25,8 +31,7 @@ def picture_phrase(v):
         last = seen(v, -1) or seen(v, 0)
         phrase = ", ".join(b[0] for b in last) + (" on " if last else "") + v.picture
     if v.event:
-        kind, first = v.event
-        at = f"{first / FPS:.1f} s"
+        (kind, first), at = v.event, begins(v)
         phrase += ", " + {"freeze": "frozen from " + at if first else "frozen", "black": "black from " + at, "back": "back at " + at}[kind]
     return phrase
 
@@ -34,8 +39,7 @@ def picture_phrase(v):
 def fault(v, a):
     found = []
     if v and v.event:
-        kind, first = v.event
-        at = f"{first / FPS:.1f} s"
+        (kind, first), at = v.event, begins(v)
         found.append({"freeze": "Video frozen from " + at if first else "Video frozen", "black": "Black from " + at, "back": "Black until " + at}[kind])
     elif v and v.kind == "pattern" and v.picture == "black screen":
         found.append("Black picture")

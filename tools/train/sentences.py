@@ -25,6 +25,8 @@ def spoken(text):
     """A written sentence in words."""
     s = text.replace("SMPTE", "simpty").replace("RP 219", "R P two nineteen").replace("%", " percent")
     s = re.sub(r"(\d)\.(\d) s\b", r"\1 point \2 seconds", s)
+    s = re.sub(r"\b1 s\b", "1 second", s)
+    s = re.sub(r"\b(\d+) s\b", r"\1 seconds", s)
     s = re.sub(r"\bHz\b", "hertz", s)
     return " ".join(re.sub(r"\d+", lambda m: words_of(int(m.group())), s).split())
 
@@ -54,7 +56,7 @@ def _picture(r):
     else:
         phrase = ", ".join(r.sample(LABELS[1:], r.choice([1, 1, 2, 3]))) + " on " + r.choice(PICTURES)
     if r.random() < .2:
-        phrase += r.choice([", frozen", f", frozen from {r.choice([.5, 1.0])} s", f", black from {r.choice([.5, 1.0, 1.5])} s", f", back at {r.choice([.5, 1.0, 1.5])} s"])
+        phrase += r.choice([", frozen", ", frozen from 1 s", f", black from {r.choice([.5, 1.0, 1.5])} s", f", back at {r.choice([.5, 1.0, 1.5])} s"])
     return phrase
 
 

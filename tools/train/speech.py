@@ -136,19 +136,47 @@ class _Snake(torch.autograd.Function):
         return torch.addcmul(g, gs, b * a), (gs * y).sum(over, keepdim=True) * b, (g * (1 - c)).sum(over, keepdim=True) * .5
 
 
+def _filtered(x, taps):
+    """conv1d, one multiply-add of whole rows a tap: with so few channels many times faster than a convolution."""
+    outputs, _, size = len(taps), len(taps[0]), len(taps[0][0])
+    n = x.shape[2] - size + 1
+    y = x.new_zeros(x.shape[0], outputs, n)
+    for o, row in enumerate(taps):
+        for i, weights in enumerate(row):
+            for k, w in enumerate(weights):
+                if w:
+                    y[:, o].add_(x[:, i, k : k + n], alpha=w)
+    return y
+
+
+class _Filter(torch.autograd.Function):
+    """conv1d with weights that are not learned, [out][in][taps]; its backward is one, too."""
+
+    @staticmethod
+    def forward(cx, x, taps):
+        cx.taps = taps
+        return _filtered(x, taps)
+
+    @staticmethod
+    def backward(cx, g):
+        size = len(cx.taps[0][0])
+        turned = [[o[i][::-1] for o in cx.taps] for i in range(len(cx.taps[0]))]
+        return _filtered(F.pad(g, (size - 1,) * 2), turned), None
+
+
 def activate(act, x):
-    """The anti-aliased SnakeBeta of BigVGAN: both filters as convolutions with the two phases as channels. Equal to act(x), a third of its time."""
+    """The anti-aliased SnakeBeta of BigVGAN: both filters with the two phases as channels. Equal to act(x), several times faster."""
     f, g = act.upsample.filter.view(-1), act.downsample.filter.view(-1)
     b, c, n = x.shape
     zero = f.new_zeros(1)
     padded = F.pad(x, (3, 3), mode="replicate").reshape(b * c, 1, n + 6)
     up = 2 * torch.stack([torch.cat([f[1::2].flip(0), zero]), torch.cat([zero, f[0::2].flip(0)])])[:, None]
-    y = F.conv1d(padded, up).view(b, c, 2, n)
+    y = _Filter.apply(padded, up.tolist()).view(b, c, 2, n)
     y = _Snake.apply(y, torch.exp(act.act.alpha)[None, :, None, None], 1 / (torch.exp(act.act.beta)[None, :, None, None] + 1e-9))
     first, last = y[:, :, 0, :1], y[:, :, 1, -1:]
     y = torch.cat([first[:, :, None].expand(-1, -1, 2, 3), y, last[:, :, None].expand(-1, -1, 2, 3)], -1).reshape(b * c, 2, n + 6)
     down = torch.stack([torch.cat([zero, g[1::2]]), torch.cat([g[0::2], zero])])[None]
-    return F.conv1d(y, down).view(b, c, n)
+    return _Filter.apply(y, down.tolist()).view(b, c, n)
 
 
 def vocode(m, mel):

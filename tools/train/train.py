@@ -21,9 +21,9 @@ from tokenizer import HIGHEST
 from vocabulary import SOUNDS, WORDS
 
 STAGES = {  # steps, clips a batch, learning rates of Muon and AdamW, share of the steps that cool down, of the towers, packed answer tokens
-    "towers": dict(steps=7900, n=16, muon=2e-3, adam=2e-3, cool=.3, towers=1.0, length=0),
+    "towers": dict(steps=13200, n=16, muon=2e-3, adam=2e-3, cool=.3, towers=1.0, length=0),
     "boxes": dict(steps=650, n=16, muon=3e-3, adam=2e-3, cool=.3, towers=0.0, length=96),
-    "text": dict(steps=1750, n=16, muon=3e-3, adam=1.5e-3, cool=.4, towers=0.0, length=160),
+    "text": dict(steps=2750, n=16, muon=3e-3, adam=1.5e-3, cool=.4, towers=0.0, length=160),
     "joint": dict(steps=2000, n=16, muon=1e-3, adam=5e-4, cool=.6, towers=.2, length=160),
 }
 ORDER = list(STAGES)
@@ -72,7 +72,7 @@ def number_targets(sigma):
 
 def text_losses(net, b, pictures, sounds, sigma):
     t, mode, shape = (lambda k: torch.from_numpy(b[k])), b["mode"], b["shape"]
-    prefix, positions, at_pictures, _ = net.prompt(mode, shape)
+    prefix, positions, at_pictures, at_sounds = net.prompt(mode, shape)
     n, p = len(b["ids"]), len(prefix)
     ids = torch.cat([prefix.expand(n, -1), t("ids")], 1)
     x = net.embed(ids, pictures, sounds, mode, shape)
@@ -124,6 +124,18 @@ def text_losses(net, b, pictures, sounds, sigma):
             found = found.permute(0, 2, 1)[known]
             out["look"] = -.3 * torch.log(found + 1e-4).mean()
             out["_looks"] = found.mean()
+
+    if sounds is not None:
+        # So shall the audio tokens carry their time, second and tenth, and where an answer says when a sound was lost it shall look there.
+        own = F.rms_norm(tap[:, at_sounds], (tap.shape[-1],))
+        said = F.linear(net.heads["tap_time"](own).unflatten(-1, (2, -1)), embedding[net.numbers[:10]]).float()
+        tenths = torch.from_numpy(batches.tenths(len(at_sounds)))
+        out["tap time"] = .5 * F.cross_entropy(said.flatten(0, 2), torch.stack([tenths // 10, tenths % 10], -1).expand(n, -1, -1).flatten())
+        told = t("lost").bool() & t("silent").any(1)[:, None]
+        if told.any():
+            found = (look[:, :, p:, at_sounds].float() * t("silent")[:, None, None].float()).sum(-1).permute(0, 2, 1)[told]
+            out["look at time"] = -.3 * torch.log(found + 1e-4).mean()
+            out["_looks at time"] = found.mean()
     return out
 
 
