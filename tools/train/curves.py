@@ -1,6 +1,6 @@
 """What train.py wrote while it trained, as a picture: `python curves.py DIR OUT.png`
 
-Left how well the towers' tokens know labels and boxes of what was composited, right the text model's error where it says a coordinate and the share of other tokens it gets right; running means over clips with
+Left how well the towers' tokens know labels and boxes of what was composited, right the text model's error where it says a coordinate and the share of other tokens it gets right and looks at; running means over clips with
 augmentation, not the evaluation."""
 import re
 import sys
@@ -35,6 +35,8 @@ def main(folder, out):
         curves = read(folder / f"{stage}.log")
         for name, axis in (("pixels", axes[1]), ("right", axes[2])):
             axis.plot([before + step for step, _ in curves[name]], [v for _, v in curves[name]], label=f"stage {stage}")
+        if "looks at time" in curves:
+            axes[2].plot([before + step for step, _ in curves["looks at time"]], [v for _, v in curves["looks at time"]], label="attention where the sound is lost")
         before += curves["pixels"][-1][0]
     axes[1].set(title="coordinates: mean error, pixels of 252×140", xlabel="step", ylim=(0, None))
     axes[2].set(title="other tokens: share right", xlabel="step")
