@@ -21,7 +21,7 @@ from model import Thinker
 
 COPIED = ("tokenizer.json", "tokenizer_config.json", "processor_config.json", "chat_template.jinja", "generation_config.json", "README.md")
 # What nano's voice was tuned with; a property of the checkpoint, so it travels with it.
-SPEECH_DEFAULTS = {"voice": "slt", "speech-temperature": 0.0, "speech-top-k": 0, "speech-top-p": 1.0, "speech-repetition-penalty": 1.0, "flow-points": 8, "flow-guidance": 0.5}
+SPEECH_DEFAULTS = {"voice": "slt", "speech-temperature": 0.0, "speech-top-k": 0, "speech-top-p": 1.0, "speech-repetition-penalty": 1.0, "flow-points": 4, "flow-guidance": 0.5}
 OF_THINKER = ("audio_token_index", "image_token_index", "video_token_index", "audio_start_token_id", "audio_end_token_id", "vision_start_token_id", "vision_end_token_id", "position_id_per_seconds",
               "seconds_per_chunk", "spatial_merge_size")
 
