@@ -154,7 +154,7 @@ def text_batch(clips, packer, mode, shape, n, boxes):
                    absolute=np.stack([c[2] for c in cells]), owner=np.stack([c[3] for c in cells]))
     if tokens:
         out["mel"] = np.stack([log_mel(part) for a in sounds for part in np.split(a.wave, range(UNIT, len(a.wave), UNIT))])
-        out["silent"] = np.stack([(at == round(a.lost * 10)) if a.lost is not None else np.zeros(tokens, bool) for a in sounds for at in [tenths(tokens)]])
+        out["silent"] = np.stack([tenths(tokens) == (-1 if a.lost is None else round(a.lost * 10)) for a in sounds])  # the step in which the sound is lost
     return out
 
 
