@@ -17,7 +17,7 @@ def seen(video, frame):
 
 
 def begins(v):
-    """When the event of a clip begins, as it is told: a freeze to the whole second from which on the picture stands, for pictures are looked at in pairs of half a second each."""
+    """When the event of a clip begins, as it is told: a freeze to the whole second from which on the picture stands, for frames, half a second apart, are looked at in pairs."""
     kind, first = v.event
     return f"{-(-first // FPS)} s" if kind == "freeze" else f"{first / FPS:.1f} s"
 
