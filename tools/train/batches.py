@@ -135,7 +135,7 @@ class Questions:
                         if x < end and y > begin:
                             look[first + j] = i
             if a and a.lost is not None and kind in ("caption", "audio", "fault"):
-                begin = answer.rindex("ost at ") + len("ost at ")
+                begin = answer.rindex(f"{a.lost:.1f} s")
                 lost[first : first + len(e.ids)] = [begin <= x < begin + 3 for x, _ in e.offsets]
             at, count = at + k, count + 1
         return dict(ids=ids, pair=pair, offset=offset, target=target, look=look, coordinate=coordinate, lost=lost), count

@@ -63,7 +63,8 @@ class Thinker(nn.Module):
         self.numbers = torch.tensor([tokenizer.token_to_id(str(i)) for i in range(HIGHEST + 1)])
         # What only training asks of the towers and of the media tokens inside the text model; dropped by the export.
         self.heads = nn.ModuleDict(dict(label=nn.Linear(n, len(LABELS) + 1), box=nn.Linear(n, 6), picture=nn.Linear(n, len(PICTURES)), changed=nn.Linear(n, 2), sound=nn.Linear(n, len(SOUNDS)),
-                                        level=nn.Linear(n, len(LEVELS)), waveform=nn.Linear(n, len(WAVES)), tap_label=nn.Linear(n, len(LABELS) + 1), tap_numbers=nn.Linear(n, 4 * n, bias=False), tap_time=nn.Linear(n, 2 * n, bias=False)))
+                                        level=nn.Linear(n, len(LEVELS)), waveform=nn.Linear(n, len(WAVES)), tap_label=nn.Linear(n, len(LABELS) + 1), tap_numbers=nn.Linear(n, 4 * n, bias=False),
+                                        tap_time=nn.Linear(n, 2 * n, bias=False)))
         with torch.no_grad():  # near numbers have near embeddings
             k, phase = torch.logspace(math.log10(.004), math.log10(.6), n), torch.rand(n) * 2 * math.pi
             self.embedding()[self.numbers] = .02 * math.sqrt(2) * torch.cos(torch.arange(HIGHEST + 1.)[:, None] * k + phase)

@@ -56,15 +56,15 @@ class Reader:
         embedded = self.table[ids] * ~torch.isin(ids, self.media)[:, None]
         return out.hidden_states[-1][0] + embedded
 
-    def rows(self, question, text, own=False):
-        """Rows of question and answer; None where it shall be its own answer and is not what it would say."""
+    def rows(self, question, text):
+        """Rows of question and answer, or None where this is not what it would say."""
         q = self.tokenizer.encode(question + "<|im_end|>\n<|im_start|>assistant\n").ids
         a = self.tokenizer.encode(text).ids
         ids = torch.tensor([q + a])
         positions = (self.next + torch.arange(ids.shape[1])).expand(3, 1, -1)
         out = self.thinker.model(inputs_embeds=self.table[ids], position_ids=positions, past_key_values=copy.deepcopy(self.cache), use_cache=True)
         hidden = out.last_hidden_state[0]
-        if own and (hidden[len(q) - 1 :] @ self.table.T).argmax(-1).tolist() != a + [self.tokenizer.token_to_id("<|im_end|>")]:
+        if (hidden[len(q) - 1 :] @ self.table.T).argmax(-1).tolist() != a + [self.tokenizer.token_to_id("<|im_end|>")]:
             return None
         rows = hidden + self.table[ids[0]]
         return rows[: len(q)], rows[len(q) :]
@@ -89,7 +89,7 @@ def main():
             answers = {k: t for k, t, _ in questions.answers(video, audio, r) if k in KINDS}
             for kind in {r.choice(KINDS) for _ in range(5)} & set(answers):
                 asked += 1
-                rows = reader.rows(questions.question(kind, None, r), answers[kind], own=True)
+                rows = reader.rows(questions.question(kind, None, r), answers[kind])
                 if rows:
                     said.append(dict(text=answers[kind], reply=half(rows[1]), question=half(rows[0]), prompt=len(prompts)))
             prompts.append(half(media))

@@ -236,9 +236,8 @@ class TalkerTask(Task):
         with torch.autocast("cpu", torch.bfloat16):
             return self.net.model(inputs_embeds=self.net.thinker_to_talker_proj(x + embedded), attention_mask={"full_attention": bias.bfloat16()}, use_cache=False).last_hidden_state
 
-    def next_batch(self):
-        """About 1800 codes of items alike in length."""
-        if not self.order:
+    def loss(self, done):
+        if not self.order:  # batches of about 1800 codes, alike in length
             order = sorted(range(len(self.items)), key=lambda i: len(self.items[i]["codes"]) + self.r.uniform(0, 12))
             batch = []
             for i in order:
@@ -247,10 +246,7 @@ class TalkerTask(Task):
                     self.order.append(batch)
                     batch = []
             self.r.shuffle(self.order)
-        return [self.items[i] for i in self.order.pop()]
-
-    def loss(self, done):
-        batch = self.next_batch()
+        batch = [self.items[i] for i in self.order.pop()]
         longest = 400 if self.r.random() < .12 else int(self.r.integers(0, 24))
         if longest == 400:
             batch = batch[: max(2, len(batch) // 4)]
