@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/gstomniclock.h"
 #include "common/gstomniguard.h"
 #include "model/gstomnimodelstate.h"
 
@@ -59,7 +60,7 @@ std::unique_ptr<GstOmniOutput> make_speech_output(GstOmniModel* self, GstPad* pa
       std::lock_guard guard(state(self).lock);
       if (!state(self).live) return std::nullopt;
     }
-    const GstClockTime time = running_time_now(self);
+    const GstClockTime time = gst_omni_running_time_now(GST_ELEMENT(self));
     return GST_CLOCK_TIME_IS_VALID(time) ? std::optional(time) : std::nullopt;
   };
   const auto guard = [self](const std::function<void()>& body) {
@@ -117,9 +118,9 @@ std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel* self, const std:
   utterance->not_before = start;
   utterance->checkpoint = s.engine->fingerprint();
   utterance->voice = options.voice;
-  const GstClockTime asked = running_time_now(self);
+  const GstClockTime asked = gst_omni_running_time_now(GST_ELEMENT(self));
   utterance->on_begin = [self, asked, answer](GstClockTime begin) {
-    const GstClockTime now = running_time_now(self);
+    const GstClockTime now = gst_omni_running_time_now(GST_ELEMENT(self));
     if (GST_CLOCK_TIME_IS_VALID(asked) && GST_CLOCK_TIME_IS_VALID(now) && now > asked) {
       std::lock_guard guard(state(self).lock);
       state(self).first_sound.add(now - asked);

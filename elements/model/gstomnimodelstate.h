@@ -114,8 +114,6 @@ void stop_worker(GstOmniModel* self);
 bool upstream_latency(GstOmniModel* self, bool& live, GstClockTime& min);
 // The documented sum.
 GstClockTime reported_latency(GstOmniModel* self, GstClockTime upstream);
-// Running time now; GST_CLOCK_TIME_NONE without a clock.
-GstClockTime running_time_now(GstOmniModel* self);
 
 // --- gstomnimodelspeech.cc
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/gstomniclock.h"
 #include "common/gstomniguard.h"
 #include "model/gstomnimodelstate.h"
 #include "tokens/gstomnitokens.h"
@@ -73,13 +74,6 @@ void make_session(GstOmniModel* self) {
   s.eos_asked = s.eos_sent = false;
 }
 
-GstClockTime running_time_now(GstOmniModel* self) {
-  ClockPtr clock(gst_element_get_clock(GST_ELEMENT(self)));
-  if (!clock) return GST_CLOCK_TIME_NONE;
-  const GstClockTime now = gst_clock_get_time(clock.get()), base = gst_element_get_base_time(GST_ELEMENT(self));
-  return now > base ? now - base : 0;
-}
-
 GstClockTime reported_latency(GstOmniModel* self, GstClockTime upstream) {
   State& s = state(self);
   bool has_audio = false, has_video = false;
@@ -119,7 +113,7 @@ bool upstream_latency(GstOmniModel* self, bool& live, GstClockTime& min) {
 }
 
 void note_delay(GstOmniModel* self, GstClockTime due, bool is_live) {
-  const GstClockTime now = running_time_now(self);
+  const GstClockTime now = gst_omni_running_time_now(GST_ELEMENT(self));
   if (!is_live || !GST_CLOCK_TIME_IS_VALID(now)) return;
   State& s = state(self);
   const GstClockTime delay = now > due ? now - due : 0;
@@ -219,7 +213,7 @@ void ask(GstOmniModel* self, const std::string& question, GstClockTime start, Gs
   }
   const GstClockTime due = start;
   if (desynchronised && is_live)
-    if (const GstClockTime now = running_time_now(self); GST_CLOCK_TIME_IS_VALID(now)) start = now;
+    if (const GstClockTime now = gst_omni_running_time_now(GST_ELEMENT(self)); GST_CLOCK_TIME_IS_VALID(now)) start = now;
   std::string document;
   if (spatial && (audience == Audience::spatial || !objects.empty())) document = spatial_document(s, *session, answer, std::move(objects), counts, question, due, duration);
   for_outputs(s, [&](GstOmniOutput& o) {

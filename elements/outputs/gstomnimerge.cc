@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "common/gstomniclock.h"
 #include "common/gstomniguard.h"
 
 namespace {
@@ -170,13 +171,6 @@ bool GstOmniMerge::event_video(EventPtr event) {
   return true;
 }
 
-GstClockTime GstOmniMerge::now() const {
-  ClockPtr clock(gst_element_get_clock(element_));
-  if (!clock) return GST_CLOCK_TIME_NONE;
-  const GstClockTime t = gst_clock_get_time(clock.get()), base = gst_element_get_base_time(element_);
-  return t > base ? t - base : 0;
-}
-
 void GstOmniMerge::find_latency() {
   QueryPtr query(gst_query_new_latency());
   if (!gst_pad_peer_query(sink_, query.get())) return;
@@ -200,7 +194,7 @@ GstOmniMerge::Wait GstOmniMerge::wait_for_side(std::unique_lock<std::mutex>& loc
       most = settings_.max_size_time * GST_MSECOND;
     }
     if (live_) {
-      const GstClockTime due = time + upstream_latency_ + latency, t = now();
+      const GstClockTime due = time + upstream_latency_ + latency, t = gst_omni_running_time_now(element_);
       if (!GST_CLOCK_TIME_IS_VALID(t) || t >= due || held() >= most) break;
       changed_.wait_for(lock, std::chrono::nanoseconds(due - t));
     } else {

@@ -66,7 +66,6 @@ class GstOmniMerge {
   GstClockTime held() const;
   bool side_has_passed(GstClockTime time) const { return !side_ || !side_linked_ || side_eos_ || side_reached_ > time; }
   void side_advances(GstClockTime until);
-  GstClockTime now() const;
   void find_latency();
 
   GstElement* element_;
