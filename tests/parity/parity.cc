@@ -1,21 +1,15 @@
 #include "parity/parity.h"
 
-#include <png.h>
-
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <map>
-#include <optional>
 
 #include "audio/log_mel.h"
-#include "core/mapped_file.h"
 #include "io/json.h"
-#include "io/safetensors.h"
 #include "models/registry.h"
+#include "omni/engine.h"
+#include "parity/recording.h"
 #include "session/devices.h"
 #include "session/sampler.h"
-#include "omni/engine.h"
 #include "video/colour.h"
 
 namespace omni::parity {
@@ -25,58 +19,10 @@ namespace fs = std::filesystem;
 
 constexpr double kFloat32 = 1e-5, kMel = 1e-4;
 
-struct Input {
-  int width = 0, height = 0, frames = 0;
-  Rational fps{2, 1};
-  std::string rgb;
-  std::vector<float> audio;
-  int image_width = 0, image_height = 0;
-  std::string image;
-};
-
-// 16-bit mono PCM after the "data" chunk header.
-std::vector<float> read_wav(const fs::path& path) {
-  const std::string bytes = read_text_file(path, size_t{1} << 30);
-  const size_t data = bytes.find("data");
-  if (data == std::string::npos) throw Error(ErrorCode::corrupt_file, path.string() + ": no data chunk");
-  std::vector<float> out((bytes.size() - data - 8) / 2);
-  for (size_t i = 0; i < out.size(); ++i) {
-    int16_t v;
-    std::memcpy(&v, bytes.data() + data + 8 + 2 * i, 2);
-    out[i] = float(v) / 32768.f;
-  }
-  return out;
-}
-
-Input read_input(const fs::path& dir) {
-  Input in;
-  const Json j = Json::parse_file(dir / "input.json");
-  in.width = int(j.at("width").integer()), in.height = int(j.at("height").integer()), in.frames = int(j.at("frames").integer());
-  const double fps = j.at("fps").number();
-  in.fps = {int(std::lround(fps * 1000)), 1000};
-  in.rgb = read_text_file(dir / "video.rgb", size_t{1} << 30);
-  in.audio = read_wav(dir / "audio.wav");
-  if (fs::exists(dir / "image.png")) {
-    png_image png{};
-    png.version = PNG_IMAGE_VERSION;
-    if (!png_image_begin_read_from_file(&png, (dir / "image.png").c_str())) throw Error(ErrorCode::corrupt_file, "image.png: " + std::string(png.message));
-    png.format = PNG_FORMAT_RGB;
-    in.image.resize(PNG_IMAGE_SIZE(png));
-    if (!png_image_finish_read(&png, nullptr, in.image.data(), 0, nullptr)) throw Error(ErrorCode::corrupt_file, "image.png: " + std::string(png.message));
-    in.image_width = int(png.width), in.image_height = int(png.height);
-  }
-  return in;
-}
-
-VideoFrame rgb_frame(const std::string& bytes, int width, int height, int index, Nanoseconds time) {
-  const auto* data = reinterpret_cast<const uint8_t*>(bytes.data()) + size_t(index) * size_t(width) * size_t(height) * 3;
-  return {PixelFormat::rgb, width, height, {data, nullptr, nullptr}, {int64_t{width} * 3, 0, 0}, ColourMatrix::bt601, false, time};
-}
-
 class Comparison {
  public:
   Comparison(const fs::path& dir, const std::string& device)
-      : dir_(dir), expected_(Safetensors::open(dir / "expected.safetensors")), info_(Json::parse_file(dir / "expected.json")), in_(read_input(dir / "input")),
+      : dir_(dir), expected_(dir / "expected.safetensors"), info_(Json::parse_file(dir / "expected.json")), in_(read_input(dir / "input")),
         arena_(open_device(device)), model_(load_model({dir / "checkpoint", ops::MatmulPrecision::f32, arena_.device()}, {})),
         engine_(Engine::open({.model_path = (dir / "checkpoint").string(), .device = device, .precision = Precision::float32})) {}
 
@@ -88,7 +34,7 @@ class Comparison {
       if (c.has("user")) check_case(name, c);
       else check_speech(name, c);
     }
-    return std::move(lines_);
+    return expected_.take_lines();
   }
 
  private:
@@ -109,68 +55,25 @@ class Comparison {
     return ops::from_host(c, Tensor::view(x.data(), DType::f32, shape));
   }
 
-  Line& add(const std::string& boundary, double error, double tolerance, const std::string& worst) {
-    lines_.push_back({boundary, error, tolerance, worst, error <= tolerance});
-    return lines_.back();
-  }
-
-  static std::string place(const Tensor& like, int64_t flat) {
-    std::string s;
-    for (int d = like.rank() - 1; d >= 0; --d) {
-      s = std::to_string(flat % like.dim(d)) + (s.empty() ? "" : ", ") + s;
-      flat /= like.dim(d);
-    }
-    return "[" + s + "]";
-  }
-
-  void compare_f32(const std::string& boundary, const float* a, int64_t n, double tolerance, bool absolute = false) {
-    if (!expected_->has(boundary)) return;
-    const Tensor b = to_f32(expected_->get(boundary));
-    if (b.numel() != n) {
-      add(boundary, INFINITY, tolerance, std::to_string(n) + " values, expected " + b.shape().str());
-      return;
-    }
-    double worst = 0, scale = 0;
-    int64_t at = 0;
-    for (int64_t i = 0; i < n; ++i) {
-      const double d = std::abs(double(a[i]) - double(b.f32()[i]));
-      if (!(d <= worst)) worst = d, at = i;
-      scale = std::max(scale, std::abs(double(b.f32()[i])));
-    }
-    add(boundary, absolute ? worst : worst / std::max(scale, 1e-30), tolerance, place(b, at));
-  }
-
-  void compare_ids(const std::string& boundary, std::span<const int32_t> a, const std::vector<int64_t>& b) {
-    size_t i = 0;
-    while (i < a.size() && i < b.size() && a[i] == b[i]) ++i;
-    const bool equal = a.size() == b.size() && i == a.size();
-    add(boundary, equal ? 0 : 1, 0, equal ? std::to_string(a.size()) + " equal" : "first difference at " + std::to_string(i) + " of " + std::to_string(b.size()));
-  }
-
-  std::vector<int64_t> expected_ids(const std::string& name) const {
-    const Tensor t = expected_->get(name);
-    return {t.i64(), t.i64() + t.numel()};
-  }
-
   void check_tokenizer() {
     if (!info_.has("tokenizer")) return;
     const Json list = info_.at("tokenizer");
     for (size_t i = 0; i < list.size(); ++i) {
       const std::string text = list.at(i).at("text").string(), where = "tokenizer[" + std::to_string(i) + "]";
       const auto ids = model_->tokenizer().encode(text);
-      compare_ids(where, ids, list.at(i).at("ids").integers());
+      expected_.compare(where, ids, list.at(i).at("ids").integers());
       const std::string decoded = model_->tokenizer().decode(ids, false);
-      if (decoded != list.at(i).at("decoded").string()) add(where + ".decoded", 1, 0, decoded);
+      if (decoded != list.at(i).at("decoded").string()) expected_.add(where + ".decoded", 1, 0, decoded);
     }
   }
 
   // Every eighth patch, in levels of 1/255.
   void check_pixels(const std::string& name, const std::vector<float>& patches) {
-    if (!expected_->has(name)) return;
-    const Tensor b = to_f32(expected_->get(name));
+    if (!expected_.has(name)) return;
+    const Tensor b = expected_.f32(name);
     const int64_t width = b.dim(1), n = b.dim(0);
     if (int64_t(patches.size()) / width <= (n - 1) * 8) {
-      add(name, INFINITY, 0, std::to_string(patches.size() / size_t(width)) + " patches");
+      expected_.add(name, INFINITY, 0, std::to_string(patches.size() / size_t(width)) + " patches");
       return;
     }
     int64_t off = 0;
@@ -183,7 +86,7 @@ class Comparison {
         worst = std::max(worst, levels);
       }
     const double share = double(off) / double(b.numel());
-    Line& line = add(name, share, 0.01, "share of pixels that differ; at most " + std::to_string(worst) + " levels");
+    Line& line = expected_.add(name, share, 0.01, "share of pixels that differ; at most " + std::to_string(worst) + " levels");
     line.pass = share < 0.01 && worst < 1.5;
   }
 
@@ -229,7 +132,7 @@ class Comparison {
     }
     parts.tracks.video = true;
     check_pixels(name + (image ? ".pixel_values_every8" : ".pixel_values_videos_every8"), patches);
-    compare_f32(name + ".vision_embeds", embeds.data(), int64_t(embeds.size()), kFloat32);
+    expected_.compare(name + ".vision_embeds", embeds.data(), int64_t(embeds.size()), kFloat32);
   }
 
   void add_sound(const std::string& name, Parts& parts) {
@@ -242,7 +145,7 @@ class Comparison {
     std::vector<float> by_mel(frames.size());  // transformers keeps [mel, frame]
     for (int64_t f = 0; f < n; ++f)
       for (int64_t m = 0; m < model_->n_mels(); ++m) by_mel[size_t(m * n + f)] = frames[size_t(f * model_->n_mels() + m)];
-    compare_f32(name + ".input_features", by_mel.data(), int64_t(by_mel.size()), kMel, true);
+    expected_.compare(name + ".input_features", by_mel.data(), int64_t(by_mel.size()), kMel, true);
     std::vector<float> embeds;
     for (int64_t begin = 0, unit = model_->mel_frames_per_unit(); begin < n; begin += unit) {
       const int64_t end = std::min(n, begin + unit);
@@ -260,7 +163,7 @@ class Comparison {
       parts.segments.push_back(std::move(s));
     }
     parts.tracks.audio = true;
-    compare_f32(name + ".audio_embeds", embeds.data(), int64_t(embeds.size()), kFloat32);
+    expected_.compare(name + ".audio_embeds", embeds.data(), int64_t(embeds.size()), kFloat32);
   }
 
   static std::string question_of(const Json& c) {
@@ -303,57 +206,20 @@ class Comparison {
     all.positions.insert(all.positions.end(), rows.positions.begin(), rows.positions.end());
   }
 
-  void check_case(const std::string& name, const Json& c) {
-    Parts parts;
-    const std::string user = c.at("user").string();
-    if (user.find("<|VIDEO|>") != std::string::npos || user.find("<|IMAGE|>") != std::string::npos) add_pictures(name, parts);
-    if (user.find("<|AUDIO|>") != std::string::npos || name == "av") add_sound(name, parts);
-
-    Rows rows;
-    std::vector<float> x;
-    Cursor cursor;
-    append(rows, model_->begin_dialogue(cursor, system_of(c)), x);
-    if (parts.tracks.any()) {
-      append(rows, model_->begin_run(cursor, parts.tracks), x);
-      lay_out(parts, cursor, rows, x);
-      append(rows, model_->end_run(cursor, parts.tracks), x);
-    }
-    append(rows, model_->ask(cursor, question_of(c)), x);
-    compare_ids(name + ".input_ids", rows.ids, expected_ids(name + ".input_ids"));
-    if (expected_->has(name + ".position_ids")) {
-      const std::vector<int64_t> b = expected_ids(name + ".position_ids");  // [3, n]
-      std::vector<int32_t> a;
-      for (size_t axis = 0; axis < 3; ++axis)
-        for (const Position& p : rows.positions) a.push_back(p[axis]);
-      compare_ids(name + ".position_ids", a, b);
-    }
-    compare_f32(name + ".hidden_embeds", x.data(), int64_t(x.size()), kFloat32);
-
-    {
-      Arena::Scope scope(arena_);
-      auto context = cx();
-      KvCache cache = model_->new_cache();
-      const int64_t n = int64_t(rows.size());
-      const Tensor y = model_->forward(context, there(x, {n, model_->hidden()}), rows.positions, cache);
-      compare_f32(name + ".hidden_last_layer", host(y).data(), y.numel(), kFloat32);
-      const Tensor logits = model_->logits(context, y.rows(n - 1, n));
-      compare_f32(name + ".logits_last", host(logits).data(), logits.numel(), kFloat32);
-    }
-    check_greedy(name, c, parts.tracks);
-  }
-
   struct LaidOut {
     Rows rows;
     std::vector<float> x;
     Cursor cursor;
+    Tracks tracks;
   };
   // A prompt as rows of the text model.
   LaidOut lay_out_case(const std::string& name, const Json& c) {
     Parts parts;
     const std::string user = c.at("user").string();
-    if (user.find("<|VIDEO|>") != std::string::npos) add_pictures(name, parts);
-    if (name == "av") add_sound(name, parts);
+    if (user.find("<|VIDEO|>") != std::string::npos || user.find("<|IMAGE|>") != std::string::npos) add_pictures(name, parts);
+    if (user.find("<|AUDIO|>") != std::string::npos || name == "av") add_sound(name, parts);
     LaidOut l;
+    l.tracks = parts.tracks;
     append(l.rows, model_->begin_dialogue(l.cursor, system_of(c)), l.x);
     if (parts.tracks.any()) {
       append(l.rows, model_->begin_run(l.cursor, parts.tracks), l.x);
@@ -362,6 +228,31 @@ class Comparison {
     }
     append(l.rows, model_->ask(l.cursor, question_of(c)), l.x);
     return l;
+  }
+
+  void check_case(const std::string& name, const Json& c) {
+    LaidOut l = lay_out_case(name, c);
+    expected_.compare(name + ".input_ids", l.rows.ids, expected_.ids(name + ".input_ids"));
+    if (expected_.has(name + ".position_ids")) {
+      const std::vector<int64_t> b = expected_.ids(name + ".position_ids");  // [3, n]
+      std::vector<int32_t> a;
+      for (size_t axis = 0; axis < 3; ++axis)
+        for (const Position& p : l.rows.positions) a.push_back(p[axis]);
+      expected_.compare(name + ".position_ids", a, b);
+    }
+    expected_.compare(name + ".hidden_embeds", l.x.data(), int64_t(l.x.size()), kFloat32);
+
+    {
+      Arena::Scope scope(arena_);
+      auto context = cx();
+      KvCache cache = model_->new_cache();
+      const int64_t n = int64_t(l.rows.size());
+      const Tensor y = model_->forward(context, there(l.x, {n, model_->hidden()}), l.rows.positions, cache);
+      expected_.compare(name + ".hidden_last_layer", host(y).data(), y.numel(), kFloat32);
+      const Tensor logits = model_->logits(context, y.rows(n - 1, n));
+      expected_.compare(name + ".logits_last", host(logits).data(), logits.numel(), kFloat32);
+    }
+    check_greedy(name, c, l.tracks);
   }
 
   // Greedy text, its rows for the Talker, greedy codes; mel from the reference's codes and noise, wave from the reference's mel.
@@ -401,7 +292,7 @@ class Comparison {
         for (int64_t d = 0; d < width; ++d) row[size_t(d)] += last[size_t(d)];
       }
     }
-    const auto expected = expected_ids(name + ".codes");
+    const auto expected = expected_.ids(name + ".codes");
     auto context = cx();
     const SamplingOptions greedy{.repetition_penalty = c.number_or("talker_repetition_penalty", 1)};
     Sampler sampler(0);
@@ -413,10 +304,10 @@ class Comparison {
       if (!code) break;
       codes.push_back(*code);
     }
-    compare_ids(name + ".codes", codes, expected);
+    expected_.compare(name + ".codes", codes, expected);
 
     std::vector<int32_t> theirs(expected.begin(), expected.end());
-    const Tensor noise = to_f32(expected_->get(name + ".noise"));
+    const Tensor noise = expected_.f32(name + ".noise");
     const FrameNoise by_number = [&](int64_t frame, std::span<float> row) { std::copy_n(noise.f32() + frame * int64_t(row.size()), row.size(), row.data()); };
     const Tensor mel = speech->mel(context, theirs, voice, by_number, {});
     // transformers keeps [mel, frame]
@@ -424,13 +315,13 @@ class Comparison {
     std::vector<float> turned(size_t(mel.numel()));
     for (int64_t i = 0; i < frames; ++i)
       for (int64_t k = 0; k < bins; ++k) turned[size_t(k * frames + i)] = mel.f32()[i * bins + k];
-    compare_f32(name + ".mel", turned.data(), mel.numel(), kFloat32);
-    const Tensor theirs_mel = to_f32(expected_->get(name + ".mel"));
+    expected_.compare(name + ".mel", turned.data(), mel.numel(), kFloat32);
+    const Tensor theirs_mel = expected_.f32(name + ".mel");
     Tensor by_frame = Tensor::zeros(DType::f32, {frames, bins});
     for (int64_t i = 0; i < frames; ++i)
       for (int64_t k = 0; k < bins; ++k) by_frame.f32()[i * bins + k] = theirs_mel.f32()[k * frames + i];
     const std::vector<float> wave = speech->wave(context, by_frame);
-    compare_f32(name + ".wave", wave.data(), int64_t(wave.size()), 1e-4, true);
+    expected_.compare(name + ".wave", wave.data(), int64_t(wave.size()), 1e-4, true);
   }
 
   // Through the public API, from raw pictures and samples to text.
@@ -458,23 +349,22 @@ class Comparison {
       session->end(Modality::audio);
     }
     while (session->advance()) {}
-    const auto expected = expected_ids(name + ".generated");
+    const auto expected = expected_.ids(name + ".generated");
     const Answer answer = session->ask(question_of(c), {.max_tokens = int(expected.size())});
     const bool weak = c.has("min_margin") && c.at("min_margin").number() < 1e-3;
     const bool equal = answer.text == c.at("text").string();
-    Line& line = add(name + ".text", equal ? 0 : 1, 0, equal ? "equal" : "\"" + answer.text + "\" instead of \"" + c.at("text").string() + "\"");
+    Line& line = expected_.add(name + ".text", equal ? 0 : 1, 0, equal ? "equal" : "\"" + answer.text + "\" instead of \"" + c.at("text").string() + "\"");
     if (!equal && weak) line.pass = true, line.worst += " (the seed's margin is too small to compare)";
   }
 
   fs::path dir_;
-  std::shared_ptr<const Safetensors> expected_;
+  Expected expected_;
   Json info_;
   Input in_;
   ThreadPool pool_;
   Arena arena_;
   std::unique_ptr<const Model> model_;
   std::shared_ptr<const Engine> engine_;
-  std::vector<Line> lines_;
 };
 
 }  // namespace
