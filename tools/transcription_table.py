@@ -11,21 +11,13 @@ import sys
 import wave
 
 from word_delays import NUMBERS
+from word_errors import word_errors
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def words(text):
     return " ".join(NUMBERS.get(w, w) for w in re.sub(r"[^\w' ]", " ", text.lower().replace("-", " ")).split()).split()
-
-
-def distance(a, b):
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        last, row[0] = row[:], i
-        for j, y in enumerate(b, 1):
-            row[j] = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x != y))
-    return row[-1]
 
 
 def ours(model, policy, files):
@@ -75,7 +67,7 @@ def main():
     print(f"{len(files)} recordings, {seconds:.0f} s, {sum(map(len, true))} words")
     for name, run in sides:
         texts, spent, memory = run()
-        errors = [distance(t, words(s)) for t, s in zip(true, texts)]
+        errors = [word_errors(t, words(s)) for t, s in zip(true, texts)]
         print(f"{name:26s} WER {100 * sum(errors) / sum(map(len, true)):5.1f} %   real-time factor {spent / seconds:.3f}   peak {memory:.0f} MB   errors by recording {errors}")
 
 

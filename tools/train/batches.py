@@ -14,6 +14,7 @@ from model import MODES
 from tokenizer import HIGHEST
 from vocabulary import FRAMES, LABELS, LEVELS, PICTURES, RATE, TOKEN, UNIT
 
+CROWDED = .65  # of the towers' batches
 _mel = None
 
 
@@ -66,6 +67,14 @@ def tower_batch(clips, shape, n):
     return dict(shape=shape, frames=np.stack([v.frames for v in videos]), label=np.array([[c[0] for c in p] for p in cells]), box=np.array([[c[1] for c in p] for p in cells]),
                 picture=np.array([pictures_of_pairs(v) for v in videos]), changed=np.array([v.changed for v in videos], np.int64), mel=np.stack([log_mel(a.wave) for a in sounds]),
                 sound=np.stack([a.classes for a in sounds]), level=np.array([a.level for a in sounds]), waveform=np.array([a.waveform for a in sounds]))
+
+
+def crowded_batch(clips, shape, n):
+    """n stills full of objects: ten times the boxes and labels of a batch of clips at its price."""
+    stills = clips.crowds(shape, n)
+    cells = [cell_targets(v, 1) for v in stills]
+    return dict(shape=shape, frames=np.stack([v.frames for v in stills]), label=np.array([[c[0]] for c in cells]), box=np.array([[c[1]] for c in cells]),
+                picture=np.array([pictures_of_pairs(v) for v in stills]), changed=np.array([v.changed for v in stills], np.int64))
 
 
 WEIGHTS = dict(caption=.7, video=.35, audio=.3, detect=.9, find=.45, point=.2, count=.3, where=.2, motion=.35, fault=.6, word=.4)
@@ -164,7 +173,8 @@ def _work(seed, queue, stage, bank, tokenizer, n, length):
     clips, r = Clips(seed, bank), random.Random(seed)
     if stage == "towers":
         while True:
-            queue.put(tower_batch(clips, r.choices(list(FRAMES), (.4, .3, .12, .09, .09))[0], n))
+            shape = r.choices(list(FRAMES), (.4, .3, .12, .09, .09))[0]
+            queue.put(crowded_batch(clips, shape, 2 * n) if r.random() < CROWDED else tower_batch(clips, shape, n))
     boxes = stage == "boxes"
     packer = Questions(Tokenizer.from_file(str(tokenizer)), length, boxes)
     while True:

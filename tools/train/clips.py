@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image
 
 import things
-from vocabulary import COLOURS, FRAMES, LABELS, LEVELS, MOVING, NOISES, PATTERNS, PICTURES, RATE, SOUNDS, TOKEN, TONES, WAVES, WORDS
+from vocabulary import COLOURS, FRAMES, LABELS, LEVELS, MOVING, NOISES, PATTERNS, PICTURES, RATE, SHAPES, SOUNDS, THINGS, TOKEN, TONES, WAVES, WORDS
 
 PATTERN_NAMES = [p for p in PICTURES if p != "blinking screen"]
 SMALLEST = 28   # pixels of an object's longer side: a fifth of the height of a wide picture
+CROWD = 14      # objects that are tried to be placed in a crowded still
 LIVELY = {"snow", "pinwheel", "spokes"}  # patterns whose freeze is seen
 
 
@@ -72,6 +73,9 @@ class Clips:
         if kind == "silence":
             if r.random() < .4:
                 a.wave += self.np.normal(0, math.exp(r.uniform(math.log(1e-5), math.log(2e-4))), n).astype(np.float32)
+            if r.random() < .25:  # the last of what was lost between two answers
+                tail = int(r.uniform(.002, .06) * RATE)
+                a.wave[:tail] += self._part(self.bank["noises"][r.choice(list(NOISES))] if r.random() < .4 else self.bank["tones"][r.choice(TONES), "sine"], tail) * math.exp(r.uniform(math.log(.01), 0))
         elif kind in ("tone", "noise"):
             a.level, gain = self._level()
             if kind == "tone":
@@ -100,7 +104,7 @@ class Clips:
         else:
             self._speech(a, seconds)
         if kind in ("tone", "noise", "music") and r.random() < .2:
-            step = r.randint(2, int(seconds * 5) - 2)
+            step = r.randint(1, int(seconds * 5) - 1)
             a.lost = step / 5
             a.wave[step * RATE // 5 :] = 0
             a.classes[step * RATE // 5 // TOKEN :] = 0
@@ -153,6 +157,13 @@ class Clips:
         w, h = FRAMES[shape]
         return np.full((n, h, w, 3), COLOURS[name], np.uint8)
 
+    def _behind(self, shape, n):
+        if self.r.random() < .5:
+            colour = self.r.choice(list(COLOURS))
+            return colour + " screen", self._plain(colour, shape, n)
+        picture = self.r.choice(PATTERN_NAMES)
+        return picture, self._take(self.r.choice(self.patterns[shape, picture]), n)
+
     def _real_ball(self, shape, n):
         r, w = self.r, FRAMES[shape][0]
         b = r.choice(self.balls[shape])
@@ -187,12 +198,7 @@ class Clips:
 
     def _objects(self, shape, n):
         r, (w, h) = self.r, FRAMES[shape]
-        if r.random() < .5:
-            colour = r.choice(list(COLOURS))
-            picture, frames = colour + " screen", self._plain(colour, shape, n)
-        else:
-            picture = r.choice(PATTERN_NAMES)
-            frames = self._take(r.choice(self.patterns[shape, picture]), n)
+        picture, frames = self._behind(shape, n)
         v = Video(shape, "objects", picture, frames, [[] for _ in range(n)])
         count, moving, placed = r.choices([1, 2, 3, 4, 5], [.42, .28, .16, .1, .04])[0], r.random() < .4, []
         for _ in range(count):
@@ -225,6 +231,34 @@ class Clips:
             if n_of > 1:
                 v.velocity.pop(label)
         return v
+
+    def crowds(self, shape, n, each=3):
+        """n stills of two equal frames, full of objects that do not touch; each object stands in `each` of them, since drawing it costs more than placing it."""
+        r, (w, h) = self.r, FRAMES[shape]
+        stills = []
+        for _ in range(n):
+            picture, frames = self._behind(shape, 1)
+            stills.append(Video(shape, "objects", picture, np.repeat(frames, 2, 0), [[], []], changed=[False]))
+        for _ in range(n * CROWD // each):
+            label, size = r.choice(THINGS if r.random() < .85 else SHAPES), math.exp(r.uniform(math.log(SMALLEST), math.log(min(h, w) * .6)))
+            sprite, among = None, r.sample(stills, each)
+            for v in among:
+                if sprite is None:
+                    sprite = things.sprite(label, size, r, v.frames[0].mean((0, 1)), self.unseen)
+                    sh, sw = sprite.shape[:2]
+                for _ in range(12 if sw <= w - 4 and sh <= h - 4 else 0):
+                    x, y = r.randrange(w - sw), r.randrange(h - sh)
+                    if all(x + sw < b[1] or x > b[3] or y + sh < b[2] or y > b[4] for b in v.boxes[0]):
+                        alpha, under = sprite[..., 3:] / 255, v.frames[0, y : y + sh, x : x + sw]
+                        if (np.abs(sprite[..., :3] - under) * alpha).sum() < 60 * alpha.sum():
+                            break  # it would hardly be seen
+                        v.frames[:, y : y + sh, x : x + sw] = under * (1 - alpha) + sprite[..., :3] * alpha
+                        for boxes in v.boxes:
+                            boxes.append((label, x, y, x + sw, y + sh))
+                        break
+        for v in stills:
+            self._degrade(v)
+        return stills
 
     def _event(self, v, n):
         """Now and then the picture freezes, goes black or comes back."""
@@ -277,7 +311,11 @@ class Clips:
         r, kind = self.r, self.r.choices(["pattern", "ball", "objects"], kinds)[0]
         if kind == "pattern":
             picture = r.choice(PICTURES) if r.random() < .75 else r.choice(["snow", "black screen", "pinwheel", "spokes", "SMPTE color bars", "zone plate"])
-            v = Video(shape, kind, picture, self._take(r.choice(self.patterns[shape, picture]), n), [[] for _ in range(n)])
+            frames = self._take(r.choice(self.patterns[shape, picture]), n)
+            bright = frames.mean((1, 2, 3)) > 128
+            if picture == "blinking screen" and (bright.all() or not bright.any()):  # sampled in step with its blinking it is one that doesn't
+                picture = "white screen" if bright[0] else "black screen"
+            v = Video(shape, kind, picture, frames, [[] for _ in range(n)])
         elif kind == "ball":
             v = self._real_ball(shape, n) if r.random() < .5 else self._drawn_ball(shape, n)
         else:

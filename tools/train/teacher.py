@@ -18,7 +18,9 @@ from scipy.signal import resample_poly
 import mel
 from sentences import sentences, spoken
 
+# With its lexicon's "audio" Whisper understands 9 of 24 of them, with a stressed last vowel all of them.
 FESTIVAL = """(voice_cmu_us_slt_arctic_hts)
+(lex.add.entry '("audio" n (((ao) 1) ((d iy) 0) ((ow) 1))))
 (define (say words base)
   (let ((u (utt.synth (eval (list 'Utterance 'Text words)))) (f (fopen (string-append base ".txt") "w")))
     (utt.save.wave u (string-append base ".wav") 'riff)

@@ -2,9 +2,9 @@
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance
+from PIL import Image, ImageChops, ImageDraw, ImageEnhance
 
-from pictures import LARGEST, PICTURES, crop, picture
+from pictures import GLYPHS, LARGEST, PICTURES, crop, glyph, picture
 from vocabulary import COLOURS
 
 
@@ -64,6 +64,20 @@ def shape(kind, r, avoid):
     return crop(im.resize((LARGEST, LARGEST), Image.LANCZOS))
 
 
+def _painted(name, r, avoid):
+    """A drawing in one colour, what it surrounds painted in another or left open."""
+    ink, inside = glyph(name)
+    colours = [c for c in COLOURS.values() if sum(abs(a - b) for a, b in zip(c, avoid)) > 200]
+    line = r.choice([c for c in ((0, 0, 0), (255, 255, 255)) if c in colours] or colours) if r.random() < .4 else r.choice(colours)
+    im = Image.new("RGBA", ink.size, line + (0,))
+    if r.random() < .6:
+        im.paste(r.choice([c for c in COLOURS.values() if sum(abs(a - b) for a, b in zip(c, line)) > 200]), None, inside)
+        im.putalpha(inside)
+    im.paste(line, None, ink)
+    im.putalpha(ImageChops.lighter(im.getchannel("A"), ink))
+    return im
+
+
 def _varied(im, r):
     """Another picture of the same kind, as far as colours and proportions make one: hue, saturation, contrast, a slant, a stretch."""
     alpha = im.getchannel("A")
@@ -87,7 +101,9 @@ def _varied(im, r):
 def sprite(label, height, r, avoid=(0, 0, 0), unseen=False):
     """An object whose longer side is `height` pixels, cut to its visible pixels: float32 [h, w, 4]."""
     if label in PICTURES:
-        im = picture(r.choice(PICTURES[label][unseen]))
+        known = PICTURES[label][unseen]
+        which = r.randrange(len(known) + (0 if unseen else len(GLYPHS[label])))
+        im = picture(known[which]) if which < len(known) else _painted(GLYPHS[label][which - len(known)], r, avoid)
         if not unseen:
             im = _varied(im, r)
         if r.random() < .5:
