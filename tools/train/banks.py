@@ -15,6 +15,11 @@ from vocabulary import (COLOURS, FRAMES, MOVING, NOISES, PATTERNS, SIZES, SOLID,
 X264 = ["", "", "! videoconvert ! x264enc speed-preset=superfast bitrate={} key-int-max=50 ! avdec_h264 ! videoconvert"]
 
 
+# Real sound encoders at 48 kHz, as sound comes with a programme: what is left of a noise behind them is another noise.
+CODECS = ["avenc_aac bitrate=128000 ! avdec_aac", "avenc_aac bitrate=64000 ! avdec_aac", "lamemp3enc bitrate=96 ! mpegaudioparse ! avdec_mp3", "opusenc bitrate=48000 ! opusdec"]
+UNSEEN_CODECS = ["avenc_aac bitrate=96000 ! avdec_aac", "avenc_mp2 bitrate=128000 ! mpegaudioparse ! avdec_mp2float"]
+
+
 def bitrate(r, size):
     return max(100, int(size[0] * size[1] * r.uniform(.0006, .003)))
 
@@ -69,20 +74,21 @@ def balls(r, sizes, fps):
         return [b for b in pool.map(one, work) if b]
 
 
-def sounds(rates):
-    tones = {(f, w): [gst.samples(f"audiotestsrc wave={i} freq={f} volume=1.0", rate, 4) for rate in rates] for f in TONES for w, i in WAVES.items() if f <= 1000 or w == "sine"}
-    noises = {n: [gst.samples(f"audiotestsrc wave={w} volume=1.0", rate, 8) for w in ws for rate in rates] for n, ws in NOISES.items()}
-    ticks = [gst.samples(f"audiotestsrc wave=8 freq={f} volume=1.0 tick-interval={t}", rates[0], 8) for f in (440, 1000) for t in (10**9, 5 * 10**8)]
+def sounds(rates, codecs):
+    ways = [(rate, "identity") for rate in rates] + [(48000, codec) for codec in codecs]
+    tones = {(f, w): [gst.samples(f"audiotestsrc wave={i} freq={f} volume=1.0", rate, 4, codec) for rate, codec in ways] for f in TONES for w, i in WAVES.items() if f <= 1000 or w == "sine"}
+    noises = {n: [gst.samples(f"audiotestsrc wave={w} volume=1.0", rate, 8, codec) for w in ws for rate, codec in ways] for n, ws in NOISES.items()}
+    ticks = [gst.samples(f"audiotestsrc wave=8 freq={f} volume=1.0 tick-interval={t}", 48000, 8, codec) for f in (440, 1000) for t in (10**9, 5 * 10**8) for codec in ["identity"] + codecs]
     return dict(tones=tones, noises=noises, ticks=ticks)
 
 
-def speech(r, voices, takes):
-    """word -> voice index -> takes."""
-    work = [(w, v, r.randint(130, 200), r.randint(25, 75)) for w in WORDS for v in voices for _ in range(takes)]
+def speech(r, voices, takes, codecs):
+    """word -> voice index -> takes, every third of them encoded."""
+    work = [(w, v, r.randint(130, 200), r.randint(25, 75), r.choice(codecs) if r.random() < .35 else "identity") for w in WORDS for v in voices for _ in range(takes)]
     with ThreadPoolExecutor(2) as pool:
         said = list(pool.map(lambda a: gst.speak(*a), work))
     out = {w: [[] for _ in voices] for w in WORDS}
-    for (w, v, _, _), x in zip(work, said):
+    for (w, v, *_), x in zip(work, said):
         out[w][voices.index(v)].append(x)
     return out
 
@@ -90,7 +96,8 @@ def speech(r, voices, takes):
 def main(folder):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, seed, sizes, fps, rates, voices, n in (("seen", 1, SIZES, [25, 30], [16000, 48000], VOICES, 14), ("unseen", 999, UNSEEN_SIZES, [24, 50, 60], [44100], UNSEEN_VOICES, 10)):
+    for name, seed, sizes, fps, rates, codecs, voices, n in (("seen", 1, SIZES, [25, 30], [16000, 48000], CODECS, VOICES, 14),
+                                                             ("unseen", 999, UNSEEN_SIZES, [24, 50, 60], [44100], UNSEEN_CODECS, UNSEEN_VOICES, 10)):
         path = folder / f"{name}.pkl"
         if path.exists():
             continue
@@ -99,7 +106,7 @@ def main(folder):
         print(name, len(bank["patterns"]), "patterns", flush=True)
         bank["balls"] = balls(r, sizes, fps)
         print(name, len(bank["balls"]), "balls", flush=True)
-        bank.update(sounds(rates), speech=speech(r, voices, 2))
+        bank.update(sounds(rates, codecs), speech=speech(r, voices, 2, codecs))
         pickle.dump(bank, open(path, "wb"))
         print(path, f"{path.stat().st_size / 1e6:.0f} MB", flush=True)
 

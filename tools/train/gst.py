@@ -25,17 +25,17 @@ def frames(source, size, fps, n, pixel_format="I420", effects=""):
     return data[: len(data) // (stride * h) * stride * h].reshape(-1, h, stride)[:n, :, : w * 3].reshape(-1, h, w, 3)
 
 
-def samples(source, rate, seconds):
-    """float32 [seconds * RATE]."""
-    return np.frombuffer(_run(f"{source} num-buffers={int(seconds * rate / 1024) + 2} ! audio/x-raw,rate={rate},channels=1,format=F32LE ! audioresample",
-                              f"audio/x-raw,rate={RATE},format=F32LE"), np.float32)[: seconds * RATE].copy()
+def samples(source, rate, seconds, codec="identity"):
+    """float32 [seconds * RATE], without the half second in which an encoder begins."""
+    pipeline = f"{source} num-buffers={int((seconds + 1) * rate / 1024)} ! audio/x-raw,rate={rate},channels=1,format=F32LE ! audioconvert ! {codec} ! audioconvert ! audioresample"
+    return np.frombuffer(_run(pipeline, f"audio/x-raw,rate={RATE},format=F32LE,channels=1"), np.float32)[RATE // 2 :][: seconds * RATE].copy()
 
 
-def speak(word, voice, speed, pitch):
+def speak(word, voice, speed, pitch, codec="identity"):
     """One espeak-ng word without its silences."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as f:
         subprocess.run(["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "-w", f.name, word], check=True, stderr=subprocess.DEVNULL)
-        x = np.frombuffer(_run(f"filesrc location={f.name} ! wavparse ! audioconvert ! audioresample", f"audio/x-raw,rate={RATE},format=F32LE,channels=1"), np.float32)
+        x = np.frombuffer(_run(f"filesrc location={f.name} ! wavparse ! audioconvert ! audioresample ! audio/x-raw,rate=48000 ! {codec} ! audioconvert ! audioresample", f"audio/x-raw,rate={RATE},format=F32LE,channels=1"), np.float32)
     loud = np.flatnonzero(np.abs(x) > 0.01)
     return x[loud[0] : loud[-1] + 1].copy() if len(loud) else x.copy()
 
