@@ -70,7 +70,7 @@ def tower_batch(clips, shape, n):
 
 
 def crowded_batch(clips, shape, n):
-    """n stills full of objects: ten times the boxes and labels of a batch of clips at its price."""
+    """n stills full of objects: eight times the boxes and labels of a batch of clips at its price."""
     stills = clips.crowds(shape, n)
     cells = [cell_targets(v, 1) for v in stills]
     return dict(shape=shape, frames=np.stack([v.frames for v in stills]), label=np.array([[c[0]] for c in cells]), box=np.array([[c[1]] for c in cells]),

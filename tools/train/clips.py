@@ -241,11 +241,10 @@ class Clips:
             stills.append(Video(shape, "objects", picture, np.repeat(frames, 2, 0), [[], []], changed=[False]))
         for _ in range(n * CROWD // each):
             label, size = r.choice(THINGS if r.random() < .85 else SHAPES), math.exp(r.uniform(math.log(SMALLEST), math.log(min(h, w) * .6)))
-            sprite, among = None, r.sample(stills, each)
+            among = r.sample(stills, each)
+            sprite = things.sprite(label, size, r, among[0].frames[0].mean((0, 1)), self.unseen)
+            sh, sw = sprite.shape[:2]
             for v in among:
-                if sprite is None:
-                    sprite = things.sprite(label, size, r, v.frames[0].mean((0, 1)), self.unseen)
-                    sh, sw = sprite.shape[:2]
                 for _ in range(12 if sw <= w - 4 and sh <= h - 4 else 0):
                     x, y = r.randrange(w - sw), r.randrange(h - sh)
                     if all(x + sw < b[1] or x > b[3] or y + sh < b[2] or y > b[4] for b in v.boxes[0]):
