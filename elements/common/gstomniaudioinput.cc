@@ -20,7 +20,10 @@ GstOmniAudioInput::GstOmniAudioInput(int rate, GstClockTime most_hole, Callbacks
 
 void GstOmniAudioInput::set_caps(GstCaps* caps) {
   in_ = gst_omni_audio_info(caps);
-  converter_.reset(gst_audio_converter_new(GST_AUDIO_CONVERTER_FLAG_NONE, &in_, &out_, nullptr));
+  // As audioresample does it; GstAudioConverter's own default loses more of what is near half the rate.
+  GstStructure* config = gst_structure_new("resampler", GST_AUDIO_CONVERTER_OPT_RESAMPLER_METHOD, GST_TYPE_AUDIO_RESAMPLER_METHOD, GST_AUDIO_RESAMPLER_METHOD_KAISER, nullptr);
+  gst_audio_resampler_options_set_quality(GST_AUDIO_RESAMPLER_METHOD_KAISER, GST_AUDIO_RESAMPLER_QUALITY_DEFAULT, in_.rate, out_.rate, config);
+  converter_.reset(gst_audio_converter_new(GST_AUDIO_CONVERTER_FLAG_NONE, &in_, &out_, config));
   if (!converter_) throw omni::Error(omni::ErrorCode::unsupported, "audio that GstAudioConverter cannot turn into mono at " + std::to_string(out_.rate) + " Hz");
   started_ = false;
 }
