@@ -39,10 +39,15 @@ def _outline(kind, r):
     return [(.5 + .48 * math.cos(2 * math.pi * i / 60), .5 + .48 * math.sin(2 * math.pi * i / 60)) for i in range(60)]  # ring and crescent begin as a disc
 
 
+def _unlike(colour):
+    """The colours that stand out from one."""
+    return [c for c in COLOURS.values() if sum(abs(a - b) for a, b in zip(c, colour)) > 200]
+
+
 def shape(kind, r, avoid):
     """A drawn shape in a colour that is not near `avoid`: RGBA."""
     n = LARGEST * 2
-    colours = [c for c in COLOURS.values() if sum(abs(a - b) for a, b in zip(c, avoid)) > 200]
+    colours = _unlike(avoid)
     fill = tuple(min(255, max(0, v + r.randint(-25, 25))) for v in r.choice(colours))
     im = Image.new("RGBA", (n, n))
     draw = ImageDraw.Draw(im)
@@ -67,11 +72,11 @@ def shape(kind, r, avoid):
 def _painted(name, r, avoid):
     """A drawing in one colour, what it surrounds painted in another or left open."""
     ink, inside = glyph(name)
-    colours = [c for c in COLOURS.values() if sum(abs(a - b) for a, b in zip(c, avoid)) > 200]
+    colours = _unlike(avoid)
     line = r.choice([c for c in ((0, 0, 0), (255, 255, 255)) if c in colours] or colours) if r.random() < .4 else r.choice(colours)
     im = Image.new("RGBA", ink.size, line + (0,))
     if r.random() < .6:
-        im.paste(r.choice([c for c in COLOURS.values() if sum(abs(a - b) for a, b in zip(c, line)) > 200]), None, inside)
+        im.paste(r.choice(_unlike(line)), None, inside)
         im.putalpha(inside)
     im.paste(line, None, ink)
     im.putalpha(ImageChops.lighter(im.getchannel("A"), ink))
