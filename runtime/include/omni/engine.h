@@ -17,7 +17,7 @@ namespace omni {
 
 struct EngineOptions {
   std::string model_path;        // a folder in the Hugging Face layout
-  std::string device = "auto";   // auto (the CPU, until the CUDA module has been tried on hardware), cpu, cuda or cuda:N
+  std::string device = "auto";   // auto (the CPU, until speech, Whisper and speed have been tried on a GPU), cpu, cuda or cuda:N
   Precision precision = Precision::automatic;  // automatic = bfloat16 if the checkpoint is stored so and the processor multiplies it, else float32
   int threads = 0;               // 0 = one for each processor
 };
