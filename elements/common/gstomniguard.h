@@ -25,3 +25,18 @@ Result gst_omni_guard(gpointer element, Result otherwise, const Body& body) {
   }
   return otherwise;
 }
+
+enum class GstOmniRound { idle, busy, cancelled, broken };
+
+// One round of a worker: `work` says whether there was something to do. Being cancelled is no error; after one the round was broken, and the error is posted.
+template <class Work>
+GstOmniRound gst_omni_round(gpointer element, const Work& work) {
+  return gst_omni_guard(element, GstOmniRound::broken, [&] {
+    try {
+      return work() ? GstOmniRound::busy : GstOmniRound::idle;
+    } catch (const omni::Error& e) {
+      if (e.code() != omni::ErrorCode::cancelled) throw;
+      return GstOmniRound::cancelled;
+    }
+  });
+}

@@ -1,4 +1,4 @@
-// The last values of a duration, and their percentiles.
+// The last values of a duration, and their percentiles; what is said when one is longer than was promised.
 #pragma once
 
 #include <gst/gst.h>
@@ -8,7 +8,7 @@
 
 class GstOmniDelays {
  public:
-  void add(GstClockTime value);
+  bool add(GstClockTime value);  // true: none was as long before
   bool empty() const { return values_.empty(); }
   double percentile_ms(double p) const;  // of the last 512
   double max_ms() const { return double(max_) / GST_MSECOND; }  // of all
@@ -18,3 +18,6 @@ class GstOmniDelays {
   size_t next_ = 0;
   GstClockTime max_ = 0;
 };
+
+// Posts the warning that text came `delay` after its `what` (words, media) where `promised` was reported as latency.
+void gst_omni_warn_late(GstElement* element, const char* what, GstClockTime delay, GstClockTime promised, const char* advice);

@@ -160,7 +160,7 @@ GstFlowReturn chain(GstPad* pad, GstObject* parent, GstBuffer* buffer) {
   const GstFlowReturn flow = gst_omni_guard(self, GST_FLOW_ERROR, [&] {
     return in.is_prompt ? chain_prompt(self, in, std::move(owned)) : chain_tokens(self, in, std::move(owned));
   });
-  state(self).changed.notify_all();
+  state(self).tell_worker();
   return flow;
 }
 
@@ -180,7 +180,7 @@ void flush_start(GstOmniModel* self, Input& in, GstEvent* event) {
       if (s.session) s.session->cancel();
     }
   }
-  s.changed.notify_all();
+  s.tell_worker();
   std::vector<GstOmniOutput*> outputs;
   if (first) for_outputs(s, [&](GstOmniOutput& o) { outputs.push_back(&o); });
   for (GstOmniOutput* o : outputs) o->flush_start(gst_event_ref(event));
@@ -207,7 +207,7 @@ void flush_stop(GstOmniModel* self, Input& in, GstEvent* event) {
   if (last) for_outputs(s, [&](GstOmniOutput& o) { outputs.push_back(&o); });
   for (GstOmniOutput* o : outputs) o->flush_stop(gst_event_ref(event));
   gst_event_unref(event);
-  s.changed.notify_all();
+  s.tell_worker();
 }
 
 bool take_caps(GstOmniModel* self, Input& in, GstCaps* caps) {
@@ -275,7 +275,7 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
       // Other serialized events describe tokens that stop here; upstream ones do not come this way.
       break;
   }
-  s.changed.notify_all();
+  s.tell_worker();
   return ok;
 }
 
@@ -295,7 +295,7 @@ gboolean sink_activate_mode(GstPad* pad, GstObject* parent, GstPadMode mode, gbo
     in.reached = 0;
     gst_segment_init(&in.segment, GST_FORMAT_TIME);
   }
-  s.changed.notify_all();
+  s.tell_worker();
   return TRUE;
 }
 
@@ -429,7 +429,7 @@ void release_pad(GstElement* element, GstPad* pad) {
     else s.inputs.remove_if([&](const Input& in) { return &in == entry; });
   }
   gst_object_unref(pad);
-  s.changed.notify_all();
+  s.tell_worker();
 }
 
 // --- signals, properties, states ---------------------------------------------------------------------------------------------------------------------------
@@ -442,7 +442,7 @@ void signal_ask(GstOmniModel* self, const gchar* text) {
     std::lock_guard guard(s.lock);
     s.questions.push_back({text, 0});
   }
-  s.changed.notify_all();
+  s.tell_worker();
 }
 
 void signal_interrupt(GstOmniModel* self) { interrupt(self, false); }
@@ -454,7 +454,7 @@ void signal_reset(GstOmniModel* self) {
     s.reset_pending = true;
   }
   interrupt(self, false);
-  s.changed.notify_all();
+  s.tell_worker();
 }
 
 GstStructure* stats(GstOmniModel* self) {

@@ -32,7 +32,7 @@ void tell_end(GstOmniModel* self, const std::string& question, GstOmniUtterance:
                                                 question.c_str(), "running-time", G_TYPE_UINT64, guint64(start), "duration", G_TYPE_UINT64, guint64(played), nullptr)));
   if (end == GstOmniUtterance::End::runaway)
     GST_ELEMENT_WARNING(self, STREAM, FAILED, ("Speech was stopped after %.1f s: it went on far longer than its text", double(played) / GST_SECOND), ("the answer to \"%s\"", question.c_str()));
-  s.changed.notify_all();
+  s.tell_worker();
 }
 
 // Live: while one is spoken, what the clock asks for is not; somebody's question waits, or has interrupted already. Otherwise each is spoken to its end before the next

@@ -76,6 +76,15 @@ struct State {
 
   std::mutex lock;  // guards all below but the worker's own; never held while calling out
   std::condition_variable changed;
+  guint64 n_told = 0;
+  // After what may give the worker something to do: counted, so that one which is just about to wait does not miss it.
+  void tell_worker() {
+    {
+      std::lock_guard guard(lock);
+      ++n_told;
+    }
+    changed.notify_all();
+  }
   std::list<Input> inputs;
   std::list<std::unique_ptr<GstOmniOutput>> outputs;
   std::deque<Question> questions;

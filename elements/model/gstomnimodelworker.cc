@@ -128,16 +128,11 @@ void note_delay(GstOmniModel* self, GstClockTime due, bool is_live) {
   bool warn = false;
   {
     std::lock_guard guard(s.lock);
-    higher = s.delay.empty() || double(delay) / GST_MSECOND > s.delay.max_ms();
-    s.delay.add(delay);
+    higher = s.delay.add(delay);
     if (delay > promised && !s.warned) warn = s.warned = true;
   }
   if (higher) g_object_notify(G_OBJECT(self), "max-observed-delay");
-  if (warn) {
-    GST_ELEMENT_WARNING_WITH_DETAILS(self, STREAM, FAILED, ("Text is later than promised: %" G_GUINT64_FORMAT " ms after its media, %" G_GUINT64_FORMAT " ms were reported", delay / GST_MSECOND, promised / GST_MSECOND),
-                                     ("raise `latency` or `lateness`, or use a smaller model, fewer pixels or a lower frame-rate"),
-                                     ("delay", G_TYPE_UINT64, guint64(delay), "promised", G_TYPE_UINT64, guint64(promised), nullptr));
-  }
+  if (warn) gst_omni_warn_late(GST_ELEMENT(self), "media", delay, promised, "a smaller model, fewer pixels or a lower frame-rate");
 }
 
 void for_outputs(State& s, const std::function<void(GstOmniOutput&)>& call) {
@@ -440,21 +435,16 @@ void run_worker(GstOmniModel* self) {
   }
   gst_element_post_message(GST_ELEMENT(self), gst_message_new_latency(GST_OBJECT(self)));
   for (;;) {
-    enum { idle, busy, cancelled, broken } result = broken;
-    gst_omni_guard(self, false, [&] {
-      try {
-        result = work(self) ? busy : idle;
-      } catch (const omni::Error& e) {
-        if (e.code() != omni::ErrorCode::cancelled) throw;
-        result = cancelled;
-      }
-      return true;
-    });
-    if (result == broken) return fail(self);
+    guint64 told = 0;
+    {
+      std::lock_guard guard(s.lock);
+      told = s.n_told;
+    }
+    const GstOmniRound round = gst_omni_round(self, [&] { return work(self); });
+    if (round == GstOmniRound::broken) return fail(self);
     std::unique_lock lock(s.lock);
-    if (s.stopping) return;
-    if (result == cancelled) s.reset_pending = true;  // what was half done is void
-    if (result != busy) s.changed.wait(lock);
+    if (round == GstOmniRound::cancelled) s.reset_pending = true;  // what was half done is void
+    if (round == GstOmniRound::idle) s.changed.wait(lock, [&] { return s.stopping || s.n_told != told; });
     if (s.stopping) return;
   }
 }
@@ -480,7 +470,7 @@ void stop_worker(GstOmniModel* self) {
     s.stopping = true;
     if (s.session) s.session->cancel();
   }
-  s.changed.notify_all();
+  s.tell_worker();
   if (s.worker.joinable()) s.worker.join();
   std::lock_guard guard(s.lock);
   s.session.reset();

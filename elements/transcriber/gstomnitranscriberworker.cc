@@ -31,17 +31,14 @@ void note_delay(GstElement* element, GstClockTime spoken) {
   {
     std::lock_guard guard(s.lock);
     if (!s.live || !GST_CLOCK_TIME_IS_VALID(now)) return;
-    higher = s.delay.empty() || double(delay) / GST_MSECOND > s.delay.max_ms();
-    s.delay.add(delay);
+    higher = s.delay.add(delay);
     if (delay > promised) {
       ++s.n_late;
       warn = !std::exchange(s.warned, true);
     }
   }
   if (higher) g_object_notify(G_OBJECT(element), "max-observed-delay");
-  if (warn)
-    GST_ELEMENT_WARNING_WITH_DETAILS(element, STREAM, FAILED, ("Text is later than promised: %" G_GUINT64_FORMAT " ms after its words, %" G_GUINT64_FORMAT " ms were reported", delay / GST_MSECOND, promised / GST_MSECOND),
-                                     ("raise `latency` or `lateness`, or use a smaller checkpoint or a longer `step`"), ("delay", G_TYPE_UINT64, guint64(delay), "promised", G_TYPE_UINT64, guint64(promised), nullptr));
+  if (warn) gst_omni_warn_late(element, "words", delay, promised, "a smaller checkpoint or a longer `step`");
 }
 
 void send(GstElement* element, const std::vector<omni::Word>& words) {
@@ -209,20 +206,11 @@ void run_worker(GstElement* element) {
   }
   gst_element_post_message(element, gst_message_new_latency(GST_OBJECT(element)));
   for (;;) {
-    enum { idle, busy, cancelled, broken } result = broken;
-    gst_omni_guard(element, false, [&] {
-      try {
-        result = work(element) ? busy : idle;
-      } catch (const omni::Error& e) {
-        if (e.code() != omni::ErrorCode::cancelled) throw;
-        result = cancelled;
-      }
-      return true;
-    });
-    if (result == broken) return fail(s);
+    const GstOmniRound round = gst_omni_round(element, [&] { return work(element); });
+    if (round == GstOmniRound::broken) return fail(s);
     std::unique_lock lock(s.lock);
-    if (result == cancelled) s.reset_pending = true;
-    if (result == idle) s.changed.wait(lock, [&] { return s.stopping || (!s.flushing && !s.queue.empty()); });
+    if (round == GstOmniRound::cancelled) s.reset_pending = true;
+    if (round == GstOmniRound::idle) s.changed.wait(lock, [&] { return s.stopping || (!s.flushing && !s.queue.empty()); });
     if (s.stopping) return;
   }
 }
