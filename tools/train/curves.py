@@ -43,6 +43,7 @@ def main(folder, out):
     for axis in axes:
         axis.legend(fontsize=8)
         axis.grid(alpha=.3)
+    axes[0].locator_params(axis="x", nbins=5)
     figure.tight_layout()
     figure.savefig(out, dpi=110)
 

@@ -21,9 +21,9 @@ from tokenizer import HIGHEST
 from vocabulary import SOUNDS, WORDS
 
 STAGES = {  # steps, clips a batch, learning rates of Muon and AdamW, share of the steps that cool down, of the towers, packed answer tokens
-    "towers": dict(steps=17700, n=16, muon=2e-3, adam=2e-3, cool=.3, towers=1.0, length=0),
+    "towers": dict(steps=28100, n=16, muon=2e-3, adam=2e-3, cool=.3, towers=1.0, length=0),
     "boxes": dict(steps=650, n=16, muon=3e-3, adam=2e-3, cool=.3, towers=0.0, length=96),
-    "text": dict(steps=3850, n=16, muon=3e-3, adam=1.5e-3, cool=.4, towers=0.0, length=160),
+    "text": dict(steps=8650, n=16, muon=3e-3, adam=1.5e-3, cool=.4, towers=0.0, length=160),
     "joint": dict(steps=2000, n=16, muon=1e-3, adam=5e-4, cool=.6, towers=.2, length=160),
 }
 ORDER = list(STAGES)

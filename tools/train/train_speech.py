@@ -22,7 +22,7 @@ import mel
 import speech
 from speech import CODES, END, PAD, REPEATS, SILENCE, START, WIDTH
 
-STAGES = {"codec": dict(steps=1400, lr=2e-3), "vocoder": dict(steps=7700, lr=2e-3), "dit": dict(steps=6000, lr=1.5e-3), "talker": dict(steps=3200, lr=2e-3)}
+STAGES = {"codec": dict(steps=1400, lr=2e-3), "vocoder": dict(steps=23100, lr=2e-3), "dit": dict(steps=18600, lr=1.5e-3), "talker": dict(steps=3200, lr=2e-3)}
 FRAMES = 96  # of a crop for the DiT: its whole receptive field
 
 
