@@ -169,7 +169,7 @@ def text_batch(clips, packer, mode, shape, n, boxes):
 
 def _work(seed, queue, stage, bank, tokenizer, n, length):
     torch.set_num_threads(1)
-    torch.set_default_device("cpu")
+    torch.set_default_device("cpu")  # what forked this may have chosen a GPU
     os.nice(5)
     clips, r = Clips(seed, bank), random.Random(seed)
     if stage == "towers":
