@@ -114,6 +114,11 @@ inline State& state(gpointer self) { return *static_cast<GstOmniModel*>(self)->s
 inline Input* input_of(GstPad* pad) { return static_cast<Input*>(gst_pad_get_element_private(pad)); }
 inline GstOmniOutput* output_of(GstPad* pad) { return static_cast<GstOmniOutput*>(gst_pad_get_element_private(pad)); }
 
+// --- gstomnimodelsink.cc
+
+// A new sink pad of the element.
+GstPad* add_input(GstOmniModel* self, GstPadTemplate* templ, const std::string& name, bool is_prompt, omni::Modality modality);
+
 // --- gstomnimodelworker.cc
 
 // READY → PAUSED and back: the thread that loads the checkpoint and answers.
