@@ -35,20 +35,19 @@ def main():
     net.load_state_dict(state.get("net", state))
     for bank in ("seen", "unseen"):
         clips, right, n = Clips(9, a.folder / f"banks/{bank}.pkl", unseen=bank == "unseen"), Counter(), Counter()
-        while n["stills"] < a.stills:
-            shape = ("wide", "classic")[n["stills"] // 10 % 2]
+        for i in range(a.stills // 10):
+            shape = ("wide", "classic")[i % 2]
             stills = clips.crowds(shape, 10)
             with torch.no_grad():
                 pictures = net.vision(net.patches(torch.from_numpy(np.stack([v.frames for v in stills])), shape), shape)
                 scores = net.heads["label"](pictures).log_softmax(-1)
-            n["stills"] += len(stills)
             for still, s in zip(stills, scores):
                 for label, ok in named(still, s):
                     n["all"] += 1
                     n[label] += 1
                     right["all"] += ok
                     right[label] += ok
-        share = {k: right[k] / n[k] for k in n if k != "stills"}
+        share = {k: right[k] / n[k] for k in n}
         print(f"{bank} drawings: {100 * share.pop('all'):.1f} % of {n['all']} objects; the hardest: " + ", ".join(f"{k} {100 * v:.0f}" for k, v in sorted(share.items(), key=lambda x: x[1])[:10]), flush=True)
 
 

@@ -114,8 +114,8 @@ def _restyled(im, r):
         im = Image.alpha_composite(rim, im)
     if r.random() < .3:
         w, h = im.size
-        im = im.transform((w, h), Image.QUAD, [v * s for v, s in zip((*(r.uniform(-.1, .15) for _ in "ab"), r.uniform(-.1, .15), 1 + r.uniform(-.15, .1), *(1 + r.uniform(-.15, .1) for _ in "ab"),
-                                                                     1 + r.uniform(-.15, .1), r.uniform(-.1, .15)), (w, h) * 4)], Image.BILINEAR)
+        corners = [side * (at + (.5 - at) * r.uniform(-.2, .3)) for at, side in zip((0, 0, 0, 1, 1, 1, 1, 0), (w, h) * 4)]  # x, y from the upper left one on, against the clock
+        im = im.transform((w, h), Image.QUAD, corners, Image.BILINEAR)
     if r.random() < .12:
         w, h = im.size
         left, top, right, bottom = (int(r.choice([0, 0, r.uniform(0, .3)]) * s) for s in (w, h, w, h))
