@@ -7,14 +7,14 @@
 
 namespace omni {
 
-enum class DType : uint8_t { f32, bf16, f16, i64, i32, u8 };
+enum class DType : uint8_t { f32, bf16, f16, i64, i32, i8, u8 };
 
 constexpr size_t size_of(DType t) {
   switch (t) {
     case DType::f32: case DType::i32: return 4;
     case DType::bf16: case DType::f16: return 2;
     case DType::i64: return 8;
-    case DType::u8: return 1;
+    case DType::i8: case DType::u8: return 1;
   }
   return 0;
 }
@@ -26,6 +26,7 @@ constexpr const char* name_of(DType t) {
     case DType::f16: return "F16";
     case DType::i64: return "I64";
     case DType::i32: return "I32";
+    case DType::i8: return "I8";
     case DType::u8: return "U8";
   }
   return "?";

@@ -52,6 +52,12 @@ Weights Weights::on(const Device* device) const {
   return w;
 }
 
+Weights Weights::with(Precision precision) const {
+  Weights w = *this;
+  w.precision_ = precision;
+  return w;
+}
+
 bool Weights::has(const std::string& name) const { return files_->file_of.count(prefix_ + name) != 0; }
 
 Tensor Weights::get(const std::string& name) const {
@@ -68,6 +74,8 @@ Tensor Weights::get(const std::string& name, const Shape& shape) const {
   const std::string full = prefix_ + name;
   throw Error(ErrorCode::corrupt_file, (files_->folder / files_->file_of.at(full)).string() + ": tensor " + full + " is " + t.shape().str() + ", config.json asks for " + shape.str());
 }
+
+Matrix Weights::matrix(const std::string& name, int64_t n_out, int64_t n_in) const { return Matrix(get(name + ".weight", {n_out, n_in})); }
 
 void Weights::release(const std::string& name) const {
   if (const auto it = files_->file_of.find(prefix_ + name); it != files_->file_of.end()) files_->file(it->second).release(prefix_ + name);

@@ -7,7 +7,8 @@
 #include <memory>
 #include <string>
 
-#include "core/tensor.h"
+#include "core/matrix.h"
+#include "omni/types.h"
 
 namespace omni {
 
@@ -23,10 +24,18 @@ class Weights {
   Weights on(const Device* device) const;
   const Device* device() const { return device_; }
 
+  // The same tensors with matrix() as `precision` (not automatic) asks for.
+  Weights with(Precision precision) const;
+  // The same for the matrix that makes logits: int8 where the others are int4.
+  Weights for_head() const { return precision_ == Precision::int4 ? with(Precision::int8) : *this; }
+  Precision precision() const { return precision_; }
+
   bool has(const std::string& name) const;
   // As in the file. Throws not_found with the full name, corrupt_file if the shape is not `shape`.
   Tensor get(const std::string& name, const Shape& shape) const;
   Tensor get(const std::string& name) const;
+  // "<name>.weight" of a linear layer [n_out, n_in], dense as in the file or quantized. Throws as get() does.
+  Matrix matrix(const std::string& name, int64_t n_out, int64_t n_in) const;
   // The same converted to float32, in memory of its own.
   Tensor get_f32(const std::string& name, const Shape& shape) const { return to_f32(get(name, shape)); }
   // The same on device().
@@ -41,6 +50,7 @@ class Weights {
   std::shared_ptr<Files> files_;
   std::string prefix_;
   const Device* device_ = nullptr;
+  Precision precision_ = Precision::float32;
 };
 
 }  // namespace omni

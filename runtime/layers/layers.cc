@@ -4,14 +4,27 @@
 
 namespace omni {
 
-Linear::Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in, Bias bias, ops::MatmulPrecision precision) {
-  std::vector<Tensor> weights;
+namespace {
+
+ops::MatmulPrecision products_of(Precision p) {
+  return p == Precision::bfloat16 ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32;
+}
+
+}  // namespace
+
+std::shared_ptr<const ops::LinearWeight> pack(const Weights& like, const Tensor& weight) {
+  const Matrix dense(weight);
+  return ops::pack_linear({&dense, 1}, products_of(like.precision()), like.device());
+}
+
+Linear::Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in, Bias bias) {
+  std::vector<Matrix> weights;
   int64_t n_out = 0;
   for (const Part& p : parts) {
-    weights.push_back(w.get(p.name + ".weight", {p.n_out, n_in}));
+    weights.push_back(w.matrix(p.name, p.n_out, n_in));
     n_out += p.n_out;
   }
-  weight_ = ops::pack_linear(weights, precision, w.device());
+  weight_ = ops::pack_linear(weights, products_of(w.precision()), w.device());
   for (const Part& p : parts) w.release(p.name + ".weight");
   if (bias == Bias::none) return;
   Tensor joined = Tensor::zeros(DType::f32, {n_out});
@@ -26,31 +39,31 @@ Linear::Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in
   bias_ = to_device(joined, w.device());
 }
 
-Conv1dK3::Conv1dK3(const Weights& w, int64_t c_in, int64_t c_out, int stride, ops::MatmulPrecision precision) : stride_(stride) {
+Conv1dK3::Conv1dK3(const Weights& w, int64_t c_in, int64_t c_out, int stride) : stride_(stride) {
   const Tensor by_channel = w.get_f32("weight", {c_out, c_in, 3});
   Tensor by_tap = Tensor::zeros(DType::f32, {c_out, 3 * c_in});
   for (int64_t o = 0; o < c_out; ++o)
     for (int64_t c = 0; c < c_in; ++c)
       for (int64_t t = 0; t < 3; ++t) by_tap.f32()[(o * 3 + t) * c_in + c] = by_channel.f32()[(o * c_in + c) * 3 + t];
-  weight_ = ops::pack_linear({&by_tap, 1}, precision, w.device());
+  weight_ = pack(w, by_tap);
   bias_ = w.load_f32("bias", {c_out});
 }
 
-Conv1d::Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int dilation, ops::Padding padding, Bias bias, ops::MatmulPrecision precision)
+Conv1d::Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int dilation, ops::Padding padding, Bias bias)
     : kernel_(kernel), dilation_(dilation), padding_(padding) {
   const Tensor by_channel = w.get_f32("weight", {c_out, c_in, kernel});
   Tensor by_tap = Tensor::zeros(DType::f32, {c_out, kernel * c_in});
   for (int64_t o = 0; o < c_out; ++o)
     for (int64_t c = 0; c < c_in; ++c)
       for (int64_t t = 0; t < kernel; ++t) by_tap.f32()[(o * kernel + t) * c_in + c] = by_channel.f32()[(o * c_in + c) * kernel + t];
-  weight_ = ops::pack_linear({&by_tap, 1}, precision, w.device());
+  weight_ = pack(w, by_tap);
   w.release("weight");
   if (bias != Bias::none) bias_ = w.load_f32("bias", {c_out});
 }
 
-SwiGluMlp::SwiGluMlp(const Weights& w, int64_t hidden, int64_t intermediate, Bias bias, ops::MatmulPrecision precision)
-    : gate_up_proj_(w, {{"gate_proj", intermediate}, {"up_proj", intermediate}}, hidden, bias, precision),
-      down_proj_(w, {{"down_proj", hidden}}, intermediate, bias, precision) {}
+SwiGluMlp::SwiGluMlp(const Weights& w, int64_t hidden, int64_t intermediate, Bias bias)
+    : gate_up_proj_(w, {{"gate_proj", intermediate}, {"up_proj", intermediate}}, hidden, bias),
+      down_proj_(w, {{"down_proj", hidden}}, intermediate, bias) {}
 
 Tensor SwiGluMlp::operator()(ops::Context& cx, const Tensor& x) const { return down_proj_(cx, ops::silu_mul(cx, gate_up_proj_(cx, x))); }
 

@@ -10,6 +10,9 @@
 
 namespace omni {
 
+// A matrix of the host that is not as in the file, for the device and the precision of `like`; never quantized.
+std::shared_ptr<const ops::LinearWeight> pack(const Weights& like, const Tensor& weight);
+
 enum class Bias { none, each, where_there };  // where_there: zeros stand in for a part without one (k_proj of Whisper-like towers)
 
 // y = x · Wᵀ + b. Several parts of one input (q, k, v) are packed under one another and run as one product.
@@ -20,10 +23,10 @@ class Linear {
     std::string name;  // "<name>.weight", "<name>.bias"
     int64_t n_out;
   };
-  Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in, Bias bias, ops::MatmulPrecision precision);
-  // Of tensors of the host that are not as in the file: weight [n_out, n_in], bias [n_out] or undefined.
-  Linear(const Tensor& weight, const Tensor& bias, ops::MatmulPrecision precision, const Device* device)
-      : weight_(ops::pack_linear({&weight, 1}, precision, device)), bias_(bias.defined() ? to_device(bias, device) : bias) {}
+  Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in, Bias bias);
+  // Of tensors of the host that are not as in the file: weight [n_out, n_in], bias [n_out] or undefined; for the device and the precision of `like`.
+  Linear(const Tensor& weight, const Tensor& bias, const Weights& like)
+      : weight_(pack(like, weight)), bias_(bias.defined() ? to_device(bias, like.device()) : bias) {}
 
   Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::linear(cx, x, *weight_, bias_); }
 
@@ -36,7 +39,7 @@ class Linear {
 class Conv1dK3 {
  public:
   Conv1dK3() = default;
-  Conv1dK3(const Weights& w, int64_t c_in, int64_t c_out, int stride, ops::MatmulPrecision precision);
+  Conv1dK3(const Weights& w, int64_t c_in, int64_t c_out, int stride);
   Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::conv1d_k3(cx, x, *weight_, bias_, stride_); }
 
  private:
@@ -49,7 +52,7 @@ class Conv1dK3 {
 class Conv1d {
  public:
   Conv1d() = default;
-  Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int dilation, ops::Padding padding, Bias bias, ops::MatmulPrecision precision);
+  Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int dilation, ops::Padding padding, Bias bias);
   Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::conv1d(cx, x, *weight_, bias_, kernel_, dilation_, padding_); }
 
  private:
@@ -85,7 +88,7 @@ class LayerNorm {
 class SwiGluMlp {
  public:
   SwiGluMlp() = default;
-  SwiGluMlp(const Weights& w, int64_t hidden, int64_t intermediate, Bias bias, ops::MatmulPrecision precision);
+  SwiGluMlp(const Weights& w, int64_t hidden, int64_t intermediate, Bias bias);
   Tensor operator()(ops::Context& cx, const Tensor& x) const;
 
  private:

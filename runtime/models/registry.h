@@ -7,7 +7,7 @@ namespace omni {
 
 struct ModelOptions {
   std::filesystem::path folder;
-  ops::MatmulPrecision precision;
+  Precision precision;  // not automatic
   const Device* device = nullptr;  // must live as long as the model
 };
 

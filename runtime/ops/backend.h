@@ -32,7 +32,7 @@ struct Unfold {
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::shared_ptr<const LinearWeight> pack_linear(std::span<const Tensor> parts, MatmulPrecision precision) const = 0;
+  virtual std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts, MatmulPrecision precision) const = 0;
   virtual void linear(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, Tensor& y) const = 0;
   virtual void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps, Tensor& y) const = 0;
   virtual void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps, Tensor& y) const = 0;

@@ -48,8 +48,8 @@ Tensor clone(Context& cx, const Tensor& x) {
   return y;
 }
 
-std::shared_ptr<const LinearWeight> pack_linear(std::span<const Tensor> parts, MatmulPrecision precision, const Device* device) {
-  for (const Tensor& p : parts) require(p.rank() == 2 && p.dim(1) == parts[0].dim(1), "pack_linear", p, parts[0]);
+std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts, MatmulPrecision precision, const Device* device) {
+  for (const Matrix& p : parts) require(p.n_in == parts[0].n_in, "pack_linear", p.values, parts[0].values);
   return backend_of(device).pack_linear(parts, precision);
 }
 

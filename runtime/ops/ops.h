@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/arena.h"
+#include "core/matrix.h"
 #include "core/tensor.h"
 #include "core/thread_pool.h"
 namespace omni::ops {
@@ -21,7 +22,7 @@ struct Context {
 
 class LinearWeight;
 
-// Precision of the products: float32, or bfloat16 factors with float32 sums.
+// Precision of the products: x as it is, or both factors rounded to bfloat16; sums are float32.
 enum class MatmulPrecision { f32, bf16 };
 
 // A tensor of the host on the context's device: x itself if it is there already.
@@ -32,8 +33,9 @@ std::span<const float> to_host(Context& cx, const Tensor& x, std::vector<float>&
 void copy_(Context& cx, Tensor& x, const Tensor& y);
 Tensor clone(Context& cx, const Tensor& x);
 
-// Packs the rows of `parts` ([n_i, k] each, F32, F16 or BF16, on the host), one under the other, for linear() on a device.
-std::shared_ptr<const LinearWeight> pack_linear(std::span<const Tensor> parts, MatmulPrecision precision, const Device* device = nullptr);
+// Packs the rows of `parts` ([n_i, k] each), one under the other, for linear() on a device. What is packed may point into the parts' own memory and then
+// keeps it; where it is a mapped file, nothing is copied.
+std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts, MatmulPrecision precision, const Device* device = nullptr);
 
 // y[n, n_out] = x[n, k] · weightᵀ + bias. `bias` [n_out] may be undefined.
 Tensor linear(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias);

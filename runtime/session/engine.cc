@@ -6,7 +6,7 @@
 #include <map>
 #include <mutex>
 
-#include "core/cpu_isa.h"
+#include "core/cpu_level.h"
 #include "core/log.h"
 #include "core/mapped_file.h"
 #include "io/json.h"
@@ -94,8 +94,6 @@ Precision choose_precision(Precision asked, const fs::path& folder, const Device
   return (device || cpu_has_bf16()) && Weights::open(folder).stored_dtype() != DType::f32 ? Precision::bfloat16 : Precision::float32;
 }
 
-ops::MatmulPrecision matmul_precision(Precision p) { return p == Precision::bfloat16 ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32; }
-
 // What every open checkpoint has.
 class OpenEngine : public Engine {
  public:
@@ -124,7 +122,7 @@ class OpenEngine : public Engine {
 class ModelEngine final : public OpenEngine, public std::enable_shared_from_this<ModelEngine> {
  public:
   ModelEngine(const EngineOptions& options, const Device* device, const std::function<void(double)>& progress)
-      : OpenEngine(options, device), model_(load_model({folder_, matmul_precision(precision_), device}, {progress})) {
+      : OpenEngine(options, device), model_(load_model({folder_, precision_, device}, {progress})) {
     log_loaded();
   }
 
@@ -148,7 +146,7 @@ class ModelEngine final : public OpenEngine, public std::enable_shared_from_this
 
   void load_speech(const std::function<void(double)>& progress) const override {
     std::lock_guard guard(speech_lock_);
-    if (!speech_) speech_ = omni::load_speech({folder_, matmul_precision(precision_), device_}, {progress});
+    if (!speech_) speech_ = omni::load_speech({folder_, precision_, device_}, {progress});
   }
   std::vector<std::string> voices() const override {
     load_speech({});
@@ -183,7 +181,7 @@ class ModelEngine final : public OpenEngine, public std::enable_shared_from_this
 class TranscriptionEngine final : public OpenEngine, public std::enable_shared_from_this<TranscriptionEngine> {
  public:
   TranscriptionEngine(const EngineOptions& options, const Device* device, const std::function<void(double)>& progress)
-      : OpenEngine(options, device), model_(load_transcription({folder_, matmul_precision(precision_), device}, {progress})) {
+      : OpenEngine(options, device), model_(load_transcription({folder_, precision_, device}, {progress})) {
     log_loaded();
   }
 

@@ -12,7 +12,7 @@
 
 #include <random>
 
-#include "core/cpu_isa.h"
+#include "core/cpu_level.h"
 #include "grammar/json_schema.h"
 #include "grammar/token_mask.h"
 #include "models/registry.h"
@@ -55,7 +55,7 @@ int main(int argc, char** argv) try {
     if (f.path().extension() == ".safetensors") file_mb += double(f.file_size()) / 1e6;
 
   const double begin = seconds();
-  const auto precision = cpu_has_bf16() ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32;
+  const auto precision = cpu_has_bf16() ? Precision::bfloat16 : Precision::float32;
   const auto model = load_model({folder, precision}, {});
   std::printf("load            %8.1f s    %.0f MB of files, peak memory %.0f MB\n", seconds() - begin, file_mb, peak_mb());
 

@@ -31,7 +31,7 @@ class SpeechParts : public testing::TestWithParam<const char*> {
   ThreadPool pool_;
   Arena arena_{device_};
   ops::Context cx_{pool_, arena_};
-  Speech speech_{{folder_, ops::MatmulPrecision::f32, device_}, file_, config_, {}};
+  Speech speech_{{folder_, Precision::float32, device_}, file_, config_, {}};
 
   Tensor expected(const char* name) const { return to_f32(expected_->get(name)); }
   std::vector<int32_t> codes() const {

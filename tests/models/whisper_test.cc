@@ -29,7 +29,7 @@ double error(const float* a, const float* b, int64_t n) {
 
 class Whisper : public testing::TestWithParam<const char*> {
  protected:
-  std::unique_ptr<const TranscriptionModel> model_ = load_transcription({kFixture / "checkpoint", ops::MatmulPrecision::f32, open_test_device(GetParam())}, {});
+  std::unique_ptr<const TranscriptionModel> model_ = load_transcription({kFixture / "checkpoint", Precision::float32, open_test_device(GetParam())}, {});
   std::shared_ptr<const Safetensors> expected_ = Safetensors::open(kFixture / "expected.safetensors");
   ThreadPool pool_;
   Arena arena_{model_->device()};

@@ -47,7 +47,8 @@ class Side {
       for (int64_t i = 0; i < w.numel(); ++i) static_cast<BFloat16*>(b.raw())[i] = to_bfloat16(w.f32()[i]);
       w = b;
     }
-    return ops::pack_linear({&w, 1}, precision, device_);
+    const Matrix matrix(w);
+    return ops::pack_linear({&matrix, 1}, precision, device_);
   }
   std::vector<float> read(const Tensor& x) {
     std::vector<float> room;
@@ -481,7 +482,7 @@ TEST_F(Devices, UploadsLargerThanTheStaging) {
 TEST_F(Devices, SeveralPartsAreOneWeight) {
   same("linear of three parts", [](Side& s) {
     const Tensor parts[] = {Side(nullptr).random({5, 16}, 1), Side(nullptr).random({7, 16}, 2), Side(nullptr).random({1, 16}, 3)};
-    std::vector<Tensor> kept;
+    std::vector<Matrix> kept;
     for (const Tensor& p : parts) kept.push_back(p);
     return ops::linear(s.cx(), s.random({3, 16}, 4), *ops::pack_linear(kept, ops::MatmulPrecision::f32, s.cx().arena.device()), Tensor());
   });

@@ -7,11 +7,12 @@
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <random>
 #include <thread>
 
-#include "core/cpu_isa.h"
+#include "core/cpu_level.h"
 #include "cpu/kernels.h"
 #include "cpu/linear_weight.h"
 
@@ -34,12 +35,25 @@ double error(const float* a, const std::vector<double>& b) {
   return worst / scale;
 }
 
-class KernelTest : public testing::TestWithParam<const ops::cpu::Kernels*> {
+struct Level {
+  CpuLevel level;
+  const ops::cpu::Kernels& kernels;
+};
+const Level kLevels[] = {{CpuLevel::portable, ops::cpu::kPortableKernels},
+#if defined(__x86_64__)
+                         {CpuLevel::avx2, ops::cpu::kAvx2Kernels},
+                         {CpuLevel::avx512, ops::cpu::kAvx512Kernels},
+#else
+                         {CpuLevel::neon, ops::cpu::kNeonKernels},
+#endif
+};
+
+class KernelTest : public testing::TestWithParam<Level> {
  protected:
   void SetUp() override {
-    if (GetParam() == &ops::cpu::kAvx512Kernels && cpu_isa() != CpuIsa::avx512) GTEST_SKIP() << "no AVX-512 here";
+    if (!cpu_supports(GetParam().level)) GTEST_SKIP() << "no " << name_of(GetParam().level) << " here";
   }
-  const ops::cpu::Kernels& k() { return *GetParam(); }
+  const ops::cpu::Kernels& k() { return GetParam().kernels; }
 };
 
 TEST_P(KernelTest, RmsNorm) {
@@ -119,8 +133,7 @@ TEST_P(KernelTest, Rotate) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, KernelTest, testing::Values(&ops::cpu::kPortableKernels, &ops::cpu::kAvx512Kernels),
-                         [](const auto& p) { return p.index ? "avx512" : "portable"; });
+INSTANTIATE_TEST_SUITE_P(Isa, KernelTest, testing::ValuesIn(kLevels), [](const auto& p) { return name_of(p.param.level); });
 
 // softmax(q·kᵀ/√d)·v in double precision.
 std::vector<double> attention_reference(const std::vector<float>& q, const std::vector<float>& kv, int64_t n, int64_t n_keys, int heads, int kv_heads, int d,
@@ -169,55 +182,109 @@ TEST_F(OpsTest, CausalAttentionOverACache) {
     }
 }
 
-struct LinearCase {
-  const char* name;
-  std::shared_ptr<const ops::cpu::LinearWeight> (*pack)(std::span<const Tensor>, bool);
-  bool bf16;
-};
-
-class LinearTest : public testing::TestWithParam<LinearCase> {
+// Every implementation of the level in use (OMNI_CPU_ISA chooses it, and tests/CMakeLists.txt runs this at each), for every format that it accepts.
+class LinearTest : public testing::TestWithParam<std::tuple<size_t, WeightFormat, ops::MatmulPrecision>> {
  protected:
   void SetUp() override {
-    if (GetParam().pack == ops::cpu::pack_onednn && GetParam().bf16 && !cpu_has_bf16()) GTEST_SKIP() << "no AVX512-BF16 here";
+    const auto [index, format, precision] = GetParam();
+    implementation_ = &ops::cpu::linear_implementations()[index];
+    Matrix like(Tensor::zeros(DType::f32, {1, 1}));
+    like.format = format;
+    if (!implementation_->accepts(like, precision)) GTEST_SKIP() << implementation_->name << " does not take it at " << describe_cpu_level();
   }
+  // [n_out, n_in] in the case's format.
+  static Matrix matrix(std::vector<float>& values, int64_t n_out, int64_t n_in) {
+    const WeightFormat format = std::get<1>(GetParam());
+    if (format == WeightFormat::f32) return tensor(values, {n_out, n_in});
+    Tensor t = Tensor::zeros(format == WeightFormat::bf16 ? DType::bf16 : DType::f16, {n_out, n_in});
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (format == WeightFormat::bf16) static_cast<BFloat16*>(t.raw())[i] = to_bfloat16(values[i]);
+      else static_cast<_Float16*>(t.raw())[i] = _Float16(values[i]);
+    }
+    return t;
+  }
+  const ops::cpu::LinearImplementation* implementation_ = nullptr;
 };
 
 TEST_P(LinearTest, EqualsReference) {
   ThreadPool pool(2);
   Arena arena;
   ops::Context cx{pool, arena};
-  const LinearCase& c = GetParam();
-  for (int64_t n : {0, 1, 2, 63, 64, 65, 130})
-    for (auto [k, m0, m1] : {std::tuple{8, 3, 0}, {48, 64, 16}, {160, 480, 480}, {1176, 160, 0}, {33, 65, 1}}) {
-      auto x = random_values(size_t(n * k), 1), w0 = random_values(size_t(m0 * k), 2), w1 = random_values(size_t(m1 * k), 3), b = random_values(size_t(m0 + m1), 4);
-      std::vector<Tensor> parts = {tensor(w0, {m0, k})};
-      if (m1) parts.push_back(tensor(w1, {m1, k}));
-      const auto weight = c.pack(parts, c.bf16);
-      auto value = [&](float v) { return c.bf16 ? double(to_float(to_bfloat16(v))) : double(v); };
+  const auto precision = std::get<2>(GetParam());
+  for (auto [k, m0, m1] : {std::tuple{8, 3, 0}, {48, 64, 16}, {160, 480, 480}, {1176, 160, 0}, {33, 65, 1}, {600, 100, 7}}) {
+    auto w0 = random_values(size_t(m0 * k), 2), w1 = random_values(size_t(m1 * k), 3), b = random_values(size_t(m0 + m1), 4);
+    std::vector<Matrix> parts = {matrix(w0, m0, k)};
+    if (m1) parts.push_back(matrix(w1, m1, k));
+    const auto weight = implementation_->pack(parts, precision);
+    // Where x is rounded to bfloat16, so are the weights.
+    auto value = [&](float v) { return weight->takes_bf16() ? double(to_float(to_bfloat16(v))) : double(v); };
+    std::vector<float> w;
+    for (const Matrix& part : parts) {
+      const Tensor rows = dequantize(part, 0, part.n_out);
+      w.insert(w.end(), rows.f32(), rows.f32() + rows.numel());
+    }
+    for (int64_t n : {0, 1, 2, 5, 6, 7, 12, 13, 63, 64, 65, 130}) {
+      auto x = random_values(size_t(n * k), 1);
       for (bool bias : {false, true}) {
         const Tensor y = ops::linear(cx, tensor(x, {n, k}), *weight, bias ? tensor(b, {m0 + m1}) : Tensor());
         std::vector<double> want;
         for (int64_t i = 0; i < n; ++i)
           for (int64_t j = 0; j < m0 + m1; ++j) {
-            const float* row = j < m0 ? w0.data() + j * k : w1.data() + (j - m0) * k;
             double sum = bias ? b[size_t(j)] : 0;
-            for (int64_t t = 0; t < k; ++t) sum += value(x[size_t(i * k + t)]) * value(row[t]);
+            for (int64_t t = 0; t < k; ++t) sum += value(x[size_t(i * k + t)]) * value(w[size_t(j * k + t)]);
             want.push_back(sum);
           }
-        EXPECT_LT(error(y.f32(), want), 2e-6) << c.name << " n=" << n << " k=" << k << " m=" << m0 + m1;
+        EXPECT_LT(error(y.f32(), want), 2e-6) << "n=" << n << " k=" << k << " m=" << m0 + m1;
       }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Implementation, LinearTest,
+                         testing::Combine(testing::Range(size_t{0}, ops::cpu::linear_implementations().size()),
+                                          testing::Values(WeightFormat::f32, WeightFormat::f16, WeightFormat::bf16), testing::Values(ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16)),
+                         [](const auto& p) {
+                           return std::string(ops::cpu::linear_implementations()[std::get<0>(p.param)].name) + "_" + name_of(std::get<1>(p.param)) +
+                                  (std::get<2>(p.param) == ops::MatmulPrecision::bf16 ? "_rounded" : "");
+                         });
+
+// Our own products: rows alone have the bits that they have together, whatever the tiles, and whatever the format that holds the same values.
+TEST_F(OpsTest, RowsTogetherAndAloneHaveTheSameBits) {
+  if (cpu_level() == CpuLevel::portable) GTEST_SKIP() << "the reference promises no bits";
+  const int64_t k = 700, m = 130, n = 103;
+  auto w = random_values(size_t(m * k), 1), x = random_values(size_t(n * k), 2), b = random_values(size_t(m), 3);
+  for (float& v : w) v = to_float(to_bfloat16(v));
+  Tensor narrow = Tensor::zeros(DType::bf16, {m, k});
+  std::transform(w.begin(), w.end(), static_cast<BFloat16*>(narrow.raw()), to_bfloat16);
+  const Matrix wide_matrix(tensor(w, {m, k})), narrow_matrix(narrow);
+  const auto wide = ops::cpu::pack_panels({&wide_matrix, 1}, ops::MatmulPrecision::f32), stored = ops::cpu::pack_panels({&narrow_matrix, 1}, ops::MatmulPrecision::f32);
+  const Tensor all = ops::linear(cx, tensor(x, {n, k}), *wide, tensor(b, {m}));
+  for (int64_t size : {1, 2, 5, 13, 103})
+    for (int64_t begin = 0; begin + size <= n; begin += size) {
+      const Tensor some = ops::linear(cx, tensor(x, {n, k}).rows(begin, begin + size), *stored, tensor(b, {m}));
+      ASSERT_EQ(std::memcmp(some.raw(), all.rows(begin, begin + size).raw(), some.nbytes()), 0) << size << " rows from " << begin;
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backend, LinearTest,
-                         testing::Values(LinearCase{"portable_f32", ops::cpu::pack_portable, false}, LinearCase{"portable_bf16", ops::cpu::pack_portable, true},
-                                         LinearCase{"onednn_f32", ops::cpu::pack_onednn, false}, LinearCase{"onednn_bf16", ops::cpu::pack_onednn, true}),
-                         [](const auto& p) { return std::string(p.param.name); });
+// Whatever the level, a product of ordinary shape and format is computed by something made for the level.
+TEST_F(OpsTest, NothingFallsToThePortableProduct) {
+  const bool portable = cpu_level() == CpuLevel::portable;
+  const int64_t before = ops::cpu::n_packed("portable");
+  int64_t n = 0;
+  for (const DType type : {DType::f32, DType::f16, DType::bf16})
+    for (const auto precision : {ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16})
+      for (const auto& [n_out, n_in] : {std::pair{1, 8}, {480, 160}, {160, 1176}, {65, 33}, {2048, 512}}) {
+        const Matrix w(Tensor::zeros(type, {n_out, n_in}));
+        ops::pack_linear({&w, 1}, precision);
+        ++n;
+      }
+  EXPECT_EQ(ops::cpu::n_packed("portable") - before, portable ? n : 0) << "at " << describe_cpu_level();
+}
 
 TEST_F(OpsTest, Conv1dStrideOneAndTwo) {
   const int64_t c_in = 5, c_out = 7;
   auto w = random_values(size_t(c_out * 3 * c_in), 1), b = random_values(size_t(c_out), 2);
-  const Tensor packed = tensor(w, {c_out, 3 * c_in});
+  const Matrix packed = tensor(w, {c_out, 3 * c_in});
   const auto weight = ops::pack_linear({&packed, 1}, ops::MatmulPrecision::f32);
   for (int64_t n : {1, 2, 9, 10})
     for (int stride : {1, 2}) {
@@ -248,7 +315,7 @@ TEST_F(OpsTest, EmbeddingRefusesIdsOutside) {
 
 TEST_F(OpsTest, WrongShapesThrow) {
   auto v = random_values(12, 1);
-  const Tensor w = tensor(v, {3, 4});
+  const Matrix w = tensor(v, {3, 4});
   const auto weight = ops::pack_linear({&w, 1}, ops::MatmulPrecision::f32);
   EXPECT_THROW(ops::linear(cx, tensor(v, {4, 3}), *weight, {}), Error);
   EXPECT_THROW(ops::rms_norm(cx, tensor(v, {3, 4}), tensor(v, {12}), 1e-6f), Error);
@@ -291,7 +358,7 @@ TEST_F(ConvTest, SameWithZerosOrReflection) {
     for (const auto& [n, c_in, c_out, kernel, dilation] : std::vector<std::array<int, 5>>{{1, 3, 2, 1, 1}, {5, 4, 7, 3, 1}, {17, 8, 16, 5, 3}, {40, 16, 5, 7, 5}, {3, 4, 4, 11, 1}, {5000, 2, 3, 3, 2}}) {
       const int reach = kernel / 2 * dilation;
       auto x = random_values(size_t(n * c_in), 1), w = random_values(size_t(c_out * kernel * c_in), 2), b = random_values(size_t(c_out), 3);
-      const Tensor weight = tensor(w, {c_out, kernel * c_in});
+      const Matrix weight = tensor(w, {c_out, kernel * c_in});
       const auto packed = ops::pack_linear({&weight, 1}, ops::MatmulPrecision::f32);
       if (padding == ops::Padding::reflect && n <= reach) {
         EXPECT_THROW(ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), kernel, dilation, padding), Error);
@@ -317,7 +384,7 @@ TEST_F(ConvTest, SameWithZerosOrReflection) {
 TEST_F(ConvTest, Transposed) {
   for (const auto& [n, c_in, c_out, kernel, stride, padding] : std::vector<std::array<int, 6>>{{1, 3, 2, 4, 2, 1}, {7, 4, 3, 11, 5, 3}, {20, 8, 4, 7, 3, 2}, {9, 2, 2, 5, 5, 0}}) {
     auto x = random_values(size_t(n * c_in), 1), w = random_values(size_t(kernel * c_out * c_in), 2), b = random_values(size_t(c_out), 3);
-    const Tensor weight = tensor(w, {kernel * c_out, c_in});
+    const Matrix weight = tensor(w, {kernel * c_out, c_in});
     const auto packed = ops::pack_linear({&weight, 1}, ops::MatmulPrecision::f32);
     const int n_out = (n - 1) * stride + kernel - 2 * padding;
     std::vector<double> want(size_t(n_out * c_out));

@@ -23,7 +23,7 @@ class Comparison {
  public:
   Comparison(const fs::path& dir, const std::string& device)
       : dir_(dir), expected_(dir / "expected.safetensors"), info_(Json::parse_file(dir / "expected.json")), in_(read_input(dir / "input")),
-        arena_(open_device(device)), model_(load_model({dir / "checkpoint", ops::MatmulPrecision::f32, arena_.device()}, {})),
+        arena_(open_device(device)), model_(load_model({dir / "checkpoint", Precision::float32, arena_.device()}, {})),
         engine_(Engine::open({.model_path = (dir / "checkpoint").string(), .device = device, .precision = Precision::float32})) {}
 
   std::vector<Line> run() {
@@ -257,7 +257,7 @@ class Comparison {
 
   // Greedy text, its rows for the Talker, greedy codes; mel from the reference's codes and noise, wave from the reference's mel.
   void check_speech(const std::string& name, const Json& c) {
-    const auto speech = load_speech({dir_ / "checkpoint", ops::MatmulPrecision::f32, arena_.device()}, {});
+    const auto speech = load_speech({dir_ / "checkpoint", Precision::float32, arena_.device()}, {});
     const std::string of = name == "speech" ? "text" : "av", voice = c.at("speaker").string();
     LaidOut l = lay_out_case(of, info_.at("cases").at(of));
     const int64_t n = int64_t(l.rows.size()), width = model_->hidden();

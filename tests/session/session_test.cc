@@ -176,7 +176,7 @@ TEST(Session, TheWindowSlidesWithoutGrowing) {
 
 // Positions are relative: a cache turned back by some time answers as one that was filled at the earlier positions.
 TEST(Context, ShiftedKeysAreThoseOfTheEarlierPositions) {
-  const auto model = load_model({std::string(kFixture) + "/checkpoint", ops::MatmulPrecision::f32}, {});
+  const auto model = load_model({std::string(kFixture) + "/checkpoint", Precision::float32}, {});
   ThreadPool pool(2);
   const std::atomic<bool> cancelled{false};
   auto rows_at = [](int32_t base) {

@@ -14,7 +14,9 @@ struct Rational {
   bool operator==(const Rational&) const = default;
 };
 
-enum class Precision { automatic, float32, bfloat16 };
+// How weight matrices are kept and multiplied. float32: x stays float32, and weights stored in 16 bits are kept so, which changes nothing.
+// bfloat16: both factors are rounded. Sums are always float32.
+enum class Precision { automatic, float32, bfloat16, int8, int4 };
 
 enum class Modality { video, image, audio };  // an image is a picture without time
 

@@ -25,17 +25,17 @@ Tensor sinusoids(int64_t length, int64_t channels) {
 
 }  // namespace
 
-AudioTower::AudioTower(const Weights& w, const AudioConfig& c, ops::MatmulPrecision precision)
-    : config_(c), conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, 1, precision), conv2_(w.scope("conv2"), c.d_model, c.d_model, 2, precision),
+AudioTower::AudioTower(const Weights& w, const AudioConfig& c)
+    : config_(c), conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, 1), conv2_(w.scope("conv2"), c.d_model, c.d_model, 2),
       positional_embedding_(to_device(sinusoids(c.n_window, c.d_model), w.device())), ln_post_(w.scope("ln_post"), c.d_model, kEps),
-      proj_(w, {{"proj", c.output_dim}}, c.d_model, Bias::each, precision) {
+      proj_(w, {{"proj", c.output_dim}}, c.d_model, Bias::each) {
   const int64_t d = c.d_model;
   for (int i = 0; i < c.encoder_layers; ++i) {
     const Weights l = w.scope("layers").scope(i);
     layers_.push_back({LayerNorm(l.scope("self_attn_layer_norm"), d, kEps), LayerNorm(l.scope("final_layer_norm"), d, kEps),
-                       Linear(l.scope("self_attn"), {{"q_proj", d}, {"k_proj", d}, {"v_proj", d}}, d, Bias::where_there, precision),
-                       Linear(l.scope("self_attn"), {{"out_proj", d}}, d, Bias::each, precision),
-                       Linear(l, {{"fc1", c.encoder_ffn_dim}}, d, Bias::each, precision), Linear(l, {{"fc2", d}}, c.encoder_ffn_dim, Bias::each, precision)});
+                       Linear(l.scope("self_attn"), {{"q_proj", d}, {"k_proj", d}, {"v_proj", d}}, d, Bias::where_there),
+                       Linear(l.scope("self_attn"), {{"out_proj", d}}, d, Bias::each),
+                       Linear(l, {{"fc1", c.encoder_ffn_dim}}, d, Bias::each), Linear(l, {{"fc2", d}}, c.encoder_ffn_dim, Bias::each)});
   }
 }
 

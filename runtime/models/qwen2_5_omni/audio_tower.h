@@ -11,7 +11,7 @@ namespace omni::qwen2_5_omni {
 
 class AudioTower {
  public:
-  AudioTower(const Weights& w, const AudioConfig& config, ops::MatmulPrecision precision);
+  AudioTower(const Weights& w, const AudioConfig& config);
 
   // mel [frames ≤ 2 · n_window, n_mels] → [((frames − 1)/2 + 1)/2, output_dim]
   Tensor forward(ops::Context& cx, const Tensor& mel) const;

@@ -7,7 +7,6 @@ namespace omni::qwen2_5_omni {
 
 namespace {
 
-constexpr auto kF32 = ops::MatmulPrecision::f32;
 
 // A sinc of cutoff 1/4 in a Kaiser window, 12 taps; not in the checkpoint. (kaiser_sinc_filter1d)
 Tensor kaiser_sinc_filter() {
@@ -39,7 +38,7 @@ BigVgan::Snake BigVgan::snake(const Weights& w, int64_t channels) {
 
 BigVgan::BigVgan(const Weights& w, const BigVganConfig& c) : config_(c), filter_(to_device(kaiser_sinc_filter(), w.device())) {
   int64_t channels = c.upsample_initial_channel;
-  conv_pre_ = Conv1d(w.scope("conv_pre"), c.mel_dim, channels, 7, 1, ops::Padding::zeros, Bias::each, kF32);
+  conv_pre_ = Conv1d(w.scope("conv_pre"), c.mel_dim, channels, 7, 1, ops::Padding::zeros, Bias::each);
   for (size_t i = 0; i < c.upsample_rates.size(); ++i) {
     const Weights u = w.scope("ups").scope(int64_t(i)).scope(0);
     const int kernel = c.upsample_kernel_sizes[i];
@@ -49,14 +48,14 @@ BigVgan::BigVgan(const Weights& w, const BigVganConfig& c) : config_(c), filter_
       for (int64_t out = 0; out < channels / 2; ++out)
         for (int64_t t = 0; t < kernel; ++t) by_tap.f32()[(t * (channels / 2) + out) * channels + in] = stored.f32()[(in * (channels / 2) + out) * kernel + t];
     channels /= 2;
-    Upsampling up{ops::pack_linear({&by_tap, 1}, kF32, w.device()), u.load_f32("bias", {channels}), kernel, c.upsample_rates[i], {}};
+    Upsampling up{pack(w, by_tap), u.load_f32("bias", {channels}), kernel, c.upsample_rates[i], {}};
     for (size_t k = 0; k < c.resblock_kernel_sizes.size(); ++k) {
       const Weights b = w.scope("resblocks").scope(int64_t(i * c.resblock_kernel_sizes.size() + k));
       AmpBlock block;
       const int size = c.resblock_kernel_sizes[k];
       for (size_t d = 0; d < c.resblock_dilation_sizes[k].size(); ++d) {
-        block.convs1.push_back(Conv1d(b.scope("convs1").scope(int64_t(d)), channels, channels, size, c.resblock_dilation_sizes[k][d], ops::Padding::zeros, Bias::each, kF32));
-        block.convs2.push_back(Conv1d(b.scope("convs2").scope(int64_t(d)), channels, channels, size, 1, ops::Padding::zeros, Bias::each, kF32));
+        block.convs1.push_back(Conv1d(b.scope("convs1").scope(int64_t(d)), channels, channels, size, c.resblock_dilation_sizes[k][d], ops::Padding::zeros, Bias::each));
+        block.convs2.push_back(Conv1d(b.scope("convs2").scope(int64_t(d)), channels, channels, size, 1, ops::Padding::zeros, Bias::each));
       }
       for (size_t a = 0; a < 2 * block.convs1.size(); ++a) block.activations.push_back(snake(b.scope("activations").scope(int64_t(a)), channels));
       up.blocks.push_back(std::move(block));
@@ -64,7 +63,7 @@ BigVgan::BigVgan(const Weights& w, const BigVganConfig& c) : config_(c), filter_
     ups_.push_back(std::move(up));
   }
   activation_post_ = snake(w.scope("activation_post"), channels);
-  conv_post_ = Conv1d(w.scope("conv_post"), channels, 1, 7, 1, ops::Padding::zeros, Bias::none, kF32);
+  conv_post_ = Conv1d(w.scope("conv_post"), channels, 1, 7, 1, ops::Padding::zeros, Bias::none);
 }
 
 int BigVgan::samples_per_frame() const {

@@ -8,7 +8,6 @@ namespace omni::qwen2_5_omni {
 
 namespace {
 
-constexpr auto kF32 = ops::MatmulPrecision::f32;  // the flow is integrated over many steps
 constexpr int kTimeFrequencies = 256;
 constexpr float kEps = 1e-6f;
 constexpr float kSway = -1;           // bends the time grid towards its beginning
@@ -49,14 +48,14 @@ Linear with_scales(const Weights& w, int64_t n_out, int64_t n_in, std::initializ
   Tensor bias = w.get_f32("linear.bias", {n_out});
   for (const int64_t from : scales)
     for (int64_t k = from; k < from + n; ++k) bias.f32()[k] += 1;
-  return Linear(w.get("linear.weight", {n_out, n_in}), bias, kF32, w.device());
+  return Linear(w.get("linear.weight", {n_out, n_in}), bias, w);
 }
 
 }  // namespace
 
 Dit::Dit(const Weights& w, const DitConfig& c, const LoadProgress& progress)
-    : config_(c), time_mlp0_(w.scope("time_embed"), {{"time_mlp.0", c.hidden_size}}, kTimeFrequencies, Bias::each, kF32),
-      time_mlp2_(w.scope("time_embed"), {{"time_mlp.2", c.hidden_size}}, c.hidden_size, Bias::each, kF32),
+    : config_(c), time_mlp0_(w.scope("time_embed"), {{"time_mlp.0", c.hidden_size}}, kTimeFrequencies, Bias::each),
+      time_mlp2_(w.scope("time_embed"), {{"time_mlp.2", c.hidden_size}}, c.hidden_size, Bias::each),
       codec_embed_(w.get_f32("text_embed.codec_embed.weight", {c.num_embeds + 1, c.emb_dim})), spk_encoder_(w.scope("input_embed.spk_encoder").on(nullptr), c) {
   const int64_t hidden = c.hidden_size, inner = int64_t{c.num_attention_heads} * c.head_dim, rest = c.enc_dim + c.emb_dim + c.enc_emb_dim;
   const Tensor proj = w.get_f32("input_embed.proj.weight", {hidden, c.mel_dim + rest});
@@ -65,8 +64,8 @@ Dit::Dit(const Weights& w, const DitConfig& c, const LoadProgress& progress)
     std::memcpy(mel.f32() + o * c.mel_dim, proj.f32() + o * (c.mel_dim + rest), size_t(c.mel_dim) * 4);
     std::memcpy(others.f32() + o * rest, proj.f32() + o * (c.mel_dim + rest) + c.mel_dim, size_t(rest) * 4);
   }
-  proj_mel_ = Linear(mel, Tensor(), kF32, w.device());
-  proj_rest_ = Linear(others, w.get_f32("input_embed.proj.bias", {hidden}), kF32, w.device());
+  proj_mel_ = Linear(mel, Tensor(), w);
+  proj_rest_ = Linear(others, w.get_f32("input_embed.proj.bias", {hidden}), w);
   for (int i = 0; i < c.num_hidden_layers; ++i) {
     const Weights l = w.scope("transformer_blocks").scope(i), a = l.scope("attn");
     const auto part = [&](const char* name, bool rotated) {
@@ -78,14 +77,14 @@ Dit::Dit(const Weights& w, const DitConfig& c, const LoadProgress& progress)
       return rotated ? pairs_to_halves(t, c.head_dim) : to_f32(t);
     };
     layers_.push_back({with_scales(l.scope("attn_norm"), 6 * hidden, hidden, {hidden, 4 * hidden}, hidden),
-                       Linear(stack({part("to_q", true), part("to_k", true), part("to_v", false)}).reshape({3 * inner, hidden}), stack({bias("to_q", true), bias("to_k", true), bias("to_v", false)}), kF32, w.device()),
-                       Linear(a.scope("to_out"), {{"0", hidden}}, inner, Bias::each, kF32), Linear(l.scope("ff.ff"), {{"0", hidden * c.ff_mult}}, hidden, Bias::each, kF32),
-                       Linear(l.scope("ff.ff"), {{"3", hidden}}, hidden * c.ff_mult, Bias::each, kF32), int(c.look_ahead_layers.count(i)), int(c.look_backward_layers.count(i))});
+                       Linear(stack({part("to_q", true), part("to_k", true), part("to_v", false)}).reshape({3 * inner, hidden}), stack({bias("to_q", true), bias("to_k", true), bias("to_v", false)}), w),
+                       Linear(a.scope("to_out"), {{"0", hidden}}, inner, Bias::each), Linear(l.scope("ff.ff"), {{"0", hidden * c.ff_mult}}, hidden, Bias::each),
+                       Linear(l.scope("ff.ff"), {{"3", hidden}}, hidden * c.ff_mult, Bias::each), int(c.look_ahead_layers.count(i)), int(c.look_backward_layers.count(i))});
     for (const char* name : {"to_q.weight", "to_k.weight", "to_v.weight"}) a.release(name);
     progress(double(i + 1) / c.num_hidden_layers);
   }
   norm_out_ = with_scales(w.scope("norm_out"), 2 * hidden, hidden, {0}, hidden);
-  proj_out_ = Linear(w, {{"proj_out", c.mel_dim}}, hidden, Bias::each, kF32);
+  proj_out_ = Linear(w, {{"proj_out", c.mel_dim}}, hidden, Bias::each);
 }
 
 Dit::Modulation Dit::modulation(ops::Context& cx, float time) const {

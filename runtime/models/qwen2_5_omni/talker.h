@@ -7,9 +7,9 @@ namespace omni::qwen2_5_omni {
 
 class Talker {
  public:
-  Talker(const Weights& w, const TalkerConfig& config, ops::MatmulPrecision precision, const LoadProgress& progress)
-      : config_(config), proj_(w, {{"thinker_to_talker_proj", config.text.hidden_size}}, config.text.embedding_size, Bias::each, precision),
-        model_(w.scope("model"), w, "codec_head", config.text, precision, progress) {}
+  Talker(const Weights& w, const TalkerConfig& config, const LoadProgress& progress)
+      : config_(config), proj_(w, {{"thinker_to_talker_proj", config.text.hidden_size}}, config.text.embedding_size, Bias::each),
+        model_(w.scope("model"), w, "codec_head", config.text, progress) {}
 
   const TalkerConfig& config() const { return config_; }
   KvCache new_cache() const { return model_.new_cache(); }

@@ -4,7 +4,7 @@
 
 namespace omni::qwen2_5_omni {
 
-TextModel::TextModel(const Weights& model, const Weights& head, const char* head_name, const TextConfig& c, ops::MatmulPrecision precision, const LoadProgress& progress) : config_(c) {
+TextModel::TextModel(const Weights& model, const Weights& head, const char* head_name, const TextConfig& c, const LoadProgress& progress) : config_(c) {
   const int64_t hidden = c.hidden_size, q = int64_t{c.num_attention_heads} * c.head_dim, kv = int64_t{c.num_key_value_heads} * c.head_dim;
   for (int i = 0; i < c.head_dim / 2; ++i) {
     frequency_.push_back(1.f / std::pow(float(c.rope_theta), float(2 * i) / float(c.head_dim)));
@@ -14,13 +14,13 @@ TextModel::TextModel(const Weights& model, const Weights& head, const char* head
   for (int i = 0; i < c.num_hidden_layers; ++i) {
     const Weights l = model.scope("layers").scope(i), attn = l.scope("self_attn");
     layers_.push_back({RmsNorm(l.scope("input_layernorm"), hidden, c.rms_norm_eps), RmsNorm(l.scope("post_attention_layernorm"), hidden, c.rms_norm_eps),
-                       Linear(attn, {{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}}, hidden, Bias::each, precision),
-                       Linear(attn, {{"o_proj", hidden}}, q, Bias::none, precision), SwiGluMlp(l.scope("mlp"), hidden, c.intermediate_size, Bias::none, precision)});
+                       Linear(attn, {{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}}, hidden, Bias::each),
+                       Linear(attn, {{"o_proj", hidden}}, q, Bias::none), SwiGluMlp(l.scope("mlp"), hidden, c.intermediate_size, Bias::none)});
     progress(double(i + 1) / c.num_hidden_layers);
   }
   norm_ = RmsNorm(model.scope("norm"), hidden, c.rms_norm_eps);
-  if (c.tie_word_embeddings) lm_head_ = Linear(model, {{"embed_tokens", c.vocab_size}}, hidden, Bias::none, precision);
-  else lm_head_ = Linear(head, {{head_name, c.vocab_size}}, hidden, Bias::none, precision);
+  if (c.tie_word_embeddings) lm_head_ = Linear(model.for_head(), {{"embed_tokens", c.vocab_size}}, hidden, Bias::none);
+  else lm_head_ = Linear(head.for_head(), {{head_name, c.vocab_size}}, hidden, Bias::none);
 }
 
 void TextModel::rotary_row(const Position& position, float* cos, float* sin) const {

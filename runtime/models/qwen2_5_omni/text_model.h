@@ -12,7 +12,7 @@ namespace omni::qwen2_5_omni {
 class TextModel {
  public:
   // `head`: where the output projection is, under the name `head_name`, unless it is tied to the embedding.
-  TextModel(const Weights& model, const Weights& head, const char* head_name, const TextConfig& config, ops::MatmulPrecision precision, const LoadProgress& progress);
+  TextModel(const Weights& model, const Weights& head, const char* head_name, const TextConfig& config, const LoadProgress& progress);
 
   Tensor embed(ops::Context& cx, std::span<const int32_t> ids) const { return ops::embedding(cx, ids, embed_tokens_); }
   Tensor forward(ops::Context& cx, const Tensor& x, std::span<const Position> positions, KvCache& cache) const;

@@ -45,21 +45,21 @@ Windows windows_of(int merged_h, int merged_w, int window) {
   return w;
 }
 
-Visual::Visual(const Weights& w, const VisionConfig& c, ops::MatmulPrecision precision) : config_(c) {
+Visual::Visual(const Weights& w, const VisionConfig& c) : config_(c) {
   const int64_t hidden = c.hidden_size, patch = int64_t{c.in_channels} * c.temporal_patch_size * c.patch_size * c.patch_size;
-  patch_embed_ = Linear(w.scope("patch_embed"), {{"proj", hidden}}, patch, Bias::none, precision);
+  patch_embed_ = Linear(w.scope("patch_embed"), {{"proj", hidden}}, patch, Bias::none);
   for (int i = 0; i < c.depth; ++i) {
     const Weights b = w.scope("blocks").scope(i);
     blocks_.push_back({RmsNorm(b.scope("norm1"), hidden, kEps), RmsNorm(b.scope("norm2"), hidden, kEps),
-                       Linear(b.scope("attn"), {{"q", hidden}, {"k", hidden}, {"v", hidden}}, hidden, Bias::each, precision),
-                       Linear(b.scope("attn"), {{"proj", hidden}}, hidden, Bias::each, precision),
-                       SwiGluMlp(b.scope("mlp"), hidden, c.intermediate_size, Bias::each, precision)});
+                       Linear(b.scope("attn"), {{"q", hidden}, {"k", hidden}, {"v", hidden}}, hidden, Bias::each),
+                       Linear(b.scope("attn"), {{"proj", hidden}}, hidden, Bias::each),
+                       SwiGluMlp(b.scope("mlp"), hidden, c.intermediate_size, Bias::each)});
   }
   const int64_t merged = hidden * c.spatial_merge_size * c.spatial_merge_size;
   const Weights m = w.scope("merger");
   ln_q_ = RmsNorm(m.scope("ln_q"), hidden, kEps);
-  mlp_0_ = Linear(m.scope("mlp"), {{"0", merged}}, merged, Bias::each, precision);
-  mlp_2_ = Linear(m.scope("mlp"), {{"2", c.out_hidden_size}}, merged, Bias::each, precision);
+  mlp_0_ = Linear(m.scope("mlp"), {{"0", merged}}, merged, Bias::each);
+  mlp_2_ = Linear(m.scope("mlp"), {{"2", c.out_hidden_size}}, merged, Bias::each);
 }
 
 Tensor Visual::attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary, std::span<const int64_t> spans) const {

@@ -17,7 +17,7 @@ Windows windows_of(int merged_h, int merged_w, int window);
 
 class Visual {
  public:
-  Visual(const Weights& w, const VisionConfig& config, ops::MatmulPrecision precision);
+  Visual(const Weights& w, const VisionConfig& config);
 
   // patches [grid_h · grid_w, 1176] in merge order → [grid_h · grid_w / merge², out_hidden]
   Tensor forward(ops::Context& cx, const Tensor& patches, int grid_h, int grid_w) const;

@@ -10,17 +10,17 @@ namespace {
 constexpr float kEps = 1e-5f;
 }
 
-Decoder::Decoder(const Weights& w, const Config& c, ops::MatmulPrecision precision)
+Decoder::Decoder(const Weights& w, const Config& c)
     : config_(c), embed_tokens_(to_device(w.get("embed_tokens.weight", {c.vocab_size, c.d_model}), w.device())), embed_positions_(w.load_f32("embed_positions.weight", {c.max_target_positions, c.d_model})),
-      layer_norm_(w.scope("layer_norm"), c.d_model, kEps), proj_out_(w, {{"embed_tokens", c.vocab_size}}, c.d_model, Bias::none, precision) {
+      layer_norm_(w.scope("layer_norm"), c.d_model, kEps), proj_out_(w, {{"embed_tokens", c.vocab_size}}, c.d_model, Bias::none) {
   const int64_t d = c.d_model;
   for (int i = 0; i < c.decoder_layers; ++i) {
     const Weights l = w.scope("layers").scope(i), a = l.scope("self_attn"), e = l.scope("encoder_attn");
     layers_.push_back({LayerNorm(l.scope("self_attn_layer_norm"), d, kEps), LayerNorm(l.scope("encoder_attn_layer_norm"), d, kEps), LayerNorm(l.scope("final_layer_norm"), d, kEps),
-                       Linear(a, {{"q_proj", d}, {"k_proj", d}, {"v_proj", d}}, d, Bias::where_there, precision), Linear(a, {{"out_proj", d}}, d, Bias::each, precision),
-                       Linear(e, {{"q_proj", d}}, d, Bias::each, precision), Linear(e, {{"k_proj", d}, {"v_proj", d}}, d, Bias::where_there, precision),
-                       Linear(e, {{"out_proj", d}}, d, Bias::each, precision), Linear(l, {{"fc1", c.decoder_ffn_dim}}, d, Bias::each, precision),
-                       Linear(l, {{"fc2", d}}, c.decoder_ffn_dim, Bias::each, precision)});
+                       Linear(a, {{"q_proj", d}, {"k_proj", d}, {"v_proj", d}}, d, Bias::where_there), Linear(a, {{"out_proj", d}}, d, Bias::each),
+                       Linear(e, {{"q_proj", d}}, d, Bias::each), Linear(e, {{"k_proj", d}, {"v_proj", d}}, d, Bias::where_there),
+                       Linear(e, {{"out_proj", d}}, d, Bias::each), Linear(l, {{"fc1", c.decoder_ffn_dim}}, d, Bias::each),
+                       Linear(l, {{"fc2", d}}, c.decoder_ffn_dim, Bias::each)});
   }
 }
 

@@ -11,7 +11,7 @@ namespace omni::whisper {
 
 class Decoder {
  public:
-  Decoder(const Weights& w, const Config& config, ops::MatmulPrecision precision);
+  Decoder(const Weights& w, const Config& config);
 
   KvCache new_cache() const { return {config_.decoder_layers, config_.d_model}; }
   // Keys and values of the states for every layer.

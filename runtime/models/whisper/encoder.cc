@@ -6,15 +6,15 @@ namespace {
 constexpr float kEps = 1e-5f;
 }
 
-Encoder::Encoder(const Weights& w, const Config& c, ops::MatmulPrecision precision)
-    : config_(c), conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, 1, precision), conv2_(w.scope("conv2"), c.d_model, c.d_model, 2, precision),
+Encoder::Encoder(const Weights& w, const Config& c)
+    : config_(c), conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, 1), conv2_(w.scope("conv2"), c.d_model, c.d_model, 2),
       embed_positions_(w.load_f32("embed_positions.weight", {c.max_source_positions, c.d_model})), layer_norm_(w.scope("layer_norm"), c.d_model, kEps) {
   const int64_t d = c.d_model;
   for (int i = 0; i < c.encoder_layers; ++i) {
     const Weights l = w.scope("layers").scope(i), a = l.scope("self_attn");
     layers_.push_back({LayerNorm(l.scope("self_attn_layer_norm"), d, kEps), LayerNorm(l.scope("final_layer_norm"), d, kEps),
-                       Linear(a, {{"q_proj", d}, {"k_proj", d}, {"v_proj", d}}, d, Bias::where_there, precision), Linear(a, {{"out_proj", d}}, d, Bias::each, precision),
-                       Linear(l, {{"fc1", c.encoder_ffn_dim}}, d, Bias::each, precision), Linear(l, {{"fc2", d}}, c.encoder_ffn_dim, Bias::each, precision)});
+                       Linear(a, {{"q_proj", d}, {"k_proj", d}, {"v_proj", d}}, d, Bias::where_there), Linear(a, {{"out_proj", d}}, d, Bias::each),
+                       Linear(l, {{"fc1", c.encoder_ffn_dim}}, d, Bias::each), Linear(l, {{"fc2", d}}, c.encoder_ffn_dim, Bias::each)});
   }
 }
 

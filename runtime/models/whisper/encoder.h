@@ -10,7 +10,7 @@ namespace omni::whisper {
 
 class Encoder {
  public:
-  Encoder(const Weights& w, const Config& config, ops::MatmulPrecision precision);
+  Encoder(const Weights& w, const Config& config);
   // mel [frames, num_mel_bins], normalised → states [(frames + 1) / 2, d_model]. A window may be shorter than the 30 s of the training.
   Tensor forward(ops::Context& cx, const Tensor& mel) const;
 

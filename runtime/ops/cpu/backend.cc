@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "core/cpu_isa.h"
 #include "cpu/kernels.h"
 #include "cpu/linear_weight.h"
 #include "ops/backend.h"
@@ -68,10 +67,8 @@ void run_attention(Context& cx, Heads q, Heads k, Heads v, std::span<const Query
 
 class CpuBackend final : public Backend {
  public:
-  std::shared_ptr<const ops::LinearWeight> pack_linear(std::span<const Tensor> parts, MatmulPrecision precision) const override {
-    const bool bf16 = precision == MatmulPrecision::bf16;
-    if (cpu_isa() == CpuIsa::portable || (bf16 && !cpu_has_bf16())) return pack_portable(parts, bf16);
-    return pack_onednn(parts, bf16);
+  std::shared_ptr<const ops::LinearWeight> pack_linear(std::span<const Matrix> parts, MatmulPrecision precision) const override {
+    return cpu::pack_linear(parts, precision);
   }
 
   void linear(Context& cx, const Tensor& x, const ops::LinearWeight& packed, const Tensor& bias, Tensor& y) const override {
@@ -226,23 +223,14 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void attention_weights(Context&, Heads q, Heads k, Tensor& y) const override {
-    const int64_t n_keys = y.dim(1), head_dim = q.head_dim;
-    const float scale = 1.f / std::sqrt(float(head_dim));
-    for (int64_t i = 0; i < y.dim(0); ++i) {
+  void attention_weights(Context& cx, Heads q, Heads k, Tensor& y) const override {
+    const int64_t n_keys = y.dim(1);
+    const float scale = 1.f / std::sqrt(float(q.head_dim));
+    for_rows(cx, y.dim(0), n_keys * q.head_dim, [&](int64_t i) {
       float* row = y.f32() + i * n_keys;
-      const float* query = q.data + i * q.stride;
-      float highest = -INFINITY, sum = 0;
-      for (int64_t j = 0; j < n_keys; ++j) {
-        const float* key = k.data + j * k.stride;
-        float dot = 0;
-        for (int64_t c = 0; c < head_dim; ++c) dot += query[c] * key[c];
-        row[j] = dot * scale;
-        highest = std::max(highest, row[j]);
-      }
-      for (int64_t j = 0; j < n_keys; ++j) sum += row[j] = std::exp(row[j] - highest);
-      for (int64_t j = 0; j < n_keys; ++j) row[j] /= sum;
-    }
+      kernels().scores(q.data + i * q.stride, k.data, k.stride, n_keys, q.head_dim, scale, row);
+      kernels().softmax(row, n_keys);
+    });
   }
 
   void append_rows(Context&, Heads, Length, Heads, int64_t) const override { throw Error(ErrorCode::internal, "append_rows: a length on the host"); }

@@ -46,10 +46,13 @@ struct Kernels {
   void (*add)(float* x, const float* y, int64_t n);
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
   void (*round_bf16)(const float* x, int64_t n, BFloat16* y);
+  // y[n] = q · k[j · stride …] · scale
+  void (*scores)(const float* q, const float* k, int64_t stride, int64_t n, int head_dim, float scale, float* y);
+  void (*softmax)(float* x, int64_t n);  // in place
   void (*attention)(const AttentionTile& tile);
 };
 
-const Kernels& kernels();  // those of cpu_isa()
-extern const Kernels kPortableKernels, kAvx512Kernels;
+const Kernels& kernels();  // those of cpu_level()
+extern const Kernels kPortableKernels, kAvx2Kernels, kAvx512Kernels, kNeonKernels;
 
 }  // namespace omni::ops::cpu

@@ -1,10 +1,13 @@
-// The loops themselves. kernels_portable.cc and kernels_avx512.cc compile this one text for their instruction sets;
+// The loops themselves. kernels_portable.cc, kernels_avx2.cc, kernels_avx512.cc and kernels_neon.cc compile this one text for their instruction sets;
 // OMNI_FAST chooses the approximations (checked against libm by tests/ops) where a library call would keep a loop from being vectorised.
 #include <algorithm>
 #include <bit>
 #include <cmath>
 
 #include "cpu/kernels.h"
+#if OMNI_FAST
+#include "cpu/simd.h"
+#endif
 
 namespace omni::ops::cpu {
 namespace {
@@ -134,7 +137,7 @@ void round_bf16(const float* x, int64_t n, BFloat16* y) {
 }
 
 // softmax over scores[0, n), in place.
-inline void softmax(float* scores, int64_t n) {
+void softmax(float* scores, int64_t n) {
   float highest = -INFINITY, sum = 0;
 #pragma omp simd reduction(max : highest)
   for (int64_t j = 0; j < n; ++j) highest = std::max(highest, scores[j]);
@@ -160,92 +163,134 @@ inline AttentionRow row_of(const AttentionTile& t, int64_t r) {
   return {t.q + i * t.q_stride + h * t.head_dim, t.y + i * t.y_stride + h * t.head_dim, t.first_visible + (t.causal ? i : 0)};
 }
 
+// Dot products of a row with n keys.
+void scores(const float* q, const float* k, int64_t stride, int64_t n, int head_dim, float scale, float* y) {
+  for (int64_t j = 0; j < n; ++j) {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int c = 0; c < head_dim; ++c) sum += q[c] * k[j * stride + c];
+    y[j] = sum * scale;
+  }
+}
+
 #if OMNI_FAST
-// Sixteen keys lie across a vector, and four rows share what is loaded of keys and values.
-using Vec = float __attribute__((vector_size(64), aligned(4)));
+constexpr int kShared = 4;                       // rows that share what is loaded of keys and values
+constexpr int kSpan = kLanes == 4 ? 4 : 2;       // vectors of turned keys at a time
+constexpr int kWide = kLanes == 8 ? 2 : 4;       // vectors of a value at a time
 
-inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
-inline void store(float* p, const Vec& v) { *reinterpret_cast<Vec*>(p) = v; }
+using Queries = const float* [kShared];
+using Results = float* [kShared];
 
-// Dot products of four rows with 16·N keys; keys[c · 32 + j].
+// Dot products of the rows with kLanes · N keys that lie across vectors: keys[c · 32 + j].
 template <int N>
-inline void score_block(const AttentionTile& t, const float* const (&q)[4], const float* keys, float* scores, int64_t stride) {
-  Vec sum[4][N] = {};
-  for (int i = 0; i < t.head_dim; ++i)
-    for (int k = 0; k < N; ++k) {
-      const Vec key = load(keys + 32 * i + 16 * k);
-      for (int r = 0; r < 4; ++r) sum[r][k] += q[r][i] * key;
-    }
-  for (int r = 0; r < 4; ++r)
-    for (int k = 0; k < N; ++k) store(scores + r * stride + 16 * k, sum[r][k] * t.scale);
+void score_turned(const AttentionTile& t, const Queries& q, const float* keys, float* scores, int64_t stride) {
+  Vec total[kShared][N];
+  unroll<kShared>([&](auto r) { unroll<N>([&](auto k) { total[r][k] = splat(0); }); });
+  const float* row[kShared] = {q[0], q[1], q[2], q[3]};
+  for (int c = 0; c < t.head_dim; ++c, keys += 32) {
+    Vec key[N];
+    unroll<N>([&](auto k) { key[k] = load(keys + k * kLanes); });
+    unroll<kShared>([&](auto r) { unroll<N>([&](auto k) { total[r][k] = fma(splat(row[r][c]), key[k], total[r][k]); }); });
+  }
+  unroll<kShared>([&](auto r) { unroll<N>([&](auto k) { store(scores + r * stride + k * kLanes, total[r][k] * splat(t.scale)); }); });
 }
 
-// y of up to four rows: their probabilities times the values, 16·N components from `c` on.
-template <int N>
-inline void weigh_columns(const AttentionTile& t, const float* p, int64_t stride, int64_t n_keys, float* const (&y)[4], int n_rows, int c) {
-  Vec sum[4][N] = {};
-  const float* v = t.v + c;
-  for (int64_t j = 0; j < n_keys; ++j, v += t.kv_stride)
-    for (int k = 0; k < N; ++k) {
-      const Vec values = load(v + 16 * k);
-      for (int r = 0; r < 4; ++r) sum[r][k] += p[r * stride + j] * values;
-    }
-  for (int r = 0; r < n_rows; ++r)
-    for (int k = 0; k < N; ++k) store(y[r] + c + 16 * k, sum[r][k]);
-}
-
-inline void weigh_block(const AttentionTile& t, const float* p, int64_t stride, int64_t n_keys, float* const (&y)[4], int n_rows) {
+// The same with one key where it lies: what turning costs is not worth it for few rows.
+void score_key(const AttentionTile& t, const Queries& q, const float* key, float* scores, int64_t stride) {
+  Vec total[kShared];
+  unroll<kShared>([&](auto r) { total[r] = splat(0); });
+  const float* row[kShared] = {q[0], q[1], q[2], q[3]};
   int c = 0;
-  for (; c + 64 <= t.head_dim; c += 64) weigh_columns<4>(t, p, stride, n_keys, y, n_rows, c);
-  for (; c + 16 <= t.head_dim; c += 16) weigh_columns<1>(t, p, stride, n_keys, y, n_rows, c);
+  for (; c + kLanes <= t.head_dim; c += kLanes) {
+    const Vec k = load(key + c);
+    unroll<kShared>([&](auto r) { total[r] = fma(load(row[r] + c), k, total[r]); });
+  }
+  unroll<kShared>([&](auto r) {
+    float dot = sum(total[r]);
+    for (int d = c; d < t.head_dim; ++d) dot += row[r][d] * key[d];
+    scores[r * stride] = dot * t.scale;
+  });
+}
+
+// y of up to four rows: their probabilities times the values, kLanes · N components from `c` on.
+template <int N>
+void weigh_columns(const AttentionTile& t, const float* p, int64_t stride, int64_t n_keys, const Results& y, int n_rows, int c) {
+  Vec total[kShared][N];
+  unroll<kShared>([&](auto r) { unroll<N>([&](auto k) { total[r][k] = splat(0); }); });
+  const float* v = t.v + c;
+  const int64_t step = t.kv_stride;
+  for (int64_t j = 0; j < n_keys; ++j, v += step) {
+    Vec value[N];
+    unroll<N>([&](auto k) { value[k] = load(v + k * kLanes); });
+    unroll<kShared>([&](auto r) { unroll<N>([&](auto k) { total[r][k] = fma(splat(p[r * stride + j]), value[k], total[r][k]); }); });
+  }
+  unroll<kShared>([&](auto r) {
+    if (r < n_rows) unroll<N>([&](auto k) { store(y[r] + c + k * kLanes, total[r][k]); });
+  });
+}
+
+void weigh(const AttentionTile& t, const float* p, int64_t stride, int64_t n_keys, const Results& y, int n_rows) {
+  int c = 0;
+  for (; c + kWide * kLanes <= t.head_dim; c += kWide * kLanes) weigh_columns<kWide>(t, p, stride, n_keys, y, n_rows, c);
+  for (; c + kLanes <= t.head_dim; c += kLanes) weigh_columns<1>(t, p, stride, n_keys, y, n_rows, c);
   for (; c < t.head_dim; ++c)
     for (int r = 0; r < n_rows; ++r) {
-      float sum = 0;
-      for (int64_t j = 0; j < n_keys; ++j) sum += p[r * stride + j] * t.v[j * t.kv_stride + c];
-      y[r][c] = sum;
+      float total = 0;
+      for (int64_t j = 0; j < n_keys; ++j) total += p[r * stride + j] * t.v[j * t.kv_stride + c];
+      y[r][c] = total;
     }
+}
+
+void score(const AttentionTile& t, float* scores, int64_t stride) {
+  const int64_t n_rows = t.n_rows(), n_keys = t.most_visible();
+  constexpr int64_t kBlock = 32;
+  for (int64_t first = 0; first < n_keys; first += kBlock) {
+    const int64_t n = std::min(kBlock, n_keys - first);
+    const bool turns = t.turned || n_rows > kShared;
+    if (!t.turned && turns) turn_keys(t.k + first * t.kv_stride, t.kv_stride, n, t.head_dim, t.scratch);
+    const float* keys = t.turned ? t.turned + first * t.head_dim : t.scratch;
+    for (int64_t r = 0; r < n_rows; r += kShared) {
+      const float* q[kShared];
+      for (int64_t k = 0; k < kShared; ++k) q[k] = row_of(t, std::min(r + k, n_rows - 1)).q;
+      float* to = scores + r * stride + first;
+      if (!turns) {
+        for (int64_t j = 0; j < n; ++j) score_key(t, q, t.k + (first + j) * t.kv_stride, to + j, stride);
+        continue;
+      }
+      for (int64_t j = 0; j < n; j += kSpan * kLanes) {
+        if (n - j > kSpan * kLanes / 2) score_turned<kSpan>(t, q, keys + j, to + j, stride);
+        else score_turned<kSpan / 2>(t, q, keys + j, to + j, stride);
+      }
+    }
+  }
 }
 
 void attention(const AttentionTile& t) {
   const int64_t n_rows = t.n_rows(), n_keys = t.most_visible(), stride = (n_keys + 15) / 16 * 16;
   float* scores = t.scratch + 32 * t.head_dim;
-  for (int64_t first = 0; first < n_keys; first += 32) {
-    const int64_t n = std::min<int64_t>(32, n_keys - first);
-    if (!t.turned) turn_keys(t.k + first * t.kv_stride, t.kv_stride, n, t.head_dim, t.scratch);
-    const float* keys = t.turned ? t.turned + first * t.head_dim : t.scratch;
-    for (int64_t r = 0; r < n_rows; r += 4) {
-      const float* q[4];
-      for (int64_t k = 0; k < 4; ++k) q[k] = row_of(t, std::min(r + k, n_rows - 1)).q;
-      if (n > 16) score_block<2>(t, q, keys, scores + r * stride + first, stride);
-      else score_block<1>(t, q, keys, scores + r * stride + first, stride);
-    }
-  }
-  for (int64_t r = 0; r < n_rows; r += 4) {
-    float* y[4];
-    for (int64_t k = 0; k < 4; ++k) {
+  score(t, scores, stride);
+  for (int64_t r = 0; r < n_rows; r += kShared) {
+    float* y[kShared];
+    for (int64_t k = 0; k < kShared; ++k) {
       const AttentionRow row = row_of(t, std::min(r + k, n_rows - 1));
       float* p = scores + (r + k) * stride;
       y[k] = row.y;
       softmax(p, row.visible);
       std::fill(p + row.visible, p + stride, 0.f);
     }
-    weigh_block(t, scores + r * stride, stride, n_keys, y, int(std::min<int64_t>(4, n_rows - r)));
+    weigh(t, scores + r * stride, stride, n_keys, y, int(std::min<int64_t>(kShared, n_rows - r)));
   }
 }
 #else
 void attention(const AttentionTile& t) {
   for (int64_t r = 0; r < t.n_rows(); ++r) {
     const AttentionRow row = row_of(t, r);
-    float* scores = t.scratch;
-    for (int64_t j = 0; j < row.visible; ++j) {
-      float sum = 0;
-      for (int c = 0; c < t.head_dim; ++c) sum += row.q[c] * t.k[j * t.kv_stride + c];
-      scores[j] = sum * t.scale;
-    }
-    softmax(scores, row.visible);
+    float* p = t.scratch;
+    scores(row.q, t.k, t.kv_stride, row.visible, t.head_dim, t.scale, p);
+    softmax(p, row.visible);
     for (int c = 0; c < t.head_dim; ++c) row.y[c] = 0;
     for (int64_t j = 0; j < row.visible; ++j)
-      for (int c = 0; c < t.head_dim; ++c) row.y[c] += scores[j] * t.v[j * t.kv_stride + c];
+      for (int c = 0; c < t.head_dim; ++c) row.y[c] += p[j] * t.v[j * t.kv_stride + c];
   }
 }
 #endif
@@ -253,4 +298,4 @@ void attention(const AttentionTile& t) {
 }  // namespace
 }  // namespace omni::ops::cpu
 
-#define OMNI_KERNEL_TABLE {rms_norm, layer_norm, silu_mul, gelu, gelu_tanh, snake, add, rotate, round_bf16, attention}
+#define OMNI_KERNEL_TABLE {rms_norm, layer_norm, silu_mul, gelu, gelu_tanh, snake, add, rotate, round_bf16, scores, softmax, attention}

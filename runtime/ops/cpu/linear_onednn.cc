@@ -150,13 +150,13 @@ int64_t column_tile(int64_t n_out, int64_t n_in) {
 
 class OneDnnWeight final : public LinearWeight {
  public:
-  OneDnnWeight(std::span<const Tensor> parts, int64_t n_out, int64_t n_in, bool bf16)
-      : LinearWeight(n_out, n_in, bf16), tile_(std::min(n_out, column_tile(n_out, n_in))), n_tiles_((n_out + tile_ - 1) / tile_) {
+  OneDnnWeight(std::span<const Matrix> parts, bool bf16)
+      : LinearWeight(parts, bf16), tile_(std::min(n_out(), column_tile(n_out(), n_in()))), n_tiles_((n_out() + tile_ - 1) / tile_) {
     OneThread one;
-    own_gemv_ = bf16 && is_ba16a64b2a(packed_layout(tile_, n_in, true)) && is_ba16a64b2a(packed_layout(n_out - (n_tiles_ - 1) * tile_, n_in, true));
-    tile_bytes_ = (packed_layout(tile_, n_in, bf16).get_size() + 63) / 64 * 64;
-    const int64_t last = n_out - (n_tiles_ - 1) * tile_;
-    const size_t bytes = tile_bytes_ * size_t(n_tiles_ - 1) + packed_layout(last, n_in, bf16).get_size();
+    const int64_t last = n_out() - (n_tiles_ - 1) * tile_;
+    own_gemv_ = bf16 && is_ba16a64b2a(packed_layout(tile_, n_in(), true)) && is_ba16a64b2a(packed_layout(last, n_in(), true));
+    tile_bytes_ = (packed_layout(tile_, n_in(), bf16).get_size() + 63) / 64 * 64;
+    const size_t bytes = tile_bytes_ * size_t(n_tiles_ - 1) + packed_layout(last, n_in(), bf16).get_size();
     data_ = Tensor::zeros(DType::u8, {int64_t(bytes)});
     for (int64_t t = 0; t < n_tiles_; ++t) pack_tile(parts, t);
   }
@@ -195,13 +195,14 @@ class OneDnnWeight final : public LinearWeight {
     }
   }
 
-  void pack_tile(std::span<const Tensor> parts, int64_t t) {
+  void pack_tile(std::span<const Matrix> parts, int64_t t) {
     const int64_t begin = t * tile_, n = std::min(tile_, n_out() - begin), k = n_in();
     // Gather the rows of this tile (they may span two parts) as they are in the file, then let oneDNN convert and reorder them.
-    const DType type = parts[0].dtype() == DType::bf16 ? DType::bf16 : DType::f32;
+    const DType type = parts[0].format == WeightFormat::bf16 ? DType::bf16 : DType::f32;
     Tensor rows = Tensor::zeros(type, {n, k});
     int64_t first = 0, filled = 0;
-    for (const Tensor& p : parts) {
+    for (const Matrix& part : parts) {
+      const Tensor& p = part.values;
       const int64_t from = std::max(begin, first), to = std::min(begin + n, first + p.dim(0));
       if (from < to) {
         const Tensor piece = p.dtype() == type ? p.rows(from - first, to - first) : to_f32(p.rows(from - first, to - first));
@@ -225,10 +226,8 @@ class OneDnnWeight final : public LinearWeight {
 
 }  // namespace
 
-std::shared_ptr<const LinearWeight> pack_onednn(std::span<const Tensor> parts, bool bf16) try {
-  int64_t rows = 0;
-  for (const Tensor& p : parts) rows += p.dim(0);
-  return std::make_shared<OneDnnWeight>(parts, rows, parts[0].dim(1), bf16);
+std::shared_ptr<const LinearWeight> pack_onednn(std::span<const Matrix> parts, MatmulPrecision precision) try {
+  return std::make_shared<OneDnnWeight>(parts, precision == MatmulPrecision::bf16);
 } catch (const dnnl::error& e) {
   throw Error(ErrorCode::internal, std::string("oneDNN could not pack a weight: ") + e.what());
 }

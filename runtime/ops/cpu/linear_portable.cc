@@ -1,7 +1,7 @@
-// The reference: plain loops over row-major weights. bfloat16 weights are kept as their float32 values, x is rounded before it comes here.
-#include <cstring>
+// The reference: a row of W at a time as float32, and its products with the rows of x. Nothing is packed: W stays where it is, which may be a mapped file.
+#include <algorithm>
+#include <vector>
 
-#include "core/dtype.h"
 #include "cpu/linear_weight.h"
 
 namespace omni::ops::cpu {
@@ -9,46 +9,36 @@ namespace {
 
 class PortableWeight final : public LinearWeight {
  public:
-  PortableWeight(Tensor w, bool bf16) : LinearWeight(w.dim(0), w.dim(1), bf16), w_(std::move(w)) {}
+  explicit PortableWeight(std::span<const Matrix> parts) : LinearWeight(parts, false), parts_(parts.begin(), parts.end()) {}
 
-  void run(ThreadPool& pool, const void* x, int64_t n, const float* bias, float* y) const override {
-    const int64_t k = n_in(), m = n_out();
-    pool.parallel_for(n, double(n) * double(m * k), [&](int64_t i) {
-      for (int64_t j = 0; j < m; ++j) {
-        const float* w = w_.f32() + j * k;
-        float sum = bias ? bias[j] : 0.f;
-        if (takes_bf16()) {
-          const BFloat16* row = static_cast<const BFloat16*>(x) + i * k;
-          for (int64_t c = 0; c < k; ++c) sum += to_float(row[c]) * w[c];
-        } else {
-          const float* row = static_cast<const float*>(x) + i * k;
-          for (int64_t c = 0; c < k; ++c) sum += row[c] * w[c];
-        }
-        y[i * m + j] = sum;
-      }
-    });
+  void run(ThreadPool& pool, const void* rows, int64_t n, const float* bias, float* y) const override {
+    const auto* x = static_cast<const float*>(rows);
+    constexpr int64_t kTile = 16;  // outputs
+    int64_t first = 0;             // of a part
+    for (const Matrix& part : parts_) {
+      pool.parallel_for((part.n_out + kTile - 1) / kTile, double(n + 1) * double(part.n_out * n_in()), [&, first](int64_t tile) {
+        const int64_t begin = tile * kTile, end = std::min(part.n_out, begin + kTile);
+        const Tensor w = dequantize(part, begin, end);
+        for (int64_t o = begin; o < end; ++o)
+          for (int64_t i = 0; i < n; ++i) y[i * n_out() + first + o] = (bias ? bias[first + o] : 0.f) + dot(x + i * n_in(), w.f32() + (o - begin) * n_in());
+      });
+      first += part.n_out;
+    }
   }
 
  private:
-  Tensor w_;  // [n_out, n_in]
+  float dot(const float* a, const float* b) const {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n_in(); ++i) sum += a[i] * b[i];
+    return sum;
+  }
+
+  std::vector<Matrix> parts_;
 };
 
 }  // namespace
 
-std::shared_ptr<const LinearWeight> pack_portable(std::span<const Tensor> parts, bool bf16) {
-  int64_t rows = 0;
-  for (const Tensor& p : parts) rows += p.dim(0);
-  const int64_t k = parts[0].dim(1);
-  Tensor w = Tensor::zeros(DType::f32, {rows, k});
-  float* out = w.f32();
-  for (const Tensor& p : parts) {
-    const Tensor f = to_f32(p);
-    std::memcpy(out, f.raw(), f.nbytes());
-    out += f.numel();
-  }
-  if (bf16)
-    for (int64_t i = 0; i < w.numel(); ++i) w.f32()[i] = to_float(to_bfloat16(w.f32()[i]));
-  return std::make_shared<PortableWeight>(std::move(w), bf16);
-}
+std::shared_ptr<const LinearWeight> pack_portable(std::span<const Matrix> parts, MatmulPrecision) { return std::make_shared<PortableWeight>(parts); }
 
 }  // namespace omni::ops::cpu

@@ -1,10 +1,10 @@
-// A weight matrix packed for x · Wᵀ on the CPU, and the two ways to pack it (most special first; the portable one is the reference).
+// A weight matrix packed for x · Wᵀ on the CPU, and the implementations that pack and multiply it.
 #pragma once
 
 #include <memory>
 #include <span>
 
-#include "core/tensor.h"
+#include "core/matrix.h"
 #include "core/thread_pool.h"
 #include "ops/backend.h"
 
@@ -19,14 +19,34 @@ class LinearWeight : public ops::LinearWeight {
   virtual void run(ThreadPool& pool, const void* x, int64_t n, const float* bias, float* y) const = 0;
 
  protected:
-  LinearWeight(int64_t n_out, int64_t n_in, bool bf16) : ops::LinearWeight(n_out, n_in), bf16_(bf16) {}
+  LinearWeight(std::span<const Matrix> parts, bool bf16) : ops::LinearWeight(n_rows(parts), parts[0].n_in), bf16_(bf16) {}
 
  private:
+  static int64_t n_rows(std::span<const Matrix> parts) {
+    int64_t n = 0;
+    for (const Matrix& p : parts) n += p.n_out;
+    return n;
+  }
   bool bf16_;
 };
 
-std::shared_ptr<const LinearWeight> pack_portable(std::span<const Tensor> parts, bool bf16);
+// One way to multiply. Of one list of parts all have the same format and order of inputs.
+struct LinearImplementation {
+  const char* name;
+  bool (*accepts)(const Matrix& like, MatmulPrecision precision);  // at cpu_level()
+  std::shared_ptr<const LinearWeight> (*pack)(std::span<const Matrix> parts, MatmulPrecision precision);
+};
+
+// Best first; the last is the portable reference, which accepts everything.
+std::span<const LinearImplementation> linear_implementations();
+// By the first that accepts.
+std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts, MatmulPrecision precision);
+// How many matrices of this process the implementation of that name has packed.
+int64_t n_packed(const char* name);
+
+std::shared_ptr<const LinearWeight> pack_portable(std::span<const Matrix> parts, MatmulPrecision precision);
+std::shared_ptr<const LinearWeight> pack_panels(std::span<const Matrix> parts, MatmulPrecision precision);
 // Tiles of W as oneDNN packs them; each tile runs on one thread of our pool (oneDNN's own OpenMP threads would spin at barriers).
-std::shared_ptr<const LinearWeight> pack_onednn(std::span<const Tensor> parts, bool bf16);
+std::shared_ptr<const LinearWeight> pack_onednn(std::span<const Matrix> parts, MatmulPrecision precision);
 
 }  // namespace omni::ops::cpu

@@ -40,19 +40,19 @@ T* uploaded(Context& cx, const T* values, size_t n) {
 
 class CudaWeight final : public LinearWeight {
  public:
-  CudaWeight(std::span<const Tensor> parts, bool in_bf16, const Device* device) : LinearWeight(count_rows(parts), parts[0].dim(1)), bf16_(in_bf16) {
+  CudaWeight(std::span<const Matrix> parts, bool in_bf16, const Device* device) : LinearWeight(count_rows(parts), parts[0].n_in), bf16_(in_bf16) {
     Tensor joined = Tensor::zeros(bf16_ ? DType::bf16 : DType::f32, {n_out(), n_in()});
     int64_t first = 0;
-    for (const Tensor& part : parts) {
-      Tensor to = joined.rows(first, first + part.dim(0));
-      if (part.dtype() == to.dtype()) {
-        std::memcpy(to.raw(), part.raw(), part.nbytes());
+    for (const Matrix& part : parts) {
+      Tensor to = joined.rows(first, first + part.n_out);
+      if (part.values.dtype() == to.dtype()) {
+        std::memcpy(to.raw(), part.values.raw(), part.values.nbytes());
       } else {
-        const Tensor values = to_f32(part);
-        if (bf16_) std::transform(values.f32(), values.f32() + part.numel(), static_cast<BFloat16*>(to.raw()), [](float x) { return to_bfloat16(x); });
-        else std::copy_n(values.f32(), part.numel(), to.f32());
+        const Tensor values = dequantize(part, 0, part.n_out);
+        if (bf16_) std::transform(values.f32(), values.f32() + values.numel(), static_cast<BFloat16*>(to.raw()), to_bfloat16);
+        else std::copy_n(values.f32(), values.numel(), to.f32());
       }
-      first += part.dim(0);
+      first += part.n_out;
     }
     values_ = to_device(joined, device);
   }
@@ -65,9 +65,9 @@ class CudaWeight final : public LinearWeight {
   }
 
  private:
-  static int64_t count_rows(std::span<const Tensor> parts) {
+  static int64_t count_rows(std::span<const Matrix> parts) {
     int64_t n = 0;
-    for (const Tensor& p : parts) n += p.dim(0);
+    for (const Matrix& p : parts) n += p.n_out;
     return n;
   }
   bool bf16_;
@@ -80,7 +80,7 @@ class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const Device* device) : device_(device) {}
 
-  std::shared_ptr<const LinearWeight> pack_linear(std::span<const Tensor> parts, MatmulPrecision precision) const override {
+  std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts, MatmulPrecision precision) const override {
     return std::make_shared<CudaWeight>(parts, precision == MatmulPrecision::bf16, device_);
   }
 

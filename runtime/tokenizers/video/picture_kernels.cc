@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/cpu_isa.h"
+#include "core/cpu_level.h"
 
 namespace omni {
 
@@ -34,6 +34,6 @@ void normalise(const uint8_t* in, int n, float scale, float offset, float* out) 
 
 const PictureKernels kPortablePictureKernels = {row, column, normalise};
 
-const PictureKernels& picture_kernels() { return cpu_isa() == CpuIsa::avx512 ? kAvx512PictureKernels : kPortablePictureKernels; }
+const PictureKernels& picture_kernels() { return cpu_level() == CpuLevel::avx512 ? kAvx512PictureKernels : kPortablePictureKernels; }
 
 }  // namespace omni

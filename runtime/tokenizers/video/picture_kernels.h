@@ -17,7 +17,7 @@ struct PictureKernels {
   void (*normalise)(const uint8_t* in, int n, float scale, float offset, float* out);
 };
 
-const PictureKernels& picture_kernels();  // those of cpu_isa()
+const PictureKernels& picture_kernels();  // those of cpu_level()
 extern const PictureKernels kPortablePictureKernels, kAvx512PictureKernels;
 
 }  // namespace omni

@@ -1,0 +1,89 @@
+#include "core/cpu_level.h"
+
+#include <cstdlib>
+
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+#include "omni/error.h"
+
+namespace omni {
+
+namespace {
+
+constexpr CpuLevel kBestFirst[] = {CpuLevel::avx512, CpuLevel::avx2, CpuLevel::neon, CpuLevel::portable};
+
+CpuLevel chosen() {
+  const char* forced = std::getenv("OMNI_CPU_ISA");
+  std::string known;
+  for (const CpuLevel level : kBestFirst) {
+    const std::string name = name_of(level);
+    if (forced && *forced ? name == forced : cpu_supports(level)) {
+      if (cpu_supports(level)) return level;
+      throw Error(ErrorCode::invalid_argument, "OMNI_CPU_ISA=" + name + ": this processor has no such instructions");
+    }
+    known += (known.empty() ? "" : ", ") + name;
+  }
+  throw Error(ErrorCode::invalid_argument, std::string("OMNI_CPU_ISA=") + forced + " is not one of " + known);
+}
+
+}  // namespace
+
+CpuLevel cpu_level() {
+  static const CpuLevel level = chosen();
+  return level;
+}
+
+bool cpu_supports(CpuLevel level) {
+  switch (level) {
+    case CpuLevel::portable: return true;
+#if defined(__x86_64__)
+    case CpuLevel::avx2:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    case CpuLevel::avx512:
+      return cpu_supports(CpuLevel::avx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#elif defined(__aarch64__)
+    case CpuLevel::neon: return true;
+#endif
+    default: return false;
+  }
+}
+
+bool cpu_has_bf16() {
+#if defined(__x86_64__)
+  return cpu_level() == CpuLevel::avx512 && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+bool cpu_has_vnni() {
+#if defined(__x86_64__)
+  if (cpu_level() == CpuLevel::avx512) return __builtin_cpu_supports("avx512vnni");
+  return cpu_level() == CpuLevel::avx2 && __builtin_cpu_supports("avxvnni");
+#elif defined(__aarch64__)
+  return cpu_level() == CpuLevel::neon && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#else
+  return false;
+#endif
+}
+
+const char* name_of(CpuLevel level) {
+  switch (level) {
+    case CpuLevel::portable: return "portable";
+    case CpuLevel::avx2: return "avx2";
+    case CpuLevel::avx512: return "avx512";
+    case CpuLevel::neon: return "neon";
+  }
+  return "?";
+}
+
+std::string describe_cpu_level() {
+  const std::string more = std::string(cpu_has_bf16() ? "bf16" : "") + (cpu_has_bf16() && cpu_has_vnni() ? ", " : "") + (cpu_has_vnni() ? "vnni" : "");
+  return name_of(cpu_level()) + (more.empty() ? more : " (" + more + ")");
+}
+
+}  // namespace omni

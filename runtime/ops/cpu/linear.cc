@@ -1,0 +1,70 @@
+// The implementations of linear(), best first. A new one is a file and a line here.
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "core/cpu_level.h"
+#include "cpu/linear_weight.h"
+
+namespace omni::ops::cpu {
+
+namespace {
+
+bool at(CpuLevel level, const Matrix& w) { return cpu_level() == level && !is_quantized(w.format); }
+
+constexpr LinearImplementation kImplementations[] = {
+#if defined(__x86_64__)
+    // oneDNN has no faster way than float32 to multiply float16, and at AVX2 it reads single rows at 40 % of the memory's rate.
+    {"onednn_bf16", [](const Matrix& w, MatmulPrecision p) { return p == MatmulPrecision::bf16 && cpu_has_bf16() && at(CpuLevel::avx512, w); }, pack_onednn},
+    {"onednn_f32",
+     [](const Matrix& w, MatmulPrecision p) { return p == MatmulPrecision::f32 && w.format == WeightFormat::f32 && at(CpuLevel::avx512, w); }, pack_onednn},
+#endif
+    {"panels", [](const Matrix& w, MatmulPrecision) { return cpu_level() != CpuLevel::portable && !is_quantized(w.format); }, pack_panels},
+    {"portable", [](const Matrix&, MatmulPrecision) { return true; }, pack_portable},
+};
+
+std::array<std::atomic<int64_t>, std::size(kImplementations)> g_packed;
+
+// For products of both factors in bfloat16 weights stored as float32 are rounded once.
+Matrix rounded(const Matrix& w) {
+  Tensor values = Tensor::zeros(DType::bf16, {w.n_out, w.n_in});
+  const float* from = w.values.f32();
+  std::transform(from, from + w.values.numel(), static_cast<BFloat16*>(values.raw()), to_bfloat16);
+  return values;
+}
+
+// Parts that differ in format or in the order of their inputs have only their float32 values in common.
+std::vector<Matrix> alike(std::span<const Matrix> parts) {
+  std::vector<Matrix> out(parts.begin(), parts.end());
+  const bool same = std::all_of(parts.begin(), parts.end(), [&](const Matrix& p) {
+    return p.format == parts[0].format && p.group == parts[0].group && p.inputs.defined() == parts[0].inputs.defined() && p.zeros.defined() == parts[0].zeros.defined() &&
+           (!p.inputs.defined() || std::memcmp(p.inputs.raw(), parts[0].inputs.raw(), p.inputs.nbytes()) == 0);
+  });
+  if (!same)
+    for (Matrix& p : out) p = dequantize(p, 0, p.n_out);
+  return out;
+}
+
+}  // namespace
+
+std::span<const LinearImplementation> linear_implementations() { return kImplementations; }
+
+std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> given, MatmulPrecision precision) {
+  std::vector<Matrix> parts = alike(given);
+  if (precision == MatmulPrecision::bf16 && parts[0].format == WeightFormat::f32) std::transform(parts.begin(), parts.end(), parts.begin(), rounded);
+  size_t i = 0;
+  while (!kImplementations[i].accepts(parts[0], precision)) ++i;
+  ++g_packed[i];
+  return kImplementations[i].pack(parts, precision);
+}
+
+int64_t n_packed(const char* name) {
+  for (size_t i = 0; i < std::size(kImplementations); ++i)
+    if (std::strcmp(kImplementations[i].name, name) == 0) return g_packed[i];
+  throw Error(ErrorCode::internal, std::string("no product is called ") + name);
+}
+
+}  // namespace omni::ops::cpu
