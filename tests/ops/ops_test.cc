@@ -217,7 +217,7 @@ TEST_P(LinearTest, EqualsReference) {
     if (m1) parts.push_back(matrix(w1, m1, k));
     const auto weight = implementation_->pack(parts, precision);
     // Where x is rounded to bfloat16, so are the weights.
-    auto value = [&](float v) { return weight->takes_bf16() ? double(to_float(to_bfloat16(v))) : double(v); };
+    auto value = [&](float v) { return weight->rounding() == ops::cpu::LinearWeight::Rounding::bf16 ? double(to_float(to_bfloat16(v))) : double(v); };
     std::vector<float> w;
     for (const Matrix& part : parts) {
       const Tensor rows = dequantize(part, 0, part.n_out);

@@ -25,8 +25,6 @@ void for_rows(Context& cx, int64_t rows, int64_t width, const Row& row) {
   });
 }
 
-constexpr int64_t kQueryTile = 32;
-
 // Scratch of the calling thread: grows to what the largest tile needs and stays.
 float* thread_scratch(int64_t n) {
   thread_local Tensor scratch;
@@ -43,23 +41,13 @@ struct QueryTile {
 void run_attention(Context& cx, Heads q, Heads k, Heads v, std::span<const QueryTile> tiles, Tensor& y, double most_keys, bool causal) {
   const int group = q.n_heads / k.n_heads, head_dim = q.head_dim;
   const int64_t n_tiles = int64_t(tiles.size()) * k.n_heads;
-  // Tiles that look at the same keys share them in the layout that the kernel wants.
-  const bool shared = !causal && tiles.size() > 1 && std::all_of(tiles.begin(), tiles.end(), [&](const QueryTile& t) { return t.first_key == tiles[0].first_key && t.n_keys == tiles[0].n_keys; });
-  const int64_t turned_size = shared ? (tiles[0].n_keys + 31) / 32 * 32 * head_dim : 0;
-  float* turned = shared ? cx.arena.f32({k.n_heads, turned_size}).f32() : nullptr;
-  if (shared)
-    cx.pool.parallel_for(k.n_heads, double(turned_size * k.n_heads), [&](int64_t h) {
-      turn_keys(k.data + tiles[0].first_key * k.stride + h * head_dim, k.stride, tiles[0].n_keys, head_dim, turned + h * turned_size);
-    });
   const double work = 0.1 * double(y.dim(0)) * most_keys * double(q.n_heads * head_dim);
   cx.pool.parallel_for(n_tiles, work, [&](int64_t i) {
     const QueryTile& t = tiles[size_t(i / k.n_heads)];
     const int64_t h = i % k.n_heads;
     AttentionTile tile{q.data + t.begin * q.stride + h * group * head_dim, t.end - t.begin, q.stride, t.n_keys, causal,
                          k.data + t.first_key * k.stride + h * head_dim, v.data + t.first_key * v.stride + h * head_dim, k.stride, group, head_dim,
-                         1.f / std::sqrt(float(head_dim)), y.f32() + (t.begin * q.n_heads + h * group) * head_dim, int64_t(q.n_heads) * head_dim,
-                         nullptr};
-    if (shared) tile.turned = turned + h * turned_size;
+                         1.f / std::sqrt(float(head_dim)), y.f32() + (t.begin * q.n_heads + h * group) * head_dim, int64_t(q.n_heads) * head_dim, nullptr};
     tile.scratch = thread_scratch(attention_scratch(tile.n_rows(), tile.most_visible(), head_dim));
     kernels().attention(tile);
   });
@@ -72,14 +60,7 @@ class CpuBackend final : public Backend {
   }
 
   void linear(Context& cx, const Tensor& x, const ops::LinearWeight& packed, const Tensor& bias, Tensor& y) const override {
-    const auto& weight = static_cast<const LinearWeight&>(packed);
-    const int64_t n = x.dim(0), width = x.dim(1);
-    const float* b = bias.defined() ? bias.f32() : nullptr;
-    if (!weight.takes_bf16()) return weight.run(cx.pool, x.f32(), n, b, y.f32());
-    Tensor rounded = cx.arena.tensor(DType::bf16, x.shape());
-    BFloat16* r = static_cast<BFloat16*>(rounded.raw());
-    for_rows(cx, n, width, [&](int64_t i) { kernels().round_bf16(x.f32() + i * width, width, r + i * width); });
-    weight.run(cx.pool, rounded.raw(), n, b, y.f32());
+    static_cast<const LinearWeight&>(packed).run(cx, x.f32(), x.dim(0), bias.defined() ? bias.f32() : nullptr, y.f32());
   }
 
   void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps, Tensor& y) const override {
@@ -238,17 +219,19 @@ class CpuBackend final : public Backend {
   SampledToken sample(Context&, const Tensor&, const Sampling&) const override { throw Error(ErrorCode::internal, "sample: on the host"); }
 
   void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges, bool causal, Tensor& y) const override {
+    constexpr int64_t kRowTile = 48;  // queries times the heads that share a key head
+    const int64_t query_tile = std::max<int64_t>(1, kRowTile * k.n_heads / q.n_heads);
     size_t n_tiles = 0;
     int64_t most_keys = 0;
     for (const AttentionRange& r : ranges) {
-      n_tiles += size_t((r.end - r.begin + kQueryTile - 1) / kQueryTile);
+      n_tiles += size_t((r.end - r.begin + query_tile - 1) / query_tile);
       most_keys = std::max(most_keys, r.n_keys);
     }
     auto* tiles = static_cast<QueryTile*>(cx.arena.allocate(n_tiles * sizeof(QueryTile)));
     size_t t = 0;
     for (const AttentionRange& r : ranges)
-      for (int64_t begin = r.begin; begin < r.end; begin += kQueryTile)
-        tiles[t++] = {begin, std::min(r.end, begin + kQueryTile), r.first_key, causal ? r.n_keys - (r.end - begin) + 1 : r.n_keys};
+      for (int64_t begin = r.begin; begin < r.end; begin += query_tile)
+        tiles[t++] = {begin, std::min(r.end, begin + query_tile), r.first_key, causal ? r.n_keys - (r.end - begin) + 1 : r.n_keys};
     run_attention(cx, q, k, v, {tiles, n_tiles}, y, double(most_keys), causal);
   }
 };

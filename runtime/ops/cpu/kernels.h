@@ -1,6 +1,7 @@
 // The inner loops of the ops, one table of functions an instruction set. All of them work on plain float32 rows and one thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/dtype.h"
@@ -19,21 +20,18 @@ struct AttentionTile {
   float* y;      // as q
   int64_t y_stride;
   float* scratch;  // attention_scratch() floats, aligned to 64 bytes
-  const float* turned = nullptr;  // turn_keys() of the keys, where several tiles share them
 
   int64_t n_rows() const { return n_q * group; }
   int64_t most_visible() const { return first_visible + (causal ? n_q - 1 : 0); }
 };
 
-// Scores of every row against every key, both rounded up to whole blocks, and one block of keys turned on its side.
-inline int64_t attention_scratch(int64_t n_rows, int64_t most_visible, int head_dim) {
-  return (n_rows + 3) / 4 * 4 * ((most_visible + 15) / 16 * 16) + int64_t{32} * head_dim;
-}
+constexpr int64_t kKeyBlock = 128;  // keys whose scores are there at a time
+constexpr int64_t kFewRows = 4;      // rows that go over keys and values where they lie
 
-// Keys in blocks of 32 that lie across vectors: [block][head_dim][32]. What is behind the last key is not written.
-inline void turn_keys(const float* k, int64_t stride, int64_t n, int head_dim, float* out) {
-  for (int64_t j = 0; j < n; ++j)
-    for (int c = 0; c < head_dim; ++c) out[(j / 32 * head_dim + c) * 32 + j % 32] = k[j * stride + c];
+inline int64_t attention_scratch(int64_t n_rows, int64_t most_visible, int64_t head_dim) {
+  constexpr int64_t kMostColumns = 32;  // of a panel
+  const int64_t blocks = n_rows * (2 * head_dim + kKeyBlock + 2) + kKeyBlock * (2 * head_dim + kMostColumns);
+  return n_rows <= kFewRows ? std::max(blocks, n_rows * most_visible) : std::max(blocks, most_visible);
 }
 
 struct Kernels {

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
+#include <utility>
 
 #include "cpu/kernels.h"
 #if OMNI_FAST
-#include "cpu/simd.h"
+#include "cpu/multiply.h"
 #endif
 
 namespace omni::ops::cpu {
@@ -174,111 +176,169 @@ void scores(const float* q, const float* k, int64_t stride, int64_t n, int head_
 }
 
 #if OMNI_FAST
-constexpr int kShared = 4;                       // rows that share what is loaded of keys and values
-constexpr int kSpan = kLanes == 4 ? 4 : 2;       // vectors of turned keys at a time
-constexpr int kWide = kLanes == 8 ? 2 : 4;       // vectors of a value at a time
+// What a tile needs of t.scratch; attention_scratch() is the sum.
+struct AttentionScratch {
+  float *q, *y;            // [rows, head_dim]: queries times scale, results so far
+  float *scores;           // [rows, kKeyBlock]
+  float *keys, *values;    // of a block, in panels: [head_dim][kColumns] each, [kKeyBlock][kColumns] each
+  float *highest, *total;  // [rows]: of the scores so far, and of their exponentials
 
-using Queries = const float* [kShared];
-using Results = float* [kShared];
-
-// Dot products of the rows with kLanes · N keys that lie across vectors: keys[c · 32 + j].
-template <int N>
-void score_turned(const AttentionTile& t, const Queries& q, const float* keys, float* scores, int64_t stride) {
-  Vec total[kShared][N];
-  unroll<kShared>([&](auto r) { unroll<N>([&](auto k) { total[r][k] = splat(0); }); });
-  const float* row[kShared] = {q[0], q[1], q[2], q[3]};
-  for (int c = 0; c < t.head_dim; ++c, keys += 32) {
-    Vec key[N];
-    unroll<N>([&](auto k) { key[k] = load(keys + k * kLanes); });
-    unroll<kShared>([&](auto r) { unroll<N>([&](auto k) { total[r][k] = fma(splat(row[r][c]), key[k], total[r][k]); }); });
+  explicit AttentionScratch(const AttentionTile& t) {
+    const int64_t rows = t.n_rows(), d = t.head_dim;
+    float* at = t.scratch;
+    for (const auto& [member, n] : {std::pair{&keys, kKeyBlock * d}, {&values, kKeyBlock * (d + kColumns)}, {&q, rows * d}, {&y, rows * d},
+                                    {&scores, rows * kKeyBlock}, {&highest, rows}, {&total, rows}}) {
+      *member = at;
+      at += n;
+    }
   }
-  unroll<kShared>([&](auto r) { unroll<N>([&](auto k) { store(scores + r * stride + k * kLanes, total[r][k] * splat(t.scale)); }); });
+};
+
+// y[n_rows, n_out] ← (more ? y : 0) + x[n_rows, depth] · w; w lies in panels of that depth.
+void multiply_rows(const float* x, int64_t x_stride, int64_t n_rows, int64_t depth, const float* w, int64_t n_out, bool more, float* y, int64_t y_stride) {
+  for (int64_t at = 0; at < n_out; at += kColumns, w += depth * kColumns)
+    for (int64_t row = 0; row < n_rows; row += kRows) {
+      const Piece piece{x + row * x_stride, x_stride, depth, nullptr, more, y + row * y_stride + at, y_stride, least(kColumns, n_out - at)};
+      multiply_some<kRows>(least(kRows, n_rows - row), piece, w);
+    }
 }
 
-// The same with one key where it lies: what turning costs is not worth it for few rows.
-void score_key(const AttentionTile& t, const Queries& q, const float* key, float* scores, int64_t stride) {
-  Vec total[kShared];
-  unroll<kShared>([&](auto r) { total[r] = splat(0); });
-  const float* row[kShared] = {q[0], q[1], q[2], q[3]};
+// Keys [first, first + n) as panels, across: what is behind the last one repeats it.
+void lay_keys(const AttentionTile& t, int64_t first, int64_t n, float* out) {
+  for (int64_t j = 0; j < n; j += kColumns, out += t.head_dim * kColumns)
+    for (int64_t k = 0; k < kColumns; k += kSquare) {
+      const float* rows[kSquare];
+      for (int64_t i = 0; i < kSquare; ++i) rows[i] = t.k + (first + least(j + k + i, n - 1)) * t.kv_stride;
+      int c = 0;
+      for (; c + kSquare <= t.head_dim; c += kSquare) transpose_square(rows, c, out + c * kColumns + k, kColumns);
+      for (; c < t.head_dim; ++c)
+        for (int64_t i = 0; i < kSquare; ++i) out[c * kColumns + k + i] = rows[i][c];
+    }
+}
+
+void lay_values(const AttentionTile& t, int64_t first, int64_t n, float* out) {
+  for (int64_t c = 0; c < t.head_dim; c += kColumns) {
+    const float* v = t.v + first * t.kv_stride + c;
+    const int64_t columns = least(kColumns, t.head_dim - c);
+    for (int64_t j = 0; j < n; ++j, v += t.kv_stride, out += kColumns) {
+      if (columns == kColumns) unroll<kVecs>([&](auto i) { store(out + i * kLanes, load(v + i * kLanes)); });
+      else std::memcpy(out, v, size_t(columns) * sizeof(float));
+    }
+  }
+}
+
+// Scores of a block of n keys, of which the row sees `visible`, become exponentials beside those before.
+void add_exponentials(float* scores, int64_t visible, int64_t n, float* y, int head_dim, float& highest, float& total) {
+  float most = highest, sum_ = 0;
+#pragma omp simd reduction(max : most)
+  for (int64_t j = 0; j < visible; ++j) most = std::max(most, scores[j]);
+#pragma omp simd reduction(+ : sum_)
+  for (int64_t j = 0; j < visible; ++j) {
+    scores[j] = exp_(scores[j] - most);
+    sum_ += scores[j];
+  }
+  std::fill(scores + visible, scores + n, 0.f);
+  if (most == highest) {
+    total += sum_;
+    return;
+  }
+  const float before = exp_(highest - most);
+#pragma omp simd
+  for (int c = 0; c < head_dim; ++c) y[c] *= before;
+  total = total * before + sum_;
+  highest = most;
+}
+
+// A block at a time, so that what is multiplied stays in the caches. (FlashAttention, arXiv 2205.14135, algorithm 1)
+void attention_in_blocks(const AttentionTile& t) {
+  const int64_t rows = t.n_rows(), n_keys = t.most_visible();
+  const int head_dim = t.head_dim;
+  const AttentionScratch s(t);
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* q = row_of(t, r).q;
+    for (int c = 0; c < head_dim; ++c) s.q[r * head_dim + c] = q[c] * t.scale, s.y[r * head_dim + c] = 0;
+    s.highest[r] = -INFINITY, s.total[r] = 0;
+  }
+  for (int64_t first = 0; first < n_keys; first += kKeyBlock) {
+    const int64_t n = least(kKeyBlock, n_keys - first);
+    lay_keys(t, first, n, s.keys);
+    lay_values(t, first, n, s.values);
+    multiply_rows(s.q, head_dim, rows, head_dim, s.keys, n, false, s.scores, kKeyBlock);
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t visible = std::clamp<int64_t>(row_of(t, r).visible - first, 0, n);
+      add_exponentials(s.scores + r * kKeyBlock, visible, n, s.y + r * head_dim, head_dim, s.highest[r], s.total[r]);
+    }
+    multiply_rows(s.scores, kKeyBlock, rows, n, s.values, head_dim, true, s.y, head_dim);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    float* y = row_of(t, r).y;
+    for (int c = 0; c < head_dim; ++c) y[c] = s.y[r * head_dim + c] / s.total[r];
+  }
+}
+
+// M rows over keys and values where they lie: for so few, laying them out is not worth it. The scores are [M, most_visible].
+template <int M>
+void attention_in_place(const AttentionTile& t, int64_t first_row) {
+  const int64_t stride = t.most_visible();
+  const float* q[M];
+  float* y[M];
+  int64_t visible[M];
+  for (int r = 0; r < M; ++r) {
+    const AttentionRow row = row_of(t, first_row + r);
+    q[r] = row.q, y[r] = row.y, visible[r] = row.visible;
+  }
+  const int head_dim = t.head_dim, whole = head_dim / kLanes * kLanes;
+  for (int64_t j = 0; j < stride; ++j) {
+    const float* key = t.k + j * t.kv_stride;
+    Vec dots[M];
+    unroll<M>([&](auto r) { dots[r] = splat(0); });
+    for (int c = 0; c < whole; c += kLanes) {
+      const Vec k = load(key + c);
+      unroll<M>([&](auto r) { dots[r] = fma(load(q[r] + c), k, dots[r]); });
+    }
+    unroll<M>([&](auto r) {
+      float dot = sum(dots[r]);
+      for (int c = whole; c < head_dim; ++c) dot += q[r][c] * key[c];
+      t.scratch[r * stride + j] = dot * t.scale;
+    });
+  }
+  for (int r = 0; r < M; ++r) {
+    softmax(t.scratch + r * stride, visible[r]);
+    std::fill(t.scratch + r * stride + visible[r], t.scratch + (r + 1) * stride, 0.f);
+  }
+  constexpr int kWide = M == 1 ? 8 : 2;  // vectors of a value at a time
   int c = 0;
-  for (; c + kLanes <= t.head_dim; c += kLanes) {
-    const Vec k = load(key + c);
-    unroll<kShared>([&](auto r) { total[r] = fma(load(row[r] + c), k, total[r]); });
-  }
-  unroll<kShared>([&](auto r) {
-    float dot = sum(total[r]);
-    for (int d = c; d < t.head_dim; ++d) dot += row[r][d] * key[d];
-    scores[r * stride] = dot * t.scale;
-  });
-}
-
-// y of up to four rows: their probabilities times the values, kLanes · N components from `c` on.
-template <int N>
-void weigh_columns(const AttentionTile& t, const float* p, int64_t stride, int64_t n_keys, const Results& y, int n_rows, int c) {
-  Vec total[kShared][N];
-  unroll<kShared>([&](auto r) { unroll<N>([&](auto k) { total[r][k] = splat(0); }); });
-  const float* v = t.v + c;
-  const int64_t step = t.kv_stride;
-  for (int64_t j = 0; j < n_keys; ++j, v += step) {
-    Vec value[N];
-    unroll<N>([&](auto k) { value[k] = load(v + k * kLanes); });
-    unroll<kShared>([&](auto r) { unroll<N>([&](auto k) { total[r][k] = fma(splat(p[r * stride + j]), value[k], total[r][k]); }); });
-  }
-  unroll<kShared>([&](auto r) {
-    if (r < n_rows) unroll<N>([&](auto k) { store(y[r] + c + k * kLanes, total[r][k]); });
-  });
-}
-
-void weigh(const AttentionTile& t, const float* p, int64_t stride, int64_t n_keys, const Results& y, int n_rows) {
-  int c = 0;
-  for (; c + kWide * kLanes <= t.head_dim; c += kWide * kLanes) weigh_columns<kWide>(t, p, stride, n_keys, y, n_rows, c);
-  for (; c + kLanes <= t.head_dim; c += kLanes) weigh_columns<1>(t, p, stride, n_keys, y, n_rows, c);
-  for (; c < t.head_dim; ++c)
-    for (int r = 0; r < n_rows; ++r) {
+  const auto weigh = [&](auto n) {
+    constexpr int N = n;
+    Vec results[M][N];
+    unroll<M>([&](auto r) { unroll<N>([&](auto k) { results[r][k] = splat(0); }); });
+    const float *v = t.v + c, *p = t.scratch;
+    const int64_t step = t.kv_stride;
+    for (int64_t j = 0; j < stride; ++j, v += step, ++p) {
+      Vec value[N];
+      unroll<N>([&](auto k) { value[k] = load(v + k * kLanes); });
+      unroll<M>([&](auto r) { unroll<N>([&](auto k) { results[r][k] = fma(splat(p[r * stride]), value[k], results[r][k]); }); });
+    }
+    unroll<M>([&](auto r) { unroll<N>([&](auto k) { store(y[r] + c + k * kLanes, results[r][k]); }); });
+    c += N * kLanes;
+  };
+  while (c + kWide * kLanes <= head_dim) weigh(std::integral_constant<int, kWide>());
+  while (c + kLanes <= head_dim) weigh(std::integral_constant<int, 1>());
+  for (; c < head_dim; ++c)
+    for (int r = 0; r < M; ++r) {
       float total = 0;
-      for (int64_t j = 0; j < n_keys; ++j) total += p[r * stride + j] * t.v[j * t.kv_stride + c];
+      for (int64_t j = 0; j < stride; ++j) total += t.scratch[r * stride + j] * t.v[j * t.kv_stride + c];
       y[r][c] = total;
     }
 }
 
-void score(const AttentionTile& t, float* scores, int64_t stride) {
-  const int64_t n_rows = t.n_rows(), n_keys = t.most_visible();
-  constexpr int64_t kBlock = 32;
-  for (int64_t first = 0; first < n_keys; first += kBlock) {
-    const int64_t n = std::min(kBlock, n_keys - first);
-    const bool turns = t.turned || n_rows > kShared;
-    if (!t.turned && turns) turn_keys(t.k + first * t.kv_stride, t.kv_stride, n, t.head_dim, t.scratch);
-    const float* keys = t.turned ? t.turned + first * t.head_dim : t.scratch;
-    for (int64_t r = 0; r < n_rows; r += kShared) {
-      const float* q[kShared];
-      for (int64_t k = 0; k < kShared; ++k) q[k] = row_of(t, std::min(r + k, n_rows - 1)).q;
-      float* to = scores + r * stride + first;
-      if (!turns) {
-        for (int64_t j = 0; j < n; ++j) score_key(t, q, t.k + (first + j) * t.kv_stride, to + j, stride);
-        continue;
-      }
-      for (int64_t j = 0; j < n; j += kSpan * kLanes) {
-        if (n - j > kSpan * kLanes / 2) score_turned<kSpan>(t, q, keys + j, to + j, stride);
-        else score_turned<kSpan / 2>(t, q, keys + j, to + j, stride);
-      }
-    }
-  }
-}
-
 void attention(const AttentionTile& t) {
-  const int64_t n_rows = t.n_rows(), n_keys = t.most_visible(), stride = (n_keys + 15) / 16 * 16;
-  float* scores = t.scratch + 32 * t.head_dim;
-  score(t, scores, stride);
-  for (int64_t r = 0; r < n_rows; r += kShared) {
-    float* y[kShared];
-    for (int64_t k = 0; k < kShared; ++k) {
-      const AttentionRow row = row_of(t, std::min(r + k, n_rows - 1));
-      float* p = scores + (r + k) * stride;
-      y[k] = row.y;
-      softmax(p, row.visible);
-      std::fill(p + row.visible, p + stride, 0.f);
-    }
-    weigh(t, scores + r * stride, stride, n_keys, y, int(std::min<int64_t>(kShared, n_rows - r)));
+  switch (t.n_rows()) {
+    case 1: return attention_in_place<1>(t, 0);
+    case 2: return attention_in_place<2>(t, 0);
+    case 3: return attention_in_place<3>(t, 0);
+    case 4: return attention_in_place<4>(t, 0);
+    default: return attention_in_blocks(t);
   }
 }
 #else

@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "cpu/gemv_avx512bf16.h"
+#include "cpu/kernels.h"
 #include "cpu/linear_weight.h"
 
 namespace omni::ops::cpu {
@@ -151,7 +152,7 @@ int64_t column_tile(int64_t n_out, int64_t n_in) {
 class OneDnnWeight final : public LinearWeight {
  public:
   OneDnnWeight(std::span<const Matrix> parts, bool bf16)
-      : LinearWeight(parts, bf16), tile_(std::min(n_out(), column_tile(n_out(), n_in()))), n_tiles_((n_out() + tile_ - 1) / tile_) {
+      : LinearWeight(parts), bf16_(bf16), tile_(std::min(n_out(), column_tile(n_out(), n_in()))), n_tiles_((n_out() + tile_ - 1) / tile_) {
     OneThread one;
     const int64_t last = n_out() - (n_tiles_ - 1) * tile_;
     own_gemv_ = bf16 && is_ba16a64b2a(packed_layout(tile_, n_in(), true)) && is_ba16a64b2a(packed_layout(last, n_in(), true));
@@ -161,10 +162,27 @@ class OneDnnWeight final : public LinearWeight {
     for (int64_t t = 0; t < n_tiles_; ++t) pack_tile(parts, t);
   }
 
-  void run(ThreadPool& pool, const void* x, int64_t n, const float* bias, float* y) const override {
+  Rounding rounding() const override { return bf16_ ? Rounding::bf16 : Rounding::none; }
+
+  void run(Context& cx, const float* x, int64_t n, const float* bias, float* y) const override {
+    if (!bf16_) return run_operand(cx.pool, x, n, bias, y);
+    constexpr int64_t kRows = 16;
+    const int64_t width = n_in();
+    Tensor rounded = cx.arena.tensor(DType::bf16, {n, width});
+    auto* r = static_cast<BFloat16*>(rounded.raw());
+    cx.pool.parallel_for((n + kRows - 1) / kRows, 0.4 * double(n * width), [&](int64_t tile) {
+      const int64_t first = tile * kRows, rows = std::min(kRows, n - first);
+      kernels().round_bf16(x + first * width, rows * width, r + first * width);
+    });
+    run_operand(cx.pool, r, n, bias, y);
+  }
+
+ private:
+  // x: float32 or bfloat16, as the primitives want it.
+  void run_operand(ThreadPool& pool, const void* x, int64_t n, const float* bias, float* y) const {
     const int64_t row_tiles = n / kRowTile + (n % kRowTile != 0);
     const double flop = 2.0 * double(n) * double(n_out() * n_in());
-    const double work = std::max(flop / kFlopPerNs[takes_bf16()], double(data_.nbytes()) / kBytesPerNs);
+    const double work = std::max(flop / kFlopPerNs[bf16_], double(data_.nbytes()) / kBytesPerNs);
     pool.parallel_for(n_tiles_ * row_tiles, work, [&](int64_t tile) {
       OneThread one;
       const int64_t column = tile / row_tiles, row = tile % row_tiles * kRowTile;
@@ -172,10 +190,9 @@ class OneDnnWeight final : public LinearWeight {
     });
   }
 
- private:
   // Rows [begin, end) of one column tile, in pieces whose sizes are powers of two: few primitives serve every n.
   void run_rows(int64_t column, const void* x, int64_t begin, int64_t end, const float* bias, float* y) const {
-    const int64_t n = std::min(tile_, n_out() - column * tile_), element = takes_bf16() ? 2 : 4;
+    const int64_t n = std::min(tile_, n_out() - column * tile_), element = bf16_ ? 2 : 4;
     const void* w = static_cast<const char*>(data_.raw()) + tile_bytes_ * size_t(column);
     const float* b = bias ? bias + column * tile_ : nullptr;
     while (begin < end) {
@@ -188,7 +205,7 @@ class OneDnnWeight final : public LinearWeight {
         continue;
       }
       float* dense = m == 1 || n == n_out() ? out : tile_buffer();
-      prepared({m, n, n_in(), takes_bf16(), b != nullptr}).run(static_cast<const char*>(x) + begin * n_in() * element, w, b, dense);
+      prepared({m, n, n_in(), bf16_, b != nullptr}).run(static_cast<const char*>(x) + begin * n_in() * element, w, b, dense);
       if (dense != out)
         for (int64_t i = 0; i < m; ++i) std::memcpy(out + i * n_out(), dense + i * n, size_t(n) * sizeof(float));
       begin += m;
@@ -213,11 +230,12 @@ class OneDnnWeight final : public LinearWeight {
     }
     const auto plain = type == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
     memory from({{k, n}, plain, memory::dims{1, k}}, engine(), rows.raw());
-    memory to(packed_layout(n, k, takes_bf16()), engine(), static_cast<char*>(data_.raw()) + tile_bytes_ * size_t(t));
+    memory to(packed_layout(n, k, bf16_), engine(), static_cast<char*>(data_.raw()) + tile_bytes_ * size_t(t));
     dnnl::reorder(from, to).execute(stream(), from, to);
     stream().wait();
   }
 
+  bool bf16_;
   int64_t tile_, n_tiles_;
   bool own_gemv_;  // the tiles lie as gemv_bf16 reads them
   size_t tile_bytes_ = 0;

@@ -8,7 +8,7 @@
 namespace omni::ops::cpu {
 namespace {
 
-constexpr int64_t kRowTile = 96;       // rows of x that stay in the second cache while panels pass by
+constexpr int64_t kRowTile = 192;      // rows of x that stay in the second cache while panels pass by
 constexpr double kFlopPerNs = 50;      // of a thread: only to judge whether a wake-up pays
 constexpr double kBytesPerNs = 12;     // and the reading of weights
 constexpr int64_t kTilesAtLeast = 16;  // for the pool to share out
@@ -24,7 +24,7 @@ const Panels& panels() {
 class PanelWeight final : public LinearWeight {
  public:
   explicit PanelWeight(std::span<const Matrix> parts)
-      : LinearWeight(parts, false), columns_(panels().columns), n_panels_((n_out() + columns_ - 1) / columns_),
+      : LinearWeight(parts), columns_(panels().columns), n_panels_((n_out() + columns_ - 1) / columns_),
         data_(Tensor::zeros(parts[0].values.dtype(), {n_panels_, n_in(), columns_})) {
     int64_t first = 0;
     for (const Matrix& part : parts) {
@@ -34,13 +34,12 @@ class PanelWeight final : public LinearWeight {
     }
   }
 
-  void run(ThreadPool& pool, const void* rows, int64_t n, const float* bias, float* y) const override {
-    const auto* x = static_cast<const float*>(rows);
+  void run(Context& cx, const float* x, int64_t n, const float* bias, float* y) const override {
     const auto multiply = data_.dtype() == DType::f32 ? panels().f32 : data_.dtype() == DType::f16 ? panels().f16 : panels().bf16;
     const int64_t row_tiles = (n + kRowTile - 1) / kRowTile;
     const int64_t group = n <= panels().few_rows ? 4 : std::max<int64_t>(1, n_panels_ * row_tiles / kTilesAtLeast);  // panels of a tile
     const double work = std::max(2.0 * double(n) * double(n_out() * n_in()) / kFlopPerNs, double(data_.nbytes()) / kBytesPerNs);
-    pool.parallel_for((n_panels_ + group - 1) / group * row_tiles, work, [&](int64_t tile) {
+    cx.pool.parallel_for((n_panels_ + group - 1) / group * row_tiles, work, [&](int64_t tile) {
       const int64_t row = tile % row_tiles * kRowTile, panel = tile / row_tiles * group, first = panel * columns_;
       const char* w = static_cast<const char*>(data_.raw()) + size_t(first * n_in()) * size_of(data_.dtype());
       multiply({x + row * n_in(), std::min(kRowTile, n - row), n_in(), w, std::min(group * columns_, n_out() - first), bias ? bias + first : nullptr,

@@ -9,14 +9,13 @@ namespace {
 
 class PortableWeight final : public LinearWeight {
  public:
-  explicit PortableWeight(std::span<const Matrix> parts) : LinearWeight(parts, false), parts_(parts.begin(), parts.end()) {}
+  explicit PortableWeight(std::span<const Matrix> parts) : LinearWeight(parts), parts_(parts.begin(), parts.end()) {}
 
-  void run(ThreadPool& pool, const void* rows, int64_t n, const float* bias, float* y) const override {
-    const auto* x = static_cast<const float*>(rows);
+  void run(Context& cx, const float* x, int64_t n, const float* bias, float* y) const override {
     constexpr int64_t kTile = 16;  // outputs
     int64_t first = 0;             // of a part
     for (const Matrix& part : parts_) {
-      pool.parallel_for((part.n_out + kTile - 1) / kTile, double(n + 1) * double(part.n_out * n_in()), [&, first](int64_t tile) {
+      cx.pool.parallel_for((part.n_out + kTile - 1) / kTile, double(n + 1) * double(part.n_out * n_in()), [&, first](int64_t tile) {
         const int64_t begin = tile * kTile, end = std::min(part.n_out, begin + kTile);
         const Tensor w = dequantize(part, begin, end);
         for (int64_t o = begin; o < end; ++o)

@@ -5,21 +5,21 @@
 #include <span>
 
 #include "core/matrix.h"
-#include "core/thread_pool.h"
 #include "ops/backend.h"
 
 namespace omni::ops::cpu {
 
 class LinearWeight : public ops::LinearWeight {
  public:
-  // True if x must be bfloat16 rows (see run).
-  bool takes_bf16() const { return bf16_; }
+  // What becomes of x: it is multiplied as it is, rounded to bfloat16, or rounded to int8 with a scale for some columns of a row.
+  enum class Rounding { none, bf16, int8 };
+  virtual Rounding rounding() const { return Rounding::none; }
 
-  // y[n, n_out] (row stride n_out) = x[n, n_in] · Wᵀ (+ bias). x is float32, or bfloat16 if takes_bf16().
-  virtual void run(ThreadPool& pool, const void* x, int64_t n, const float* bias, float* y) const = 0;
+  // y[n, n_out] = x[n, n_in] · Wᵀ (+ bias)
+  virtual void run(Context& cx, const float* x, int64_t n, const float* bias, float* y) const = 0;
 
  protected:
-  LinearWeight(std::span<const Matrix> parts, bool bf16) : ops::LinearWeight(n_rows(parts), parts[0].n_in), bf16_(bf16) {}
+  explicit LinearWeight(std::span<const Matrix> parts) : ops::LinearWeight(n_rows(parts), parts[0].n_in) {}
 
  private:
   static int64_t n_rows(std::span<const Matrix> parts) {
@@ -27,7 +27,6 @@ class LinearWeight : public ops::LinearWeight {
     for (const Matrix& p : parts) n += p.n_out;
     return n;
   }
-  bool bf16_;
 };
 
 // One way to multiply. Of one list of parts all have the same format and order of inputs.
@@ -46,6 +45,8 @@ int64_t n_packed(const char* name);
 
 std::shared_ptr<const LinearWeight> pack_portable(std::span<const Matrix> parts, MatmulPrecision precision);
 std::shared_ptr<const LinearWeight> pack_panels(std::span<const Matrix> parts, MatmulPrecision precision);
+std::shared_ptr<const LinearWeight> pack_quantized_floats(std::span<const Matrix> parts, MatmulPrecision precision);
+std::shared_ptr<const LinearWeight> pack_quantized_dots(std::span<const Matrix> parts, MatmulPrecision precision);
 // Tiles of W as oneDNN packs them; each tile runs on one thread of our pool (oneDNN's own OpenMP threads would spin at barriers).
 std::shared_ptr<const LinearWeight> pack_onednn(std::span<const Matrix> parts, MatmulPrecision precision);
 

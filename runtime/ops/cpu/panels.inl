@@ -2,64 +2,14 @@
 #include <cstring>
 #include <type_traits>
 
+#include "cpu/multiply.h"
 #include "cpu/panels.h"
-#include "cpu/simd.h"
 
 namespace omni::ops::cpu {
 namespace {
 
-constexpr int kVecs = kLanes == 4 ? 4 : 2;             // registers across a panel
-constexpr int kRows = kLanes == 16 ? 12 : 6;           // rows of x that share what is loaded of W
-constexpr int64_t kColumns = int64_t{kVecs} * kLanes;  // outputs of a panel
-constexpr int64_t kDepth = 256;                        // of n_in at a time: that much of a panel stays in the first cache
-constexpr int64_t kAhead = 1024;                       // bytes of weights fetched ahead of their use
-
-inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-// A piece of the product: rows from x and y on, depth of n_in.
-struct Piece {
-  const float* x;
-  int64_t x_stride, depth;
-  const float* bias;  // or nullptr
-  bool more;          // y holds what the depth before came to
-  float* y;
-  int64_t y_stride;
-  int64_t columns;  // of the panel that are written
-};
-
-// y[M, columns] ← (more ? y : bias) + x[M, depth] · w[depth, kColumns]
-template <int M, class T>
-void multiply(const Piece& piece, const T* w) {
-  const Piece p = piece;  // its members in registers: what is written to y cannot change them
-  Vec total[M][kVecs];
-  float edge[kColumns] = {};
-  const bool whole = p.columns == kColumns;
-  unroll<M>([&](auto i) {
-    const float* from = p.more ? p.y + i * p.y_stride : p.bias;
-    if (from && !whole) from = static_cast<float*>(std::memcpy(edge, from, size_t(p.columns) * sizeof(float)));
-    unroll<kVecs>([&](auto v) { total[i][v] = from ? load(from + v * kLanes) : splat(0); });
-  });
-  for (int64_t k = 0; k < p.depth; ++k, w += kColumns) {
-    Vec weights[kVecs];
-    unroll<kVecs>([&](auto v) { weights[v] = load(w + v * kLanes); });
-    unroll<M>([&](auto i) {
-      const Vec value = splat(p.x[i * p.x_stride + k]);
-      unroll<kVecs>([&](auto v) { total[i][v] = fma(value, weights[v], total[i][v]); });
-    });
-  }
-  unroll<M>([&](auto i) {
-    float* to = whole ? p.y + i * p.y_stride : edge;
-    unroll<kVecs>([&](auto v) { store(to + v * kLanes, total[i][v]); });
-    if (!whole) std::memcpy(p.y + i * p.y_stride, edge, size_t(p.columns) * sizeof(float));
-  });
-}
-
-// The same for 1 … kRows rows.
-template <int M, class T>
-void multiply_some(int64_t n_rows, const Piece& piece, const T* w) {
-  if (n_rows == M) return multiply<M>(piece, w);
-  if constexpr (M > 1) multiply_some<M - 1>(n_rows, piece, w);
-}
+constexpr int64_t kDepth = 256;   // of n_in at a time: that much of a panel stays in the first cache
+constexpr int64_t kAhead = 1024;  // bytes of weights fetched ahead of their use
 
 // One row against P panels at once: enough sums that none waits for itself.
 template <int P, class T>

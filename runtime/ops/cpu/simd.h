@@ -56,6 +56,38 @@ inline float sum(Vec v) { return vaddvq_f32(v); }
 #error "a level without vectors has no use for this file"
 #endif
 
+// to[i · stride + j] = rows[j][c + i], of a square of kSquare.
+#if defined(__x86_64__)
+constexpr int kSquare = 8;
+inline void transpose_square(const float* const (&rows)[8], int64_t c, float* to, int64_t stride) {
+  __m256 r[8], a[8];
+  for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(rows[i] + c);
+  for (int i = 0; i < 8; i += 2) {
+    a[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    a[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    r[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
+    r[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
+    r[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+    r[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {
+    _mm256_storeu_ps(to + i * stride, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+    _mm256_storeu_ps(to + (i + 4) * stride, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+  }
+}
+#else
+constexpr int kSquare = 4;
+inline void transpose_square(const float* const (&rows)[4], int64_t c, float* to, int64_t stride) {
+  const float32x4x2_t a = vtrnq_f32(vld1q_f32(rows[0] + c), vld1q_f32(rows[1] + c)), b = vtrnq_f32(vld1q_f32(rows[2] + c), vld1q_f32(rows[3] + c));
+  vst1q_f32(to, vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0])));
+  vst1q_f32(to + stride, vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1])));
+  vst1q_f32(to + 2 * stride, vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0])));
+  vst1q_f32(to + 3 * stride, vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1])));
+}
+#endif
+
 constexpr int kLanes = int(sizeof(Vec) / sizeof(float));
 
 // body(constant) for 0 … N − 1, unrolled before the compiler decides what lives in registers: it keeps an array of sums in memory otherwise.
