@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <numeric>
 #include <random>
 #include <thread>
 
@@ -118,6 +119,30 @@ TEST_P(KernelTest, RoundBf16) {
   k().round_bf16(x.data(), 100, y.data());
   for (size_t i = 0; i < 100; ++i) EXPECT_EQ(y[i].bits, to_bfloat16(x[i]).bits) << i;
   EXPECT_TRUE(std::isnan(to_float(y[0])));
+}
+
+TEST_P(KernelTest, RoundInt8) {
+  for (int64_t n : {1, 7, 64, 257}) {
+    auto x = random_values(size_t(n), 6);
+    std::vector<int8_t> y(static_cast<size_t>(n));
+    float scale = 0, sum = 0, total = 0, most = 0;
+    k().round_int8(x.data(), n, y.data(), &scale, &sum);
+    for (size_t i = 0; i < x.size(); ++i) {
+      EXPECT_NEAR(scale * y[i], x[i], scale * 0.5001f);
+      total += y[i], most = std::max(most, std::abs(x[i]));
+    }
+    EXPECT_EQ(sum, total);
+    EXPECT_FLOAT_EQ(scale, most / 127);
+    x[size_t(n / 2)] = n % 2 ? NAN : -INFINITY;
+    k().round_int8(x.data(), n, y.data(), &scale, &sum);
+    EXPECT_TRUE(std::isnan(scale)) << "what is no number must not be rounded away";
+  }
+  std::vector<float> nothing(8);
+  std::vector<int8_t> y(8, 1);
+  float scale = 1, sum = 1;
+  k().round_int8(nothing.data(), 8, y.data(), &scale, &sum);
+  EXPECT_EQ(scale, 0);
+  EXPECT_EQ(sum, 0);
 }
 
 TEST_P(KernelTest, Rotate) {
@@ -266,6 +291,94 @@ TEST_F(OpsTest, RowsTogetherAndAloneHaveTheSameBits) {
     }
 }
 
+// Quantized weights by every implementation of the level that takes them.
+struct QuantizedCase {
+  WeightFormat format;
+  int64_t n_out, n_in, group;
+  bool zeros, inputs;
+};
+
+Matrix random_quantized(const QuantizedCase& c, uint32_t seed) {
+  std::mt19937 g(seed);
+  Matrix w;
+  w.format = c.format, w.n_out = c.n_out, w.n_in = c.n_in, w.group = c.group;
+  const bool int8 = c.format == WeightFormat::int8;
+  w.values = Tensor::zeros(int8 ? DType::i8 : DType::u8, {c.n_out, int8 ? c.n_in : c.n_in / 2});
+  for (size_t i = 0; i < w.values.nbytes(); ++i) static_cast<uint8_t*>(w.values.raw())[i] = uint8_t(g() % 256);
+  w.scales = Tensor::zeros(DType::f32, {c.n_out, c.n_in / c.group});
+  for (int64_t i = 0; i < w.scales.numel(); ++i) w.scales.f32()[i] = float(1 + g() % 100) / 1024;
+  if (c.zeros) w.zeros = Tensor::zeros(DType::u8, w.scales.shape());
+  for (int64_t i = 0; c.zeros && i < w.zeros.numel(); ++i) static_cast<uint8_t*>(w.zeros.raw())[i] = uint8_t(g() % 17);
+  if (!c.inputs) return w;
+  w.inputs = Tensor::zeros(DType::i32, {c.n_in});
+  auto* inputs = static_cast<int32_t*>(w.inputs.raw());
+  std::iota(inputs, inputs + c.n_in, 0);
+  std::shuffle(inputs, inputs + c.n_in, g);
+  return w;
+}
+
+TEST_F(OpsTest, QuantizedProductsEqualThoseOfTheDequantizedWeights) {
+  for (const ops::cpu::LinearImplementation& implementation : ops::cpu::linear_implementations())
+    for (const QuantizedCase& c : std::initializer_list<QuantizedCase>{{WeightFormat::int8, 70, 40, 40, false, false},
+                                                                       {WeightFormat::int8, 33, 600, 600, false, true},
+                                                                       {WeightFormat::int8, 200, 256, 128, false, false},
+                                                                       {WeightFormat::int4, 1, 8, 8, false, false},
+                                                                       {WeightFormat::int4, 70, 160, 32, true, false},
+                                                                       {WeightFormat::int4, 130, 1024, 64, false, false},
+                                                                       {WeightFormat::int4, 31, 960, 320, true, true},
+                                                                       {WeightFormat::int4, 65, 640, 640, true, false}}) {
+      Matrix w[] = {random_quantized(c, 1), random_quantized(c, 2)};
+      w[1].inputs = w[0].inputs;
+      if (!implementation.accepts(w[0], ops::MatmulPrecision::f32)) continue;
+      for (const bool odd_scale : {false, true}) {  // one that no float16 holds
+        if (odd_scale) w[1].scales.f32()[0] = 1e-9f;
+        const auto weight = implementation.pack(std::span<const Matrix>(w), ops::MatmulPrecision::f32);
+        auto bias = random_values(size_t(2 * c.n_out), 3);
+        const Tensor w0 = dequantize(w[0], 0, c.n_out), w1 = dequantize(w[1], 0, c.n_out);
+        Tensor all;
+        for (int64_t n : {200, 13, 12, 7, 3, 2, 1, 0}) {
+          // Whole numbers up to 127, which is in every segment: rounding to int8 changes nothing.
+          std::vector<float> x(size_t(n * c.n_in));
+          for (size_t i = 0; i < x.size(); ++i) x[i] = i % 8 ? float(int(i * 7919 % 255) - 127) : 127;
+          const Tensor y = ops::linear(cx, tensor(x, {n, c.n_in}), *weight, tensor(bias, {2 * c.n_out}));
+          std::vector<double> want;
+          for (int64_t i = 0; i < n; ++i)
+            for (int64_t o = 0; o < 2 * c.n_out; ++o) {
+              const float* row = o < c.n_out ? w0.f32() + o * c.n_in : w1.f32() + (o - c.n_out) * c.n_in;
+              double sum = bias[size_t(o)];
+              for (int64_t k = 0; k < c.n_in; ++k) sum += double(x[size_t(i * c.n_in + k)]) * row[k];
+              want.push_back(sum);
+            }
+          // With a permutation a segment may miss its 127.
+          const bool exact = !c.inputs || weight->rounding() != ops::cpu::LinearWeight::Rounding::int8;
+          EXPECT_LT(error(y.f32(), want), exact ? 2e-6 : 1e-2) << implementation.name << " " << name_of(c.format) << " " << c.n_out << " " << c.n_in << " rows " << n;
+          if (n == 200) all = y;
+          else if (n) EXPECT_EQ(std::memcmp(y.raw(), all.raw(), y.nbytes()), 0) << implementation.name << ": " << n << " rows have other bits than among 200";
+        }
+      }
+    }
+}
+
+TEST_F(OpsTest, QuantizedWeightsTakeAnyRows) {
+  const QuantizedCase c{WeightFormat::int4, 96, 512, 64, true, false};
+  const Matrix w = random_quantized(c, 1);
+  const auto weight = ops::pack_linear({&w, 1}, ops::MatmulPrecision::f32);
+  auto x = random_values(size_t(20 * c.n_in), 2);
+  const Tensor y = ops::linear(cx, tensor(x, {20, c.n_in}), *weight, {}), values = dequantize(w, 0, c.n_out);
+  std::vector<double> want;
+  for (int64_t i = 0; i < 20; ++i)
+    for (int64_t o = 0; o < c.n_out; ++o) {
+      double sum = 0;
+      for (int64_t k = 0; k < c.n_in; ++k) sum += double(x[size_t(i * c.n_in + k)]) * values.f32()[o * c.n_in + k];
+      want.push_back(sum);
+    }
+  EXPECT_LT(error(y.f32(), want), static_cast<const ops::cpu::LinearWeight&>(*weight).rounding() == ops::cpu::LinearWeight::Rounding::none ? 1e-5 : 2e-2);
+  x[3] = NAN, x[size_t(c.n_in) + 70] = INFINITY;  // are not rounded away
+  const Tensor bad = ops::linear(cx, tensor(x, {20, c.n_in}), *weight, {});
+  EXPECT_FALSE(std::isfinite(bad.f32()[0]) || std::isfinite(bad.f32()[c.n_out]));
+  EXPECT_TRUE(std::isfinite(bad.f32()[2 * c.n_out]));
+}
+
 // Whatever the level, a product of ordinary shape and format is computed by something made for the level.
 TEST_F(OpsTest, NothingFallsToThePortableProduct) {
   const bool portable = cpu_level() == CpuLevel::portable;
@@ -278,6 +391,12 @@ TEST_F(OpsTest, NothingFallsToThePortableProduct) {
         ops::pack_linear({&w, 1}, precision);
         ++n;
       }
+  for (const WeightFormat format : {WeightFormat::int8, WeightFormat::int4})
+    for (const auto& [n_out, n_in, group] : {std::tuple{480, 160, 160}, {2048, 512, 64}, {65, 96, 32}}) {
+      const Matrix w = random_quantized({format, n_out, n_in, group, false, false}, 1);
+      ops::pack_linear({&w, 1}, ops::MatmulPrecision::f32);
+      ++n;
+    }
   EXPECT_EQ(ops::cpu::n_packed("portable") - before, portable ? n : 0) << "at " << describe_cpu_level();
 }
 
@@ -320,6 +439,23 @@ TEST_F(OpsTest, WrongShapesThrow) {
   EXPECT_THROW(ops::linear(cx, tensor(v, {4, 3}), *weight, {}), Error);
   EXPECT_THROW(ops::rms_norm(cx, tensor(v, {3, 4}), tensor(v, {12}), 1e-6f), Error);
   EXPECT_THROW(ops::silu_mul(cx, tensor(v, {4, 3})), Error);
+}
+
+TEST(Float16, RoundsToTheNearest) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {  // every value is itself
+    const Float16 h{uint16_t(bits)};
+    if (std::isnan(to_float(h))) EXPECT_TRUE(std::isnan(to_float(to_float16(to_float(h)))));
+    else EXPECT_EQ(to_float16(to_float(h)).bits, bits);
+  }
+  for (uint32_t bits = 0; bits + 1 < 0x7c00; ++bits) {  // what lies between two goes to the nearer, a tie to the even one
+    const float a = to_float(Float16{uint16_t(bits)}), b = to_float(Float16{uint16_t(bits + 1)}), middle = a + (b - a) / 2;
+    EXPECT_EQ(to_float16(middle).bits, bits + bits % 2) << bits;
+    EXPECT_EQ(to_float16(std::nextafter(middle, 0.f)).bits, bits);
+    EXPECT_EQ(to_float16(std::nextafter(middle, 1e9f)).bits, bits + 1);
+  }
+  EXPECT_EQ(to_float16(65519.f).bits, 0x7bff);
+  EXPECT_EQ(to_float16(65520.f).bits, 0x7c00);
+  EXPECT_EQ(to_float16(-1e30f).bits, 0xfc00);
 }
 
 TEST(ThreadPoolTest, EveryTileOnceFromSeveralCallers) {

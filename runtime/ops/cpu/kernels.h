@@ -44,6 +44,9 @@ struct Kernels {
   void (*add)(float* x, const float* y, int64_t n);
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
   void (*round_bf16)(const float* x, int64_t n, BFloat16* y);
+  // x ≈ scale · y; sum = Σ y. What is not finite makes the scale NaN.
+  void (*round_int8)(const float* x, int64_t n, int8_t* y, float* scale, float* sum);
+  float (*sum)(const float* x, int64_t n);
   // y[n] = q · k[j · stride …] · scale
   void (*scores)(const float* q, const float* k, int64_t stride, int64_t n, int head_dim, float scale, float* y);
   void (*softmax)(float* x, int64_t n);  // in place

@@ -138,6 +138,32 @@ void round_bf16(const float* x, int64_t n, BFloat16* y) {
   }
 }
 
+void round_int8(const float* x, int64_t n, int8_t* y, float* scale, float* sum) {
+  float most = 0, nothing = 0;
+#pragma omp simd reduction(max : most) reduction(+ : nothing)
+  for (int64_t i = 0; i < n; ++i) {
+    most = std::max(most, std::abs(x[i]));
+    nothing += 0 * x[i];
+  }
+  const float per_unit = most > 0 ? 127 / most : 0;
+  int total = 0;
+#pragma omp simd reduction(+ : total)
+  for (int64_t i = 0; i < n; ++i) {
+    const int rounded = int(std::floor(x[i] * per_unit + 0.5f));
+    y[i] = int8_t(rounded);
+    total += rounded;
+  }
+  *scale = most / 127 + nothing;
+  *sum = float(total);
+}
+
+float sum_of(const float* x, int64_t n) {
+  float total = 0;
+#pragma omp simd reduction(+ : total)
+  for (int64_t i = 0; i < n; ++i) total += x[i];
+  return total;
+}
+
 // softmax over scores[0, n), in place.
 void softmax(float* scores, int64_t n) {
   float highest = -INFINITY, sum = 0;
@@ -358,4 +384,4 @@ void attention(const AttentionTile& t) {
 }  // namespace
 }  // namespace omni::ops::cpu
 
-#define OMNI_KERNEL_TABLE {rms_norm, layer_norm, silu_mul, gelu, gelu_tanh, snake, add, rotate, round_bf16, scores, softmax, attention}
+#define OMNI_KERNEL_TABLE {rms_norm, layer_norm, silu_mul, gelu, gelu_tanh, snake, add, rotate, round_bf16, round_int8, sum_of, scores, softmax, attention}

@@ -15,6 +15,9 @@ namespace {
 
 bool at(CpuLevel level, const Matrix& w) { return cpu_level() == level && !is_quantized(w.format); }
 
+// Words of eight columns that no group divides.
+bool packs_quantized(const Matrix& w) { return is_quantized(w.format) && w.n_in % 8 == 0 && w.group % 8 == 0; }
+
 constexpr LinearImplementation kImplementations[] = {
 #if defined(__x86_64__)
     // oneDNN has no faster way than float32 to multiply float16, and at AVX2 it reads single rows at 40 % of the memory's rate.
@@ -22,6 +25,8 @@ constexpr LinearImplementation kImplementations[] = {
     {"onednn_f32",
      [](const Matrix& w, MatmulPrecision p) { return p == MatmulPrecision::f32 && w.format == WeightFormat::f32 && at(CpuLevel::avx512, w); }, pack_onednn},
 #endif
+    {"quantized_dots", [](const Matrix& w, MatmulPrecision) { return cpu_has_vnni() && cpu_level() != CpuLevel::avx2 && packs_quantized(w); }, pack_quantized_dots},
+    {"quantized_floats", [](const Matrix& w, MatmulPrecision) { return cpu_level() != CpuLevel::portable && packs_quantized(w); }, pack_quantized_floats},
     {"panels", [](const Matrix& w, MatmulPrecision) { return cpu_level() != CpuLevel::portable && !is_quantized(w.format); }, pack_panels},
     {"portable", [](const Matrix&, MatmulPrecision) { return true; }, pack_portable},
 };

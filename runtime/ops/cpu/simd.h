@@ -27,6 +27,28 @@ inline Vec splat(float x) { return _mm512_set1_ps(x); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 inline void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 inline float sum(Vec v) { return _mm512_reduce_add_ps(v); }
+inline Vec load_bytes(const uint8_t* p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))); }
+using Words = __m512i;
+inline Words load_words(const uint32_t* p) { return _mm512_loadu_si512(p); }
+template <int N>
+Words shift_left(Words w) { return _mm512_slli_epi32(w, N); }
+template <int N>
+Words shift_right(Words w) { return _mm512_srli_epi32(w, N); }
+template <int N>
+Words shift_right_signed(Words w) { return _mm512_srai_epi32(w, N); }
+template <int Mask>
+Words low_bits(Words w) { return _mm512_and_si512(w, _mm512_set1_epi32(Mask)); }
+inline Vec to_floats(Words w) { return _mm512_cvtepi32_ps(w); }
+#if defined(__AVX512VNNI__)
+inline Words no_words() { return _mm512_setzero_si512(); }
+inline Words low_halves(Words w) { return low_bits<0x0f0f0f0f>(w); }
+inline Words splat_word(const int8_t* p) {
+  int word;
+  __builtin_memcpy(&word, p, 4);
+  return _mm512_set1_epi32(word);
+}
+inline Words dot(Words total, Words unsigned_bytes, Words signed_bytes) { return _mm512_dpbusd_epi32(total, unsigned_bytes, signed_bytes); }
+#endif
 #elif defined(__AVX2__)
 using Vec = __m256;
 inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
@@ -43,6 +65,18 @@ inline float sum(Vec v) {
   const __m128 pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
   return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
 }
+inline Vec load_bytes(const uint8_t* p) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))); }
+using Words = __m256i;
+inline Words load_words(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+template <int N>
+Words shift_left(Words w) { return _mm256_slli_epi32(w, N); }
+template <int N>
+Words shift_right(Words w) { return _mm256_srli_epi32(w, N); }
+template <int N>
+Words shift_right_signed(Words w) { return _mm256_srai_epi32(w, N); }
+template <int Mask>
+Words low_bits(Words w) { return _mm256_and_si256(w, _mm256_set1_epi32(Mask)); }
+inline Vec to_floats(Words w) { return _mm256_cvtepi32_ps(w); }
 #elif defined(__aarch64__)
 using Vec = float32x4_t;
 inline Vec load(const float* p) { return vld1q_f32(p); }
@@ -52,6 +86,28 @@ inline Vec splat(float x) { return vdupq_n_f32(x); }
 inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 inline void store(float* p, Vec v) { vst1q_f32(p, v); }
 inline float sum(Vec v) { return vaddvq_f32(v); }
+inline Vec load_bytes(const uint8_t* p) { return Vec{float(p[0]), float(p[1]), float(p[2]), float(p[3])}; }
+using Words = int32x4_t;
+inline Words load_words(const uint32_t* p) { return vreinterpretq_s32_u32(vld1q_u32(p)); }
+template <int N>
+Words shift_left(Words w) { return w << N; }
+template <int N>
+Words shift_right(Words w) { return vreinterpretq_s32_u32(vreinterpretq_u32_s32(w) >> N); }
+template <int N>
+Words shift_right_signed(Words w) { return w >> N; }
+template <int Mask>
+Words low_bits(Words w) { return vandq_s32(w, vdupq_n_s32(Mask)); }
+inline Vec to_floats(Words w) { return vcvtq_f32_s32(w); }
+#if defined(__ARM_FEATURE_DOTPROD)
+inline Words no_words() { return vdupq_n_s32(0); }
+inline Words low_halves(Words w) { return low_bits<0x0f0f0f0f>(w); }
+inline Words splat_word(const int8_t* p) {
+  int32_t word;
+  __builtin_memcpy(&word, p, 4);
+  return vdupq_n_s32(word);
+}
+inline Words dot(Words total, Words bytes, Words others) { return vdotq_s32(total, vreinterpretq_s8_s32(bytes), vreinterpretq_s8_s32(others)); }
+#endif
 #else
 #error "a level without vectors has no use for this file"
 #endif

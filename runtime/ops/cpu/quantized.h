@@ -1,0 +1,44 @@
+// Products with quantized weights that lie in panels: the inner part of linear_quantized.cc, once a level.
+#pragma once
+
+#include <cstdint>
+
+namespace omni::ops::cpu {
+
+// A panel holds `columns` outputs as words: [n_in / deep][columns] of 32 bits, deep = 4 columns of W as bytes or 8 as halves of bytes; of the latter
+// byte b of a word holds column b below column b + 4. The columns of W are cut into segments, each multiplied by itself and then scaled.
+struct QuantizedTile {
+  // [n_rows, n_in] (row stride n_in): float32 as it is, or int8 with a scale for each segment of a row.
+  const float* x;
+  const int8_t* rounded;
+  const float* x_scales;  // [n_rows, n_segments], of `rounded`
+  const float* x_sums;    // [n_rows, n_segments]: Σ over a segment of x, or of `rounded` before its scale
+
+  int64_t n_rows, n_in, segment, n_segments;
+  int64_t segments_of_a_scale;
+  const uint32_t* words;
+  const void* scales;    // [panel][n_scales][columns]
+  const uint8_t* zeros;  // the same; nullptr: `zero`
+  int zero;              // what stands for 0
+  int64_t n_out;         // of these panels; what the last one has beyond it is not written
+  const float* bias;     // of the first output, or nullptr
+  float* y;
+  int64_t y_stride;
+};
+
+// y = bias + Σ over segments of scale · (values − zero) · x, for scales of float16 or float32. Rows computed together and alone have the same bits.
+struct Quantized {
+  int columns;
+  int few_rows;
+  bool rounds;        // reads `rounded`, not `x`
+  bool signed_bytes;  // int8 as it is; false: 128 more, with zero = 128
+  struct Scaled {
+    void (*f16)(const QuantizedTile& tile);
+    void (*f32)(const QuantizedTile& tile);
+  } int8, int4;
+};
+
+extern const Quantized kAvx2Quantized, kAvx512Quantized, kNeonQuantized;
+extern const Quantized kAvx512VnniDots, kNeonDots;
+
+}  // namespace omni::ops::cpu

@@ -1,0 +1,118 @@
+// Quantized weights times float32 rows: quantized_avx2.cc, quantized_avx512.cc and quantized_neon.cc compile this one text.
+#include "cpu/quantized_tile.h"
+
+namespace omni::ops::cpu {
+namespace {
+
+// Words of a panel as floats, as multiply() reads them. (quantized.h: how columns lie in a word)
+struct Bytes {
+  uint32_t word;
+};
+struct Halves {
+  uint32_t word;
+};
+
+template <>
+struct Step<Bytes> {
+  static constexpr int kDeep = 4;
+  static constexpr int64_t kSize = kColumns;
+  Words words[kVecs];
+  explicit Step(const Bytes* from) {
+    unroll<kVecs>([&](auto v) { words[v] = load_words(&from[v * kLanes].word); });
+  }
+  template <class V, class J>
+  Vec at(V v, J j) const { return to_floats(shift_right_signed<24>(shift_left<24 - 8 * J::value>(words[v]))); }
+};
+
+template <>
+struct Step<Halves> {
+  static constexpr int kDeep = 8;
+  static constexpr int64_t kSize = kColumns;
+  Words words[kVecs];
+  explicit Step(const Halves* from) {
+    unroll<kVecs>([&](auto v) { words[v] = load_words(&from[v * kLanes].word); });
+  }
+  template <class V, class J>
+  Vec at(V v, J) const {
+    constexpr int kShift = J::value < 4 ? 8 * J::value : 8 * (J::value - 4) + 4;
+    return to_floats(low_bits<15>(shift_right<kShift>(words[v])));
+  }
+};
+
+template <class W>
+constexpr int64_t kWordsOf(int64_t n_in) { return n_in / Step<W>::kDeep * kColumns; }
+
+// One row against P panels at once: enough sums that none waits for itself.
+template <int P, class W, class S>
+void multiply_row(const QuantizedTile& t, int64_t first_panel) {
+  const W* panels = reinterpret_cast<const W*>(t.words) + first_panel * kWordsOf<W>(t.n_in);
+  for (int64_t s = 0; s < t.n_segments; ++s) {
+    const int64_t begin = s * t.segment, depth = least(t.segment, t.n_in - begin), panel = kWordsOf<W>(t.n_in);
+    const W* w = panels + kWordsOf<W>(begin);
+    const float* x = t.x + begin;
+    Vec total[P][kVecs];
+    unroll<P>([&](auto p) { unroll<kVecs>([&](auto v) { total[p][v] = splat(0); }); });
+    for (int64_t k = 0; k < depth; k += Step<W>::kDeep, w += Step<W>::kSize) {
+      unroll<P>([&](auto p) {
+        __builtin_prefetch(reinterpret_cast<const char*>(w + p * panel) + 1024);
+        const Step<W> step(w + p * panel);
+        unroll<Step<W>::kDeep>([&](auto j) {
+          const Vec value = splat(x[k + j]);
+          unroll<kVecs>([&](auto v) { total[p][v] = fma(value, step.at(v, j), total[p][v]); });
+        });
+      });
+    }
+    unroll<P>([&](auto p) { PanelOfTile<S>(t, first_panel + p).add(total[p], 0, s); });
+  }
+}
+
+// A segment of up to kRows rows against a panel, and what it comes to added to y.
+template <class W, class S>
+void multiply_segment(const PanelOfTile<S>& panel, int64_t row, int64_t n_rows, int64_t segment, int64_t depth, const W* w) {
+  const QuantizedTile& t = panel.t;
+  alignas(64) float sums[kRows * kColumns];
+  multiply_some<kRows>(n_rows, Piece{t.x + row * t.n_in + segment * t.segment, t.n_in, depth, nullptr, false, sums, kColumns, kColumns}, w);
+  for (int64_t i = 0; i < n_rows; ++i) {
+    Vec total[kVecs];
+    unroll<kVecs>([&](auto v) { total[v] = load(sums + i * kColumns + v * kLanes); });
+    panel.add(total, row + i, segment);
+  }
+}
+
+template <class W, class S>
+void multiply_quantized(const QuantizedTile& t) {
+  const int64_t n_panels = (t.n_out + kColumns - 1) / kColumns;
+  int64_t first = 0;
+  if (t.n_rows == 1) {
+    constexpr int kAtOnce = 8 / kVecs;
+    for (; first + kAtOnce <= n_panels; first += kAtOnce) multiply_row<kAtOnce, W, S>(t, first);
+  }
+  constexpr int64_t kMostDepth = 256;
+  alignas(64) float floats[kMostDepth * kColumns];
+  for (int64_t s = 0; s < t.n_segments; ++s) {
+    const int64_t begin = s * t.segment, depth = least(t.segment, t.n_in - begin);
+    for (int64_t p = first; p < n_panels; ++p) {
+      const W* w = reinterpret_cast<const W*>(t.words) + p * kWordsOf<W>(t.n_in) + kWordsOf<W>(begin);
+      const PanelOfTile<S> panel(t, p);
+      if (t.n_rows <= kRows) {
+        multiply_segment<W, S>(panel, 0, t.n_rows, s, depth, w);
+        continue;
+      }
+      float* to = floats;
+      for (int64_t k = 0; k < depth; k += Step<W>::kDeep, w += Step<W>::kSize) {
+        const Step<W> step(w);
+        unroll<Step<W>::kDeep>([&](auto j) {
+          unroll<kVecs>([&](auto v) { store(to + v * kLanes, step.at(v, j)); });
+          to += kColumns;
+        });
+      }
+      for (int64_t row = 0; row < t.n_rows; row += kRows) multiply_segment<float, S>(panel, row, least(kRows, t.n_rows - row), s, depth, floats);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace omni::ops::cpu
+
+#define OMNI_QUANTIZED \
+  {kColumns, kRows, false, true, {multiply_quantized<Bytes, Float16>, multiply_quantized<Bytes, float>}, {multiply_quantized<Halves, Float16>, multiply_quantized<Halves, float>}}
