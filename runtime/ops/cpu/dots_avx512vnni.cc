@@ -1,5 +1,5 @@
 #include "cpu/dots.inl"
 
 namespace omni::ops::cpu {
-const Quantized kAvx512VnniDots = OMNI_DOTS(false);  // the instruction wants one factor without a sign
+const Quantized kAvx512VnniDots = OMNI_DOTS;
 }

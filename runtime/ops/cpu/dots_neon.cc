@@ -1,5 +1,5 @@
 #include "cpu/dots.inl"
 
 namespace omni::ops::cpu {
-const Quantized kNeonDots = OMNI_DOTS(true);
+const Quantized kNeonDots = OMNI_DOTS;
 }

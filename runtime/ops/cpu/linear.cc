@@ -25,7 +25,7 @@ constexpr LinearImplementation kImplementations[] = {
     {"onednn_f32",
      [](const Matrix& w, MatmulPrecision p) { return p == MatmulPrecision::f32 && w.format == WeightFormat::f32 && at(CpuLevel::avx512, w); }, pack_onednn},
 #endif
-    {"quantized_dots", [](const Matrix& w, MatmulPrecision) { return cpu_has_vnni() && cpu_level() != CpuLevel::avx2 && packs_quantized(w); }, pack_quantized_dots},
+    {"quantized_dots", [](const Matrix& w, MatmulPrecision) { return (cpu_has_vnni() || cpu_level() == CpuLevel::avx2) && packs_quantized(w); }, pack_quantized_dots},
     {"quantized_floats", [](const Matrix& w, MatmulPrecision) { return cpu_level() != CpuLevel::portable && packs_quantized(w); }, pack_quantized_floats},
     {"panels", [](const Matrix& w, MatmulPrecision) { return cpu_level() != CpuLevel::portable && !is_quantized(w.format); }, pack_panels},
     {"portable", [](const Matrix&, MatmulPrecision) { return true; }, pack_portable},

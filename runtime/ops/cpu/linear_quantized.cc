@@ -11,7 +11,7 @@
 namespace omni::ops::cpu {
 namespace {
 
-constexpr int64_t kMostSegment = 256;  // columns of W: as many as a part of a panel that stays in the first cache
+constexpr int64_t kMostSegment = 128;  // columns of W: of a row of x as many share a scale when it is rounded
 constexpr int64_t kRowTile = 192;
 constexpr double kOpsPerNs = 80;  // of a thread, and
 constexpr double kBytesPerNs = 12;  // the reading of weights: only to judge whether a wake-up pays
@@ -27,7 +27,7 @@ const Quantized& floats() {
 
 const Quantized& dots() {
 #if defined(__x86_64__)
-  return kAvx512VnniDots;
+  return cpu_level() == CpuLevel::avx512 ? kAvx512VnniDots : kAvx2Dots;
 #else
   return kNeonDots;
 #endif

@@ -25,7 +25,7 @@ void multiply_row(const PanelTile& t, const T* w, int64_t first) {
     const Vec value = splat(x[k]);
     unroll<P>([&](auto p) {
       const T* row = w + (p * n_in + k) * kColumns;
-      __builtin_prefetch(reinterpret_cast<const char*>(row) + kAhead);
+      fetch<kColumns * sizeof(T)>(reinterpret_cast<const char*>(row) + kAhead);
       unroll<kVecs>([&](auto v) { total[p][v] = fma(value, load(row + v * kLanes), total[p][v]); });
     });
   }

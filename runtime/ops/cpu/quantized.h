@@ -39,6 +39,6 @@ struct Quantized {
 };
 
 extern const Quantized kAvx2Quantized, kAvx512Quantized, kNeonQuantized;
-extern const Quantized kAvx512VnniDots, kNeonDots;
+extern const Quantized kAvx2Dots, kAvx512VnniDots, kNeonDots;
 
 }  // namespace omni::ops::cpu

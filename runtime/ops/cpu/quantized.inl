@@ -54,7 +54,7 @@ void multiply_row(const QuantizedTile& t, int64_t first_panel) {
     unroll<P>([&](auto p) { unroll<kVecs>([&](auto v) { total[p][v] = splat(0); }); });
     for (int64_t k = 0; k < depth; k += Step<W>::kDeep, w += Step<W>::kSize) {
       unroll<P>([&](auto p) {
-        __builtin_prefetch(reinterpret_cast<const char*>(w + p * panel) + 1024);
+        fetch<kColumns * 4>(reinterpret_cast<const char*>(w + p * panel) + 1024);
         const Step<W> step(w + p * panel);
         unroll<Step<W>::kDeep>([&](auto j) {
           const Vec value = splat(x[k + j]);
@@ -62,20 +62,20 @@ void multiply_row(const QuantizedTile& t, int64_t first_panel) {
         });
       });
     }
-    unroll<P>([&](auto p) { PanelOfTile<S>(t, first_panel + p).add(total[p], 0, s); });
+    unroll<P>([&](auto p) { PanelSegment<S>(t, first_panel + p, s).add(total[p], 0); });
   }
 }
 
 // A segment of up to kRows rows against a panel, and what it comes to added to y.
 template <class W, class S>
-void multiply_segment(const PanelOfTile<S>& panel, int64_t row, int64_t n_rows, int64_t segment, int64_t depth, const W* w) {
+void multiply_segment(const PanelSegment<S>& panel, int64_t row, int64_t n_rows, int64_t depth, const W* w) {
   const QuantizedTile& t = panel.t;
   alignas(64) float sums[kRows * kColumns];
-  multiply_some<kRows>(n_rows, Piece{t.x + row * t.n_in + segment * t.segment, t.n_in, depth, nullptr, false, sums, kColumns, kColumns}, w);
+  multiply_some<kRows>(n_rows, Piece{t.x + row * t.n_in + panel.segment * t.segment, t.n_in, depth, nullptr, false, sums, kColumns, kColumns}, w);
   for (int64_t i = 0; i < n_rows; ++i) {
     Vec total[kVecs];
     unroll<kVecs>([&](auto v) { total[v] = load(sums + i * kColumns + v * kLanes); });
-    panel.add(total, row + i, segment);
+    panel.add(total, row + i);
   }
 }
 
@@ -87,15 +87,15 @@ void multiply_quantized(const QuantizedTile& t) {
     constexpr int kAtOnce = 8 / kVecs;
     for (; first + kAtOnce <= n_panels; first += kAtOnce) multiply_row<kAtOnce, W, S>(t, first);
   }
-  constexpr int64_t kMostDepth = 256;
+  constexpr int64_t kMostDepth = 128;
   alignas(64) float floats[kMostDepth * kColumns];
   for (int64_t s = 0; s < t.n_segments; ++s) {
     const int64_t begin = s * t.segment, depth = least(t.segment, t.n_in - begin);
     for (int64_t p = first; p < n_panels; ++p) {
       const W* w = reinterpret_cast<const W*>(t.words) + p * kWordsOf<W>(t.n_in) + kWordsOf<W>(begin);
-      const PanelOfTile<S> panel(t, p);
+      const PanelSegment<S> panel(t, p, s);
       if (t.n_rows <= kRows) {
-        multiply_segment<W, S>(panel, 0, t.n_rows, s, depth, w);
+        multiply_segment<W, S>(panel, 0, t.n_rows, depth, w);
         continue;
       }
       float* to = floats;
@@ -106,7 +106,7 @@ void multiply_quantized(const QuantizedTile& t) {
           to += kColumns;
         });
       }
-      for (int64_t row = 0; row < t.n_rows; row += kRows) multiply_segment<float, S>(panel, row, least(kRows, t.n_rows - row), s, depth, floats);
+      for (int64_t row = 0; row < t.n_rows; row += kRows) multiply_segment<float, S>(panel, row, least(kRows, t.n_rows - row), depth, floats);
     }
   }
 }

@@ -39,16 +39,7 @@ Words shift_right_signed(Words w) { return _mm512_srai_epi32(w, N); }
 template <int Mask>
 Words low_bits(Words w) { return _mm512_and_si512(w, _mm512_set1_epi32(Mask)); }
 inline Vec to_floats(Words w) { return _mm512_cvtepi32_ps(w); }
-#if defined(__AVX512VNNI__)
-inline Words no_words() { return _mm512_setzero_si512(); }
-inline Words low_halves(Words w) { return low_bits<0x0f0f0f0f>(w); }
-inline Words splat_word(const int8_t* p) {
-  int word;
-  __builtin_memcpy(&word, p, 4);
-  return _mm512_set1_epi32(word);
-}
-inline Words dot(Words total, Words unsigned_bytes, Words signed_bytes) { return _mm512_dpbusd_epi32(total, unsigned_bytes, signed_bytes); }
-#endif
+inline Words splat_int(int word) { return _mm512_set1_epi32(word); }
 #elif defined(__AVX2__)
 using Vec = __m256;
 inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
@@ -77,6 +68,7 @@ Words shift_right_signed(Words w) { return _mm256_srai_epi32(w, N); }
 template <int Mask>
 Words low_bits(Words w) { return _mm256_and_si256(w, _mm256_set1_epi32(Mask)); }
 inline Vec to_floats(Words w) { return _mm256_cvtepi32_ps(w); }
+inline Words splat_int(int word) { return _mm256_set1_epi32(word); }
 #elif defined(__aarch64__)
 using Vec = float32x4_t;
 inline Vec load(const float* p) { return vld1q_f32(p); }
@@ -98,16 +90,7 @@ Words shift_right_signed(Words w) { return w >> N; }
 template <int Mask>
 Words low_bits(Words w) { return vandq_s32(w, vdupq_n_s32(Mask)); }
 inline Vec to_floats(Words w) { return vcvtq_f32_s32(w); }
-#if defined(__ARM_FEATURE_DOTPROD)
-inline Words no_words() { return vdupq_n_s32(0); }
-inline Words low_halves(Words w) { return low_bits<0x0f0f0f0f>(w); }
-inline Words splat_word(const int8_t* p) {
-  int32_t word;
-  __builtin_memcpy(&word, p, 4);
-  return vdupq_n_s32(word);
-}
-inline Words dot(Words total, Words bytes, Words others) { return vdotq_s32(total, vreinterpretq_s8_s32(bytes), vreinterpretq_s8_s32(others)); }
-#endif
+inline Words splat_int(int word) { return vdupq_n_s32(word); }
 #else
 #error "a level without vectors has no use for this file"
 #endif
@@ -143,6 +126,18 @@ inline void transpose_square(const float* const (&rows)[4], int64_t c, float* to
   vst1q_f32(to + 3 * stride, vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1])));
 }
 #endif
+
+inline Words splat_word(const int8_t* four) {
+  int word;
+  __builtin_memcpy(&word, four, 4);
+  return splat_int(word);
+}
+
+// Memory that is soon read.
+template <int64_t Bytes>
+void fetch(const char* p) {
+  for (int64_t i = 0; i < Bytes; i += 64) __builtin_prefetch(p + i);
+}
 
 constexpr int kLanes = int(sizeof(Vec) / sizeof(float));
 
