@@ -39,7 +39,7 @@ MAY = {
     "plugins": {"common", "tokens", "tokenizers", "model", "transcriber", "captions", "outputs", "bins", "omni"},
 }
 OUTSIDE = [("cuda", ("cuda", "runtime/ops/cuda")), ("cairo", ("elements/outputs",)), ("pango", ("elements/outputs",)), ("gst/", ("elements", "plugins", "examples")), ("glib", ("elements", "plugins", "examples")), ("nlohmann", ("runtime/io",)), ("dnnl", ("runtime/ops/cpu",)),
-           ("pcre2", ("runtime/tokenizers/text",)), ("utf8proc", ("runtime/tokenizers/text", "runtime/captions"))]
+           ("pcre2", ("runtime/tokenizers/text",)), ("unicode/", ("runtime/captions",)), ("utf8proc", ("runtime/tokenizers/text", "runtime/captions"))]
 
 
 def folder_of(path):

@@ -74,13 +74,6 @@ std::string to_utf8(const std::vector<int32_t>& points) {
   return out;
 }
 
-int32_t without_marks(int32_t point) {
-  utf8proc_int32_t parts[8];
-  int boundary = 0;
-  const utf8proc_ssize_t n = utf8proc_decompose_char(point, parts, 8, utf8proc_option_t(UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT), &boundary);
-  return n > 0 && n <= 8 ? parts[0] : point;
-}
-
 std::string upper_case(std::string_view text) {
   std::vector<int32_t> points = code_points(text);
   for (int32_t& c : points) c = utf8proc_toupper(c);

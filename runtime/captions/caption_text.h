@@ -11,8 +11,6 @@ namespace omni {
 // Code points in composed form; what is no UTF-8 or a control character is left out.
 std::vector<int32_t> code_points(std::string_view text);
 std::string to_utf8(const std::vector<int32_t>& points);
-// The letter under its accents; the code point itself if it has none.
-int32_t without_marks(int32_t point);
 std::string upper_case(std::string_view text);
 
 // Columns that a text takes: two for East Asian wide characters.
