@@ -12,6 +12,7 @@ extern "C" {
 #include <random>
 
 #include "captions/caption_text.h"
+#include "captions/words.h"
 #include "omni/captions.h"
 
 namespace omni {
