@@ -95,15 +95,15 @@ class Formatter final : public CaptionFormatter {
     const bool pause = added.start - last.end >= layout_.pause;
     const bool sentence = ends_sentence(text_of(words_.size() - 1)) &&
                           last.end - words_.front().start >= layout_.minimum_duration;
-    if (pause || (sentence && may_end()[words_.size() - 1])) close(words_.size() - 1, {});
+    if (pause || (sentence && behind_each(TextUnit::line)[words_.size() - 1])) close(words_.size() - 1, {});
     while (words_.size() > 1 && words_.back().end - words_.front().start > layout_.maximum_duration)
       close(at_clause(), {});
     while (words_.size() > 1 && !fits()) close(at_clause(), {});
   }
 
-  // [n]: a line may end behind the first n words.
-  std::vector<bool> may_end() const {
-    const std::vector<size_t> ends = ends_of(TextUnit::line, text_of(words_.size()));
+  // [n]: a unit of the text ends behind the first n words.
+  std::vector<bool> behind_each(TextUnit unit) const {
+    const std::vector<size_t> ends = ends_of(unit, text_of(words_.size()));
     std::vector<bool> out(words_.size() + 1);
     size_t at = 0;
     for (size_t n = 1; n <= words_.size(); ++n) {
@@ -114,14 +114,14 @@ class Formatter final : public CaptionFormatter {
   }
 
   // How many words the caption takes that is full, the last of all not among them: up to the last clause in
-  // its second half, else all that it can.
+  // its second half, else all that it can without tearing one.
   size_t at_clause() const {
     const size_t most = words_.size() - 1;
-    const std::vector<bool> may = may_end();
+    const std::vector<bool> line = behind_each(TextUnit::line), word = behind_each(TextUnit::word);
     for (size_t n = most; n > most / 2 && n > 1; --n)
-      if (may[n] && ends_clause(text_of(n))) return n;
+      if (line[n] && ends_clause(text_of(n))) return n;
     for (size_t n = most; n > 0; --n)
-      if (may[n]) return n;
+      if (line[n] && word[n]) return n;
     return most;
   }
 

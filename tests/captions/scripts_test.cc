@@ -61,9 +61,20 @@ TEST(Scripts, LinesEndWhereTheScriptLetsThem) {
   EXPECT_EQ(lines_of("ສະບາຍດີຂອບໃຈ", 8), "ສະບາຍດີ|ຂອບໃຈ");
   EXPECT_EQ(lines_of("字幕はGStreamer", 12), "字幕は|GStreamer");
   EXPECT_EQ(lines_of("我们在2026年", 8), "我们在|2026年");
-  EXPECT_EQ(lines_of("오늘저녁 서울에는", 12), "오늘저녁|서울에는") << "Korean at its spaces";
+  EXPECT_EQ(lines_of("오늘저녁 서울에는 비가", 12), "오늘저녁|서울에는|비가") << "Korean at its spaces";
   EXPECT_EQ(lines_of("大雨警報を発表", 10), "大雨警報|を発表") << "rather than within a word";
   EXPECT_EQ(lines_of("100 000 people", 8), "100 000|people") << "a narrow space that holds together";
+}
+
+TEST(Scripts, ACaptionEndsWhereALineMay) {
+  const std::vector<std::string> letters = {"ส", "ว", "ั", "ส", "ด", "ี", "ค", "ร", "ั", "บ", "ผ", "ม"};
+  std::vector<std::string> texts;
+  for (const Caption& c : captions_of(letters, {.columns = 6, .lines = 1})) texts.push_back(c.text);
+  EXPECT_EQ(texts, (std::vector<std::string>{"สวัสดี", "ครับผม"}));
+  texts.clear();
+  for (const Caption& c : captions_of({"これは", "です", "、", "はい"}, {.columns = 10, .lines = 1}))
+    texts.push_back(c.text);
+  EXPECT_EQ(texts, (std::vector<std::string>{"これは", "です、はい"}));
 }
 
 TEST(Scripts, NoLineBeginsWithWhatBelongsToTheOneAhead) {
@@ -91,6 +102,7 @@ TEST(Scripts, CharactersAreNeverTorn) {
   std::string row;
   for (int i = 0; i < 20; ++i) row += family + england;
   for (const std::string& line : break_lines(row, 3)) EXPECT_TRUE(line == family || line == england) << line;
+  EXPECT_EQ(lines_of("日本", 1), "日|本") << "wider than a line";
   EXPECT_EQ(columns_of(family + england), 4);
   EXPECT_EQ(columns_of("สวัสดี"), 4) << "vowels above take none";
 }
