@@ -4,6 +4,9 @@
  * Speech to text, word by word: raw audio of any rate, format and number of channels in; `text/x-raw` out, one word a buffer, with the time at which it was spoken and
  * with its punctuation. What left is never changed. Loads Whisper checkpoints in the Hugging Face layout (whisper-base was run).
  *
+ * Words have no space around them: readers put one between two. Scripts that are written without spaces (Chinese, Japanese, Thai, Lao, Khmer,
+ * Burmese) have none between their words, which are cut where a line may end; there a space that was written leads its word.
+ *
  * Live, the sound of the last seconds is looked at again every `step`, and a word leaves as soon as the decoder no longer looks at the newest half second of it
  * (policy=align-att), or when two looks agree (local-agreement). A recording is taken in windows of 30 s (whole). Silence, noise and steady tones are not looked at, and
  * text that is improbable, repeats itself or is about no speech is not believed: both are counted in `stats`. Where time passes without words there are GAPs.

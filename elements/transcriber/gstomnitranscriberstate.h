@@ -61,6 +61,7 @@ struct State {
   std::thread worker;
   std::shared_ptr<const omni::Engine> engine;
   std::unique_ptr<GstOmniAudioInput> input;
+  std::string last_word;   // that left
   GstClockTime heard = 0;  // running time up to which sound has come
 };
 
