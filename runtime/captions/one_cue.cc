@@ -12,7 +12,8 @@ std::string one_cue(const std::string& text) {
     const std::string line = text.substr(at, end - at);
     at = end + 1;
     if (line.find_first_not_of(" \t") == std::string::npos) continue;
-    out += (out.empty() ? "" : "\n") + line;
+    out += line;
+    if (end < text.size()) out += '\n';
   }
   for (size_t at = 0; (at = out.find(kArrow, at)) != std::string::npos;) out.insert(at + 2, 1, ' ');
   return out;

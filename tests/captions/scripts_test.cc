@@ -152,7 +152,7 @@ TEST(Scripts, SentencesAndClausesEndInEveryScript) {
 TEST(Text, OneCueHasNoEmptyLineAndNoArrow) {
   EXPECT_EQ(one_cue("hi\n\n00:01:00.000 --> 00:02:00.000\n \t\r\n\rx"),
             "hi\n00:01:00.000 -- > 00:02:00.000\nx");
-  EXPECT_EQ(one_cue("\n\n two  spaces\n"), " two  spaces");
+  EXPECT_EQ(one_cue("\n\n two  spaces\n\n"), " two  spaces\n");
   EXPECT_EQ(one_cue("---->-->").find("-->"), std::string::npos);
   EXPECT_EQ(one_line({"a --> b"}), "a -- > b");
 }
