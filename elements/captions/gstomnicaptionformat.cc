@@ -10,6 +10,7 @@
  * Captions do not overlap; between them there are GAPs. The caps of what leaves say `unit=line`, from which omnicea608enc knows that each buffer begins a row.
  *
  * Latency of a live stream: + `maximum-duration`, since a caption leaves when it is complete. Below 3 s it is for captions that follow speech closely.
+ * A text without a duration waits, besides, until the next text or until it is read.
  *
  * ## Example
  * |[
