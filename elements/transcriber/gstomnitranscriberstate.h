@@ -24,7 +24,7 @@ struct Settings : GstOmniEngineSettings {
   std::vector<std::string> vocabulary, masked_words;
   int policy = int(Policy::automatic);
   guint step = 1000, latency = 4000, lateness = 0;
-  bool translate = false;
+  bool translate = false, line_ends = false;
 };
 
 struct GstOmniTranscriber {

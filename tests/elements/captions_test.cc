@@ -117,6 +117,20 @@ TEST_F(Captions, FormatMarksSpeakersAndSounds) {
   unref_all(out);
 }
 
+TEST_F(Captions, LineEndsAreForATerminal) {
+  for (const bool line_ends : {false, true}) {
+    Harness h("omnicaptionformat", nullptr);
+    g_object_set(h->element, "line-ends", gboolean(line_ends), nullptr);
+    begin(h);
+    say(h, "One sentence. Another.", 0, GST_SECOND);
+    std::vector<GstBuffer*> out = h.drain();
+    std::string all;
+    for (GstBuffer* b : out) all += bytes(b);
+    unref_all(out);
+    EXPECT_EQ(all, line_ends ? "One sentence.\nAnother.\n" : "One sentence.Another.");
+  }
+}
+
 TEST_F(Captions, FlushForgetsAndEndDelivers) {
   Harness h("omnicaptionformat", nullptr);
   begin(h);
