@@ -25,7 +25,7 @@ class Pieces {
     size_t at = 0;
     for (std::string& p : line_pieces(text, columns)) {
       at += p.size();
-      const std::string_view shown = without_spaces_around(p);
+      const std::string_view shown = std::string_view(p).substr(0, p.find_last_not_of(' ') + 1);
       const int length = columns_of(shown);
       double cost = 0;
       if (ends_clause(shown))

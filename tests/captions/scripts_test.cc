@@ -103,6 +103,7 @@ TEST(Scripts, CharactersAreNeverTorn) {
   for (int i = 0; i < 20; ++i) row += family + england;
   for (const std::string& line : break_lines(row, 3)) EXPECT_TRUE(line == family || line == england) << line;
   EXPECT_EQ(lines_of("日本", 1), "日|本") << "wider than a line";
+  EXPECT_EQ(lines_of("([ \u0e35", 2), "([|\u0e35") << "a mark on a space";
   EXPECT_EQ(columns_of(family + england), 4);
   EXPECT_EQ(columns_of("สวัสดี"), 4) << "vowels above take none";
 }
