@@ -25,7 +25,7 @@ MAY = {
     "runtime/models/whisper": {"whisper", "models", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
     "runtime/models": {"models", "qwen2_5_omni", "whisper", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
     "runtime/spatial": {"io", "core", "omni"},
-    "runtime/captions": {"captions", "omni"},
+    "runtime/captions": {"captions", "text", "omni"},
     "runtime/grammar": {"grammar", "io", "core", "omni"},
     "runtime/session": {"session", "models", "grammar", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
     "elements/common": {"common", "omni"},
@@ -39,7 +39,7 @@ MAY = {
     "plugins": {"common", "tokens", "tokenizers", "model", "transcriber", "captions", "outputs", "bins", "omni"},
 }
 OUTSIDE = [("cuda", ("cuda", "runtime/ops/cuda")), ("cairo", ("elements/outputs",)), ("pango", ("elements/outputs",)), ("gst/", ("elements", "plugins", "examples")), ("glib", ("elements", "plugins", "examples")), ("nlohmann", ("runtime/io",)), ("dnnl", ("runtime/ops/cpu",)),
-           ("pcre2", ("runtime/tokenizers/text",)), ("utf8proc", ("runtime/tokenizers/text", "runtime/captions"))]
+           ("pcre2", ("runtime/tokenizers/text",)), ("unicode/", ("runtime/tokenizers/text", "runtime/captions")), ("utf8proc", ("runtime/tokenizers/text", "runtime/captions"))]
 
 
 def folder_of(path):

@@ -10,6 +10,7 @@
  * Captions do not overlap; between them there are GAPs. The caps of what leaves say `unit=line`, from which omnicea608enc knows that each buffer begins a row.
  *
  * Latency of a live stream: + `maximum-duration`, since a caption leaves when it is complete. Below 3 s it is for captions that follow speech closely.
+ * A text without a duration waits, besides, until the next text or until it is read.
  *
  * ## Example
  * |[
@@ -31,6 +32,7 @@ class CaptionFormat final : public GstOmniTextFilter {
   struct Settings : GstOmniSettings {
     guint columns = 37, lines = 2, minimum_duration = 1000, maximum_duration = 6000, pause = 1000;
     double reading_speed = 20;
+    bool line_ends = false;
   };
 
   CaptionFormat(GstElement* element, GstElementClass* klass) : GstOmniTextFilter(element, klass) {}
@@ -43,6 +45,8 @@ class CaptionFormat final : public GstOmniTextFilter {
         {"minimum-duration", "Minimum duration", "Shortest time that a caption is shown, in ms, where the speech lets it", &Settings::minimum_duration, 0, 60000},
         {"maximum-duration", "Maximum duration", "Longest time that a caption is shown, in ms; the latency of a live stream", &Settings::maximum_duration, 100, 60000},
         {"pause", "Pause", "Silence behind which a new caption begins, in ms", &Settings::pause, 0, 60000},
+        {"line-ends", "Line ends", "Each caption ends with a line end: to be read at a terminal (fdsink)",
+         &Settings::line_ends},
     });
     return table;
   }
@@ -98,14 +102,17 @@ class CaptionFormat final : public GstOmniTextFilter {
 
  private:
   void send(const std::vector<omni::Caption>& captions) {
+    bool line_ends = false;
     {
       std::lock_guard guard(settings.lock);
+      line_ends = settings.line_ends;
       n_captions_ += captions.size();
       n_too_fast_ = guint64(formatter_->too_fast());
     }
     for (const omni::Caption& c : captions) {
       push_gap(position_, GstClockTime(c.start));
-      push(gst_omni_text_buffer(c.text, GstClockTime(c.start), GstClockTime(c.duration)));
+      const std::string text = line_ends ? c.text + "\n" : c.text;
+      push(gst_omni_text_buffer(text, GstClockTime(c.start), GstClockTime(c.duration)));
       position_ = GstClockTime(c.start + c.duration);
     }
     const auto settled = GstClockTime(formatter_->settled());

@@ -7,6 +7,8 @@
  * buffer as a caption from its PTS to its end and loads it ahead of its time; put omnicaptionformat with columns=32 in front. `paint-on` writes it in its place.
  * CC1 and CC2 are in field 1, CC3 and CC4 in field 2, which raw CEA-608 has not.
  *
+ * Text without a duration stays until the next, or for the time that it takes to read.
+ *
  * Two bytes a frame leave, at most 30 times a second. Text for which that is too little comes late, none is dropped: `stats` and one warning tell of it. Characters that
  * CEA-608 has not become their nearest letter, or `?`.
  *
@@ -138,6 +140,7 @@ class Cea608Enc final : public GstOmniTextFilter {
     warned_late_ = warned_unmapped_ = false;
   }
 
+  bool waits_for_end() const override { return false; }  // the next caption replaces it
   void text(const std::string& text, GstClockTime start, GstClockTime duration) override {
     encoder_->push(text, frame_at(start), frame_at(start + duration), lines_);
     bool warn = false;

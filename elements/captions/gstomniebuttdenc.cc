@@ -4,7 +4,7 @@
  * Captions to an EBU-TT-D document (EBU Tech 3380), the TTML that broadcasters and the web exchange: white on a dark box, centred at the bottom, each caption a paragraph with its
  * time. Put omnicaptionformat ahead, so that there are lines. The document is written as the captions come and closed at the end; a file that was cut off wants `</tt:div></tt:body></tt:tt>`.
  *
- * Latency: 0.
+ * Latency: 0; a text without a duration leaves when the next comes or when it is read.
  *
  * ## Example
  * |[

@@ -1,6 +1,9 @@
 #include "captions/gstomnitextfilter.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "omni/captions.h"
 
 namespace {
 constexpr gsize kMostText = 1 << 16;  // bytes of one buffer
@@ -35,7 +38,9 @@ BufferPtr gst_omni_text_buffer(const std::string& text, GstClockTime start, GstC
 }
 
 void GstOmniTextFilter::take(GstBuffer* buffer) {
-  const GstClockTime start = GST_BUFFER_PTS_IS_VALID(buffer) ? std::max(GST_BUFFER_PTS(buffer), segment_.start) : end_, duration = GST_BUFFER_DURATION_IS_VALID(buffer) ? GST_BUFFER_DURATION(buffer) : 0;
+  const GstClockTime start =
+      GST_BUFFER_PTS_IS_VALID(buffer) ? std::max(GST_BUFFER_PTS(buffer), segment_.start) : end_;
+  GstClockTime duration = GST_BUFFER_DURATION_IS_VALID(buffer) ? GST_BUFFER_DURATION(buffer) : 0;
   if (start > G_MAXINT64 - G_MAXINT64 / 4 || duration > G_MAXINT64 / 4) throw omni::Error(omni::ErrorCode::corrupt_file, "text with a time that cannot be");
   GstMapInfo map;
   if (!gst_buffer_map(buffer, &map, GST_MAP_READ)) throw omni::Error(omni::ErrorCode::corrupt_file, "a text buffer that cannot be read");
@@ -44,8 +49,21 @@ void GstOmniTextFilter::take(GstBuffer* buffer) {
   gst_buffer_unmap(buffer, &map);
   if (too_long) throw omni::Error(omni::ErrorCode::unsupported, "a text of more than 65536 bytes in one buffer");
   s.erase(std::find(s.begin(), s.end(), '\0'), s.end());
+  release(start);
+  const bool endless = duration == 0;
+  if (endless) duration = GstClockTime(omni::reading_time(s));
   end_ = std::max(end_, start + duration);
-  text(s, start, duration);
+  if (endless && waits_for_end())
+    held_ = {std::move(s), start, duration};
+  else
+    text(s, start, duration);
+}
+
+// The text that is held leaves; the next begins at `next`, or not before.
+void GstOmniTextFilter::release(GstClockTime next) {
+  if (!held_) return;
+  const Held held = *std::exchange(held_, std::nullopt);
+  text(held.text, held.start, next > held.start ? std::min(held.duration, next - held.start) : held.duration);
 }
 
 GstFlowReturn GstOmniTextFilter::chain(GstPad*, GstObject* parent, GstBuffer* raw) {
@@ -77,6 +95,7 @@ bool GstOmniTextFilter::handle(GstPad* pad, GstEvent* raw) {
       const GstSegment* segment = nullptr;
       gst_event_parse_segment(raw, &segment);
       if (segment->format != GST_FORMAT_TIME) throw omni::Error(omni::ErrorCode::unsupported, "text without times: its segment is not in time format");
+      release(GST_CLOCK_TIME_NONE);
       finish();
       segment_ = *segment;
       end_ = segment->start;
@@ -86,16 +105,25 @@ bool GstOmniTextFilter::handle(GstPad* pad, GstEvent* raw) {
     case GST_EVENT_GAP: {
       GstClockTime start = 0, duration = GST_CLOCK_TIME_NONE;
       gst_event_parse_gap(raw, &start, &duration);
-      if (GST_CLOCK_TIME_IS_VALID(start) && start < G_MAXINT64 / 2) advance(GST_CLOCK_TIME_IS_VALID(duration) && duration < G_MAXINT64 / 2 ? start + duration : start);
+      if (!GST_CLOCK_TIME_IS_VALID(start) || start >= G_MAXINT64 / 2) return true;
+      const GstClockTime time =
+          GST_CLOCK_TIME_IS_VALID(duration) && duration < G_MAXINT64 / 2 ? start + duration : start;
+      if (held_ && time >= held_->start + held_->duration) release(time);
+      advance(held_ ? std::min(time, held_->start) : time);
       return true;
     }
-    case GST_EVENT_EOS: finish(); break;
+    case GST_EVENT_EOS:
+      release(GST_CLOCK_TIME_NONE);
+      finish();
+      break;
     case GST_EVENT_FLUSH_STOP:
+      held_.reset();
       reset();
       flow_ = GST_FLOW_OK;
       gst_segment_init(&segment_, GST_FORMAT_TIME);
       break;
     case GST_EVENT_CUSTOM_DOWNSTREAM:
+      release(GST_CLOCK_TIME_NONE);
       if (this->event(raw)) return true;
       break;
     default: break;

@@ -4,6 +4,7 @@
 
 #include <gst/gst.h>
 
+#include <optional>
 #include <string>
 
 #include "common/gstomniguard.h"
@@ -19,7 +20,10 @@ class GstOmniTextFilter {
   // All of these are called in the streaming thread, but for latency(). They may throw omni::Error.
   virtual CapsPtr output_caps(GstCaps* input) = 0;                        // of what leaves, from now on
   virtual void begin(const GstSegment& segment) = 0;                      // the first or another segment
+  // Text of no duration gets the time it takes to read; where waits_for_end(), it is held until the next text
+  // or until that time has passed, and ends there.
   virtual void text(const std::string& text, GstClockTime start, GstClockTime duration) = 0;
+  virtual bool waits_for_end() const { return true; }
   virtual void advance(GstClockTime time) = 0;                            // no text that is still to come begins before `time`
   virtual bool event(GstEvent*) { return false; }                         // a custom event; true: it goes no further
   virtual void finish() = 0;                                              // what was held back leaves
@@ -38,11 +42,17 @@ class GstOmniTextFilter {
   static gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event);
   static gboolean src_query(GstPad* pad, GstObject* parent, GstQuery* query);
   void take(GstBuffer* buffer);
+  void release(GstClockTime next);
   bool handle(GstPad* pad, GstEvent* event);
 
   GstFlowReturn flow_ = GST_FLOW_OK;
   GstSegment segment_;
   GstClockTime end_ = 0;  // of the text that came last
+  struct Held {
+    std::string text;
+    GstClockTime start, duration;
+  };
+  std::optional<Held> held_;  // until its end is known
 };
 
 struct GstOmniTextFilterElement {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "omni/text.h"
+
 void GstOmniOutput::set_lateness(GstClockTime lateness) {
   std::lock_guard guard(lock_);
   if (lateness_ == lateness) return;
@@ -94,7 +96,10 @@ void GstOmniOutput::push(MiniObjectPtr object) {
   if (!flushing_) flow_ = flow;
 }
 
-GstClockTime GstOmniTextOutput::push_result(const std::string& text, GstClockTime start, GstClockTime duration) {
+GstClockTime GstOmniTextOutput::push_result(const std::string& result, GstClockTime start,
+                                            GstClockTime duration) {
+  // A model's text must not add cues to a file of captions.
+  const std::string text = kind() == Kind::text ? omni::one_cue(result) : result;
   GstBuffer* buffer = gst_buffer_new_memdup(text.data(), text.size());
   {
     std::lock_guard guard(lock_);

@@ -66,9 +66,9 @@ class GstOmniOutput {
 class GstOmniTextOutput final : public GstOmniOutput {
  public:
   using GstOmniOutput::GstOmniOutput;
-  // A result for [start, start + duration) in running time. Where an earlier one still occupies the time, it is moved up behind it.
-  // Returns the PTS that it got.
-  GstClockTime push_result(const std::string& text, GstClockTime start, GstClockTime duration);
+  // A result for [start, start + duration) in running time. Where an earlier one still occupies the time, it
+  // is moved up behind it. Returns the PTS that it got. Text leaves as one_cue() of omni/text.h.
+  GstClockTime push_result(const std::string& result, GstClockTime start, GstClockTime duration);
   void push_gap(GstClockTime until) override;
   void push_event(GstEvent* event) override;
 

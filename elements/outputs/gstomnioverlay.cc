@@ -6,6 +6,7 @@
  * third of the picture is free, off the boxes.
  *
  * Under a file frames wait for the caption that belongs to them. Live they wait `latency` at most; a caption that comes later is shown from then on for its duration.
+ * One without a duration is shown until the next, or for the time that it takes to read.
  * Latency = that of upstream + `latency` where `text` is linked.
  *
  * ## Example
@@ -19,6 +20,7 @@
 #include <algorithm>
 
 #include "common/gstomniguard.h"
+#include "omni/captions.h"
 #include "outputs/gstomnidrawing.h"
 #include "outputs/gstomnimerge.h"
 #include "outputs/gstomnispatialmeta.h"
@@ -60,9 +62,13 @@ class Painter final : public GstOmniMergeHooks {
     std::string text(reinterpret_cast<const char*>(map.data), map.size);
     gst_buffer_unmap(buffer, &map);
     while (!text.empty() && (text.back() == '\0' || text.back() == '\n')) text.pop_back();
+    const bool endless = duration == 0;
+    if (endless) duration = GstClockTime(omni::reading_time(text));
     if (start + duration <= shown) start = shown;  // its time is over: better late than never
     std::lock_guard guard(lock_);
-    captions_.push_back({start, start + duration, std::move(text)});
+    if (!captions_.empty() && captions_.back().endless)
+      captions_.back().end = std::min(captions_.back().end, start);
+    captions_.push_back({start, start + duration, endless, std::move(text)});
   }
 
   BufferPtr decorate(BufferPtr frame, GstClockTime time) override {
@@ -102,6 +108,7 @@ class Painter final : public GstOmniMergeHooks {
  private:
   struct Caption {
     GstClockTime start, end;
+    bool endless;  // came without an end: the next one is its end
     std::string text;
   };
 

@@ -4,6 +4,10 @@
  * Speech to text, word by word: raw audio of any rate, format and number of channels in; `text/x-raw` out, one word a buffer, with the time at which it was spoken and
  * with its punctuation. What left is never changed. Loads Whisper checkpoints in the Hugging Face layout (whisper-base was run).
  *
+ * Words have no space around them: readers put one between two. Scripts that are written without spaces (Chinese, Japanese, Thai, Lao, Khmer,
+ * Burmese) have none between their words, which are cut where a line may end; there a space that was written leads its word.
+ * With `line-ends=true` the text is what a person reads: spaces are written, sentences are lines.
+ *
  * Live, the sound of the last seconds is looked at again every `step`, and a word leaves as soon as the decoder no longer looks at the newest half second of it
  * (policy=align-att), or when two looks agree (local-agreement). A recording is taken in windows of 30 s (whole). Silence, noise and steady tones are not looked at, and
  * text that is improbable, repeats itself or is about no speech is not believed: both are counted in `stats`. Where time passes without words there are GAPs.
@@ -59,6 +63,9 @@ const GstOmniProperties<Settings>& properties() {
         {"latency", "Latency", "Time allowed from a word to its text, in ms, as reported to live pipelines (4294967295 = words are stamped with the time at which they leave)", &Settings::latency, 0,
          double(G_MAXUINT), playing},
         {"lateness", "Lateness", "Shift of the text's time against the sound, in ms: it comes this much later and nothing else waits for it", &Settings::lateness, 0, 86400000, playing},
+        {"line-ends", "Line ends",
+         "A space between words, a line end behind each sentence: to be read at a terminal (fdsink)",
+         &Settings::line_ends},
     };
     rows.insert(rows.end(), own.begin(), own.end());
     return GstOmniProperties<Settings>(rows);

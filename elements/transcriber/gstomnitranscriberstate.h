@@ -24,7 +24,7 @@ struct Settings : GstOmniEngineSettings {
   std::vector<std::string> vocabulary, masked_words;
   int policy = int(Policy::automatic);
   guint step = 1000, latency = 4000, lateness = 0;
-  bool translate = false;
+  bool translate = false, line_ends = false;
 };
 
 struct GstOmniTranscriber {
@@ -61,6 +61,7 @@ struct State {
   std::thread worker;
   std::shared_ptr<const omni::Engine> engine;
   std::unique_ptr<GstOmniAudioInput> input;
+  std::string last_word;   // that left
   GstClockTime heard = 0;  // running time up to which sound has come
 };
 

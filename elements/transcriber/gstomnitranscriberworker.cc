@@ -4,6 +4,7 @@
 
 #include "common/gstomniclock.h"
 #include "common/gstomniguard.h"
+#include "omni/text.h"
 #include "transcriber/gstomnitranscriberstate.h"
 
 namespace gst_omni_transcriber {
@@ -41,12 +42,24 @@ void note_delay(GstElement* element, GstClockTime spoken) {
   if (warn) gst_omni_warn_late(element, "words", delay, promised, "a smaller checkpoint or a longer `step`");
 }
 
+// A space goes without saying where readers expect one between two words; elsewhere it leads its word. With
+// `line_ends` nothing goes without saying, and each sentence is a line.
+std::string text_of(State& s, const omni::Word& word, bool line_ends) {
+  const bool leads =
+      word.space_ahead && !s.last_word.empty() && (line_ends || !omni::expects_space(s.last_word, word.text));
+  const bool ends_line = line_ends && word.ends_sentence;
+  s.last_word = ends_line ? "" : word.text;
+  return (leads ? " " : "") + word.text + (ends_line ? "\n" : "");
+}
+
 void send(GstElement* element, const std::vector<omni::Word>& words) {
   State& s = state(element);
   guint latency = 0;
+  bool line_ends = false;
   {
     std::lock_guard guard(s.settings.lock);
     latency = s.settings.latency;
+    line_ends = s.settings.line_ends;
   }
   bool live = false;
   omni::TranscriptionStats counts = s.transcriber->stats();
@@ -63,7 +76,7 @@ void send(GstElement* element, const std::vector<omni::Word>& words) {
     note_delay(element, start + duration);
     if (latency == G_MAXUINT && live)
       if (const GstClockTime now = gst_omni_running_time_now(element); GST_CLOCK_TIME_IS_VALID(now)) start = now;
-    s.output->push_result(w.text, start, duration);
+    s.output->push_result(text_of(s, w, line_ends), start, duration);
   }
   // Time that has passed without words; live, also what is so late that nobody waits for it any more.
   GstClockTime until = GstClockTime(std::max<omni::Nanoseconds>(0, s.transcriber->settled()));
@@ -161,6 +174,7 @@ bool work(GstElement* element) {
   if (reset) {
     s.transcriber->reset();
     s.input->reset();
+    s.last_word.clear();
   }
   if (language) {
     std::string code;
@@ -228,6 +242,7 @@ void start_worker(GstElement* element) {
     s.language.clear();
   }
   s.heard = 0;
+  s.last_word.clear();
   s.worker = std::thread([element] { run_worker(element); });
 }
 

@@ -4,6 +4,8 @@
 #include "captions/caption_text.h"
 #include "captions/line_breaks.h"
 #include "omni/captions.h"
+#include "omni/text.h"
+#include "text/segmentation.h"
 
 namespace omni {
 
@@ -12,6 +14,7 @@ namespace {
 constexpr Nanoseconds kMostLag = kSecond / 2;         // behind the words, for reading time
 constexpr Nanoseconds kLeastGap = 2 * kSecond / 5;    // a shorter gap between two captions is closed: it would flicker
 
+// A word, or a part of one behind which a line may end, with the space behind it.
 struct Timed {
   std::string text;
   Nanoseconds start, end;
@@ -26,29 +29,29 @@ class Formatter final : public CaptionFormatter {
       throw Error(ErrorCode::invalid_argument, "captions shown for " + std::to_string(layout.minimum_duration) + " to " + std::to_string(layout.maximum_duration) + " ns");
   }
 
-  std::vector<Caption> push(const std::string& text, Nanoseconds start, Nanoseconds duration) override {
+  std::vector<Caption> push(const std::string& given, Nanoseconds start, Nanoseconds duration) override {
     out_.clear();
     start = std::max(start, words_.empty() ? Nanoseconds(0) : words_.back().start);
     duration = std::max<Nanoseconds>(duration, 0);
-    std::vector<std::string> parts = words_of(text);
-    if (parts.empty()) return {};
-    const bool sound = parts.front().front() == '[' && parts.back().back() == ']';
-    if (sound) {
-      std::string whole;
-      for (const std::string& p : parts) whole = join(whole, p);
-      parts = {upper_case(whole)};
-    }
+    const std::string spaced = single_spaced(given);
+    std::string text = one_cue(std::string(without_spaces_around(spaced)));
+    if (!words_.empty() && spaced.starts_with(' ')) set_space_behind(words_.back().text);
+    if (text.empty()) return {};
+    const bool sound = text.front() == '[' && text.back() == ']';
+    if (sound) text = upper_case(text);
     if (sound || speaker_changed_ || sound_) close_all(start);
     sound_ = sound;
-    if (speaker_changed_) parts.front() = ">> " + parts.front();
+    if (speaker_changed_) text = ">> " + text;
     speaker_changed_ = false;
-    // Words that came as one text share its time by their length.
+    if (spaced.ends_with(' ')) text += ' ';
+    if (!words_.empty() && expects_space(words_.back().text, text)) set_space_behind(words_.back().text);
+    // What came as one text shares its time by length.
+    const std::vector<std::string> parts = line_pieces(text, layout_.columns);
     int whole = 0, before = 0;
-    for (const std::string& p : parts) whole += columns_of(p) + 1;
+    for (const std::string& p : parts) whole += weight(p);
     for (const std::string& p : parts) {
-      const int length = columns_of(p) + 1;
-      add({p, start + duration * before / whole, start + duration * (before + length) / whole});
-      before += length;
+      add({p, start + duration * before / whole, start + duration * (before + weight(p)) / whole});
+      before += weight(p);
     }
     return std::move(out_);
   }
@@ -73,29 +76,52 @@ class Formatter final : public CaptionFormatter {
   int64_t too_fast() const override { return too_fast_; }
 
  private:
-  static std::vector<std::string> texts(const std::vector<Timed>& words) {
-    std::vector<std::string> out;
-    for (const Timed& w : words) out.push_back(w.text);
+  static int weight(const std::string& text) { return std::max(1, columns_of(text)); }
+  static void set_space_behind(std::string& text) {
+    if (!text.ends_with(' ')) text += ' ';
+  }
+  std::string text_of(size_t n) const {
+    std::string out;
+    for (size_t i = 0; i < n; ++i) out += words_[i].text;
     return out;
   }
-  bool fits(const std::vector<Timed>& words) const { return n_lines(texts(words), layout_.columns) <= layout_.lines; }
+  bool fits() const { return n_lines(text_of(words_.size()), layout_.columns) <= layout_.lines; }
 
   void add(Timed word) {
-    if (!words_.empty()) {
-      const Timed& last = words_.back();
-      const bool pause = word.start - last.end >= layout_.pause, sentence = ends_sentence(last.text) && last.end - words_.front().start >= layout_.minimum_duration;
-      if (pause || sentence) close_all(word.start);
-      while (!words_.empty() && word.end - words_.front().start > layout_.maximum_duration) close(at_clause(words_.size()), word.start);
-    }
     words_.push_back(std::move(word));
     now_ = std::max(now_, words_.back().start);
-    while (!fits(words_) && words_.size() > 1) close(at_clause(words_.size() - 1), {});
+    if (words_.size() == 1) return;
+    const Timed &last = words_[words_.size() - 2], &added = words_.back();
+    const bool pause = added.start - last.end >= layout_.pause;
+    const bool sentence = ends_sentence(text_of(words_.size() - 1)) &&
+                          last.end - words_.front().start >= layout_.minimum_duration;
+    if (pause || (sentence && behind_each(TextUnit::line)[words_.size() - 1])) close(words_.size() - 1, {});
+    while (words_.size() > 1 && words_.back().end - words_.front().start > layout_.maximum_duration)
+      close(at_clause(), {});
+    while (words_.size() > 1 && !fits()) close(at_clause(), {});
   }
 
-  // How many words the caption takes that is full: up to the last clause in its second half, else all that it can.
-  size_t at_clause(size_t most) const {
+  // [n]: a unit of the text ends behind the first n words.
+  std::vector<bool> behind_each(TextUnit unit) const {
+    const std::vector<size_t> ends = ends_of(unit, text_of(words_.size()));
+    std::vector<bool> out(words_.size() + 1);
+    size_t at = 0;
+    for (size_t n = 1; n <= words_.size(); ++n) {
+      at += words_[n - 1].text.size();
+      out[n] = std::binary_search(ends.begin(), ends.end(), at);
+    }
+    return out;
+  }
+
+  // How many words the caption takes that is full, the last of all not among them: up to the last clause in
+  // its second half, else all that it can without tearing one.
+  size_t at_clause() const {
+    const size_t most = words_.size() - 1;
+    const std::vector<bool> line = behind_each(TextUnit::line), word = behind_each(TextUnit::word);
     for (size_t n = most; n > most / 2 && n > 1; --n)
-      if (ends_clause(words_[n - 1].text)) return n;
+      if (line[n] && ends_clause(text_of(n))) return n;
+    for (size_t n = most; n > 0; --n)
+      if (line[n] && word[n]) return n;
     return most;
   }
 
@@ -105,12 +131,13 @@ class Formatter final : public CaptionFormatter {
 
   // The first n words become a caption. `next`: when the word behind all words begins, if that is known.
   void close(size_t n, std::optional<Nanoseconds> next) {
+    const std::string text = text_of(n);
     const std::vector<Timed> mine(words_.begin(), words_.begin() + std::ptrdiff_t(n));
     words_.erase(words_.begin(), words_.begin() + std::ptrdiff_t(n));
     if (!words_.empty()) next = words_.front().start;
     Caption c;
     int characters = 0;
-    for (const std::string& line : break_words(texts(mine), layout_.columns)) {
+    for (const std::string& line : break_lines(text, layout_.columns)) {
       c.text += (c.text.empty() ? "" : "\n") + line;
       characters += columns_of(line);
     }
@@ -137,6 +164,12 @@ class Formatter final : public CaptionFormatter {
 };
 
 }  // namespace
+
+Nanoseconds reading_time(const std::string& text) {
+  constexpr CaptionLayout usual;
+  return std::max(usual.minimum_duration,
+                  Nanoseconds(columns_of(text) / usual.reading_speed * double(kSecond)));
+}
 
 std::unique_ptr<CaptionFormatter> make_caption_formatter(const CaptionLayout& layout) { return std::make_unique<Formatter>(layout); }
 

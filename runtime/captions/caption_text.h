@@ -1,4 +1,5 @@
-// What captions need to know of Unicode: columns, clauses, pieces.
+// What captions need to know of Unicode beside where a text may be cut: its characters and the columns that
+// they take.
 #pragma once
 
 #include <cstdint>
@@ -8,21 +9,17 @@
 
 namespace omni {
 
-// Code points in composed form; what is no UTF-8 or a control character is left out.
+// Code points in composed form. Whatever ends a line is '\n' and other white space a space, but for spaces
+// that hold two words together; controls and what is no UTF-8 are left out. Format characters stay: they join
+// letters and emoji, or set the direction.
 std::vector<int32_t> code_points(std::string_view text);
 std::string to_utf8(const std::vector<int32_t>& points);
-// The letter under its accents; the code point itself if it has none.
-int32_t without_marks(int32_t point);
 std::string upper_case(std::string_view text);
+// In code points as above, all white space between two words one space.
+std::string single_spaced(std::string_view text);
+std::string_view without_spaces_around(std::string_view text);
 
-// Columns that a text takes: two for East Asian wide characters.
+// Columns that a text takes: two for East Asian wide characters and for emoji of any number of code points.
 int columns_of(std::string_view text);
-// Text split at white space.
-std::vector<std::string> words_of(std::string_view text);
-// Two words in one line: with a space between them unless both are of a script without spaces.
-std::string join(std::string_view left, std::string_view right);
-
-bool ends_sentence(std::string_view word);
-bool ends_clause(std::string_view word);
 
 }  // namespace omni

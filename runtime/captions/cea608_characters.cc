@@ -1,8 +1,13 @@
 #include "captions/cea608_characters.h"
 
+#include <unicode/translit.h>
+
+#include <algorithm>
 #include <map>
+#include <memory>
 
 #include "captions/caption_text.h"
+#include "omni/error.h"
 
 namespace omni {
 
@@ -36,16 +41,46 @@ const Table& table() {
   return t;
 }
 
+const icu::Transliterator& nearest_letters() {
+  static const std::unique_ptr<const icu::Transliterator> transform = [] {
+    constexpr const char* kRules = "NFKD; [:M:] Remove; Latin-ASCII";
+    UErrorCode code = U_ZERO_ERROR;
+    std::unique_ptr<const icu::Transliterator> t(
+        icu::Transliterator::createInstance(kRules, UTRANS_FORWARD, code));
+    if (!t)
+      throw Error(ErrorCode::internal,
+                  std::string("ICU cannot open its transform ") + kRules + ": " + u_errorName(code));
+    return t;
+  }();
+  return *transform;
+}
+
+std::vector<int32_t> nearest(int32_t c) {
+  if (c == U'€') return {'E', 'U', 'R'};  // of a currency the name rather than a letter
+  icu::UnicodeString letters(static_cast<UChar32>(c));
+  nearest_letters().transliterate(letters);
+  std::string utf8;
+  return code_points(letters.toUTF8String(utf8));
+}
+
+bool has(int32_t c) { return c == '\n' || table().contains(c); }
+
 }  // namespace
+
+Cea608Text cea608_text(std::string_view text) {
+  Cea608Text out;
+  for (const int32_t c : code_points(text)) {
+    if (columns_of(to_utf8({c})) == 0 && c != '\n') continue;  // a mark that no letter took
+    std::vector<int32_t> letters = has(c) ? std::vector{c} : nearest(c);
+    if (!std::all_of(letters.begin(), letters.end(), has)) letters = {'?'}, ++out.n_unmapped;
+    out.text += to_utf8(letters);
+  }
+  return out;
+}
 
 std::vector<Cea608Character> cea608_characters(std::string_view text) {
   std::vector<Cea608Character> out;
-  for (const int32_t c : code_points(text)) {
-    if (columns_of(to_utf8({c})) == 0) continue;  // a mark that no letter took
-    auto there = table().find(c);
-    if (there == table().end()) there = table().find(without_marks(c));
-    out.push_back(there != table().end() ? there->second : Cea608Character{.plain = '?', .unmapped = true});
-  }
+  for (const int32_t c : code_points(text)) out.push_back(table().at(c));
   return out;
 }
 

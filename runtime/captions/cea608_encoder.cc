@@ -5,9 +5,7 @@
 #include <deque>
 #include <limits>
 
-#include "captions/caption_text.h"
 #include "captions/cea608_characters.h"
-#include "captions/line_breaks.h"
 #include "omni/captions.h"
 
 namespace omni {
@@ -82,12 +80,13 @@ class Encoder final : public Cea608Encoder {
   int64_t flip_at() const { return flips_.empty() ? kNever : flips_.front(); }
 
   // The lines of a text, each no longer than a row.
-  static std::vector<std::string> lines_of(std::string text) {
-    for (size_t at = 0; (at = text.find("…", at)) != std::string::npos;) text.replace(at, std::string_view("…").size(), "...");
+  std::vector<std::string> lines_of(const std::string& given) {
+    const auto [text, n_unmapped] = cea608_text(given);
+    n_unmapped_ += n_unmapped;
     std::vector<std::string> out;
     for (size_t at = 0; at <= text.size();) {
       const size_t end = std::min(text.find('\n', at), text.size());
-      const std::vector<std::string> rows = break_words(words_of(std::string_view(text).substr(at, end - at)), kColumns);
+      const std::vector<std::string> rows = break_lines(text.substr(at, end - at), kColumns);
       out.insert(out.end(), rows.begin(), rows.end());
       at = end + 1;
     }
@@ -125,7 +124,6 @@ class Encoder final : public Cea608Encoder {
       waiting = 0;
     };
     for (const Cea608Character& c : text) {
-      n_unmapped_ += c.unmapped;
       if (c.plain) {
         if (waiting) flush(c.plain);
         else waiting = c.plain;

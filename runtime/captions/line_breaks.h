@@ -6,9 +6,10 @@
 
 namespace omni {
 
-// Words in lines of at most `columns`; a word that is longer is cut. As few lines as will do.
-std::vector<std::string> break_words(const std::vector<std::string>& words, int columns);
-// How many lines that is.
-int n_lines(const std::vector<std::string>& words, int columns);
+// The text in the smallest pieces behind which a line may end, their spaces behind them; a piece that is
+// longer than a line is cut between two characters.
+std::vector<std::string> line_pieces(const std::string& text, int columns);
+// How many lines break_lines() makes.
+int n_lines(const std::string& text, int columns);
 
 }  // namespace omni

@@ -9,8 +9,10 @@
 #include "audio/device_log_mel.h"
 #include "session/masked_words.h"
 #include "session/text_decoder.h"
+#include "session/token_words.h"
 #include "session/voice_gate.h"
 #include "session/word_times.h"
+#include "text/segmentation.h"
 
 namespace omni {
 
@@ -26,14 +28,6 @@ constexpr double kNoSpeech = 0.6, kImprobable = -1.0, kVeryImprobable = -1.5;
 constexpr double kForgetAfter = 2;                   // seconds without a voice after which the text so far says nothing of the next
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-// A word being put together out of tokens.
-struct Piece {
-  std::string text;
-  size_t first_token, n_tokens;
-};
-
-bool is_continuation(unsigned char c) { return (c & 0xc0) == 0x80; }
 
 class StreamTranscriber final : public Transcriber {
  public:
@@ -250,7 +244,7 @@ class StreamTranscriber final : public Transcriber {
       if (last || n > int64_t(kCutAt * kRate)) cut(n);
       return;
     }
-    const std::vector<Piece> pieces = pieces_of(text.tokens);
+    const std::vector<TokenWord> pieces = words_of_tokens(text.tokens);
     size_t believed = pieces.size();
     if (!last) {
       if (options_.policy == TranscriptionPolicy::local_agreement) believed = agreed(pieces);
@@ -273,7 +267,7 @@ class StreamTranscriber final : public Transcriber {
   }
 
   // How many words the last two looks have in common.
-  size_t agreed(const std::vector<Piece>& pieces) {
+  size_t agreed(const std::vector<TokenWord>& pieces) {
     size_t n = 0;
     while (n < pieces.size() && n < hypothesis_.size() && pieces[n].text == hypothesis_[n]) ++n;
     hypothesis_.clear();
@@ -281,32 +275,24 @@ class StreamTranscriber final : public Transcriber {
     return n;
   }
 
-  bool has_spaces() const { return language_ != "zh" && language_ != "ja" && language_ != "th" && language_ != "lo" && language_ != "my" && language_ != "yue"; }
-
-  // Tokens to words: a word begins with a space; where a language has none, with a whole character.
-  std::vector<Piece> pieces_of(const std::vector<int32_t>& tokens) const {
-    std::vector<Piece> pieces;
-    for (size_t i = 0; i < tokens.size(); ++i) {
-      const std::string bytes = model_.tokenizer().token_bytes(tokens[i]);
-      const bool punctuation = !bytes.empty() && bytes.find_first_not_of(".,!?;:\"')]}%-") == std::string::npos;
-      const bool begins = !bytes.empty() && !is_continuation(static_cast<unsigned char>(bytes[0])) && (bytes[0] == ' ' || (!has_spaces() && !punctuation));
-      if (pieces.empty() || begins) pieces.push_back({"", i, 0});
-      pieces.back().text += bytes;
-      ++pieces.back().n_tokens;
-    }
-    return pieces;
+  std::vector<TokenWord> words_of_tokens(const std::vector<int32_t>& tokens) const {
+    std::vector<std::string> bytes;
+    for (const int32_t t : tokens) bytes.push_back(model_.tokenizer().token_bytes(t));
+    return words_of(bytes);
   }
 
-  void commit(const DecodedText& text, const std::vector<Piece>& pieces, size_t n_words, int64_t n_states, int64_t valid, std::vector<Word>& out) {
+  void commit(const DecodedText& text, const std::vector<TokenWord>& pieces, size_t n_words, int64_t n_states,
+              int64_t valid, std::vector<Word>& out) {
     if (n_words == 0) return;
     language_believed_ = true;
     const size_t tokens = pieces[n_words - 1].first_token + pieces[n_words - 1].n_tokens;
     const int64_t heads = model_.n_alignment_heads(), given = text.n_given;
     const std::vector<int64_t> begins = token_states({text.attention.data(), size_t((given + int64_t(text.tokens.size())) * heads * n_states)}, given + int64_t(text.tokens.size()), heads, n_states, valid);
     for (size_t w = 0; w < n_words; ++w) {
-      const Piece& p = pieces[w];
+      const TokenWord& p = pieces[w];
       Word word;
       word.text = p.text;
+      word.space_ahead = p.text.starts_with(' ');
       word.text.erase(0, word.text.find_first_not_of(' '));
       word.text = masked_.apply(word.text);
       const int64_t from = begins[size_t(given) + p.first_token], to = std::max(from + 1, begins[size_t(given) + p.first_token + p.n_tokens]);
@@ -316,7 +302,7 @@ class StreamTranscriber final : public Transcriber {
       double log_probability = 0;
       for (size_t i = 0; i < p.n_tokens; ++i) log_probability += text.log_probabilities[p.first_token + i];
       word.probability = std::exp(log_probability / double(p.n_tokens));
-      word.ends_sentence = !word.text.empty() && (std::string(".?!").find(word.text.back()) != std::string::npos || word.text.ends_with("。") || word.text.ends_with("？") || word.text.ends_with("！"));
+      word.ends_sentence = ends_sentence(word.text);
       word_ends_.push_back({(word.start + word.duration - start_) * kRate / kSecond, committed_.size() + p.first_token + p.n_tokens, word.ends_sentence});
       if (!word.text.empty()) out.push_back(std::move(word));
     }
@@ -377,7 +363,8 @@ class StreamTranscriber final : public Transcriber {
           break;
         }
     DecodedText words = without_times(text, end);
-    commit(words, pieces_of(words.tokens), pieces_of(words.tokens).size(), sound.n_states, std::min(sound.n_states, states_of(n)), out);
+    const std::vector<TokenWord> pieces = words_of_tokens(words.tokens);
+    commit(words, pieces, pieces.size(), sound.n_states, std::min(sound.n_states, states_of(n)), out);
     cut(seek > 0 ? std::min(seek, n) : n);
     committed_.clear();
     word_ends_.clear();

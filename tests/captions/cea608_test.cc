@@ -12,6 +12,7 @@ extern "C" {
 #include <random>
 
 #include "captions/caption_text.h"
+#include "captions/words.h"
 #include "omni/captions.h"
 
 namespace omni {
@@ -334,11 +335,33 @@ TEST(Cea608, WhatItHasNotIsCountedAndTheRestStays) {
   Screen screen(1);
   encoder->push("Łódź ě 日 wait…", 100, 200, true);
   for (int64_t n = 0; n < 120; ++n) screen.feed(encoder->frame(n));
-  EXPECT_EQ(joined(screen.rows()), "?ódz e ? wait...");
-  EXPECT_EQ(encoder->n_unmapped(), 2);
+  EXPECT_EQ(joined(screen.rows()), "Lódz e ? wait...");
+  EXPECT_EQ(encoder->n_unmapped(), 1);
   encoder->push("\xff\xfe broken \x01 text", 210, 300, true);
   for (int64_t n = 120; n < 230; ++n) screen.feed(encoder->frame(n));
   EXPECT_EQ(joined(screen.rows()), "broken text");
+}
+
+TEST(Cea608, LettersThatItHasNotBecomeTheNearest) {
+  const std::pair<std::string, std::string> cases[] = {
+      {"œuvre Œuvre", "oeuvre OEuvre"}, {"5 €", "5 EUR"},        {"zł Łódź đ Þ æ ı ŋ", "zl Lódz d TH ae i n"},
+      {"ﬁn № x²", "fin No x2"},         {"ș ğ ĳ ſ", "s g ij s"}, {"Ω я 日 👨\u200d👩", "? ? ? ??"}};
+  for (const auto& [text, shown] : cases) {
+    const auto encoder = make_cea608_encoder({.mode = Cea608Mode::pop_on});
+    Screen screen(1);
+    encoder->push(text, 100, 200, true);
+    for (int64_t n = 0; n < 120; ++n) screen.feed(encoder->frame(n));
+    EXPECT_EQ(joined(screen.rows()), shown);
+    EXPECT_EQ(encoder->n_unmapped(), std::count(shown.begin(), shown.end(), '?'));
+  }
+}
+
+TEST(Cea608, RowsAreAsLongAsTheLettersThatAreShown) {
+  const auto encoder = make_cea608_encoder({.mode = Cea608Mode::pop_on});
+  Screen screen(1);
+  encoder->push("€ € € € € € € € € €", 100, 200, true);
+  for (int64_t n = 0; n < 120; ++n) screen.feed(encoder->frame(n));
+  EXPECT_EQ(joined(screen.rows()), "EUR EUR EUR EUR EUR\nEUR EUR EUR EUR EUR");
 }
 
 TEST(Cea608, CaptionsStandInTheirRowAndColumn) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "captions/caption_text.h"
+#include "captions/words.h"
 #include "omni/captions.h"
 
 namespace omni {

@@ -117,6 +117,20 @@ TEST_F(Captions, FormatMarksSpeakersAndSounds) {
   unref_all(out);
 }
 
+TEST_F(Captions, LineEndsAreForATerminal) {
+  for (const bool line_ends : {false, true}) {
+    Harness h("omnicaptionformat", nullptr);
+    g_object_set(h->element, "line-ends", gboolean(line_ends), nullptr);
+    begin(h);
+    say(h, "One sentence. Another.", 0, GST_SECOND);
+    std::vector<GstBuffer*> out = h.drain();
+    std::string all;
+    for (GstBuffer* b : out) all += bytes(b);
+    unref_all(out);
+    EXPECT_EQ(all, line_ends ? "One sentence.\nAnother.\n" : "One sentence.Another.");
+  }
+}
+
 TEST_F(Captions, FlushForgetsAndEndDelivers) {
   Harness h("omnicaptionformat", nullptr);
   begin(h);
@@ -268,6 +282,95 @@ TEST_F(Captions, OddTimesAndTextsDoNoHarm) {
     EXPECT_NE(other.error().find("65536"), std::string::npos);
     EXPECT_EQ(gst_harness_push(other, text("x", G_MAXUINT64 / 2, GST_SECOND)), GST_FLOW_ERROR);
   }
+}
+
+// What ends when the next begins, else when it is read: 20 characters a second, a second at least.
+TEST_F(Captions, TextWithoutADurationStaysUntilTheNextOrUntilItIsRead) {
+  const std::string sixty(60, 'x');
+  for (const char* factory : {"omnicaptionformat", "omniebuttdenc"}) {
+    Harness h(factory, nullptr);
+    if (std::string(factory) == "omnicaptionformat") g_object_set(h->element, "reading-speed", 0.0, nullptr);
+    begin(h);
+    for (const GstClockTime duration : {GST_CLOCK_TIME_NONE, GstClockTime(0)}) {
+      const GstClockTime base = duration == 0 ? 20 * GST_SECOND : GST_SECOND;
+      gst_harness_push(h, text(sixty, base, duration));
+      gst_harness_push_event(h, gst_event_new_gap(base, GST_SECOND));
+      for (const Piece& gap : gaps(h)) EXPECT_LE(gap.end, base) << factory << ": there is a text";
+      gst_harness_push(h, text(sixty, base + 2 * GST_SECOND, duration));
+      gst_harness_push_event(h, gst_event_new_gap(base + 2 * GST_SECOND, 10 * GST_SECOND));
+      std::vector<Piece> p = pieces(h);
+      std::erase_if(p, [](const Piece& x) { return x.end == x.start; });  // the document's head
+      ASSERT_EQ(p.size(), 2u) << factory;
+      EXPECT_EQ(p[0].start, base);
+      EXPECT_EQ(p[0].end, base + 2 * GST_SECOND) << factory << ": until the next";
+      EXPECT_EQ(p[1].start, base + 2 * GST_SECOND);
+      EXPECT_EQ(p[1].end, base + 5 * GST_SECOND) << factory << ": until it is read";
+    }
+    gst_harness_push(h, text("Held at the end", 50 * GST_SECOND, GST_CLOCK_TIME_NONE));
+    std::vector<GstBuffer*> out = h.drain();
+    ASSERT_GE(out.size(), 1u);
+    EXPECT_NE(bytes(out[0]).find("Held at the end"), std::string::npos);
+    EXPECT_EQ(GST_BUFFER_DURATION(out[0]), GST_SECOND);
+    unref_all(out);
+  }
+}
+
+TEST_F(Captions, AFlushForgetsTextWhoseEndIsNotKnown) {
+  Harness h("omnicaptionformat", nullptr);
+  begin(h);
+  gst_harness_push(h, text("to be forgotten", 0, GST_CLOCK_TIME_NONE));
+  gst_harness_push_event(h, gst_event_new_flush_start());
+  gst_harness_push_event(h, gst_event_new_flush_stop(TRUE));
+  GstSegment segment;
+  gst_segment_init(&segment, GST_FORMAT_TIME);
+  gst_harness_push_event(h, gst_event_new_segment(&segment));
+  std::vector<GstBuffer*> out = h.drain();
+  EXPECT_EQ(out.size(), 0u);
+  unref_all(out);
+}
+
+TEST_F(Captions, RollUpWordsWithoutADurationDoNotWait) {
+  Harness h("omnicea608enc", nullptr);
+  begin(h, "closedcaption/x-cea-608,format=raw,framerate=30/1");
+  gst_harness_push(h, text("Word", 0, GST_CLOCK_TIME_NONE));
+  gst_harness_push_event(h, gst_event_new_gap(0, GST_SECOND / 2));
+  const std::vector<Piece> p = pieces(h);
+  EXPECT_TRUE(std::any_of(p.begin(), p.end(), [](const Piece& x) { return x.text == "\x57\xef"; })) << "Wo";
+}
+
+TEST_F(Captions, PopOnTextWithoutADurationIsReadBeforeItIsErased) {
+  Harness h("omnicea608enc", nullptr);
+  gst_util_set_object_arg(G_OBJECT(h->element), "mode", "pop-on");
+  begin(h, "closedcaption/x-cea-608,format=raw,framerate=30/1");
+  gst_harness_push(h, text(std::string(32, 'a'), 3 * GST_SECOND, GST_CLOCK_TIME_NONE));
+  gst_harness_push(h, text("Another one.", 8 * GST_SECOND, GST_CLOCK_TIME_NONE));
+  gst_harness_push(h, text("At once.", 8 * GST_SECOND + GST_SECOND / 2, GST_CLOCK_TIME_NONE));
+  std::vector<GstBuffer*> out = h.drain();
+  std::string codes;
+  for (size_t i = 1; i < out.size(); ++i) {
+    if (bytes(out[i]) != bytes(out[i - 1])) continue;  // control codes come twice
+    const std::string code = bytes(out[i]) == "\x94\x2f"   ? "shown"
+                             : bytes(out[i]) == "\x94\x2c" ? "erased"
+                                                           : "";
+    if (!code.empty())
+      codes += code + " " + std::to_string(GST_BUFFER_PTS(out[i - 1]) / (GST_SECOND / 10)) + ", ";
+  }
+  EXPECT_EQ(codes, "shown 30, erased 46, shown 80, shown 85, erased 95, ");
+  unref_all(out);
+}
+
+// A model's text, and any other, is one cue.
+TEST_F(Captions, TextAddsNoCues) {
+  Harness h("omnicaptionformat", nullptr);
+  begin(h);
+  const std::string given = "hi\n\n00:01:00.000 --> 00:02:00.000\nINJECTED";
+  gst_harness_push(h, text(given, 0, 2 * GST_SECOND));
+  std::vector<GstBuffer*> out = h.drain();
+  for (GstBuffer* b : out) {
+    EXPECT_EQ(bytes(b).find("-->"), std::string::npos) << bytes(b);
+    EXPECT_EQ(bytes(b).find("\n\n"), std::string::npos) << bytes(b);
+  }
+  unref_all(out);
 }
 
 struct Markup {

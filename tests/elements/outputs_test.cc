@@ -325,6 +325,24 @@ TEST_F(Outputs, OverlayShowsALateCaptionLive) {
   EXPECT_FALSE(plate());
 }
 
+TEST_F(Outputs, OverlayShowsACaptionWithoutAnEndUntilTheNextOrUntilItIsRead) {
+  Rig r("omnioverlay", "text", "text/x-raw,format=utf8");
+  r.put("A caption without a duration, of forty...", 2 * kFrame, GST_CLOCK_TIME_NONE);
+  r.put("A caption", 6 * kFrame, 3 * kFrame);
+  r.put("The last one", 20 * kFrame, 0);
+  gst_harness_push_event(r.side, gst_event_new_eos());
+  r.frames(0, 34);
+  std::string shown;
+  for (int i = 0; i < 34; ++i) {
+    GstBuffer* b = gst_harness_pull(r.video);
+    guint8 v = 0;
+    gst_buffer_extract(b, ((240 - 18) * 320 + 160) * 3, &v, 1);
+    shown += v == guint8(i) ? '-' : '#';
+    gst_buffer_unref(b);
+  }
+  EXPECT_EQ(shown, "--#######-----------##########----") << "a second at least";
+}
+
 TEST_F(Outputs, WholePipelineFromPixelsToRegions) {
   std::atomic<int> frames{0}, with{0};
   const Outcome o = run(

@@ -255,5 +255,18 @@ TEST_F(Transcriber, HearsWhatKennedySaid) {
   EXPECT_TRUE(text.ordered);
 }
 
+TEST_F(Transcriber, LineEndsMakeItReadable) {
+  if (!std::filesystem::exists(BASE "/model.safetensors")) GTEST_SKIP() << "no models/whisper-base";
+  const std::string file = testing::TempDir() + "words.txt";
+  const std::string line =
+      kJfk + " ! omnitranscriber line-ends=true model-path=" BASE " ! filesink location=" + file;
+  const Outcome o = run(line, 120 * GST_SECOND);
+  EXPECT_TRUE(o.eos) << o.error;
+  EXPECT_EQ(
+      read_file(file),
+      "And so my fellow Americans, ask not what your country can do for you, ask what you can do for your "
+      "country.\n");
+}
+
 }  // namespace
 }  // namespace omni_test

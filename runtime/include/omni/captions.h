@@ -12,6 +12,8 @@
 
 namespace omni {
 
+// How long a text is shown whose duration nobody knows, if no other text comes.
+OMNI_API Nanoseconds reading_time(const std::string& text);
 // How captions are to look. (BBC Subtitle Guidelines; EBU-TT-D and CEA-608 have 37 to 42 and 32 columns.)
 struct CaptionLayout {
   int columns = 37, lines = 2;                                      // 1 … 200, 1 … 15
@@ -30,7 +32,8 @@ struct Caption {
 class OMNI_API CaptionFormatter {
  public:
   virtual ~CaptionFormatter() = default;
-  // A word, or a text whose words share the time. A text in brackets is the name of a sound: it stands alone, in capitals.
+  // A word, or a text whose words share the time. A text in brackets is the name of a sound: it stands alone,
+  // in capitals. Words have a space between them where one of the two has it or readers expect it.
   virtual std::vector<Caption> push(const std::string& text, Nanoseconds start, Nanoseconds duration) = 0;
   // The next word is somebody else's: a new caption that begins with >>.
   virtual void change_speaker() = 0;
@@ -44,7 +47,9 @@ class OMNI_API CaptionFormatter {
 // Throws invalid_argument.
 OMNI_API std::unique_ptr<CaptionFormatter> make_caption_formatter(const CaptionLayout& layout);
 
-// Lines of at most `columns` columns: as few as will do, of even length, broken behind punctuation rather than behind a short word.
+// Lines of at most `columns` columns: as few as will do, of even length, broken where the script allows it
+// (UAX #14, dictionaries where words have no spaces between them), behind punctuation rather than behind a
+// short word or within one. A word that is longer than a line is cut between two characters.
 OMNI_API std::vector<std::string> break_lines(const std::string& text, int columns);
 
 // CEA-608 line 21 captions (ANSI/CTA-608-E). Two bytes a frame: what does not fit yet waits, nothing is dropped.

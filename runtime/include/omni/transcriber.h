@@ -34,6 +34,7 @@ struct Word {
   Nanoseconds start = 0, duration = 0;
   double probability = 1;      // geometric mean over its tokens
   bool ends_sentence = false;
+  bool space_ahead = false;  // a space was written ahead of it
 };
 
 struct TranscriptionStats {
