@@ -101,7 +101,14 @@ std::shared_ptr<const omni::Engine> GstOmniEngineContext::open(const std::functi
   std::shared_ptr<const omni::Engine> engine;
   load("weights", keep_going, [&](const std::function<void(double)>& progress) { engine = omni::Engine::open(o, progress); });
   if (with_speech) load("voice", keep_going, [&](const std::function<void(double)>& progress) { engine->load_speech(progress); });
+  std::lock_guard guard(lock_);
+  compute_ = engine->compute();
   return engine;
+}
+
+std::string GstOmniEngineContext::compute() {
+  std::lock_guard guard(lock_);
+  return compute_;
 }
 
 void GstOmniEngineContext::load(const char* what, const std::function<bool()>& keep_going, const std::function<void(const std::function<void(double)>&)>& body) {

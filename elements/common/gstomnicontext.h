@@ -49,6 +49,8 @@ class GstOmniEngineContext {
   std::string device();
   // Loads (or joins) the checkpoint with PROGRESS messages; for a streaming or worker thread. Throws omni::Error; `cancelled` once keep_going() is false.
   std::shared_ptr<const omni::Engine> open(const std::function<bool()>& keep_going, bool with_speech = false);
+  // What computes in the engine that was opened last; empty before.
+  std::string compute();
 
  private:
   ContextPtr find();
@@ -57,7 +59,8 @@ class GstOmniEngineContext {
   GstElement* element_;
   GstOmniEngineSettings& settings_;
   std::mutex lock_;
-  ContextPtr context_;  // under lock_
+  ContextPtr context_;   // under lock_
+  std::string compute_;  // under lock_
 };
 
 // Sends the runtime's log lines to the debug category "omni".

@@ -244,7 +244,7 @@ GstStructure* stats(GstOmniModel* self) {
   guint64 underruns = 0;
   for (const auto& o : s.outputs)
     if (o->kind() == GstOmniOutput::Kind::speech) underruns += static_cast<GstOmniSpeechOutput&>(*o).n_underruns();
-  return gst_structure_new("omni-model-stats", "answers", G_TYPE_UINT64, s.n_answers, "tokens", G_TYPE_UINT64, s.n_tokens, "ttft", G_TYPE_DOUBLE,
+  return gst_structure_new("omni-model-stats", "compute", G_TYPE_STRING, s.engine_context.compute().c_str(), "answers", G_TYPE_UINT64, s.n_answers, "tokens", G_TYPE_UINT64, s.n_tokens, "ttft", G_TYPE_DOUBLE,
                            s.first_token.percentile_ms(0.5), "tpot", G_TYPE_DOUBLE, s.per_token_ms, "queue-depth", G_TYPE_UINT, depth, "drops", G_TYPE_UINT64, s.n_dropped,
                            "late", G_TYPE_UINT64, s.n_late, "objects", G_TYPE_UINT64, s.n_objects, "repaired-objects", G_TYPE_UINT64, s.n_repaired, "malformed-objects", G_TYPE_UINT64,
                            s.n_malformed, "context-tokens", G_TYPE_UINT64, s.context_tokens, "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5),

@@ -398,6 +398,6 @@ void gst_omni_tokenizer_class_setup(GstOmniTokenizerClass* klass, const char* si
 GstStructure* gst_omni_tokenizer_stats(GstOmniTokenizer* self) {
   auto* s = self->state;
   std::lock_guard guard(s->lock);
-  return gst_structure_new("omni-tokenizer-stats", "buffers-in", G_TYPE_UINT64, s->n_in, "drops", G_TYPE_UINT64, s->n_dropped, "segments", G_TYPE_UINT64, s->n_segments,
+  return gst_structure_new("omni-tokenizer-stats", "compute", G_TYPE_STRING, s->engine_context.compute().c_str(), "buffers-in", G_TYPE_UINT64, s->n_in, "drops", G_TYPE_UINT64, s->n_dropped, "segments", G_TYPE_UINT64, s->n_segments,
                            "tokens", G_TYPE_UINT64, s->n_tokens, "queue-depth", G_TYPE_UINT, s->queued_buffers, nullptr);
 }

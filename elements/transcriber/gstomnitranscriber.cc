@@ -203,7 +203,7 @@ gboolean src_activate_mode(GstPad*, GstObject* parent, GstPadMode mode, gboolean
 
 GstStructure* stats(State& s) {
   std::lock_guard guard(s.lock);
-  return gst_structure_new("omni-transcriber-stats", "language", G_TYPE_STRING, s.language.c_str(), "words", G_TYPE_UINT64, s.n_words, "drops", G_TYPE_UINT64, s.n_dropped, "late", G_TYPE_UINT64, s.n_late,
+  return gst_structure_new("omni-transcriber-stats", "compute", G_TYPE_STRING, s.engine_context.compute().c_str(), "language", G_TYPE_STRING, s.language.c_str(), "words", G_TYPE_UINT64, s.n_words, "drops", G_TYPE_UINT64, s.n_dropped, "late", G_TYPE_UINT64, s.n_late,
                            "looks", G_TYPE_UINT64, guint64(s.counts.looks), "gated", G_TYPE_UINT64, guint64(s.counts.gated), "rejected", G_TYPE_UINT64, guint64(s.counts.rejected), "tokens", G_TYPE_UINT64,
                            guint64(s.counts.tokens), "encoder-seconds", G_TYPE_DOUBLE, s.counts.encoder_seconds, "decoder-seconds", G_TYPE_DOUBLE, s.counts.decoder_seconds, "delay-p50", G_TYPE_DOUBLE,
                            s.delay.percentile_ms(0.5), "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(), nullptr);

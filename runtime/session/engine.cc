@@ -103,12 +103,13 @@ class OpenEngine : public Engine {
 
   const std::string& fingerprint() const override { return fingerprint_; }
   Precision precision() const override { return precision_; }
+  std::string compute() const override { return device_ ? device_->name() : describe_cpu_level(); }
   const CheckpointDefaults& defaults() const override { return defaults_; }
 
  protected:
   void log_loaded() const {
     log(LogLevel::info, "loaded " + folder_.string() + ", fingerprint " + fingerprint_ + ", " + (precision_ == Precision::bfloat16 ? "bfloat16" : "float32") + ", " +
-                            (device_ ? device_->name() + ", " : "") + std::to_string(pool_.n_threads()) + " threads");
+                            compute() + ", " + std::to_string(pool_.n_threads()) + " threads");
   }
 
   const fs::path folder_;
@@ -222,7 +223,10 @@ std::shared_ptr<Slot> slot_for(const std::string& key) {
 
 }  // namespace
 
+std::string cpu_instructions() { return describe_cpu_level(); }
+
 std::shared_ptr<const Engine> Engine::open(const EngineOptions& options, const std::function<void(double)>& progress) {
+  cpu_level();  // what is wrong with OMNI_CPU_ISA is said before anything is read
   const Device* device = open_device(options.device);
   std::error_code error;
   EngineOptions o = options;

@@ -242,25 +242,25 @@ TEST_P(LinearTest, EqualsReference) {
     if (m1) parts.push_back(matrix(w1, m1, k));
     const auto weight = implementation_->pack(parts, precision);
     // Where x is rounded to bfloat16, so are the weights.
-    auto value = [&](float v) { return weight->rounding() == ops::cpu::LinearWeight::Rounding::bf16 ? double(to_float(to_bfloat16(v))) : double(v); };
+    const bool rounds = weight->rounding() == ops::cpu::LinearWeight::Rounding::bf16;
+    auto value = [&](float v) { return rounds ? double(to_float(to_bfloat16(v))) : double(v); };
     std::vector<float> w;
     for (const Matrix& part : parts) {
       const Tensor rows = dequantize(part, 0, part.n_out);
       w.insert(w.end(), rows.f32(), rows.f32() + rows.numel());
     }
-    for (int64_t n : {0, 1, 2, 5, 6, 7, 12, 13, 63, 64, 65, 130}) {
+    for (int64_t n : {0, 1, 2, 6, 7, 12, 13, 64, 65, 130}) {
       auto x = random_values(size_t(n * k), 1);
-      for (bool bias : {false, true}) {
-        const Tensor y = ops::linear(cx, tensor(x, {n, k}), *weight, bias ? tensor(b, {m0 + m1}) : Tensor());
-        std::vector<double> want;
-        for (int64_t i = 0; i < n; ++i)
-          for (int64_t j = 0; j < m0 + m1; ++j) {
-            double sum = bias ? b[size_t(j)] : 0;
-            for (int64_t t = 0; t < k; ++t) sum += value(x[size_t(i * k + t)]) * value(w[size_t(j * k + t)]);
-            want.push_back(sum);
-          }
-        EXPECT_LT(error(y.f32(), want), 2e-6) << "n=" << n << " k=" << k << " m=" << m0 + m1;
-      }
+      const bool bias = n % 2;
+      const Tensor y = ops::linear(cx, tensor(x, {n, k}), *weight, bias ? tensor(b, {m0 + m1}) : Tensor());
+      std::vector<double> want;
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = 0; j < m0 + m1; ++j) {
+          double sum = bias ? b[size_t(j)] : 0;
+          for (int64_t t = 0; t < k; ++t) sum += value(x[size_t(i * k + t)]) * value(w[size_t(j * k + t)]);
+          want.push_back(sum);
+        }
+      EXPECT_LT(error(y.f32(), want), 2e-6) << "n=" << n << " k=" << k << " m=" << m0 + m1;
     }
   }
 }

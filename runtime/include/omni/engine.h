@@ -42,7 +42,8 @@ class OMNI_API Engine {
   virtual ~Engine() = default;
   virtual const std::string& fingerprint() const = 0;  // 16 hexadecimal digits: the same for the same files
   virtual int hidden() const = 0;                      // width of embeddings
-  virtual Precision precision() const = 0;             // float32 or bfloat16
+  virtual Precision precision() const = 0;             // never automatic
+  virtual std::string compute() const = 0;             // what computes: "avx2", "avx512 (bf16, vnni)", a device's name
   virtual const CheckpointDefaults& defaults() const = 0;
   virtual Nanoseconds chunk_duration() const = 0;      // the unit of time in which media enter the context
   virtual std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions& options) const = 0;
@@ -59,6 +60,10 @@ class OMNI_API Engine {
   virtual bool transcribes() const = 0;
   virtual std::unique_ptr<Transcriber> make_transcriber(const TranscriptionOptions& options) const = 0;
 };
+
+// The instructions that engines on the host use: the best that this processor has, or what OMNI_CPU_ISA asks for; README lists them. Throws
+// invalid_argument where that is none, or none of this processor's.
+OMNI_API std::string cpu_instructions();
 
 // Where engines of a device compute, for those who share its memory. Loads no checkpoint; empty for the host. Throws as Engine::open() does.
 struct CudaContext {
