@@ -121,15 +121,28 @@ Tensor avg_pool_pairs(Context& cx, const Tensor& x) {
   return y;
 }
 
+namespace {
+
+// By the backend at once, or as products of unfolded columns, some rows at a time.
+void convolve(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, const Unfold& whole, Tensor& y) {
+  if (whole.padding == Padding::zeros && backend(cx).convolution(cx, x, weight, bias, whole, y)) return;
+  constexpr int64_t kRows = 768;
+  for (int64_t begin = 0; begin < whole.n; begin += kRows) {
+    Arena::Scope scope(cx.arena);
+    Unfold some = whole;
+    some.first = begin, some.n = std::min(kRows, whole.n - begin);
+    Tensor columns = cx.arena.f32({some.n, whole.kernel * x.dim(1)}), part = y.rows(begin, begin + some.n);
+    backend(cx).unfold(cx, x, some, columns);
+    backend(cx).linear(cx, columns, weight, bias, part);
+  }
+}
+
+}  // namespace
+
 Tensor conv1d_k3(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int stride) {
   const int64_t n_out = (x.dim(0) - 1) / stride + 1;
-  const Unfold how{0, n_out, 3, stride, 1, 1, Padding::zeros};
   Tensor y = cx.arena.f32({n_out, weight.n_out()});
-  if (backend(cx).convolution(cx, x, weight, bias, how, y)) return y;
-  Arena::Scope scope(cx.arena);
-  Tensor columns = cx.arena.f32({n_out, 3 * x.dim(1)});
-  backend(cx).unfold(cx, x, how, columns);
-  backend(cx).linear(cx, columns, weight, bias, y);
+  convolve(cx, x, weight, bias, {0, n_out, 3, stride, 1, 1, Padding::zeros}, y);
   return y;
 }
 
@@ -138,15 +151,7 @@ Tensor conv1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Te
   if (weight.n_in() != kernel * c) throw Error(ErrorCode::internal, "conv1d: x " + x.shape().str() + " with a weight of " + std::to_string(weight.n_in()) + " inputs");
   if (padding == Padding::reflect && n <= before) throw Error(ErrorCode::invalid_argument, "conv1d: " + std::to_string(n) + " frames are too few to be reflected");
   Tensor y = cx.arena.f32({n, weight.n_out()});
-  if (padding == Padding::zeros && backend(cx).convolution(cx, x, weight, bias, {0, n, kernel, 1, dilation, before, padding}, y)) return y;
-  constexpr int64_t kMost = 4096;  // rows whose columns are laid out at a time
-  for (int64_t begin = 0; begin < n; begin += kMost) {
-    Arena::Scope scope(cx.arena);
-    const int64_t rows = std::min(kMost, n - begin);
-    Tensor columns = cx.arena.f32({rows, kernel * c}), part = y.rows(begin, begin + rows);
-    backend(cx).unfold(cx, x, {begin, rows, kernel, 1, dilation, before, padding}, columns);
-    backend(cx).linear(cx, columns, weight, bias, part);
-  }
+  convolve(cx, x, weight, bias, {0, n, kernel, 1, dilation, before, padding}, y);
   return y;
 }
 

@@ -1,5 +1,7 @@
 #include "whisper/encoder.h"
 
+#include <algorithm>
+
 namespace omni::whisper {
 
 namespace {
@@ -22,19 +24,29 @@ Tensor Encoder::forward(ops::Context& cx, const Tensor& mel) const {
   const int64_t d = config_.d_model, n = (mel.dim(0) + 1) / 2;
   const int heads = config_.encoder_attention_heads, head_dim = int(d) / heads;
   if (n > config_.max_source_positions) throw Error(ErrorCode::internal, "whisper: " + mel.shape().str() + " mel frames are more than a window");
-  Tensor x = conv1_(cx, mel);  // [frames, d]
-  ops::gelu_(cx, x);
-  x = conv2_(cx, x);  // [n, d]
-  ops::gelu_(cx, x);
+  Tensor x = cx.arena.f32({n, d});
+  {
+    Arena::Scope scope(cx.arena);
+    Tensor frames = conv1_(cx, mel);  // [frames, d]
+    ops::gelu_(cx, frames);
+    Tensor states = conv2_(cx, frames);  // [n, d]
+    ops::gelu_(cx, states);
+    ops::copy_(cx, x, states);
+  }
   ops::add_(cx, x, embed_positions_.rows(0, n));
   const int64_t span[] = {0, n};
   for (const Layer& l : layers_) {
     Arena::Scope scope(cx.arena);
-    Tensor qkv = l.qkv_proj(cx, l.self_attn_layer_norm(cx, x));
+    const Tensor qkv = l.qkv_proj(cx, l.self_attn_layer_norm(cx, x));  // [n, 3 · d]
     ops::add_(cx, x, l.out_proj(cx, ops::attention(cx, heads_of(qkv, 0, heads, head_dim), heads_of(qkv, d, heads, head_dim), heads_of(qkv, 2 * d, heads, head_dim), std::span<const int64_t>(span))));
-    Tensor h = l.fc1(cx, l.final_layer_norm(cx, x));
-    ops::gelu_(cx, h);
-    ops::add_(cx, x, l.fc2(cx, h));
+    constexpr int64_t kRows = 384;  // whose wide intermediate rows are there at a time
+    for (int64_t begin = 0; begin < n; begin += kRows) {
+      Arena::Scope inner(cx.arena);
+      Tensor some = x.rows(begin, std::min(n, begin + kRows));
+      Tensor h = l.fc1(cx, l.final_layer_norm(cx, some));  // [rows, encoder_ffn_dim]
+      ops::gelu_(cx, h);
+      ops::add_(cx, some, l.fc2(cx, h));
+    }
   }
   return layer_norm_(cx, x);
 }
