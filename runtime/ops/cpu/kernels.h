@@ -36,16 +36,36 @@ inline void turn_keys(const float* k, int64_t stride, int64_t n, int head_dim, f
     for (int c = 0; c < head_dim; ++c) out[(j / 32 * head_dim + c) * 32 + j % 32] = k[j * stride + c];
 }
 
+// Rows [begin, end) of ops::snake_beta(): x[n, c] → y[n, c].
+struct SnakeTile {
+  const float* x;
+  int64_t n, c, begin, end;
+  const float *alpha, *beta_reciprocal, *filter;
+  float* y;
+  float* scratch;  // scratch_size() floats
+
+  static constexpr int64_t kReach = 3;  // rows of its input before and after a row that a filter looks at
+  int64_t n_upsampled() const { return end - begin + 2 * kReach; }  // rows, of each parity
+  int64_t period() const { return (63 + c) / c * c; }  // alpha and beta as long as vectors want them
+  int64_t scratch_size() const { return (3 * n_upsampled() + 2 * kReach) * c + 2 * period(); }
+};
+
 struct Kernels {
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* y);
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int64_t n, float* y);
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* y);
   void (*gelu)(float* x, int64_t n);
   void (*gelu_tanh)(float* x, int64_t n);
-  void (*snake)(float* x, const float* alpha, const float* beta_reciprocal, int64_t n);  // x ← x + sin²(αx)/β
+  void (*silu)(float* x, int64_t n);
+  void (*snake_beta)(const SnakeTile& tile);
   void (*add)(float* x, const float* y, int64_t n);
+  void (*add_scaled)(float* x, const float* y, const float* scale, int64_t n);
+  void (*div)(float* x, float divisor, int64_t n);
+  void (*mean)(const float* a, const float* b, int64_t n, float* y);  // of two
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
   void (*round_bf16)(const float* x, int64_t n, BFloat16* y);
+  void (*widen_bf16)(const BFloat16* x, int64_t n, float* y);
+  void (*widen_f16)(const Float16* x, int64_t n, float* y);
   // y[n] = q · k[j · stride …] · scale
   void (*scores)(const float* q, const float* k, int64_t stride, int64_t n, int head_dim, float scale, float* y);
   void (*softmax)(float* x, int64_t n);  // in place
