@@ -56,11 +56,10 @@ Tensor Tensor::view(void* data, DType dtype, Shape shape, std::shared_ptr<const 
   return t;
 }
 
-void* Tensor::typed(DType expected) {
+void Tensor::refuse(DType expected) const {
   if (device_) throw Error(ErrorCode::internal, "tensor " + shape_.str() + " is on " + device_->name() + ", not on the host");
-  if (dtype_ != expected)
-    throw Error(ErrorCode::internal, std::string("tensor ") + shape_.str() + " is " + name_of(dtype_) + ", not " + name_of(expected));
-  return data_;
+  throw Error(ErrorCode::internal, std::string("tensor ") + shape_.str() + " is " + name_of(dtype_) +
+                                       ", not " + name_of(expected));
 }
 
 Tensor Tensor::reshape(Shape shape) const {

@@ -66,7 +66,11 @@ class Tensor {
   Tensor rows(int64_t begin, int64_t end) const;
 
  private:
-  void* typed(DType expected);
+  void* typed(DType expected) {
+    if (device_ || dtype_ != expected) refuse(expected);
+    return data_;
+  }
+  [[noreturn]] void refuse(DType expected) const;
 
   void* data_ = nullptr;
   const Device* device_ = nullptr;

@@ -1,4 +1,5 @@
-// bench_tokenizers: one thread, CPU time. 1080p NV12 → normalised patches of 448x448 and 252x140; log-mel of a second of sound.
+// bench_tokenizers: one thread, CPU time. 1080p frames → normalised patches of 448x448 and 252x140; log-mel
+// of a second of sound.
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
@@ -37,22 +38,46 @@ void report(const char* name, int per, const Body& body) {
 
 int main() {
   std::mt19937 g(1);
-  std::vector<uint8_t> y(1920 * 1080), uv(1920 * 540);
-  for (auto& v : y) v = uint8_t(g());
-  for (auto& v : uv) v = uint8_t(g());
-  const VideoFrame frame{PixelFormat::nv12, 1920, 1080, {y.data(), uv.data(), nullptr}, {1920, 1920, 0}, ColourMatrix::bt709};
-  for (const PictureSize size : {PictureSize{448, 448}, PictureSize{140, 252}}) {
-    FrameScaler scaler;
-    std::vector<uint8_t> rgb[kFrames];
-    for (auto& r : rgb) r.resize(size_t(3 * size.width * size.height));
-    std::vector<float> patches(size_t(size.width / 14 * (size.height / 14) * 1176));
-    char name[64];
-    std::snprintf(name, sizeof name, "NV12 1920x1080 -> patches %dx%d, a frame", size.width, size.height);
-    report(name, kFrames, [&] {
-      for (int i = 0; i < kFrames; ++i) scaler.run(frame, size, rgb[i].data());
-      patchify({}, size, rgb[0].data(), rgb[1].data(), patches.data());
-    });
-  }
+  constexpr int kWidth = 1920, kHeight = 1080;
+  std::vector<uint8_t> bytes(4 * kWidth * kHeight);
+  for (auto& v : bytes) v = uint8_t(g());
+  const uint8_t* data = bytes.data();
+  const uint8_t* chroma = data + kWidth * kHeight;
+  const struct {
+    const char* name;
+    VideoFrame frame;
+  } formats[] = {
+      {"NV12", {PixelFormat::nv12, kWidth, kHeight, {data, chroma, nullptr}, {kWidth, kWidth, 0}}},
+      {"I420",
+       {PixelFormat::i420,
+        kWidth,
+        kHeight,
+        {data, chroma, chroma + kWidth * kHeight / 4},
+        {kWidth, kWidth / 2, kWidth / 2}}},
+      {"P010",
+       {PixelFormat::p010,
+        kWidth,
+        kHeight,
+        {data, data + 2 * kWidth * kHeight, nullptr},
+        {2 * kWidth, 2 * kWidth, 0}}},
+      {"GRAY8", {PixelFormat::gray8, kWidth, kHeight, {data, nullptr, nullptr}, {kWidth, 0, 0}}},
+      {"RGB", {PixelFormat::rgb, kWidth, kHeight, {data, nullptr, nullptr}, {3 * kWidth, 0, 0}}},
+      {"BGRx", {PixelFormat::bgra, kWidth, kHeight, {data, nullptr, nullptr}, {4 * kWidth, 0, 0}}},
+  };
+  for (const auto& [format, frame] : formats)
+    for (const PictureSize size : {PictureSize{448, 448}, PictureSize{140, 252}}) {
+      FrameScaler scaler;
+      std::vector<uint8_t> rgb[kFrames];
+      for (auto& r : rgb) r.resize(size_t(3 * size.width * size.height));
+      std::vector<float> patches(size_t(size.width / 14 * (size.height / 14) * 1176));
+      char name[64];
+      std::snprintf(name, sizeof name, "%s 1920x1080 -> patches %dx%d, a frame", format, size.width,
+                    size.height);
+      report(name, kFrames, [&] {
+        for (int i = 0; i < kFrames; ++i) scaler.run(frame, size, rgb[i].data());
+        patchify({}, size, rgb[0].data(), rgb[1].data(), patches.data());
+      });
+    }
   std::vector<float> second(16000), out;
   for (float& v : second) v = float(g() % 2000) / 1000 - 1;
   LogMel mel(128);

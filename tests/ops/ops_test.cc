@@ -49,6 +49,40 @@ const Level kLevels[] = {{CpuLevel::portable, ops::cpu::kPortableKernels},
 #endif
 };
 
+// ops::snake_beta(), step by step.
+std::vector<double> snake_reference(const std::vector<float>& x, int n, int c,
+                                    const std::vector<float>& alpha,
+                                    const std::vector<float>& beta_reciprocal, const float* filter) {
+  std::vector<double> y(size_t(n * c));
+  for (int k = 0; k < c; ++k) {
+    const auto in = [&](int i) { return double(x[size_t(std::clamp(i, 0, n - 1) * c + k)]); };
+    std::vector<double> up(size_t(2 * n));
+    for (int m = 0; m < 2 * n; ++m) {
+      double u = 0;  // conv_transpose1d of the padded signal, cropped by 15
+      for (int t = 0; t < 12; ++t)
+        if ((m + 15 - t) % 2 == 0) u += 2 * filter[size_t(t)] * in((m + 15 - t) / 2 - 5);
+      const double s = std::sin(u * alpha[size_t(k)]);
+      up[size_t(m)] = u + s * s * beta_reciprocal[size_t(k)];
+    }
+    for (int j = 0; j < n; ++j)
+      for (int t = 0; t < 12; ++t)
+        y[size_t(j * c + k)] += filter[size_t(t)] * up[size_t(std::clamp(2 * j + t - 5, 0, 2 * n - 1))];
+  }
+  return y;
+}
+
+// Rows [begin, end) of a level's snake_beta.
+void snake_beta(const ops::cpu::Kernels& kernels, const std::vector<float>& x, int n, int c, int begin,
+                int end, const std::vector<float>& alpha, const std::vector<float>& beta_reciprocal,
+                const float* filter, std::vector<float>& y) {
+  ops::cpu::SnakeTile tile{x.data(), n,        c,      begin, end, alpha.data(), beta_reciprocal.data(),
+                           filter,   y.data(), nullptr};
+  std::vector<float> scratch(size_t(tile.scratch_size()) + 1, NAN);
+  tile.scratch = scratch.data();
+  kernels.snake_beta(tile);
+  EXPECT_TRUE(std::isnan(scratch.back()));
+}
+
 class KernelTest : public testing::TestWithParam<Level> {
  protected:
   void SetUp() override {
@@ -90,8 +124,10 @@ TEST_P(KernelTest, GeluTanhAndSnake) {
     EXPECT_NEAR(y[i], want, 1e-6 * std::max(1.0, std::abs(want))) << x[i];
   }
   x = random_values(1000, 4, 300), y = x;  // far from zero, too
-  k().snake(y.data(), alpha.data(), beta.data(), 1000);
+  const float filter[12] = {0, 0, 0, 0, 0, 0.5f};  // between filters that change nothing but the size
+  snake_beta(k(), x, 1, 1000, 0, 1, alpha, beta, filter, y);
   for (size_t i = 0; i < y.size(); ++i) {
+    y[i] *= 2;
     const double s = std::sin(double(x[i] * alpha[i])), want = x[i] + s * s * beta[i];
     EXPECT_NEAR(y[i], want, 2e-6 * std::max(1.0, std::abs(double(x[i])))) << x[i];
   }
@@ -110,6 +146,63 @@ TEST_P(KernelTest, SiluMulAndGelu) {
   y = x;
   k().gelu(y.data(), 1000);
   for (size_t i = 0; i < y.size(); ++i) EXPECT_NEAR(y[i], gelu[i], 1e-6 * std::max(1.0, std::abs(gelu[i]))) << x[i];
+}
+
+TEST_P(KernelTest, SnakeBetaInTiles) {
+  const std::vector<float> filter = random_values(12, 9, 0.3f);
+  for (const auto& [n, c] : {std::pair{1, 1}, {2, 3}, {7, 5}, {64, 17}, {65, 16}, {40, 70}})
+    for (int rows : {1, 5, 64}) {
+      const auto x = random_values(size_t(n * c), 1), alpha = random_values(size_t(c), 2),
+                 beta = random_values(size_t(c), 3);
+      std::vector<float> y(size_t(n * c));
+      for (int begin = 0; begin < n; begin += rows)
+        snake_beta(k(), x, n, c, begin, std::min(n, begin + rows), alpha, beta, filter.data(), y);
+      EXPECT_LT(error(y.data(), snake_reference(x, n, c, alpha, beta, filter.data())), 1e-5)
+          << n << " " << c << " " << rows;
+    }
+}
+
+TEST_P(KernelTest, SumsAndQuotients) {
+  for (int64_t n : {1, 7, 16, 33, 1000}) {
+    const auto x = random_values(size_t(n), 1, 4), y = random_values(size_t(n), 2),
+               scale = random_values(size_t(n), 3);
+    std::vector<double> silu, scaled;
+    for (size_t i = 0; i < size_t(n); ++i) {
+      silu.push_back(x[i] / (1 + std::exp(-double(x[i]))));
+      scaled.push_back(x[i] + double(y[i]) * scale[i]);
+    }
+    auto out = x;
+    k().silu(out.data(), n);
+    EXPECT_LT(error(out.data(), silu), 1e-6);
+    out = x;
+    k().add_scaled(out.data(), y.data(), scale.data(), n);
+    EXPECT_LT(error(out.data(), scaled), 1e-6);
+    out = x;
+    k().div(out.data(), 3, n);
+    for (size_t i = 0; i < size_t(n); ++i) EXPECT_EQ(out[i], x[i] / 3);
+    k().mean(x.data(), y.data(), n, out.data());
+    for (size_t i = 0; i < size_t(n); ++i) EXPECT_EQ(out[i], (x[i] + y[i]) / 2);
+    out = x;
+    k().add(out.data(), y.data(), n);
+    for (size_t i = 0; i < size_t(n); ++i) EXPECT_EQ(out[i], x[i] + y[i]);
+  }
+}
+
+TEST_P(KernelTest, EverySixteenBitNumberWidens) {
+  constexpr int64_t n = 65536 + 5;  // not whole vectors
+  std::vector<BFloat16> b(n);
+  std::vector<Float16> f(n);
+  for (size_t i = 0; i < n; ++i) b[i].bits = f[i].bits = uint16_t(i);
+  std::vector<float> wide_b(n), wide_f(n);
+  k().widen_bf16(b.data(), n, wide_b.data());
+  k().widen_f16(f.data(), n, wide_f.data());
+  for (size_t i = 0; i < n; ++i) {
+    EXPECT_EQ(std::bit_cast<uint32_t>(wide_b[i]), uint32_t{b[i].bits} << 16) << i;
+    if (std::isnan(to_float(f[i])))
+      EXPECT_TRUE(std::isnan(wide_f[i])) << i;
+    else
+      EXPECT_EQ(std::bit_cast<uint32_t>(wide_f[i]), std::bit_cast<uint32_t>(to_float(f[i]))) << i;
+  }
 }
 
 TEST_P(KernelTest, RoundBf16) {
@@ -432,6 +525,26 @@ TEST_F(OpsTest, EmbeddingRefusesIdsOutside) {
   EXPECT_THROW(ops::embedding(cx, negative, t), Error);
 }
 
+TEST_F(OpsTest, EmbeddingsOfEveryFormat) {
+  const std::vector<int32_t> ids = {2, 0, 2};
+  for (const DType type : {DType::f32, DType::bf16, DType::f16}) {
+    const Tensor table = Tensor::zeros(type, {3, 19});
+    for (int i = 0; i < 3 * 19; ++i) {
+      void* to = static_cast<char*>(const_cast<void*>(table.raw())) + size_t(i) * size_of(type);
+      const auto v = float(i - 20);  // in all three
+      if (type == DType::f32)
+        *static_cast<float*>(to) = v;
+      else if (type == DType::bf16)
+        *static_cast<BFloat16*>(to) = to_bfloat16(v);
+      else
+        *static_cast<_Float16*>(to) = _Float16(v);
+    }
+    const Tensor y = ops::embedding(cx, ids, table);
+    for (int i = 0; i < 3 * 19; ++i)
+      EXPECT_EQ(y.f32()[i], float(ids[size_t(i / 19)] * 19 + i % 19 - 20)) << name_of(type);
+  }
+}
+
 TEST_F(OpsTest, WrongShapesThrow) {
   auto v = random_values(12, 1);
   const Matrix w = tensor(v, {3, 4});
@@ -541,24 +654,11 @@ TEST_F(ConvTest, Transposed) {
 
 TEST_F(ConvTest, SnakeBetaBetweenItsFilters) {
   const std::vector<float> filter = random_values(12, 9, 0.3f);
-  for (const auto& [n, c] : std::vector<std::array<int, 2>>{{1, 1}, {2, 3}, {7, 5}, {63, 4}, {64, 17}, {65, 16}, {200, 24}}) {
+  for (const auto& [n, c] :
+       std::vector<std::array<int, 2>>{{1, 1}, {63, 4}, {2100, 4}, {200, 24}, {70, 512}}) {
     auto x = random_values(size_t(n * c), 1), alpha = random_values(size_t(c), 2), beta = random_values(size_t(c), 3);
-    std::vector<double> want(size_t(n * c));
-    for (int k = 0; k < c; ++k) {
-      const auto in = [&](int i) { return double(x[size_t(std::clamp(i, 0, n - 1) * c + k)]); };
-      std::vector<double> up(size_t(2 * n));
-      for (int m = 0; m < 2 * n; ++m) {
-        double u = 0;  // conv_transpose1d of the padded signal, cropped by 15
-        for (int t = 0; t < 12; ++t)
-          if ((m + 15 - t) % 2 == 0) u += 2 * filter[size_t(t)] * in((m + 15 - t) / 2 - 5);
-        const double s = std::sin(u * alpha[size_t(k)]);
-        up[size_t(m)] = u + s * s * beta[size_t(k)];
-      }
-      for (int j = 0; j < n; ++j)
-        for (int t = 0; t < 12; ++t) want[size_t(j * c + k)] += filter[size_t(t)] * up[size_t(std::clamp(2 * j + t - 5, 0, 2 * n - 1))];
-    }
     const Tensor y = ops::snake_beta(cx, tensor(x, {n, c}), tensor(alpha, {c}), tensor(beta, {c}), filter.data());
-    EXPECT_LT(error(y.f32(), want), 1e-5) << n << " " << c;
+    EXPECT_LT(error(y.f32(), snake_reference(x, n, c, alpha, beta, filter.data())), 1e-5) << n << " " << c;
   }
 }
 

@@ -13,21 +13,25 @@ namespace omni {
 namespace {
 
 TEST(Fft, EqualsTheDefinition) {
-  for (int n : {1, 2, 5, 12, 60, 400}) {
-    std::vector<double> re(static_cast<size_t>(n)), im(static_cast<size_t>(n));
-    for (int i = 0; i < n; ++i) re[size_t(i)] = std::sin(i * 1.7), im[size_t(i)] = std::cos(i * 0.3) - 1;
+  constexpr int kLanes = Fft::kLanes;
+  for (int n : {1, 2, 3, 4, 5, 12, 25, 60, 400}) {
+    std::vector<double> re(static_cast<size_t>(n * kLanes)), im(re);
+    for (int i = 0; i < n * kLanes; ++i)
+      re[size_t(i)] = std::sin(i * 1.7), im[size_t(i)] = std::cos(i * 0.3) - 1;
     auto a = re, b = im;
     Fft(n).forward(a.data(), b.data());
-    for (int k = 0; k < n; ++k) {
-      double sr = 0, si = 0;
-      for (int j = 0; j < n; ++j) {
-        const double w = -2 * std::numbers::pi * j * k / n;
-        sr += re[size_t(j)] * std::cos(w) - im[size_t(j)] * std::sin(w);
-        si += re[size_t(j)] * std::sin(w) + im[size_t(j)] * std::cos(w);
+    for (int k = 0; k < n; ++k)
+      for (int lane = 0; lane < kLanes; ++lane) {
+        double sr = 0, si = 0;
+        for (int j = 0; j < n; ++j) {
+          const double w = -2 * std::numbers::pi * j * k / n;
+          const size_t at = size_t(j * kLanes + lane);
+          sr += re[at] * std::cos(w) - im[at] * std::sin(w);
+          si += re[at] * std::sin(w) + im[at] * std::cos(w);
+        }
+        EXPECT_NEAR(a[size_t(k * kLanes + lane)], sr, 1e-9) << n;
+        EXPECT_NEAR(b[size_t(k * kLanes + lane)], si, 1e-9) << n;
       }
-      EXPECT_NEAR(a[size_t(k)], sr, 1e-9) << n;
-      EXPECT_NEAR(b[size_t(k)], si, 1e-9) << n;
-    }
   }
   EXPECT_THROW(Fft(7), Error);
 }
@@ -52,6 +56,35 @@ TEST(LogMel, AnySplitOfTheSamplesGivesTheSameFrames) {
     for (size_t at = 0; at < x.size(); at += piece) mel.push(std::span(x).subspan(at, std::min(piece, x.size() - at)), out);
     mel.finish(out);
     EXPECT_EQ(out, whole) << piece;
+  }
+}
+
+TEST(LogMel, EqualsTheDefinition) {
+  const auto x = noise(160 * 20);
+  LogMel mel(80);
+  std::vector<float> out;
+  mel.push(x, out);
+  mel.finish(out);
+  ASSERT_EQ(out.size(), size_t(20 * 80));
+  constexpr int n = LogMel::kFftSize;
+  for (int f = 0; f < 20; ++f) {
+    std::vector<double> power;
+    for (int k = 0; k <= n / 2; ++k) {
+      double re = 0, im = 0;
+      for (int i = 0; i < n; ++i) {
+        const int at = std::abs(f * 160 - n / 2 + i);
+        const double v = at < int(x.size()) ? x[size_t(at)] * mel.window()[size_t(i)] : 0;
+        re += v * std::cos(2 * std::numbers::pi * k * i / n);
+        im -= v * std::sin(2 * std::numbers::pi * k * i / n);
+      }
+      power.push_back(re * re + im * im);
+    }
+    for (size_t m = 0; m < 80; ++m) {
+      const LogMel::Band& band = mel.bands()[m];
+      double sum = 0;
+      for (size_t j = 0; j < band.weight.size(); ++j) sum += band.weight[j] * power[size_t(band.first) + j];
+      EXPECT_NEAR(out[size_t(f) * 80 + m], std::log10(std::max(sum, 1e-10)), 1e-6) << f << " " << m;
+    }
   }
 }
 

@@ -65,52 +65,63 @@ class CpuBackend final : public Backend {
 
   void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps, Tensor& y) const override {
     const int64_t n = last(x);
-    for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().rms_norm(x.f32() + i * n, weight.f32(), eps, n, y.f32() + i * n); });
+    const float *in = x.f32(), *w = weight.f32();
+    float* out = y.f32();
+    for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().rms_norm(in + i * n, w, eps, n, out + i * n); });
   }
 
   void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps, Tensor& y) const override {
     const int64_t n = last(x);
-    for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().layer_norm(x.f32() + i * n, weight.f32(), bias.f32(), eps, n, y.f32() + i * n); });
+    const float *in = x.f32(), *w = weight.f32(), *b = bias.f32();
+    float* out = y.f32();
+    for_rows(cx, n_rows(x), n,
+             [&](int64_t i) { kernels().layer_norm(in + i * n, w, b, eps, n, out + i * n); });
   }
 
   void silu_mul(Context& cx, const Tensor& x, Tensor& y) const override {
     const int64_t m = last(y);
-    for_rows(cx, n_rows(y), 4 * m, [&](int64_t i) { kernels().silu_mul(x.f32() + i * 2 * m, x.f32() + i * 2 * m + m, m, y.f32() + i * m); });
+    const float* in = x.f32();
+    float* out = y.f32();
+    for_rows(cx, n_rows(y), 4 * m,
+             [&](int64_t i) { kernels().silu_mul(in + i * 2 * m, in + i * 2 * m + m, m, out + i * m); });
   }
 
   void gelu(Context& cx, Tensor& x) const override {
     const int64_t n = last(x);
-    for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().gelu(x.f32() + i * n, n); });
+    float* values = x.f32();
+    for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().gelu(values + i * n, n); });
   }
 
   void gelu_tanh(Context& cx, Tensor& x) const override {
     const int64_t n = last(x);
-    for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().gelu_tanh(x.f32() + i * n, n); });
+    float* values = x.f32();
+    for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().gelu_tanh(values + i * n, n); });
   }
 
-  void silu(Context&, Tensor& x) const override {
-    for (int64_t i = 0; i < x.numel(); ++i) x.f32()[i] /= 1.f + std::exp(-x.f32()[i]);
+  void silu(Context& cx, Tensor& x) const override {
+    const int64_t n = last(x);
+    float* values = x.f32();
+    for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().silu(values + i * n, n); });
   }
 
   void div(Context& cx, Tensor& x, float divisor) const override {
     const int64_t n = last(x);
-    for_rows(cx, n_rows(x), n, [&](int64_t i) {
-      for (int64_t c = 0; c < n; ++c) x.f32()[i * n + c] /= divisor;
-    });
+    float* values = x.f32();
+    for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().div(values + i * n, divisor, n); });
   }
 
   void add(Context& cx, Tensor& x, const Tensor& y) const override {
     const int64_t n = last(x);
-    for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().add(x.f32() + i * n, y.f32() + i * n, n); });
+    float* to = x.f32();
+    const float* from = y.f32();
+    for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().add(to + i * n, from + i * n, n); });
   }
 
   void add_scaled(Context& cx, Tensor& x, const Tensor& y, const float* scale) const override {
     const int64_t n = last(x);
-    for_rows(cx, n_rows(x), n, [&](int64_t i) {
-      float* a = x.f32() + i * n;
-      const float* b = y.f32() + i * n;
-      for (int64_t c = 0; c < n; ++c) a[c] += b[c] * scale[c];
-    });
+    float* to = x.f32();
+    const float* from = y.f32();
+    for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().add_scaled(to + i * n, from + i * n, scale, n); });
   }
 
   void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table, Tensor& y) const override {
@@ -120,8 +131,10 @@ class CpuBackend final : public Backend {
       const int64_t first = ids[i] * hidden;
       const void* t = table.raw();
       if (table.dtype() == DType::f32) std::memcpy(out, static_cast<const float*>(t) + first, size_t(hidden) * 4);
-      else if (table.dtype() == DType::bf16) for (int64_t d = 0; d < hidden; ++d) out[d] = to_float(static_cast<const BFloat16*>(t)[first + d]);
-      else for (int64_t d = 0; d < hidden; ++d) out[d] = to_float(static_cast<const Float16*>(t)[first + d]);
+      else if (table.dtype() == DType::bf16)
+        kernels().widen_bf16(static_cast<const BFloat16*>(t) + first, hidden, out);
+      else
+        kernels().widen_f16(static_cast<const Float16*>(t) + first, hidden, out);
     }
   }
 
@@ -136,64 +149,61 @@ class CpuBackend final : public Backend {
 
   void avg_pool_pairs(Context&, const Tensor& x, Tensor& y) const override {
     const int64_t c = last(x);
+    const float* in = x.f32();
     for (int64_t i = 0; i < n_rows(y); ++i)
-      for (int64_t k = 0; k < c; ++k) y.f32()[i * c + k] = (x.f32()[2 * i * c + k] + x.f32()[(2 * i + 1) * c + k]) / 2;
+      kernels().mean(in + 2 * i * c, in + (2 * i + 1) * c, c, y.f32() + i * c);
   }
 
   void unfold(Context& cx, const Tensor& x, const Unfold& u, Tensor& columns) const override {
     const int64_t n = x.dim(0), c = x.dim(1);
+    const float* in = x.f32();
+    float* all = columns.f32();
     for_rows(cx, u.n, u.kernel * c, [&](int64_t i) {
-      for (int64_t tap = 0; tap < u.kernel; ++tap) {
-        int64_t at = (u.first + i) * u.stride + tap * u.dilation - u.before;
-        float* out = columns.f32() + (i * u.kernel + tap) * c;
+      float* out = all + i * u.kernel * c;
+      const int64_t begin = (u.first + i) * u.stride - u.before;
+      if (u.dilation == 1 && begin >= 0 && begin + u.kernel <= n) {  // rows as they lie
+        std::memcpy(out, in + begin * c, size_t(u.kernel * c) * 4);
+        return;
+      }
+      for (int64_t tap = 0; tap < u.kernel; ++tap, out += c) {
+        int64_t at = begin + tap * u.dilation;
         if (u.padding == Padding::reflect) at = at < 0 ? -at : at >= n ? 2 * (n - 1) - at : at;
-        if (at < 0 || at >= n) std::memset(out, 0, size_t(c) * 4);
-        else std::memcpy(out, x.f32() + at * c, size_t(c) * 4);
+        if (at < 0 || at >= n)
+          std::memset(out, 0, size_t(c) * 4);
+        else
+          std::memcpy(out, in + at * c, size_t(c) * 4);
       }
     });
   }
 
   void fold(Context& cx, const Tensor& columns, const Tensor& bias, int kernel, int stride, int padding, Tensor& y) const override {
     const int64_t n = columns.dim(0), c = last(y);
+    const float *all = columns.f32(), *b = bias.f32();
+    float* sums = y.f32();
     for_rows(cx, y.dim(0), (kernel / stride + 1) * c, [&](int64_t o) {
-      float* out = y.f32() + o * c;
-      std::memcpy(out, bias.f32(), size_t(c) * 4);
+      float* out = sums + o * c;
+      std::memcpy(out, b, size_t(c) * 4);
       for (int64_t tap = (o + padding) % stride; tap < kernel; tap += stride) {
         const int64_t i = (o + padding - tap) / stride;
         if (o + padding < tap || i >= n) continue;
-        const float* in = columns.f32() + (i * kernel + tap) * c;
-        for (int64_t k = 0; k < c; ++k) out[k] += in[k];
+        kernels().add(out, all + (i * kernel + tap) * c, c);
       }
     });
   }
 
   void snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal, const float* filter, Tensor& y) const override {
     const int64_t n = x.dim(0), c = x.dim(1);
-    constexpr int64_t kTile = 64;
-    constexpr double kNsPerValue = 12;
-    cx.pool.parallel_for((n + kTile - 1) / kTile, kNsPerValue * double(n * c), [&](int64_t tile) {
-      const int64_t begin = tile * kTile, end = std::min(n, begin + kTile);
-      // Upsampled rows [first, last) that the tile's outputs see.
-      const int64_t first = std::max<int64_t>(0, 2 * begin - 5), last = std::min(2 * n, 2 * (end - 1) + 7);
-      std::vector<float> up(size_t((last - first) * c));
-      for (int64_t m = first; m < last; ++m) {
-        float* u = up.data() + (m - first) * c;
-        const int64_t j = m / 2, odd = m % 2;
-        for (int64_t t = 0; t < 6; ++t) {
-          const float f = 2 * filter[2 * t + 1 - odd];
-          const float* in = x.f32() + std::clamp<int64_t>(j + 2 + odd - t, 0, n - 1) * c;
-          for (int64_t k = 0; k < c; ++k) u[k] += f * in[k];
-        }
-        kernels().snake(u, alpha.f32(), beta_reciprocal.f32(), c);
-      }
-      for (int64_t j = begin; j < end; ++j) {
-        float* out = y.f32() + j * c;
-        std::memset(out, 0, size_t(c) * 4);
-        for (int64_t t = 0; t < 12; ++t) {
-          const float* u = up.data() + (std::clamp<int64_t>(2 * j + t - 5, 0, 2 * n - 1) - first) * c;
-          for (int64_t k = 0; k < c; ++k) out[k] += filter[t] * u[k];
-        }
-      }
+    constexpr int64_t kTileValues = 8192, kFewestRows = 32;
+    constexpr double kNsPerValue = 4;
+    if (x.numel() == 0) return;
+    const int64_t rows = std::max(kFewestRows, kTileValues / c);
+    const SnakeTile all{x.f32(), n, c, 0, n, alpha.f32(), beta_reciprocal.f32(), filter, y.f32(), nullptr};
+    cx.pool.parallel_for((n + rows - 1) / rows, kNsPerValue * double(n * c), [&](int64_t i) {
+      SnakeTile tile = all;
+      tile.begin = i * rows;
+      tile.end = std::min(n, tile.begin + rows);
+      tile.scratch = thread_scratch(tile.scratch_size());
+      kernels().snake_beta(tile);
     });
   }
 

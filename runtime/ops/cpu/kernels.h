@@ -34,16 +34,36 @@ inline int64_t attention_scratch(int64_t n_rows, int64_t most_visible, int64_t h
   return n_rows <= kFewRows ? std::max(blocks, n_rows * most_visible) : std::max(blocks, most_visible);
 }
 
+// Rows [begin, end) of ops::snake_beta(): x[n, c] → y[n, c].
+struct SnakeTile {
+  const float* x;
+  int64_t n, c, begin, end;
+  const float *alpha, *beta_reciprocal, *filter;
+  float* y;
+  float* scratch;  // scratch_size() floats
+
+  static constexpr int64_t kReach = 3;  // rows of its input before and after a row that a filter looks at
+  int64_t n_upsampled() const { return end - begin + 2 * kReach; }  // rows, of each parity
+  int64_t period() const { return (63 + c) / c * c; }  // alpha and beta as long as vectors want them
+  int64_t scratch_size() const { return (3 * n_upsampled() + 2 * kReach) * c + 2 * period(); }
+};
+
 struct Kernels {
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* y);
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int64_t n, float* y);
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* y);
   void (*gelu)(float* x, int64_t n);
   void (*gelu_tanh)(float* x, int64_t n);
-  void (*snake)(float* x, const float* alpha, const float* beta_reciprocal, int64_t n);  // x ← x + sin²(αx)/β
+  void (*silu)(float* x, int64_t n);
+  void (*snake_beta)(const SnakeTile& tile);
   void (*add)(float* x, const float* y, int64_t n);
+  void (*add_scaled)(float* x, const float* y, const float* scale, int64_t n);
+  void (*div)(float* x, float divisor, int64_t n);
+  void (*mean)(const float* a, const float* b, int64_t n, float* y);  // of two
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
   void (*round_bf16)(const float* x, int64_t n, BFloat16* y);
+  void (*widen_bf16)(const BFloat16* x, int64_t n, float* y);
+  void (*widen_f16)(const Float16* x, int64_t n, float* y);
   // x ≈ scale · y; sum = Σ y. What is not finite makes the scale NaN.
   void (*round_int8)(const float* x, int64_t n, int8_t* y, float* scale, float* sum);
   float (*sum)(const float* x, int64_t n);

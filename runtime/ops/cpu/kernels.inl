@@ -109,14 +109,81 @@ void gelu_tanh(float* x, int64_t n) {
   }
 }
 
-void snake(float* x, const float* alpha, const float* beta_reciprocal, int64_t n) {
+void silu(float* x, int64_t n) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) x[i] += sin_squared_(x[i] * alpha[i]) * beta_reciprocal[i];
+  for (int64_t i = 0; i < n; ++i) x[i] /= 1.f + exp_(-x[i]);
+}
+
+inline float filter_6(const float* x, int64_t step, const float (&tap)[6]) {
+  return tap[0] * x[0] + tap[1] * x[step] + tap[2] * x[2 * step] + tap[3] * x[3 * step] +
+         tap[4] * x[4 * step] + tap[5] * x[5 * step];
+}
+
+// out = filter(in) + sin²(α filter(in))/β for n values of rows of c; alpha and beta repeat after `period`.
+void filter_and_snake(const float* in, int64_t c, const float (&tap)[6], const float* alpha,
+                      const float* beta_reciprocal, int64_t period, int64_t n, float* out) {
+  for (; n > 0; n -= period, in += period, out += period) {
+    const int64_t size = std::min(n, period);
+#pragma omp simd
+    for (int64_t i = 0; i < size; ++i) {
+      const float u = filter_6(in + i, c, tap);
+      out[i] = u + sin_squared_(u * alpha[i]) * beta_reciprocal[i];
+    }
+  }
+}
+
+// Of the filter's twelve taps six fall on samples when it upsamples, the odd ones at even rows of the result
+// and the even ones at odd rows; when it downsamples, six fall on either kind.
+void snake_beta(const SnakeTile& t) {
+  constexpr int64_t kReach = SnakeTile::kReach;
+  const int64_t c = t.c, period = t.period(), n_up = t.n_upsampled(), n_in = n_up + 2 * kReach;
+  const int64_t first = t.begin - kReach;
+  float* in = t.scratch;        // rows first − kReach … of x, its ends repeated
+  float* even = in + n_in * c;  // rows 2 first, 2 first + 2 … of the upsampled x
+  float* odd = even + n_up * c;
+  float *alpha = odd + n_up * c, *beta_reciprocal = alpha + period;
+  float even_tap[6], odd_tap[6];  // in the order of the rows
+  for (int k = 0; k < 6; ++k) even_tap[k] = 2 * t.filter[11 - 2 * k], odd_tap[k] = 2 * t.filter[10 - 2 * k];
+  for (int64_t r = 0; r < n_in; ++r) {
+    const int64_t row = std::min(std::max<int64_t>(first - kReach + r, 0), t.n - 1);
+    std::copy(t.x + row * c, t.x + (row + 1) * c, in + r * c);
+  }
+  for (int64_t i = 0; i < period; ++i)
+    alpha[i] = t.alpha[i % c], beta_reciprocal[i] = t.beta_reciprocal[i % c];
+  filter_and_snake(in, c, even_tap, alpha, beta_reciprocal, period, n_up * c, even);
+  filter_and_snake(in + c, c, odd_tap, alpha, beta_reciprocal, period, n_up * c, odd);
+  for (int64_t r = 0; r < n_up; ++r) {  // the ends of what was upsampled are repeated, too
+    const int64_t row = first + r;
+    if (row >= 0 && row < t.n) continue;
+    const float* end = row < 0 ? even - first * c : odd + (t.n - 1 - first) * c;
+    std::copy(end, end + c, even + r * c);
+    std::copy(end, end + c, odd + r * c);
+  }
+  for (int k = 0; k < 6; ++k) odd_tap[k] = t.filter[2 * k], even_tap[k] = t.filter[2 * k + 1];
+  float* y = t.y + t.begin * c;
+#pragma omp simd
+  for (int64_t i = 0; i < (t.end - t.begin) * c; ++i)
+    y[i] = filter_6(odd + i, c, odd_tap) + filter_6(even + c + i, c, even_tap);
 }
 
 void add(float* x, const float* y, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) x[i] += y[i];
+}
+
+void add_scaled(float* x, const float* y, const float* scale, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) x[i] += y[i] * scale[i];
+}
+
+void div(float* x, float divisor, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) x[i] /= divisor;
+}
+
+void mean(const float* a, const float* b, int64_t n, float* y) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] = (a[i] + b[i]) / 2;
 }
 
 void rotate(float* x, const float* cos, const float* sin, int64_t half) {
@@ -137,6 +204,18 @@ void round_bf16(const float* x, int64_t n, BFloat16* y) {
     out[i] = uint16_t((u & 0x7fffffff) > 0x7f800000 ? nan : rounded);
   }
 }
+
+template <class T>
+inline void widen(const T* x, int64_t n, float* y) {
+  int64_t i = 0;
+#if OMNI_FAST
+  for (; i + kLanes <= n; i += kLanes) store(y + i, load(x + i));
+#endif
+  for (; i < n; ++i) y[i] = to_float(x[i]);
+}
+
+void widen_bf16(const BFloat16* x, int64_t n, float* y) { widen(x, n, y); }
+void widen_f16(const Float16* x, int64_t n, float* y) { widen(x, n, y); }
 
 void round_int8(const float* x, int64_t n, int8_t* y, float* scale, float* sum) {
   float most = 0, nothing = 0;
@@ -384,4 +463,8 @@ void attention(const AttentionTile& t) {
 }  // namespace
 }  // namespace omni::ops::cpu
 
-#define OMNI_KERNEL_TABLE {rms_norm, layer_norm, silu_mul, gelu, gelu_tanh, snake, add, rotate, round_bf16, round_int8, sum_of, scores, softmax, attention}
+#define OMNI_KERNEL_TABLE                                                                                  \
+  {                                                                                                        \
+    rms_norm, layer_norm, silu_mul, gelu, gelu_tanh, silu, snake_beta, add, add_scaled, div, mean, rotate, \
+        round_bf16, widen_bf16, widen_f16, round_int8, sum_of, scores, softmax, attention                                      \
+  }

@@ -11,7 +11,7 @@ namespace omni {
 
 namespace {
 
-constexpr int kHalf = LogMel::kFftSize / 2;
+constexpr int kHalf = LogMel::kFftSize / 2, kTogether = 2 * Fft::kLanes;
 constexpr size_t kTrimAt = 16384;
 
 // Slaney's mel scale: linear to 1 kHz, logarithmic above.
@@ -20,7 +20,13 @@ double hz_of(double mel) { return mel < 15 ? 200 * mel / 3 : 1000 * std::exp(std
 
 }  // namespace
 
-LogMel::LogMel(int n_mels, Frames frames) : n_mels_(n_mels), fft_(kFftSize), window_(kFftSize), re_(kFftSize), im_(kFftSize), elsewhere_(std::move(frames)) {
+LogMel::LogMel(int n_mels, Frames frames)
+    : n_mels_(n_mels),
+      fft_(kFftSize),
+      window_(kFftSize),
+      re_(kFftSize * Fft::kLanes),
+      im_(re_),
+      elsewhere_(std::move(frames)) {
   for (int i = 0; i < kFftSize; ++i) window_[size_t(i)] = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * i / kFftSize);  // periodic Hann
   const double top = mel_of(kSampleRate / 2.0);
   auto edge = [&](int i) { return hz_of(top * i / (n_mels + 1)); };
@@ -70,37 +76,46 @@ float LogMel::sample(int64_t i) const {
   return i < n_samples_ ? samples_[size_t(i - first_)] : 0.f;
 }
 
-// Two real frames ride in one complex transform: one as its real part, one as its imaginary part.
 void LogMel::frames_until(int64_t end, std::vector<float>& out) {
-  if (elsewhere_ && next_frame_ < end) {
-    std::vector<float> samples;
-    for (int64_t i = next_frame_ * kHop - kHalf; i < (end - 1) * kHop + kHalf; ++i) samples.push_back(sample(i));
-    elsewhere_(samples, end - next_frame_, out);
-    next_frame_ = end;
+  const int64_t n = end - next_frame_;
+  if (n <= 0) return;
+  std::vector<float> samples(size_t((n - 1) * kHop + kFftSize));
+  for (size_t i = 0; i < samples.size(); ++i) samples[i] = sample(next_frame_ * kHop - kHalf + int64_t(i));
+  next_frame_ = end;
+  if (elsewhere_) return elsewhere_(samples, n, out);
+  out.resize(out.size() + size_t(n * n_mels_));
+  float* to = out.data() + out.size() - n * n_mels_;
+  for (int64_t f = 0; f < n; f += kTogether, to += kTogether * n_mels_)
+    some_frames(samples.data() + f * kHop, int(std::min<int64_t>(kTogether, n - f)), to);
+}
+
+// Two real frames ride in each of the complex transforms that are done together: frame f is the real part of
+// transform f, or the imaginary part of transform f − kLanes.
+void LogMel::some_frames(const float* samples, int n, float* out) {
+  constexpr int kLanes = Fft::kLanes;
+  std::fill(re_.begin(), re_.end(), 0);
+  std::fill(im_.begin(), im_.end(), 0);
+  for (int f = 0; f < n; ++f) {
+    double* to = f < kLanes ? &re_[size_t(f)] : &im_[size_t(f - kLanes)];
+    for (int i = 0; i < kFftSize; ++i) to[i * kLanes] = window_[size_t(i)] * samples[f * kHop + i];
   }
-  while (next_frame_ < end) {
-    const bool two = next_frame_ + 1 < end;
-    const int64_t begin = next_frame_ * kHop - kHalf;
-    for (int i = 0; i < kFftSize; ++i) {
-      re_[size_t(i)] = window_[size_t(i)] * sample(begin + i);
-      im_[size_t(i)] = two ? window_[size_t(i)] * sample(begin + kHop + i) : 0;
+  fft_.forward(re_.data(), im_.data());
+  double power[kHalf + 1][kTogether];
+  for (int k = 0; k <= kHalf; ++k) {
+    const size_t a = size_t(k) * kLanes, b = size_t((kFftSize - k) % kFftSize) * kLanes;
+#pragma omp simd
+    for (int l = 0; l < kLanes; ++l) {
+      const double ar = re_[a + l], ai = im_[a + l], br = re_[b + l], bi = im_[b + l];
+      power[k][l] = ((ar + br) * (ar + br) + (ai - bi) * (ai - bi)) / 4;
+      power[k][kLanes + l] = ((ai + bi) * (ai + bi) + (br - ar) * (br - ar)) / 4;
     }
-    fft_.forward(re_.data(), im_.data());
-    double power[2][kHalf + 1];
-    for (int k = 0; k <= kHalf; ++k) {
-      const size_t a = size_t(k), b = size_t((kFftSize - k) % kFftSize);
-      const double er = (re_[a] + re_[b]) / 2, ei = (im_[a] - im_[b]) / 2, orr = (im_[a] + im_[b]) / 2, oi = (re_[b] - re_[a]) / 2;
-      power[0][k] = er * er + ei * ei;
-      power[1][k] = orr * orr + oi * oi;
-    }
-    for (int f = 0; f <= int(two); ++f) {
-      for (const Band& filter : bands_) {
-        double sum = 0;
-        for (size_t j = 0; j < filter.weight.size(); ++j) sum += filter.weight[j] * power[f][size_t(filter.first) + j];
-        out.push_back(std::log10(float(std::max(sum, 1e-10))));
-      }
-    }
-    next_frame_ += 1 + int(two);
+  }
+  for (const Band& band : bands_) {
+    double sum[kTogether] = {};
+    for (size_t j = 0; j < band.weight.size(); ++j)
+      for (int f = 0; f < kTogether; ++f) sum[f] += band.weight[j] * power[size_t(band.first) + j][f];
+    for (int f = 0; f < n; ++f) out[f * n_mels_] = std::log10(float(std::max(sum[f], 1e-10)));
+    ++out;
   }
 }
 

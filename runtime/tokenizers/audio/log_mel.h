@@ -39,6 +39,8 @@ class LogMel {
 
  private:
   void frames_until(int64_t end, std::vector<float>& out);
+  // A few frames at once, n_mels values each, of (n − 1) · 160 + 400 samples.
+  void some_frames(const float* samples, int n, float* out);
   float sample(int64_t i) const;
 
   int n_mels_;

@@ -3,23 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "video/picture_kernels.h"
+
 namespace omni {
-
-namespace {
-
-inline uint8_t clamp_fixed(int v) { return uint8_t(std::clamp((v + 32768) >> 16, 0, 255)); }
-
-void to_rgb(const Conversion& c, const uint8_t* y, const uint8_t* u, const uint8_t* v, int64_t n, uint8_t* rgb) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    const int luma = (int(y[i]) - c.y_offset) * c.y, cb = int(u[i]) - 128, cr = int(v[i]) - 128;
-    rgb[i] = clamp_fixed(luma + c.r_v * cr);
-    rgb[n + i] = clamp_fixed(luma + c.g_u * cb + c.g_v * cr);
-    rgb[2 * n + i] = clamp_fixed(luma + c.b_u * cb);
-  }
-}
-
-}  // namespace
 
 Conversion::Conversion(ColourMatrix matrix, bool full_range) {
   const double kr = matrix == ColourMatrix::bt709 ? 0.2126 : matrix == ColourMatrix::bt2020 ? 0.2627 : 0.299;
@@ -73,7 +59,8 @@ void FrameScaler::run(const VideoFrame& f, PictureSize size, uint8_t* rgb) {
   } else {
     for (int c = 0; c < 2; ++c) chroma.run({f.data[1 + c], f.stride[1 + c], 1, w, h}, 1, offsets, &uv[c]);
   }
-  to_rgb(Conversion(f.matrix, f.full_range), y, uv[0], uv[1], n, rgb);
+  picture_kernels().to_rgb(Conversion(f.matrix, f.full_range), {y, uv[0], uv[1]}, n,
+                           {rgb, rgb + n, rgb + 2 * n});
 }
 
 }  // namespace omni

@@ -19,12 +19,10 @@ void patchify(const PatchLayout& layout, PictureSize size, const uint8_t* rgb0, 
         for (int mw = 0; mw < merge; ++mw) {
           const int64_t corner = int64_t(bh * merge + mh) * p * size.width + int64_t(bw * merge + mw) * p;
           for (int c = 0; c < 3; ++c)
-            for (const uint8_t* picture : pictures)
-              for (int y = 0; y < p; ++y) {
-                const uint8_t* in = picture + c * plane + corner + int64_t(y) * size.width;
-                normalise(in, p, scale[c], offset[c], out);
-                out += p;
-              }
+            for (const uint8_t* picture : pictures) {
+              normalise(picture + c * plane + corner, size.width, p, p, scale[c], offset[c], out);
+              out += p * p;
+            }
         }
 }
 

@@ -50,8 +50,20 @@ ResizeAxis make_resize_axis(int in, int out, int tap_multiple, int out_multiple)
 }
 
 PlaneResizer::PlaneResizer(int in_width, int in_height, int out_width, int out_height, ResizeOrder order)
-    : in_width_(in_width), in_height_(in_height), out_width_(out_width), out_height_(out_height), order_(order), x_(make_resize_axis(in_width, out_width, kTapBlock, kOutputBlock)),
-      y_(make_resize_axis(in_height, out_height, 1, 1)), row_(size_t(in_width + x_.n_taps + kTapBlock)), padded_(x_.first.size()) {
+    : in_width_(in_width),
+      in_height_(in_height),
+      out_width_(out_width),
+      out_height_(out_height),
+      order_(order),
+      x_(make_resize_axis(in_width, out_width, kTapBlock, kOutputBlock)),
+      y_(make_resize_axis(in_height, out_height, 1, 1)),
+      row_(size_t(in_width + x_.n_taps)),
+      padded_(x_.first.size()) {
+  if (in_height == out_height) {  // each row from the one beside it
+    for (size_t i = 0; i < y_.first.size(); ++i) y_.first[i] = int(i);
+    y_.n_taps = 1;
+    return;
+  }
   // Near the lower edge an output row has fewer taps: begin earlier so that the zeros at the end stay inside the picture.
   for (size_t i = 0; i < y_.first.size(); ++i) {
     const int beyond = y_.first[i] + y_.n_taps - in_height;
@@ -64,41 +76,57 @@ PlaneResizer::PlaneResizer(int in_width, int in_height, int out_width, int out_h
 }
 
 void PlaneResizer::rows(const uint8_t* in, int step, int offset, uint8_t* out) {
-  const uint8_t* row = row_.data();
-  if (in == middle_.data() && step == 1) row = in;  // it has room for the taps beyond its end
-  else if (step == 1) std::memcpy(row_.data(), in, size_t(in_width_));
-  else if (step == 2) for (int x = 0; x < in_width_; ++x) row_[size_t(x)] = in[2 * x + offset];
-  else for (int x = 0; x < in_width_; ++x) row_[size_t(x)] = in[int64_t(x) * step + offset];
   if (in_width_ == out_width_) {
-    std::memcpy(out, row, size_t(out_width_));
+    for (int x = 0; x < out_width_; ++x) out[x] = in[x * step + offset];
     return;
   }
-  picture_kernels().row(row, x_.first.data(), x_.weight(0), x_.n_taps, x_.precision, int(x_.first.size()), padded_.data());
+  const PictureKernels& k = picture_kernels();
+  k.component(in, step, offset, in_width_, row_.data());
+  k.row(row_.data(), x_.first.data(), x_.weight(0), x_.n_taps, x_.precision, int(x_.first.size()),
+        padded_.data());
   std::memcpy(out, padded_.data(), size_t(out_width_));
 }
 
 void PlaneResizer::columns(const uint8_t* in, int64_t stride, int bytes, int y, uint8_t* out) {
   if (in_height_ == out_height_) {
-    std::memcpy(out, in + y * stride, size_t(bytes));
+    std::memcpy(out, in, size_t(bytes));
     return;
   }
-  picture_kernels().column(in + y_.first[size_t(y)] * stride, stride, y_.weight(size_t(y)), std::min(y_.n_taps, in_height_), y_.precision, bytes, out);
+  picture_kernels().column(in, stride, y_.weight(size_t(y)), y_.n_taps, y_.precision, bytes, out);
 }
 
 void PlaneResizer::run(const Plane& in, int n, const int* offsets, uint8_t* const* outs) {
-  if (order_ == ResizeOrder::columns_first) {
-    const int bytes = in_width_ * in.step;
-    middle_.resize(size_t(bytes) + row_.size());
-    for (int y = 0; y < out_height_; ++y) {
-      columns(in.data, in.stride, bytes, y, middle_.data());
-      for (int c = 0; c < n; ++c) rows(middle_.data(), in.step, offsets[c], outs[c] + int64_t(y) * out_width_);
-    }
-    return;
+  if (order_ == ResizeOrder::columns_first) return run_columns_first(in, n, offsets, outs);
+  run_rows_first(in, n, offsets, outs);
+}
+
+void PlaneResizer::run_columns_first(const Plane& in, int n, const int* offsets, uint8_t* const* outs) {
+  const int bytes = in_width_ * in.step;
+  middle_.resize(size_t(bytes));
+  for (int y = 0; y < out_height_; ++y) {
+    columns(in.data + y_.first[size_t(y)] * in.stride, in.stride, bytes, y, middle_.data());
+    for (int c = 0; c < n; ++c) rows(middle_.data(), in.step, offsets[c], outs[c] + int64_t(y) * out_width_);
   }
-  middle_.resize(size_t(in_height_) * size_t(out_width_));
-  for (int c = 0; c < n; ++c) {
-    for (int y = 0; y < in_height_; ++y) rows(in.data + y * in.stride, in.step, offsets[c], middle_.data() + int64_t(y) * out_width_);
-    for (int y = 0; y < out_height_; ++y) columns(middle_.data(), out_width_, out_width_, y, outs[c] + int64_t(y) * out_width_);
+}
+
+// A window of rows moves down the picture: so the picture is read once, and what lies between the passes
+// stays in the cache.
+void PlaneResizer::run_rows_first(const Plane& in, int n, const int* offsets, uint8_t* const* outs) {
+  const int window = std::min(in_height_, 4 * y_.n_taps);
+  const int64_t width = out_width_;
+  middle_.resize(size_t(n * window * width));
+  int top = 0, bottom = 0;  // rows [top, bottom) are in the window
+  const auto middle = [&](int c, int y) { return middle_.data() + (c * window + y - top) * width; };
+  for (int y = 0; y < out_height_; ++y) {
+    const int first = y_.first[size_t(y)], end = first + y_.n_taps;
+    if (end - top > window) {
+      for (int c = 0; c < n; ++c)
+        std::memmove(middle(c, top), middle(c, first), size_t((bottom - first) * width));
+      top = first;
+    }
+    for (; bottom < end; ++bottom)
+      for (int c = 0; c < n; ++c) rows(in.data + bottom * in.stride, in.step, offsets[c], middle(c, bottom));
+    for (int c = 0; c < n; ++c) columns(middle(c, first), width, int(width), y, outs[c] + y * width);
   }
 }
 

@@ -17,7 +17,8 @@ struct Plane {
   int width, height;
 };
 
-// rows_first gives the reference's bits for RGB; columns_first reads each input row once as a stream and is several times faster.
+// rows_first gives the reference's bits for RGB; columns_first leaves few rows to the pass along them, which
+// costs the most.
 enum class ResizeOrder { rows_first, columns_first };
 
 // Output i of an axis = Σ over t < n_taps of input first[i] + t times weight(i)[t] / 2^precision.
@@ -42,12 +43,15 @@ class PlaneResizer {
 
  private:
   void rows(const uint8_t* in, int step, int offset, uint8_t* out);
+  // in: the first row that row y of the output looks at.
   void columns(const uint8_t* in, int64_t stride, int bytes, int y, uint8_t* out);
+  void run_rows_first(const Plane& in, int n, const int* offsets, uint8_t* const* outs);
+  void run_columns_first(const Plane& in, int n, const int* offsets, uint8_t* const* outs);
 
   int in_width_, in_height_, out_width_, out_height_;
   ResizeOrder order_;
   ResizeAxis x_, y_;
-  std::vector<uint8_t> row_;     // one row of one component, with room for the taps beyond its end
+  std::vector<int16_t> row_;     // one row of one component, with room for the taps beyond its end
   std::vector<uint8_t> middle_;  // what lies between the two passes
   std::vector<uint8_t> padded_;  // one output row, rounded up to whole vectors
 };

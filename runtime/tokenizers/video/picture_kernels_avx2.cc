@@ -1,0 +1,5 @@
+#include "video/picture_kernels_x86.inl"
+
+namespace omni {
+const PictureKernels kAvx2PictureKernels = {component, row, column, to_rgb, normalise};
+}
