@@ -32,11 +32,11 @@ class Side {
   explicit Side(const Device* device) : arena_(device), device_(device) {}
   ops::Context& cx() { return cx_; }
   // The same random values on either side.
-  Tensor random(Shape shape, uint32_t seed) {
-    std::mt19937 r(seed);
-    std::normal_distribution<float> d;
-    Tensor x = Tensor::zeros(DType::f32, shape);
-    for (int64_t i = 0; i < x.numel(); ++i) x.f32()[i] = d(r);
+  Tensor random(Shape shape, uint32_t seed) { return there(random_on_host(shape, seed)); }
+  // Such as bfloat16 holds: not every level of the host rounds x.
+  Tensor random_bf16(Shape shape, uint32_t seed) {
+    Tensor x = random_on_host(shape, seed);
+    for (int64_t i = 0; i < x.numel(); ++i) x.f32()[i] = to_float(to_bfloat16(x.f32()[i]));
     return there(x);
   }
   Tensor there(const Tensor& x) { return to_device(x, device_); }
@@ -57,6 +57,14 @@ class Side {
   }
 
  private:
+  static Tensor random_on_host(Shape shape, uint32_t seed) {
+    std::mt19937 r(seed);
+    std::normal_distribution<float> d;
+    Tensor x = Tensor::zeros(DType::f32, shape);
+    for (int64_t i = 0; i < x.numel(); ++i) x.f32()[i] = d(r);
+    return x;
+  }
+
   ThreadPool pool_{1};
   Arena arena_;
   const Device* device_;
@@ -99,7 +107,8 @@ TEST_F(Devices, Linear) {
       for (const int64_t n : {0, 1, 7, 8, 9, 63, 64, 65})
         for (const auto& [n_in, n_out] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {16, 64}, {37, 65}, {264, 9}, {40, 131}})
           same("linear " + std::to_string(n) + " " + std::to_string(n_in) + " " + std::to_string(n_out), [&](Side& s) {
-            return ops::linear(s.cx(), s.random({n, n_in}, 1), *s.weight({n_out, n_in}, 2, precision, stored), n_out % 2 ? s.random({n_out}, 3) : Tensor());
+            const Tensor x = precision == ops::MatmulPrecision::bf16 ? s.random_bf16({n, n_in}, 1) : s.random({n, n_in}, 1);
+            return ops::linear(s.cx(), x, *s.weight({n_out, n_in}, 2, precision, stored), n_out % 2 ? s.random({n_out}, 3) : Tensor());
           });
 }
 
