@@ -32,6 +32,8 @@ constexpr const char* name_of(DType t) {
   return "?";
 }
 
+constexpr bool is_floating(DType t) { return t == DType::f32 || t == DType::bf16 || t == DType::f16; }
+
 struct BFloat16 {
   uint16_t bits;
 };

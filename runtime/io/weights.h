@@ -1,5 +1,6 @@
 // The named tensors of a checkpoint folder: model.safetensors, or the shards that model.safetensors.index.json lists. Read-only and shared;
 // scope("layers.3") looks at the tensors below a prefix, so that layers name their weights as the checkpoint does.
+// A linear layer may be stored quantized in one of several layouts (io/quantized/); matrix() knows, nobody else does.
 #pragma once
 
 #include <filesystem>
@@ -11,6 +12,8 @@
 #include "omni/types.h"
 
 namespace omni {
+
+class ThreadPool;
 
 class Weights {
  public:
@@ -30,11 +33,22 @@ class Weights {
   Weights for_head() const { return precision_ == Precision::int4 ? with(Precision::int8) : *this; }
   Precision precision() const { return precision_; }
 
+  // The same tensors, unpacked and quantized by these threads, which must live as long; nullptr: by the caller.
+  Weights by(ThreadPool* pool) const;
+
+  // How the checkpoint was published, "AWQ, 4 bits in groups of 128"; empty where its matrices are dense.
+  std::string quantization() const;
+
+  std::string full_name(const std::string& name) const { return prefix_ + name; }
+  // Throws "<file>: tensor <full name> <reason>".
+  [[noreturn]] void fail(const std::string& name, ErrorCode code, const std::string& reason) const;
+
   bool has(const std::string& name) const;
   // As in the file. Throws not_found with the full name, corrupt_file if the shape is not `shape`.
   Tensor get(const std::string& name, const Shape& shape) const;
   Tensor get(const std::string& name) const;
-  // "<name>.weight" of a linear layer [n_out, n_in], dense as in the file or quantized. Throws as get() does.
+  // The weight of the linear layer `name`, [n_out, n_in]: as stored, or quantized as with() asked for. Throws as
+  // get() does; unsupported names a type or a layout that cannot be multiplied with.
   Matrix matrix(const std::string& name, int64_t n_out, int64_t n_in) const;
   // The same converted to float32, in memory of its own.
   Tensor get_f32(const std::string& name, const Shape& shape) const { return to_f32(get(name, shape)); }
@@ -42,7 +56,7 @@ class Weights {
   Tensor load_f32(const std::string& name, const Shape& shape) const { return to_device(get_f32(name, shape), device_); }
   // The caller has copied the tensor: its pages of the file may leave memory.
   void release(const std::string& name) const;
-  // Element type of the first tensor of the files: what the checkpoint is stored in.
+  // Element type of the first floating-point tensor of the files: what the checkpoint is stored in.
   DType stored_dtype() const;
 
  private:
@@ -51,6 +65,7 @@ class Weights {
   std::string prefix_;
   const Device* device_ = nullptr;
   Precision precision_ = Precision::float32;
+  ThreadPool* pool_ = nullptr;
 };
 
 }  // namespace omni
