@@ -299,7 +299,8 @@ TEST_F(QuantizedTest, GptqThatLies) {
 std::string compressed_config(const std::string& format, const std::string& weights, const std::string& more = "") {
   return R"({"quant_method": "compressed-tensors", "format": ")" + format + R"(", "config_groups": {"group_0": {"targets": ["Linear"], "weights": {)" + weights + "}}}" + more + "}";
 }
-constexpr const char* kW4 = R"("num_bits": 4, "type": "int", "strategy": "group", "group_size": 16)";
+constexpr const char* kW4 = R"("num_bits": 4, "type": "int", "strategy": "group", "group_size": 16, "symmetric": false)";
+constexpr const char* kW4Symmetric = R"("num_bits": 4, "type": "int", "strategy": "group", "group_size": 16)";
 constexpr const char* kW8 = R"("num_bits": 8, "type": "int", "strategy": "channel", "symmetric": true, "group_size": null)";
 
 std::map<std::string, Tensor> w4a16() {
@@ -323,8 +324,7 @@ TEST_F(QuantizedTest, PackedFourBits) {
   auto t = w4a16();
   store(t);
   expect_equal(read(), plain4);
-  t.erase("model.m.weight_zero_point");
-  store(t);
+  configure(compressed_config("pack-quantized", kW4Symmetric));
   expect_equal(read(), [](int64_t o, int64_t i) { return float(q4(o, i) - 8) * scale(o, i / kGroup); });
   std::vector<int32_t> group_of;
   for (int64_t i = 0; i < kIn; ++i) group_of.push_back(int32_t(shuffled(i)));
@@ -354,6 +354,7 @@ TEST_F(QuantizedTest, BytesWithAScaleARow) {
   expect_equal(w, [](int64_t o, int64_t i) { return float(q8(o, i) - 128) * scale(o, 0); });
   t["model.m.weight_zero_point"] = tensor(DType::i8, {kOut, 1}, std::vector<int8_t>(kOut, 0));
   store(t);
+  configure(compressed_config("int-quantized", R"("num_bits": 8, "strategy": "channel", "symmetric": false)"));
   EXPECT_EQ(int(read().format), int(WeightFormat::int8));
   t["model.m.weight_zero_point"] = tensor(DType::i8, {kOut, 1}, std::vector<int8_t>(kOut, -5));
   store(t);
@@ -367,7 +368,7 @@ TEST_F(QuantizedTest, BytesWithAScaleARow) {
 
 TEST_F(QuantizedTest, CompressedThatLies) {
   configure(compressed_config("pack-quantized", kW4));
-  expect_nothing_trusted(w4a16(), {"weight_zero_point", "weight_g_idx"});
+  expect_nothing_trusted(w4a16(), {"weight_g_idx"});
   auto t = w4a16();
   t["model.m.weight_shape"] = tensor<int64_t>(DType::i64, {2}, {kOut, kIn + 1});
   store(t);

@@ -21,6 +21,7 @@ struct Scheme {
   int bits;
   int64_t group_size;  // −1: a scale a row
   bool one_scale;      // for the whole matrix
+  bool symmetric;      // without zeros
   bool packed;
 };
 
@@ -42,7 +43,7 @@ Scheme read_scheme(const Json& group, const std::string& format) {
   if (strategy != "group" && strategy != "channel" && strategy != "tensor") refuse(weights, "the strategy \"" + strategy + "\"");
   return {ModuleList(group.at("targets")), int(require_bits(weights, weights.at("num_bits").integer(), {4, 8})),
           strategy == "group" ? weights.at("group_size").integer() : -1, strategy == "tensor",
-          is_packed(group, group.string_or("format", format))};
+          weights.boolean_or("symmetric", true), is_packed(group, group.string_or("format", format))};
 }
 
 class CompressedTensors final : public QuantizedFormat {
@@ -88,7 +89,7 @@ class CompressedTensors final : public QuantizedFormat {
 
   static Matrix read_bytes(const Weights& module, const Scheme& s, int64_t n_out, int64_t n_in, int64_t group, ThreadPool* pool) {
     const Tensor values = get_exactly(module, "weight", DType::i8, {n_out, n_in}), scales = read_scales(module, s, n_out, n_in / group);
-    if (module.has("weight_zero_point")) {
+    if (!s.symmetric) {
       const int64_t n = s.one_scale ? 1 : n_out;
       const Tensor stored = get_exactly(module, "weight_zero_point", DType::i8, {n, s.one_scale ? 1 : n_in / group});
       const auto* z = static_cast<const int8_t*>(stored.raw());
@@ -124,12 +125,11 @@ class CompressedTensors final : public QuantizedFormat {
     if (shape.i64()[0] != n_out || shape.i64()[1] != n_in)
       module.fail("weight_shape", ErrorCode::corrupt_file, "says " + Shape({shape.i64()[0], shape.i64()[1]}).str() + ", config.json asks for " + Shape({n_out, n_in}).str());
     const Tensor words = get_exactly(module, "weight_packed", DType::i32, {n_out, n_in / per_word});
-    const Tensor scales = read_scales(module, s, n_out, n_groups), zeros = read_packed_zeros(module, s.bits, n_out, n_groups);
+    const Tensor scales = read_scales(module, s, n_out, n_groups), zeros = s.symmetric ? Tensor() : read_packed_zeros(module, s.bits, n_out, n_groups);
     return unpack_rows(words, s.bits, scales, zeros, read_inputs(module, n_in, group), n_in, pool);
   }
 
   static Tensor read_packed_zeros(const Weights& module, int bits, int64_t n_out, int64_t n_groups) {
-    if (!module.has("weight_zero_point")) return {};
     const int64_t per_word = 32 / bits;
     const Tensor packed = get_exactly(module, "weight_zero_point", DType::i32, {(n_out + per_word - 1) / per_word, n_groups});
     Tensor zeros = Tensor::zeros(DType::u8, {n_out, n_groups});
