@@ -51,6 +51,17 @@ inline float to_float(Float16 x) {
   return sign ? -subnormal : subnormal;
 }
 
+// Round to nearest, ties to even; what is too large becomes infinite, NaN stays NaN.
+inline Float16 to_float16(float x) {
+  const uint32_t u = std::bit_cast<uint32_t>(x), magnitude = u & 0x7fffffff;
+  const auto sign = uint16_t(u >> 16 & 0x8000);
+  if (magnitude > 0x7f800000) return {uint16_t(sign | 0x7e00)};
+  if (magnitude >= 0x477ff000) return {uint16_t(sign | 0x7c00)};  // 65520 and above
+  if (magnitude < 0x38800000)  // subnormal: the sum's last bit counts in 2^-24
+    return {uint16_t(sign | (std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000))};
+  return {uint16_t(sign | ((magnitude - (112u << 23) + 0xfff + (magnitude >> 13 & 1)) >> 13))};
+}
+
 // Round to nearest, ties to even; NaN stays NaN.
 inline BFloat16 to_bfloat16(float x) {
   const uint32_t u = std::bit_cast<uint32_t>(x);
