@@ -1,5 +1,6 @@
 #include "io/safetensors.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/mapped_file.h"
@@ -82,6 +83,14 @@ Tensor Safetensors::get(const std::string& name) const {
 void Safetensors::release(const std::string& name) const {
   if (const auto it = entries_.find(name); it != entries_.end())
     MappedFile::release_pages(file_->data() + it->second.begin, it->second.end - it->second.begin);
+}
+
+void Safetensors::release(const std::string& name, int64_t begin, int64_t end) const {
+  const auto it = entries_.find(name);
+  if (it == entries_.end() || !it->second.dtype) return;
+  const Entry& e = it->second;
+  const size_t row = (e.end - e.begin) / size_t(std::max<int64_t>(1, e.shape[0]));
+  MappedFile::release_pages(file_->data() + e.begin + size_t(begin) * row, size_t(end - begin) * row);
 }
 
 }  // namespace omni

@@ -23,8 +23,10 @@ class Safetensors {
   // A view into the mapped file that keeps it open. Throws not_found, or unsupported for a type that nobody
   // here computes with.
   Tensor get(const std::string& name) const;
-  // The caller has copied what it needs: its pages may leave memory (they can be read again).
+  // The caller has copied what it needs: its pages, or those of rows [begin, end), may leave memory (they can be
+  // read again).
   void release(const std::string& name) const;
+  void release(const std::string& name, int64_t begin, int64_t end) const;
   std::vector<std::string> names() const;
   // The type as the file spells it: "BF16", "F8_E4M3". The name must be one that has() knows.
   const std::string& type(const std::string& name) const { return entries_.at(name).type; }

@@ -3,6 +3,8 @@
 #include <mutex>
 
 #include "io/json.h"
+#include "io/quantize.h"
+#include "io/quantize_cache.h"
 #include "io/quantized/format.h"
 #include "io/safetensors.h"
 
@@ -63,9 +65,9 @@ Weights Weights::with(Precision precision) const {
   return w;
 }
 
-Weights Weights::by(ThreadPool* pool) const {
-  Weights w = *this;
-  w.pool_ = pool;
+Weights Weights::with(Precision precision, const Quantizing& how) const {
+  Weights w = with(precision);
+  w.quantizing_ = how;
   return w;
 }
 
@@ -96,16 +98,32 @@ Tensor Weights::get(const std::string& name, const Shape& shape) const {
 
 Matrix Weights::matrix(const std::string& name, int64_t n_out, int64_t n_in) const {
   const Weights module = scope(name);
-  if (files_->format && files_->format->stores(module)) return files_->format->read(module, n_out, n_in, pool_);
+  if (files_->format && files_->format->stores(module)) return files_->format->read(module, n_out, n_in, quantizing_.pool);
   const Tensor dense = module.get("weight", {n_out, n_in});
   if (!is_floating(dense.dtype()))
     module.fail("weight", ErrorCode::unsupported,
                 std::string("is of type ") + name_of(dense.dtype()) + ", and config.json has no quantization_config that says what it means");
-  return Matrix(dense);
+  if (files_->format || (precision_ != Precision::int8 && precision_ != Precision::int4)) return Matrix(dense);
+  return module.quantized(dense, precision_ == Precision::int8 ? WeightFormat::int8 : WeightFormat::int4);
+}
+
+// "weight" of this scope.
+Matrix Weights::quantized(const Tensor& dense, WeightFormat format) const {
+  const auto make = [&] {
+    const auto read = [&](int64_t begin, int64_t end) { release("weight", begin, end); };
+    return quantize(Matrix(dense), format, full_name("weight"), {quantizing_.pool, read});
+  };
+  return quantizing_.cache ? quantizing_.cache->get(full_name("weight"), dense, format, make) : make();
 }
 
 void Weights::release(const std::string& name) const {
-  if (const auto it = files_->file_of.find(prefix_ + name); it != files_->file_of.end()) files_->file(it->second).release(prefix_ + name);
+  const auto it = files_->file_of.find(prefix_ + name);
+  if (it != files_->file_of.end()) files_->file(it->second).release(it->first);
+}
+
+void Weights::release(const std::string& name, int64_t begin, int64_t end) const {
+  const auto it = files_->file_of.find(prefix_ + name);
+  if (it != files_->file_of.end()) files_->file(it->second).release(it->first, begin, end);
 }
 
 DType Weights::stored_dtype() const {

@@ -13,7 +13,14 @@
 
 namespace omni {
 
+class QuantizeCache;
 class ThreadPool;
+
+// What quantizing and unpacking may use.
+struct Quantizing {
+  ThreadPool* pool = nullptr;            // lives as long as the weights; nullptr: the caller does it alone
+  std::shared_ptr<QuantizeCache> cache;  // nullptr: nothing is kept
+};
 
 class Weights {
  public:
@@ -27,14 +34,13 @@ class Weights {
   Weights on(const Device* device) const;
   const Device* device() const { return device_; }
 
-  // The same tensors with matrix() as `precision` (not automatic) asks for.
+  // The same tensors with matrix() as `precision` (not automatic) asks for, which a checkpoint that was published
+  // quantized passes over.
   Weights with(Precision precision) const;
-  // The same for the matrix that makes logits: int8 where the others are int4.
-  Weights for_head() const { return precision_ == Precision::int4 ? with(Precision::int8) : *this; }
+  Weights with(Precision precision, const Quantizing& how) const;
+  // The same for what four bits would hurt more than they save: the matrix that makes logits, towers, voices.
+  Weights at_least_int8() const { return precision_ == Precision::int4 ? with(Precision::int8) : *this; }
   Precision precision() const { return precision_; }
-
-  // The same tensors, unpacked and quantized by these threads, which must live as long; nullptr: by the caller.
-  Weights by(ThreadPool* pool) const;
 
   // How the checkpoint was published, "AWQ, 4 bits in groups of 128"; empty where its matrices are dense.
   std::string quantization() const;
@@ -54,18 +60,21 @@ class Weights {
   Tensor get_f32(const std::string& name, const Shape& shape) const { return to_f32(get(name, shape)); }
   // The same on device().
   Tensor load_f32(const std::string& name, const Shape& shape) const { return to_device(get_f32(name, shape), device_); }
-  // The caller has copied the tensor: its pages of the file may leave memory.
+  // The caller has copied the tensor, or rows [begin, end) of it: its pages of the file may leave memory.
   void release(const std::string& name) const;
+  void release(const std::string& name, int64_t begin, int64_t end) const;
   // Element type of the first floating-point tensor of the files: what the checkpoint is stored in.
   DType stored_dtype() const;
 
  private:
   struct Files;
+  Matrix quantized(const Tensor& dense, WeightFormat format) const;
+
   std::shared_ptr<Files> files_;
   std::string prefix_;
   const Device* device_ = nullptr;
   Precision precision_ = Precision::float32;
-  ThreadPool* pool_ = nullptr;
+  Quantizing quantizing_;
 };
 
 }  // namespace omni

@@ -175,7 +175,7 @@ TEST_F(QuantizedTest, ManyThreadsUnpackTheSame) {
   for (int64_t i = 0; i < s.numel(); ++i) s.f32()[i] = 1;
   store({{"model.m.qweight", q}, {"model.m.qzeros", z}, {"model.m.scales", s}});
   ThreadPool pool(4);
-  const Tensor w = dequantize(Weights::open(dir_).scope("model").by(&pool).matrix("m", n_out, n_in), 0, n_out);
+  const Tensor w = dequantize(Weights::open(dir_).with(Precision::float32, {&pool, nullptr}).scope("model").matrix("m", n_out, n_in), 0, n_out);
   constexpr int slot[8] = {0, 4, 1, 5, 2, 6, 3, 7};
   for (int64_t o = 0; o < n_out; ++o)
     for (int64_t i = 0; i < n_in; ++i)
