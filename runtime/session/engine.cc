@@ -9,6 +9,7 @@
 #include "core/cpu_level.h"
 #include "core/log.h"
 #include "core/mapped_file.h"
+#include "io/foreign_weights.h"
 #include "io/json.h"
 #include "io/quantize_cache.h"
 #include "io/weights.h"
@@ -48,6 +49,8 @@ std::string fingerprint_of(const fs::path& folder) {
   Fingerprint f;
   const std::string config = read_text_file(folder / "config.json", size_t{64} << 20);
   f.add(config.data(), config.size());
+  const std::string beside = Json::parse_file_if_there(folder / "quantize_config.json").dump();
+  if (beside != "{}") f.add(beside.data(), beside.size());
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder))
     if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
@@ -249,6 +252,7 @@ std::shared_ptr<const Engine> Engine::open(const EngineOptions& options, const s
   EngineOptions o = options;
   const fs::path folder = fs::canonical(options.model_path, error);
   if (error) throw Error(ErrorCode::not_found, "model-path " + options.model_path + ": " + error.message());
+  refuse_foreign_weights(folder);
   if (!fs::is_directory(folder, error)) throw Error(ErrorCode::not_found, "model-path " + options.model_path + " is no folder");
   o.model_path = folder.string();
   const auto slot = slot_for(o.model_path + '\n' + std::to_string(int(o.precision)) + '\n' + std::to_string(o.threads) + '\n' + (device ? device->name() : "cpu"));

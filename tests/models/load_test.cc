@@ -78,6 +78,28 @@ TEST_F(LoadTest, MissingFiles) {
     write(name, bytes);
   }
 }
+TEST_F(LoadTest, LayoutsOfOtherProgramsAreNamed) {
+  write("pytorch_model.bin", "x");
+  write("b.gguf", "GGUF");
+  Engine::open({.model_path = dir_.string(), .threads = 1});  // beside safetensors they do not matter
+  fs::remove(dir_ / "model.safetensors");
+  expect_error(ErrorCode::unsupported, "b.gguf: GGUF");
+  fs::remove(dir_ / "b.gguf");
+  expect_error(ErrorCode::unsupported, "pytorch_model.bin: pickled PyTorch");
+  fs::remove_all(dir_);
+  std::ofstream(dir_.string() + ".gguf") << "GGUF";
+  try {
+    Engine::open({.model_path = dir_.string() + ".gguf"});
+    ADD_FAILURE() << "loaded";
+  } catch (const Error& e) {
+    EXPECT_EQ(int(e.code()), int(ErrorCode::unsupported)) << e.what();
+  }
+  fs::remove(dir_.string() + ".gguf");
+}
+TEST_F(LoadTest, QuantizedByWhatIsNotRead) {
+  replace("config.json", "{", R"({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]},)");
+  expect_error(ErrorCode::unsupported, "\"fp8\"");
+}
 TEST_F(LoadTest, UnknownModelType) {
   replace("config.json", "qwen2_5_omni_thinker", "gpt_6");
   expect_error(ErrorCode::unsupported, "gpt_6");
