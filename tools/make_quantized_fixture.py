@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/quantized: the text model of the fixture qwen2_5_omni/a as each published layout stores it, and what
-transformers computes with the weights that the stored numbers stand for.
+"""Writes tests/fixtures/quantized: the text model of the fixture qwen2_5_omni/a as each published layout stores
+it, and what transformers computes with the weights that the stored numbers stand for.
 
     tools/make_quantized_fixture.py [--out tests/fixtures/quantized] [--only NAME]
 
-NAME/checkpoint/quantized.safetensors  the linear layers, packed here from the layouts' definitions (runtime/io/quantized/*.cc
-                                       name them); everything else is a's, by a link
+NAME/checkpoint/quantized.safetensors  the linear layers, packed here from the layouts' definitions, which
+                                       runtime/io/quantized/*.cc name; everything else is a's, by a link
 NAME/expected.{safetensors,json}       as tools/make_fixtures.py writes them
 
-Needs what tools/make_fixtures.py needs. With compressed-tensors installed, what is packed for it is compared with what its
-own compressor makes.
+Needs what tools/make_fixtures.py needs (transformers 5.24 was used). With compressed-tensors installed, what is
+packed for it is compared with what its own packer makes.
 """
 import argparse, json, os, pathlib, shutil
 import torch
@@ -55,7 +55,8 @@ def quantize(w, bits, group, symmetric, group_of):
 
 def awq(name, q, zero, scale, group_of, f):
     interleave = lambda x: x.reshape(x.shape[0], -1, 8)[:, :, AWQ_ORDER].reshape(x.shape)
-    return {name + ".qweight": pack(interleave(q.T), 4, 1), name + ".qzeros": pack(interleave(zero.T), 4, 1), name + ".scales": scale.T.contiguous()}
+    return {name + ".qweight": pack(interleave(q.T), 4, 1), name + ".qzeros": pack(interleave(zero.T), 4, 1),
+            name + ".scales": scale.T.contiguous()}
 
 
 def gptq(name, q, zero, scale, group_of, f):
@@ -69,7 +70,8 @@ def w8a8(name, q, zero, scale, group_of, f):
 
 
 def packed(name, q, zero, scale, group_of, f):
-    tensors = {name + ".weight_packed": pack(q, f["bits"], 1), name + ".weight_scale": scale, name + ".weight_shape": torch.tensor(q.shape)}
+    tensors = {name + ".weight_packed": pack(q, f["bits"], 1), name + ".weight_scale": scale,
+               name + ".weight_shape": torch.tensor(q.shape)}
     if not f["symmetric"]:
         tensors[name + ".weight_zero_point"] = pack(zero, f["bits"], 0)
     if f["act_order"]:
@@ -86,28 +88,34 @@ def check_packed(tensors, name, q, zero, bits):
     offset = 2 ** (bits - 1)
     assert torch.equal(tensors[name + ".weight_packed"], pack_to_int32((q - offset).to(torch.int8), bits))
     if name + ".weight_zero_point" in tensors:
-        assert torch.equal(tensors[name + ".weight_zero_point"], pack_to_int32((zero - offset).to(torch.int8), bits, packed_dim=0))
+        theirs = pack_to_int32((zero - offset).to(torch.int8), bits, packed_dim=0)
+        assert torch.equal(tensors[name + ".weight_zero_point"], theirs)
 
 
 def scheme(bits, group, **more):
-    weights = dict(num_bits=bits, type="int", strategy="group" if group else "channel", group_size=group or None, dynamic=False)
-    return {"group_0": dict(targets=["Linear"], weights=weights | more, input_activations=None, output_activations=None)}
+    weights = dict(num_bits=bits, type="int", strategy="group" if group else "channel", group_size=group or None)
+    return {"group_0": dict(targets=["Linear"], weights=weights | more, input_activations=None)}
 
 
 DENSE = ["visual", "audio_tower", "lm_head"]
+IGNORE = ["lm_head", "re:.*visual.*", "re:.*audio_tower.*"]
 FORMATS = {
     "awq": dict(store=awq, bits=4, group=32, symmetric=False, act_order=False, skip="v_proj",
-                config=dict(quant_method="awq", bits=4, group_size=32, zero_point=True, version="gemm", modules_to_not_convert=DENSE + ["v_proj"])),
+                config=dict(quant_method="awq", bits=4, group_size=32, zero_point=True, version="gemm",
+                            modules_to_not_convert=DENSE + ["v_proj"])),
     "gptq": dict(store=gptq, bits=4, group=32, symmetric=False, act_order=True,
-                 config=dict(quant_method="gptq", bits=4, group_size=32, sym=False, desc_act=True, checkpoint_format="gptq")),
+                 config=dict(quant_method="gptq", bits=4, group_size=32, sym=False, desc_act=True,
+                             checkpoint_format="gptq")),
     "gptq-int8": dict(store=gptq, bits=8, group=32, symmetric=True, act_order=False,
-                      config=dict(quant_method="gptq", bits=8, group_size=32, sym=True, desc_act=False, checkpoint_format="gptq_v2")),
+                      config=dict(quant_method="gptq", bits=8, group_size=32, sym=True, desc_act=False,
+                                  checkpoint_format="gptq_v2")),
     "w8a8": dict(store=w8a8, bits=8, group=-1, symmetric=True, act_order=False,
                  config=dict(quant_method="compressed-tensors", format="int-quantized", quantization_status="compressed",
-                             ignore=["lm_head", "re:.*visual.*", "re:.*audio_tower.*"], config_groups=scheme(8, 0, symmetric=True))),
+                             ignore=IGNORE, config_groups=scheme(8, 0, symmetric=True))),
     "w4a16": dict(store=packed, bits=4, group=32, symmetric=False, act_order=True,
                   config=dict(quant_method="compressed-tensors", format="pack-quantized", quantization_status="compressed",
-                              ignore=["lm_head", "re:.*visual.*", "re:.*audio_tower.*"], config_groups=scheme(4, 32, symmetric=False, actorder="group"))),
+                              ignore=IGNORE,
+                              config_groups=scheme(4, 32, symmetric=False, actorder="group"))),
 }
 
 
@@ -150,7 +158,8 @@ def write_checkpoint(f, stored, dense, path):
     os.symlink("../../../qwen2_5_omni/a/checkpoint/model.safetensors", path / "dense.safetensors")
     save_file(stored, path / "quantized.safetensors", metadata={"format": "pt"})
     weight_map = {n: "dense.safetensors" for n in dense} | {n: "quantized.safetensors" for n in stored}
-    (path / "model.safetensors.index.json").write_text(json.dumps(dict(metadata={}, weight_map=dict(sorted(weight_map.items())))))
+    index = dict(metadata={}, weight_map=dict(sorted(weight_map.items())))
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
     config = json.loads((BASE / "checkpoint/config.json").read_text())
     (path / "config.json").write_text(json.dumps(config | dict(quantization_config=f["config"]), indent=1))
 
@@ -168,6 +177,7 @@ def main():
     processor = base.make_processor(tok, scratch)
     frames, audio = base.make_inputs(c, v["seed"], scratch)
     shutil.rmtree(scratch)
+    video = torch.from_numpy(frames).permute(0, 3, 1, 2)
     for seed, (name, f) in enumerate(FORMATS.items()):
         if a.only and name != a.only:
             continue
@@ -177,17 +187,20 @@ def main():
         stored, meant = quantize_checkpoint(f, dense, seed)
         write_checkpoint(f, stored, dense, path / "checkpoint")
         os.symlink("../../qwen2_5_omni/a/input", path / "input")
-        model = Qwen2_5OmniThinkerForConditionalGeneration._from_config(base.make_config(v, tok), attn_implementation="eager").eval()
-        model.load_state_dict({module_of(n): t.float() for n, t in meant.items() if n.startswith("thinker.")}, strict=True)
-        model.generation_config.eos_token_id = [tok.token_to_id("<|im_end|>"), tok.token_to_id("<|endoftext|>")]
-        model.generation_config.pad_token_id = tok.token_to_id("<|endoftext|>")
+        config = base.make_config(v, tok)
+        model = Qwen2_5OmniThinkerForConditionalGeneration._from_config(config, attn_implementation="eager").eval()
+        thinker = {module_of(n): t.float() for n, t in meant.items() if n.startswith("thinker.")}
+        model.load_state_dict(thinker, strict=True)
+        end, pad = tok.token_to_id("<|im_end|>"), tok.token_to_id("<|endoftext|>")
+        model.generation_config.eos_token_id, model.generation_config.pad_token_id = [end, pad], pad
         tensors, info = {}, dict(transformers=base.transformers.__version__, torch=torch.__version__, cases={})
         for case in ("text", "av"):
-            info["cases"][case] = base.run_case(case, model, processor, torch.from_numpy(frames).permute(0, 3, 1, 2), audio, c["fps"], tensors)
-            margin = info["cases"][case]["min_margin"]
-            print(name, case, repr(info["cases"][case]["text"])[:60], round(margin, 4), "  <- too small a margin" if margin < 1e-3 else "")
-        for same in ("pixel_values_videos_every8", "input_features", "vision_embeds", "audio_embeds", "hidden_embeds"):  # as in a
-            tensors.pop(f"av.{same}")
+            one = base.run_case(case, model, processor, video, audio, c["fps"], tensors)
+            info["cases"][case] = one
+            weak = "  <- too small a margin: change what is quantized" if one["min_margin"] < 1e-3 else ""
+            print(name, case, repr(one["text"])[:60], round(one["min_margin"], 4), weak)
+        for same in ("pixel_values_videos_every8", "input_features", "vision_embeds", "audio_embeds", "hidden_embeds"):
+            tensors.pop(f"av.{same}")  # as in a: what is before the text model is dense
         save_file(tensors, path / "expected.safetensors")
         (path / "expected.json").write_text(json.dumps(info, ensure_ascii=False, indent=1))
 

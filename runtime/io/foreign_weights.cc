@@ -21,8 +21,10 @@ const char* layout_of(const fs::path& file) {
 
 [[noreturn]] void refuse(const fs::path& file) {
   throw Error(ErrorCode::unsupported,
-              file.string() + ": " + layout_of(file) + " weights are not read here: take the same model in the Hugging Face layout " +
-                  "(a folder with config.json and .safetensors), dense or quantized by AWQ, GPTQ or compressed-tensors");
+              file.string() + ": " + layout_of(file) +
+                  " weights are not read here: take the same model in the Hugging Face layout " +
+                  "(a folder with config.json and .safetensors), dense or quantized by AWQ, GPTQ or "
+                  "compressed-tensors");
 }
 
 }  // namespace

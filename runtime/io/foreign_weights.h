@@ -1,4 +1,5 @@
-// Checkpoints in layouts of other programs: told apart, so that the error says what is there and not what is missing.
+// Checkpoints in layouts of other programs: told apart, so that the error says what is there and not what is
+// missing.
 #pragma once
 
 #include <filesystem>

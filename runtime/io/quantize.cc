@@ -12,7 +12,7 @@ namespace omni {
 
 namespace {
 
-constexpr int kMost = 15;  // of a number of 4 bits
+constexpr int kMost = 15;            // of a number of 4 bits
 constexpr float kMostScale = 65504;  // of a float16
 
 // Nearest integer, ties to even, of |x| < 2^22: a form that every level of instructions computes in vectors.
@@ -35,8 +35,9 @@ struct Fit {
   float zero = 0;
 };
 
-// Tries ranges around [lowest, highest]: a narrower one cuts the outermost weights and is finer for the others. For each, the
-// scale that fits its numbers best in the sense of least squares. (As ggml's make_qkx2_quants, with a whole zero.)
+// Tries ranges around [lowest, highest]: a narrower one cuts the outermost weights and is finer for the
+// others. For each, the scale that fits its numbers best in the sense of least squares. (As ggml's
+// make_qkx2_quants, with a whole zero.)
 template <int kGroup>
 Fit fit(const float* w) {
   float low = 0, high = 0;
@@ -50,7 +51,8 @@ Fit fit(const float* w) {
   float least = std::numeric_limits<float>::max();
   if (high - low < FLT_MIN) return best;
   for (float wider = -1.5f; wider <= 2; wider += 0.5f) {
-    const float per_step = std::min((kMost + wider) / (high - low), FLT_MAX), zero = clamped(rounded(-low * per_step));
+    const float per_step = std::min((kMost + wider) / (high - low), FLT_MAX),
+                zero = clamped(rounded(-low * per_step));
     float wq = 0, qq = 0;
 #pragma omp simd reduction(+ : wq, qq)
     for (int i = 0; i < kGroup; ++i) {
@@ -72,7 +74,8 @@ template <int kGroup>
 void pack(const float* w, const Fit& f, uint8_t* out) {
   const float per_step = f.scale > 0 ? 1 / f.scale : 0;
   for (int i = 0; i < kGroup / 2; ++i) {
-    const float even = clamped(rounded(w[2 * i] * per_step) + f.zero), odd = clamped(rounded(w[2 * i + 1] * per_step) + f.zero);
+    const float even = clamped(rounded(w[2 * i] * per_step) + f.zero),
+                odd = clamped(rounded(w[2 * i + 1] * per_step) + f.zero);
     out[i] = uint8_t(int(even) | int(odd) << 4);
   }
 }
@@ -102,11 +105,13 @@ void row_int8(const float* w, int64_t n, int8_t* values, float* scale) {
 // body(row, its weights as float32), bands of rows shared out.
 template <class Body>
 void for_rows(const Matrix& dense, const std::string& name, const QuantizeOptions& o, const Body& body) {
-  const int64_t band = std::max<int64_t>(1, (int64_t{1} << 19) / dense.n_in), n_bands = (dense.n_out + band - 1) / band;
+  const int64_t band = std::max<int64_t>(1, (int64_t{1} << 19) / dense.n_in),
+                n_bands = (dense.n_out + band - 1) / band;
   parallel_for(o.pool, n_bands, double(dense.values.numel()) * 10, [&](int64_t tile) {
     const int64_t begin = tile * band, end = std::min(dense.n_out, begin + band);
     const Tensor rows = to_f32(dense.values.rows(begin, end));
-    if (!all_finite(rows.f32(), rows.numel())) throw Error(ErrorCode::corrupt_file, name + " has a weight that is NaN or infinite");
+    if (!all_finite(rows.f32(), rows.numel()))
+      throw Error(ErrorCode::corrupt_file, name + " has a weight that is NaN or infinite");
     for (int64_t r = begin; r < end; ++r) body(r, rows.f32() + (r - begin) * dense.n_in);
     if (o.read) o.read(begin, end);
   });
@@ -128,7 +133,9 @@ Matrix shaped(const Matrix& dense, WeightFormat format, int64_t group) {
 Matrix quantize_int8(const Matrix& dense, const std::string& name, const QuantizeOptions& o) {
   Matrix w = shaped(dense, WeightFormat::int8, dense.n_in);
   auto* values = static_cast<int8_t*>(w.values.raw());
-  for_rows(dense, name, o, [&](int64_t r, const float* row) { row_int8(row, w.n_in, values + r * w.n_in, w.scales.f32() + r); });
+  for_rows(dense, name, o, [&](int64_t r, const float* row) {
+    row_int8(row, w.n_in, values + r * w.n_in, w.scales.f32() + r);
+  });
   return w;
 }
 
@@ -150,7 +157,8 @@ Matrix quantize(const Matrix& dense, WeightFormat format, const std::string& nam
   for_rows(dense, name, o, [&](int64_t r, const float* row) {
     const int64_t first = r * (w.n_in / group);
     const auto quantize_row = group == 64 ? row_int4<64> : row_int4<32>;
-    if (!quantize_row(row, w.n_in, values + r * w.n_in / 2, w.scales.f32() + first, zeros + first)) fits = false;
+    if (!quantize_row(row, w.n_in, values + r * w.n_in / 2, w.scales.f32() + first, zeros + first))
+      fits = false;
   });
   return fits ? w : quantize_int8(dense, name, o);
 }

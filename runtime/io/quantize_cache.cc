@@ -50,7 +50,8 @@ class Hash {
 int64_t source_of(const std::string& name, const Tensor& dense, WeightFormat format) {
   Hash h;
   h.add(name.data(), name.size());
-  const int64_t shape[] = {int64_t(kMaker), int64_t(format), int64_t(dense.dtype()), dense.dim(0), dense.dim(1)};
+  const int64_t shape[] = {int64_t(kMaker), int64_t(format), int64_t(dense.dtype()), dense.dim(0),
+                           dense.dim(1)};
   h.add(shape, sizeof shape);
   const size_t size = dense.nbytes(), step = std::max<size_t>(64, size / 8);
   for (size_t at = 0; at < size; at += step)
@@ -112,11 +113,13 @@ std::optional<Matrix> read_if_there(const fs::path& path, const Tensor& dense, i
 
 fs::path QuantizeCache::folder_of(const std::string& fingerprint) {
   const char *cache = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
-  if (cache && *cache == '/') return fs::path(cache) / "gst-omni" / fingerprint;  // a relative one is to be ignored
+  if (cache && *cache == '/')
+    return fs::path(cache) / "gst-omni" / fingerprint;  // a relative one is to be ignored
   return home && *home ? fs::path(home) / ".cache" / "gst-omni" / fingerprint : fs::path();
 }
 
-Matrix QuantizeCache::get(const std::string& name, const Tensor& dense, WeightFormat format, const std::function<Matrix()>& make) {
+Matrix QuantizeCache::get(const std::string& name, const Tensor& dense, WeightFormat format,
+                          const std::function<Matrix()>& make) {
   const fs::path file = folder_ / file_name(name, format);
   const int64_t source = folder_.empty() ? 0 : source_of(name, dense, format);
   if (!folder_.empty())

@@ -74,8 +74,10 @@ Tensor Safetensors::get(const std::string& name) const {
     throw Error(ErrorCode::unsupported, path_.string() + ": tensor " + name + " is of type " + e.type +
                                             ", which is not computed with here");
   auto* bytes = const_cast<std::byte*>(file_->data() + e.begin);
-  if (reinterpret_cast<uintptr_t>(bytes) % size_of(*e.dtype) == 0) return Tensor::view(bytes, *e.dtype, e.shape, file_);
-  Tensor copy = Tensor::zeros(*e.dtype, e.shape);  // a misaligned tensor: legal in the format, not for the processor
+  if (reinterpret_cast<uintptr_t>(bytes) % size_of(*e.dtype) == 0)
+    return Tensor::view(bytes, *e.dtype, e.shape, file_);
+  Tensor copy =
+      Tensor::zeros(*e.dtype, e.shape);  // a misaligned tensor: legal in the format, not for the processor
   std::memcpy(copy.raw(), bytes, e.end - e.begin);
   return copy;
 }

@@ -23,8 +23,8 @@ class Safetensors {
   // A view into the mapped file that keeps it open. Throws not_found, or unsupported for a type that nobody
   // here computes with.
   Tensor get(const std::string& name) const;
-  // The caller has copied what it needs: its pages, or those of rows [begin, end), may leave memory (they can be
-  // read again).
+  // The caller has copied what it needs: its pages, or those of rows [begin, end), may leave memory (they can
+  // be read again).
   void release(const std::string& name) const;
   void release(const std::string& name, int64_t begin, int64_t end) const;
   std::vector<std::string> names() const;

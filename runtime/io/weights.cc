@@ -71,7 +71,9 @@ Weights Weights::with(Precision precision, const Quantizing& how) const {
   return w;
 }
 
-std::string Weights::quantization() const { return files_->format ? files_->format->describe() : std::string(); }
+std::string Weights::quantization() const {
+  return files_->format ? files_->format->describe() : std::string();
+}
 
 void Weights::fail(const std::string& name, ErrorCode code, const std::string& reason) const {
   const auto file = files_->file_of.find(prefix_ + name);
@@ -98,12 +100,15 @@ Tensor Weights::get(const std::string& name, const Shape& shape) const {
 
 Matrix Weights::matrix(const std::string& name, int64_t n_out, int64_t n_in) const {
   const Weights module = scope(name);
-  if (files_->format && files_->format->stores(module)) return files_->format->read(module, n_out, n_in, quantizing_.pool);
+  if (files_->format && files_->format->stores(module))
+    return files_->format->read(module, n_out, n_in, quantizing_.pool);
   const Tensor dense = module.get("weight", {n_out, n_in});
   if (!is_floating(dense.dtype()))
     module.fail("weight", ErrorCode::unsupported,
-                std::string("is of type ") + name_of(dense.dtype()) + ", and config.json has no quantization_config that says what it means");
-  if (files_->format || (precision_ != Precision::int8 && precision_ != Precision::int4)) return Matrix(dense);
+                std::string("is of type ") + name_of(dense.dtype()) +
+                    ", and config.json has no quantization_config that says what it means");
+  if (files_->format || (precision_ != Precision::int8 && precision_ != Precision::int4))
+    return Matrix(dense);
   return module.quantized(dense, precision_ == Precision::int8 ? WeightFormat::int8 : WeightFormat::int4);
 }
 

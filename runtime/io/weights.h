@@ -1,6 +1,7 @@
-// The named tensors of a checkpoint folder: model.safetensors, or the shards that model.safetensors.index.json lists. Read-only and shared;
-// scope("layers.3") looks at the tensors below a prefix, so that layers name their weights as the checkpoint does.
-// A linear layer may be stored quantized in one of several layouts (io/quantized/); matrix() knows, nobody else does.
+// The named tensors of a checkpoint folder: model.safetensors, or the shards that
+// model.safetensors.index.json lists. Read-only and shared; scope("layers.3") looks at the tensors below a
+// prefix, so that layers name their weights as the checkpoint does. A linear layer may be stored quantized in
+// one of several layouts (io/quantized/); matrix() knows, nobody else does.
 #pragma once
 
 #include <filesystem>
@@ -34,8 +35,8 @@ class Weights {
   Weights on(const Device* device) const;
   const Device* device() const { return device_; }
 
-  // The same tensors with matrix() as `precision` (not automatic) asks for, which a checkpoint that was published
-  // quantized passes over.
+  // The same tensors with matrix() as `precision` (not automatic) asks for, which a checkpoint that was
+  // published quantized passes over.
   Weights with(Precision precision) const;
   Weights with(Precision precision, const Quantizing& how) const;
   // The same for what four bits would hurt more than they save: the matrix that makes logits, towers, voices.
@@ -53,8 +54,8 @@ class Weights {
   // As in the file. Throws not_found with the full name, corrupt_file if the shape is not `shape`.
   Tensor get(const std::string& name, const Shape& shape) const;
   Tensor get(const std::string& name) const;
-  // The weight of the linear layer `name`, [n_out, n_in]: as stored, or quantized as with() asked for. Throws as
-  // get() does; unsupported names a type or a layout that cannot be multiplied with.
+  // The weight of the linear layer `name`, [n_out, n_in]: as stored, or quantized as with() asked for. Throws
+  // as get() does; unsupported names a type or a layout that cannot be multiplied with.
   Matrix matrix(const std::string& name, int64_t n_out, int64_t n_in) const;
   // The same converted to float32, in memory of its own.
   Tensor get_f32(const std::string& name, const Shape& shape) const { return to_f32(get(name, shape)); }

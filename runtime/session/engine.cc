@@ -102,19 +102,24 @@ Precision choose_precision(Precision asked, const fs::path& folder, const Device
   const Weights w = Weights::open(folder);
   const bool quantizes = asked == Precision::int8 || asked == Precision::int4;
   if (quantizes && !w.quantization().empty()) {
-    log(LogLevel::info, folder.string() + " is quantized already (" + w.quantization() + ") and read so: precision=" +
-                            name_of(asked) + " is passed over");
+    log(LogLevel::info, folder.string() + " is quantized already (" + w.quantization() +
+                            ") and read so: precision=" + name_of(asked) + " is passed over");
     asked = Precision::automatic;
   }
   if (asked != Precision::automatic) return asked;
-  return (device || cpu_has_bf16()) && w.stored_dtype() != DType::f32 ? Precision::bfloat16 : Precision::float32;
+  return (device || cpu_has_bf16()) && w.stored_dtype() != DType::f32 ? Precision::bfloat16
+                                                                      : Precision::float32;
 }
 
 // What every open checkpoint has.
 class OpenEngine : public Engine {
  public:
   explicit OpenEngine(const EngineOptions& options, const Device* device)
-      : folder_(options.model_path), fingerprint_(fingerprint_of(folder_)), defaults_(read_defaults(folder_)), device_(device), precision_(choose_precision(options.precision, folder_, device)),
+      : folder_(options.model_path),
+        fingerprint_(fingerprint_of(folder_)),
+        defaults_(read_defaults(folder_)),
+        device_(device),
+        precision_(choose_precision(options.precision, folder_, device)),
         pool_(options.threads) {
     if (precision_ == Precision::int8 || precision_ == Precision::int4)
       cache_ = std::make_shared<QuantizeCache>(QuantizeCache::folder_of(fingerprint_));
@@ -128,10 +133,12 @@ class OpenEngine : public Engine {
   ModelOptions how_to_load() const { return {folder_, precision_, device_, {&pool_, cache_}}; }
   void log_loaded() const {
     if (cache_)
-      log(LogLevel::info, std::to_string(cache_->n_made()) + " matrices quantized, " + std::to_string(cache_->n_found()) +
-                              " found in " + QuantizeCache::folder_of(fingerprint_).string());
-    log(LogLevel::info, "loaded " + folder_.string() + ", fingerprint " + fingerprint_ + ", " + name_of(precision_) + ", " +
-                            (device_ ? device_->name() + ", " : "") + std::to_string(pool_.n_threads()) + " threads");
+      log(LogLevel::info, std::to_string(cache_->n_made()) + " matrices quantized, " +
+                              std::to_string(cache_->n_found()) + " found in " +
+                              QuantizeCache::folder_of(fingerprint_).string());
+    log(LogLevel::info, "loaded " + folder_.string() + ", fingerprint " + fingerprint_ + ", " +
+                            name_of(precision_) + ", " + (device_ ? device_->name() + ", " : "") +
+                            std::to_string(pool_.n_threads()) + " threads");
   }
 
   const fs::path folder_;
@@ -204,7 +211,8 @@ class ModelEngine final : public OpenEngine, public std::enable_shared_from_this
 
 class TranscriptionEngine final : public OpenEngine, public std::enable_shared_from_this<TranscriptionEngine> {
  public:
-  TranscriptionEngine(const EngineOptions& options, const Device* device, const std::function<void(double)>& progress)
+  TranscriptionEngine(const EngineOptions& options, const Device* device,
+                      const std::function<void(double)>& progress)
       : OpenEngine(options, device), model_(load_transcription(how_to_load(), {progress})) {
     log_loaded();
   }

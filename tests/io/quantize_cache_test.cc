@@ -59,7 +59,9 @@ class QuantizeCacheTest : public testing::Test {
     s << std::ifstream(p, std::ios::binary).rdbuf();
     return s.str();
   }
-  static void write(const fs::path& p, const std::string& bytes) { std::ofstream(p, std::ios::binary) << bytes; }
+  static void write(const fs::path& p, const std::string& bytes) {
+    std::ofstream(p, std::ios::binary) << bytes;
+  }
 
   fs::path dir_;
 };
@@ -86,7 +88,8 @@ TEST_F(QuantizeCacheTest, WhatIsDamagedIsMadeAnew) {
     expect_same(again.w, good);
     EXPECT_EQ(load().made, 0);  // and kept
   }
-  for (const std::string& bad : {std::string(), std::string("foreign"), bytes.substr(0, bytes.size() - 1), bytes.substr(0, 100)}) {
+  for (const std::string& bad :
+       {std::string(), std::string("foreign"), bytes.substr(0, bytes.size() - 1), bytes.substr(0, 100)}) {
     write(kept(), bad);
     EXPECT_EQ(load().made, 1);
     EXPECT_EQ(load().made, 0);
@@ -101,7 +104,8 @@ TEST_F(QuantizeCacheTest, WhatIsOfSomethingElseIsMadeAnew) {
   const Loaded other = load();
   EXPECT_EQ(other.made, 1);
   EXPECT_NEAR(dequantize(other.w, 0, 1).f32()[0], -2, 0.1);
-  write_safetensors(kept(), {{"stamp", Tensor::zeros(DType::i64, {2})}, {"values", Tensor::zeros(DType::f32, {1})}});
+  write_safetensors(kept(),
+                    {{"stamp", Tensor::zeros(DType::i64, {2})}, {"values", Tensor::zeros(DType::f32, {1})}});
   EXPECT_EQ(load().made, 1);
 }
 
@@ -133,8 +137,11 @@ TEST_F(QuantizeCacheTest, NamesOfACheckpointStayInTheFolder) {
 }
 
 TEST_F(QuantizeCacheTest, WhereItLies) {
-  const auto set = [](const char* name, const char* value) { value ? ::setenv(name, value, 1) : ::unsetenv(name); };
-  const std::string home = std::getenv("HOME") ? std::getenv("HOME") : "", cache = std::getenv("XDG_CACHE_HOME") ? std::getenv("XDG_CACHE_HOME") : "";
+  const auto set = [](const char* name, const char* value) {
+    value ? ::setenv(name, value, 1) : ::unsetenv(name);
+  };
+  const std::string home = std::getenv("HOME") ? std::getenv("HOME") : "",
+                    cache = std::getenv("XDG_CACHE_HOME") ? std::getenv("XDG_CACHE_HOME") : "";
   set("XDG_CACHE_HOME", "/c");
   set("HOME", "/h");
   EXPECT_EQ(QuantizeCache::folder_of("f"), "/c/gst-omni/f");

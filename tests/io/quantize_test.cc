@@ -35,7 +35,9 @@ double plain_squares(const float* w, int64_t n) {
   const float scale = (high - low) / 15;
   const float zero = std::nearbyint(-low / scale);
   double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += std::pow(double(w[i]) - (std::clamp(std::nearbyint(w[i] / scale) + zero, 0.f, 15.f) - zero) * scale, 2);
+  for (int64_t i = 0; i < n; ++i)
+    sum += std::pow(
+        double(w[i]) - (std::clamp(std::nearbyint(w[i] / scale) + zero, 0.f, 15.f) - zero) * scale, 2);
   return sum;
 }
 
@@ -69,14 +71,16 @@ TEST(Quantize, Int8IsWithinHalfAStep) {
       float most = 0;
       for (int64_t i = 0; i < n_in; ++i) most = std::max(most, std::abs(w.f32()[o * n_in + i]));
       EXPECT_FLOAT_EQ(q.scales.f32()[o], most / 127);
-      for (int64_t i = 0; i < n_in; ++i) ASSERT_LE(std::abs(back.f32()[o * n_in + i] - w.f32()[o * n_in + i]), most / 127 * 0.50001f);
+      for (int64_t i = 0; i < n_in; ++i)
+        ASSERT_LE(std::abs(back.f32()[o * n_in + i] - w.f32()[o * n_in + i]), most / 127 * 0.50001f);
     }
   }
 }
 
 TEST(Quantize, Int4IsAtLeastAsGoodAsRounding) {
   ThreadPool pool(3);
-  for (const auto& [n_in, group] : std::vector<std::pair<int64_t, int64_t>>{{64, 64}, {32, 32}, {96, 32}, {1024, 64}}) {
+  for (const auto& [n_in, group] :
+       std::vector<std::pair<int64_t, int64_t>>{{64, 64}, {32, 32}, {96, 32}, {1024, 64}}) {
     const Tensor w = random(40, n_in, 2, 0.02f);
     const Matrix q = quantize(w, WeightFormat::int4, "w", {&pool, {}});
     ASSERT_EQ(int(q.format), int(WeightFormat::int4));
@@ -84,7 +88,8 @@ TEST(Quantize, Int4IsAtLeastAsGoodAsRounding) {
     const Tensor back = dequantize(q, 0, 40);
     double ours = 0, plain = 0;
     for (int64_t g = 0; g < w.numel() / group; ++g) {
-      const double mine = squares(w, back, g * group, (g + 1) * group), theirs = plain_squares(w.f32() + g * group, group);
+      const double mine = squares(w, back, g * group, (g + 1) * group),
+                   theirs = plain_squares(w.f32() + g * group, group);
       EXPECT_LE(mine, theirs * 1.01) << "group " << g;  // a scale that is a float16
       ours += mine, plain += theirs;
       EXPECT_EQ(q.scales.f32()[g], to_float(to_float16(q.scales.f32()[g])));
@@ -101,28 +106,36 @@ TEST(Quantize, StoredIn16BitsAndByAnyNumberOfThreadsItIsTheSame) {
   ThreadPool pool(4);
   std::atomic<int64_t> n_read{0};
   const Matrix a = quantize(to_f32(rounded), WeightFormat::int4, "w");
-  const Matrix b = quantize(rounded, WeightFormat::int4, "w", {&pool, [&](int64_t begin, int64_t end) { n_read += end - begin; }});
+  const Matrix b = quantize(rounded, WeightFormat::int4, "w",
+                            {&pool, [&](int64_t begin, int64_t end) { n_read += end - begin; }});
   EXPECT_EQ(n_read, 300);
-  for (const auto& [x, y] : {std::pair{a.values, b.values}, {a.scales, b.scales}, {a.zeros, b.zeros}}) EXPECT_EQ(std::memcmp(x.raw(), y.raw(), x.nbytes()), 0);
+  for (const auto& [x, y] : {std::pair{a.values, b.values}, {a.scales, b.scales}, {a.zeros, b.zeros}})
+    EXPECT_EQ(std::memcmp(x.raw(), y.raw(), x.nbytes()), 0);
 }
 
-// One group or row of weights each, in both formats: what comes back, and within which share of the largest weight.
+// One group or row of weights each, in both formats: what comes back, and within which share of the largest
+// weight.
 TEST(Quantize, ExtremeRows) {
   struct Row {
     const char* name;
     float first, others, int8, int4;
   };
-  for (const Row& r : {Row{"zero", 0, 0, 0, 0}, Row{"constant", 0.3f, 0.3f, 1e-6f, 1e-3f}, Row{"negative constant", -7, -7, 1e-6f, 1e-3f},
-                       Row{"one outlier", 1000, 0.001f, 1e-5f, 1e-3f}, Row{"tiny", 1e-6f, -1e-6f, 1e-6f, 0.3f}, Row{"denormal", 1e-42f, 0, 1, 1},
-                       Row{"large", 30000, -20000, 0.004f, 0.04f}}) {
+  for (const Row& r :
+       {Row{"zero", 0, 0, 0, 0}, Row{"constant", 0.3f, 0.3f, 1e-6f, 1e-3f},
+        Row{"negative constant", -7, -7, 1e-6f, 1e-3f}, Row{"one outlier", 1000, 0.001f, 1e-5f, 1e-3f},
+        Row{"tiny", 1e-6f, -1e-6f, 1e-6f, 0.3f}, Row{"denormal", 1e-42f, 0, 1, 1},
+        Row{"large", 30000, -20000, 0.004f, 0.04f}}) {
     Tensor w = Tensor::zeros(DType::f32, {1, 64});
     for (int64_t i = 0; i < 64; ++i) w.f32()[i] = i == 5 ? r.first : r.others;
     for (const WeightFormat format : {WeightFormat::int8, WeightFormat::int4}) {
       const Matrix q = quantize(w, format, "w");
       EXPECT_EQ(int(q.format), int(format)) << r.name;
       const Tensor back = dequantize(q, 0, 1);
-      const float most = std::max(std::abs(r.first), std::abs(r.others)), share = format == WeightFormat::int8 ? r.int8 : r.int4;
-      for (int64_t i = 0; i < 64; ++i) EXPECT_LE(std::abs(back.f32()[i] - w.f32()[i]), most * share) << r.name << " " << name_of(format) << " " << i << ": " << back.f32()[i];
+      const float most = std::max(std::abs(r.first), std::abs(r.others)),
+                  share = format == WeightFormat::int8 ? r.int8 : r.int4;
+      for (int64_t i = 0; i < 64; ++i)
+        EXPECT_LE(std::abs(back.f32()[i] - w.f32()[i]), most * share)
+            << r.name << " " << name_of(format) << " " << i << ": " << back.f32()[i];
     }
   }
 }
@@ -141,7 +154,8 @@ TEST(Quantize, WhatFourBitsCannotHoldBecomesInt8) {
 }
 
 TEST(Quantize, NotANumberNamesItsTensor) {
-  for (const float bad : {std::nanf(""), -std::nanf(""), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()})
+  for (const float bad : {std::nanf(""), -std::nanf(""), std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity()})
     for (const WeightFormat format : {WeightFormat::int8, WeightFormat::int4}) {
       Tensor w = random(3, 64, 6);
       w.f32()[130] = bad;

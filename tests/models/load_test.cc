@@ -97,7 +97,8 @@ TEST_F(LoadTest, LayoutsOfOtherProgramsAreNamed) {
   fs::remove(dir_.string() + ".gguf");
 }
 TEST_F(LoadTest, QuantizedByWhatIsNotRead) {
-  replace("config.json", "{", R"({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]},)");
+  replace("config.json", "{",
+          R"({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]},)");
   expect_error(ErrorCode::unsupported, "\"fp8\"");
 }
 TEST_F(LoadTest, UnknownModelType) {

@@ -36,11 +36,12 @@ TEST_P(QuantizedParity, EveryBoundaryEqualsTransformers) {
   for (const Line& line : lines) EXPECT_TRUE(line.pass) << format(line);
 }
 
-INSTANTIATE_TEST_SUITE_P(Layouts, QuantizedParity, testing::Values("awq", "gptq", "gptq-int8", "w8a8", "w4a16"), [](const auto& p) {
-  std::string name = p.param;
-  std::erase(name, '-');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Layouts, QuantizedParity,
+                         testing::Values("awq", "gptq", "gptq-int8", "w8a8", "w4a16"), [](const auto& p) {
+                           std::string name = p.param;
+                           std::erase(name, '-');
+                           return name;
+                         });
 
 INSTANTIATE_TEST_SUITE_P(Qwen2_5Omni, Parity, testing::Values("a", "a-fps5", "a-sound", "b", "c"), [](const auto& p) {
   std::string name = p.param;

@@ -1,4 +1,5 @@
-// precision=int8 and int4 through the engine: close to float32, made once, and passed over where a checkpoint is quantized.
+// precision=int8 and int4 through the engine: close to float32, made once, and passed over where a checkpoint
+// is quantized.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -43,7 +44,8 @@ class PrecisionTest : public testing::Test {
 
   std::string answer(const fs::path& checkpoint, Precision precision) {
     log_.clear();
-    const auto engine = Engine::open({.model_path = checkpoint.string(), .device = "cpu", .precision = precision, .threads = 2});
+    const auto engine = Engine::open(
+        {.model_path = checkpoint.string(), .device = "cpu", .precision = precision, .threads = 2});
     opened_as_ = engine->precision();
     return engine->make_session({})->ask("What do you see?", {.max_tokens = 8}).text;
   }
@@ -65,7 +67,8 @@ class PrecisionTest : public testing::Test {
   }
   static double cosine(const std::vector<float>& a, const std::vector<float>& b) {
     double ab = 0, aa = 0, bb = 0;
-    for (size_t i = 0; i < a.size(); ++i) ab += double(a[i]) * b[i], aa += double(a[i]) * a[i], bb += double(b[i]) * b[i];
+    for (size_t i = 0; i < a.size(); ++i)
+      ab += double(a[i]) * b[i], aa += double(a[i]) * a[i], bb += double(b[i]) * b[i];
     return ab / std::sqrt(aa * bb);
   }
   static int files_in(const fs::path& folder) {
@@ -85,7 +88,8 @@ class PrecisionTest : public testing::Test {
 TEST_F(PrecisionTest, LogitsAreCloseToThoseOfFloat32) {
   const fs::path nano = OMNI_SOURCE_DIR "/models/nano";
   const auto exact = logits(nano, Precision::float32);
-  const double int8 = cosine(exact, logits(nano, Precision::int8)), int4 = cosine(exact, logits(nano, Precision::int4));
+  const double int8 = cosine(exact, logits(nano, Precision::int8)),
+               int4 = cosine(exact, logits(nano, Precision::int4));
   EXPECT_GT(int8, 0.999);
   EXPECT_GT(int4, 0.97);
   EXPECT_LT(int4, 0.99999);  // it is four bits
@@ -127,7 +131,8 @@ TEST_F(PrecisionTest, ABadWeightNamesItsTensor) {
   // From a folder of links with one shard of its own.
   const fs::path folder = cache_ / "bad";
   fs::create_directories(folder);
-  for (const auto& entry : fs::directory_iterator(kFixtures / "qwen2_5_omni/c/checkpoint")) fs::copy(entry.path(), folder);
+  for (const auto& entry : fs::directory_iterator(kFixtures / "qwen2_5_omni/c/checkpoint"))
+    fs::copy(entry.path(), folder);
   std::fstream file(folder / "model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
   uint64_t header_size = 0;
   file.read(reinterpret_cast<char*>(&header_size), 8);
@@ -144,7 +149,8 @@ TEST_F(PrecisionTest, ABadWeightNamesItsTensor) {
     ADD_FAILURE() << "loaded";
   } catch (const Error& e) {
     EXPECT_EQ(int(e.code()), int(ErrorCode::corrupt_file));
-    EXPECT_NE(std::string(e.what()).find("model.layers.1.mlp.down_proj.weight"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("model.layers.1.mlp.down_proj.weight"), std::string::npos)
+        << e.what();
   }
 }
 

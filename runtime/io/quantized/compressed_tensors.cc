@@ -1,6 +1,6 @@
 // compressed-tensors, as llm-compressor writes it. (vllm-project/compressed-tensors, compressors/)
-//   int-quantized, naive-quantized (W8A8): weight I8 [n_out, n_in] · weight_scale [n_out, n_groups], [n_out, 1] or [1]
-//   pack-quantized (W4A16, W8A16):
+//   int-quantized, naive-quantized (W8A8): weight I8 [n_out, n_in] · weight_scale [n_out, n_groups], [n_out,
+//   1] or [1] pack-quantized (W4A16, W8A16):
 //     weight_packed     I32 [n_out, n_in · bits / 32]  numbers offset by 2^(bits − 1), lowest bits first
 //     weight_scale      [n_out, n_groups]
 //     weight_zero_point I32 [n_out · bits / 32, n_groups], packed alike along the outputs; where asymmetric
@@ -26,8 +26,9 @@ struct Scheme {
 };
 
 [[noreturn]] void refuse(const Json& at, const std::string& what) {
-  throw Error(ErrorCode::unsupported, at.where() + ": compressed-tensors with " + what +
-                                          "; integer weights of 4 or 8 bits are read here (int-quantized, pack-quantized)");
+  throw Error(ErrorCode::unsupported,
+              at.where() + ": compressed-tensors with " + what +
+                  "; integer weights of 4 or 8 bits are read here (int-quantized, pack-quantized)");
 }
 
 bool is_packed(const Json& config, const std::string& format) {
@@ -38,12 +39,17 @@ bool is_packed(const Json& config, const std::string& format) {
 
 Scheme read_scheme(const Json& group, const std::string& format) {
   const Json weights = group.at("weights");
-  if (weights.string_or("type", "int") != "int") refuse(weights, "weights of type \"" + weights.at("type").string() + "\"");
+  if (weights.string_or("type", "int") != "int")
+    refuse(weights, "weights of type \"" + weights.at("type").string() + "\"");
   const std::string strategy = weights.string_or("strategy", weights.has("group_size") ? "group" : "channel");
-  if (strategy != "group" && strategy != "channel" && strategy != "tensor") refuse(weights, "the strategy \"" + strategy + "\"");
-  return {ModuleList(group.at("targets")), int(require_bits(weights, weights.at("num_bits").integer(), {4, 8})),
-          strategy == "group" ? weights.at("group_size").integer() : -1, strategy == "tensor",
-          weights.boolean_or("symmetric", true), is_packed(group, group.string_or("format", format))};
+  if (strategy != "group" && strategy != "channel" && strategy != "tensor")
+    refuse(weights, "the strategy \"" + strategy + "\"");
+  return {ModuleList(group.at("targets")),
+          int(require_bits(weights, weights.at("num_bits").integer(), {4, 8})),
+          strategy == "group" ? weights.at("group_size").integer() : -1,
+          strategy == "tensor",
+          weights.boolean_or("symmetric", true),
+          is_packed(group, group.string_or("format", format))};
 }
 
 class CompressedTensors final : public QuantizedFormat {
@@ -51,15 +57,18 @@ class CompressedTensors final : public QuantizedFormat {
   explicit CompressedTensors(const Json& config) : dense_(config.find("ignore")) {
     const std::string sparsity = config.find("sparsity_config").string_or("format", "dense");
     if (sparsity != "dense") refuse(config, "sparse weights (" + sparsity + ")");
-    if (!config.find("transform_config").find("config_groups").keys().empty()) refuse(config, "rotations of the activations (transform_config)");
+    if (!config.find("transform_config").find("config_groups").keys().empty())
+      refuse(config, "rotations of the activations (transform_config)");
     const Json groups = config.at("config_groups");
-    for (const std::string& name : groups.keys()) schemes_.push_back(read_scheme(groups.at(name), config.at("format").string()));
+    for (const std::string& name : groups.keys())
+      schemes_.push_back(read_scheme(groups.at(name), config.at("format").string()));
     if (schemes_.empty()) groups.fail("is empty");
   }
 
   std::string describe() const override {
     const Scheme& s = schemes_[0];
-    return "compressed-tensors, " + std::to_string(s.bits) + " bits" + (s.group_size == -1 ? "" : " in groups of " + std::to_string(s.group_size));
+    return "compressed-tensors, " + std::to_string(s.bits) + " bits" +
+           (s.group_size == -1 ? "" : " in groups of " + std::to_string(s.group_size));
   }
 
   bool stores(const Weights& module) const override {
@@ -69,14 +78,16 @@ class CompressedTensors final : public QuantizedFormat {
   Matrix read(const Weights& module, int64_t n_out, int64_t n_in, ThreadPool* pool) const override {
     const Scheme& s = *scheme_of(module);
     const int64_t group = group_columns(module, s.group_size, n_in);
-    return s.packed ? read_packed(module, s, n_out, n_in, group, pool) : read_bytes(module, s, n_out, n_in, group, pool);
+    return s.packed ? read_packed(module, s, n_out, n_in, group, pool)
+                    : read_bytes(module, s, n_out, n_in, group, pool);
   }
 
  private:
   const Scheme* scheme_of(const Weights& module) const {
     const std::string name = module_name(module);
     if (dense_.has(name)) return nullptr;
-    const auto it = std::find_if(schemes_.begin(), schemes_.end(), [&](const Scheme& s) { return s.targets.has(name); });
+    const auto it =
+        std::find_if(schemes_.begin(), schemes_.end(), [&](const Scheme& s) { return s.targets.has(name); });
     return it == schemes_.end() ? nullptr : &*it;
   }
 
@@ -87,13 +98,17 @@ class CompressedTensors final : public QuantizedFormat {
     return scales;
   }
 
-  static Matrix read_bytes(const Weights& module, const Scheme& s, int64_t n_out, int64_t n_in, int64_t group, ThreadPool* pool) {
-    const Tensor values = get_exactly(module, "weight", DType::i8, {n_out, n_in}), scales = read_scales(module, s, n_out, n_in / group);
+  static Matrix read_bytes(const Weights& module, const Scheme& s, int64_t n_out, int64_t n_in, int64_t group,
+                           ThreadPool* pool) {
+    const Tensor values = get_exactly(module, "weight", DType::i8, {n_out, n_in}),
+                 scales = read_scales(module, s, n_out, n_in / group);
     if (!s.symmetric) {
       const int64_t n = s.one_scale ? 1 : n_out;
-      const Tensor stored = get_exactly(module, "weight_zero_point", DType::i8, {n, s.one_scale ? 1 : n_in / group});
+      const Tensor stored =
+          get_exactly(module, "weight_zero_point", DType::i8, {n, s.one_scale ? 1 : n_in / group});
       const auto* z = static_cast<const int8_t*>(stored.raw());
-      if (std::any_of(z, z + stored.numel(), [](int8_t x) { return x != 0; })) return asymmetric_bytes(values, scales, stored, pool);
+      if (std::any_of(z, z + stored.numel(), [](int8_t x) { return x != 0; }))
+        return asymmetric_bytes(values, scales, stored, pool);
     }
     Matrix w;
     w.format = WeightFormat::int8;
@@ -106,32 +121,43 @@ class CompressedTensors final : public QuantizedFormat {
   }
 
   // An int8 Matrix has no zeros: what needs them becomes dense, as unpack_rows() makes it of offset bytes.
-  static Matrix asymmetric_bytes(const Tensor& values, const Tensor& scales, const Tensor& stored, ThreadPool* pool) {
+  static Matrix asymmetric_bytes(const Tensor& values, const Tensor& scales, const Tensor& stored,
+                                 ThreadPool* pool) {
     const int64_t n_out = values.dim(0), n_in = values.dim(1);
-    Tensor offset = Tensor::zeros(DType::i32, {n_out, (n_in + 3) / 4}), zeros = Tensor::zeros(DType::u8, scales.shape());
+    Tensor offset = Tensor::zeros(DType::i32, {n_out, (n_in + 3) / 4}),
+           zeros = Tensor::zeros(DType::u8, scales.shape());
     for (int64_t o = 0; o < n_out; ++o)
       for (int64_t i = 0; i < n_in; ++i)
-        static_cast<uint8_t*>(offset.raw())[o * offset.dim(1) * 4 + i] = uint8_t(static_cast<const int8_t*>(values.raw())[o * n_in + i] + 128);
+        static_cast<uint8_t*>(offset.raw())[o * offset.dim(1) * 4 + i] =
+            uint8_t(static_cast<const int8_t*>(values.raw())[o * n_in + i] + 128);
     for (int64_t i = 0; i < zeros.numel(); ++i)
-      static_cast<uint8_t*>(zeros.raw())[i] = uint8_t(static_cast<const int8_t*>(stored.raw())[stored.numel() == 1 ? 0 : i] + 128);
+      static_cast<uint8_t*>(zeros.raw())[i] =
+          uint8_t(static_cast<const int8_t*>(stored.raw())[stored.numel() == 1 ? 0 : i] + 128);
     return unpack_rows(offset, 8, scales, zeros, {}, n_in, pool);
   }
 
-  static Matrix read_packed(const Weights& module, const Scheme& s, int64_t n_out, int64_t n_in, int64_t group, ThreadPool* pool) {
+  static Matrix read_packed(const Weights& module, const Scheme& s, int64_t n_out, int64_t n_in,
+                            int64_t group, ThreadPool* pool) {
     const int64_t per_word = 32 / s.bits, n_groups = n_in / group;
     if (n_in % per_word != 0)
-      module.fail("weight_packed", ErrorCode::unsupported, "packs " + std::to_string(per_word) + " weights to a word, which does not go with " + Shape({n_out, n_in}).str());
+      module.fail("weight_packed", ErrorCode::unsupported,
+                  "packs " + std::to_string(per_word) + " weights to a word, which does not go with " +
+                      Shape({n_out, n_in}).str());
     const Tensor shape = get_exactly(module, "weight_shape", DType::i64, {2});
     if (shape.i64()[0] != n_out || shape.i64()[1] != n_in)
-      module.fail("weight_shape", ErrorCode::corrupt_file, "says " + Shape({shape.i64()[0], shape.i64()[1]}).str() + ", config.json asks for " + Shape({n_out, n_in}).str());
+      module.fail("weight_shape", ErrorCode::corrupt_file,
+                  "says " + Shape({shape.i64()[0], shape.i64()[1]}).str() + ", config.json asks for " +
+                      Shape({n_out, n_in}).str());
     const Tensor words = get_exactly(module, "weight_packed", DType::i32, {n_out, n_in / per_word});
-    const Tensor scales = read_scales(module, s, n_out, n_groups), zeros = s.symmetric ? Tensor() : read_packed_zeros(module, s.bits, n_out, n_groups);
+    const Tensor scales = read_scales(module, s, n_out, n_groups),
+                 zeros = s.symmetric ? Tensor() : read_packed_zeros(module, s.bits, n_out, n_groups);
     return unpack_rows(words, s.bits, scales, zeros, read_inputs(module, n_in, group), n_in, pool);
   }
 
   static Tensor read_packed_zeros(const Weights& module, int bits, int64_t n_out, int64_t n_groups) {
     const int64_t per_word = 32 / bits;
-    const Tensor packed = get_exactly(module, "weight_zero_point", DType::i32, {(n_out + per_word - 1) / per_word, n_groups});
+    const Tensor packed =
+        get_exactly(module, "weight_zero_point", DType::i32, {(n_out + per_word - 1) / per_word, n_groups});
     Tensor zeros = Tensor::zeros(DType::u8, {n_out, n_groups});
     for (int64_t o = 0; o < n_out; ++o)
       for (int64_t g = 0; g < n_groups; ++g) {
@@ -155,6 +181,8 @@ class CompressedTensors final : public QuantizedFormat {
 
 }  // namespace
 
-std::unique_ptr<const QuantizedFormat> compressed_tensors_format(const Json& config) { return std::make_unique<CompressedTensors>(config); }
+std::unique_ptr<const QuantizedFormat> compressed_tensors_format(const Json& config) {
+  return std::make_unique<CompressedTensors>(config);
+}
 
 }  // namespace omni

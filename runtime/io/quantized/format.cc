@@ -27,7 +27,8 @@ std::optional<Json> find_config(const fs::path& folder) {
   for (const Json& j : {root, thinker, thinker.find("text_config"), root.find("text_config")})
     if (j.has("quantization_config")) return j.at("quantization_config");
   std::error_code ignored;
-  if (fs::exists(folder / "quantize_config.json", ignored)) return Json::parse_file(folder / "quantize_config.json");
+  if (fs::exists(folder / "quantize_config.json", ignored))
+    return Json::parse_file(folder / "quantize_config.json");
   return std::nullopt;
 }
 
@@ -44,8 +45,9 @@ std::unique_ptr<const QuantizedFormat> find_quantized_format(const fs::path& fol
     known += std::string(l.quant_method) + ", ";
   }
   throw Error(ErrorCode::unsupported,
-              config->where() + ": the weights are quantized by \"" + method + "\" (quant_method), which is not read here: take the " +
-                  "same model as " + known + "or with dense weights, of which precision=int8 or int4 makes quantized ones");
+              config->where() + ": the weights are quantized by \"" + method +
+                  "\" (quant_method), which is not read here: take the " + "same model as " + known +
+                  "or with dense weights, of which precision=int8 or int4 makes quantized ones");
 }
 
 }  // namespace omni

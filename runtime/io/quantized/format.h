@@ -1,5 +1,5 @@
-// How a published checkpoint stores its quantized linear layers: one layout a file of this folder, chosen by the
-// quant_method of config.json. Weights::matrix() asks; what comes back is the Matrix that products take.
+// How a published checkpoint stores its quantized linear layers: one layout a file of this folder, chosen by
+// the quant_method of config.json. Weights::matrix() asks; what comes back is the Matrix that products take.
 #pragma once
 
 #include <filesystem>
@@ -24,8 +24,8 @@ class QuantizedFormat {
   virtual Matrix read(const Weights& module, int64_t n_out, int64_t n_in, ThreadPool* pool) const = 0;
 };
 
-// What the checkpoint's quantization_config says; nullptr where there is none. Throws unsupported with what was found
-// and what can be done instead.
+// What the checkpoint's quantization_config says; nullptr where there is none. Throws unsupported with what
+// was found and what can be done instead.
 std::unique_ptr<const QuantizedFormat> find_quantized_format(const std::filesystem::path& folder);
 
 }  // namespace omni

@@ -22,21 +22,26 @@ int64_t require_bits(const Json& config, int64_t bits, std::initializer_list<int
     if (bits == b) return bits;
     known += (known.empty() ? "" : " or ") + std::to_string(b);
   }
-  throw Error(ErrorCode::unsupported, config.where() + " says " + std::to_string(bits) + " bits a weight; " + known + " are read here");
+  throw Error(ErrorCode::unsupported, config.where() + " says " + std::to_string(bits) + " bits a weight; " +
+                                          known + " are read here");
 }
 
 int64_t group_columns(const Weights& module, int64_t group_size, int64_t n_in) {
   const int64_t group = group_size == -1 ? n_in : group_size;
-  const auto says = [&] { return module_name(module) + ": groups of " + std::to_string(group_size) + " weights"; };
+  const auto says = [&] {
+    return module_name(module) + ": groups of " + std::to_string(group_size) + " weights";
+  };
   if (group < 1) throw Error(ErrorCode::corrupt_file, says());
   if (n_in % group != 0)
-    throw Error(ErrorCode::unsupported, says() + " in a row of " + std::to_string(n_in) + ", which they do not divide");
+    throw Error(ErrorCode::unsupported,
+                says() + " in a row of " + std::to_string(n_in) + ", which they do not divide");
   return group;
 }
 
 namespace {
 Tensor get_there(const Weights& module, const std::string& name, const Shape& shape) {
-  if (!module.has(name)) throw Error(ErrorCode::corrupt_file, module_name(module) + " is quantized, but has no " + name);
+  if (!module.has(name))
+    throw Error(ErrorCode::corrupt_file, module_name(module) + " is quantized, but has no " + name);
   return module.get(name, shape);
 }
 }  // namespace
@@ -44,24 +49,28 @@ Tensor get_there(const Weights& module, const std::string& name, const Shape& sh
 Tensor get_exactly(const Weights& module, const std::string& name, DType type, const Shape& shape) {
   const Tensor t = get_there(module, name, shape);
   if (t.dtype() != type)
-    module.fail(name, ErrorCode::corrupt_file, std::string("is of type ") + name_of(t.dtype()) + ", not " + name_of(type));
+    module.fail(name, ErrorCode::corrupt_file,
+                std::string("is of type ") + name_of(t.dtype()) + ", not " + name_of(type));
   return t;
 }
 
 Tensor get_scales(const Weights& module, const std::string& name, const Shape& shape) {
   const Tensor stored = get_there(module, name, shape);
   if (!is_floating(stored.dtype()))
-    module.fail(name, ErrorCode::corrupt_file, std::string("is of type ") + name_of(stored.dtype()) + ", scales are floating-point");
+    module.fail(name, ErrorCode::corrupt_file,
+                std::string("is of type ") + name_of(stored.dtype()) + ", scales are floating-point");
   const Tensor scales = to_f32(stored);
   if (!std::all_of(scales.f32(), scales.f32() + scales.numel(), [](float x) { return std::isfinite(x); }))
     module.fail(name, ErrorCode::corrupt_file, "has a scale that is NaN or infinite");
   return scales;
 }
 
-Tensor inputs_by_group(const Weights& module, const std::string& name, const Tensor& group_of, int64_t group) {
+Tensor inputs_by_group(const Weights& module, const std::string& name, const Tensor& group_of,
+                       int64_t group) {
   const int64_t n_in = group_of.numel(), n_groups = n_in / group;
   const auto of = [&](int64_t i) -> int64_t {
-    return group_of.dtype() == DType::i64 ? group_of.i64()[i] : static_cast<const int32_t*>(group_of.raw())[i];
+    return group_of.dtype() == DType::i64 ? group_of.i64()[i]
+                                          : static_cast<const int32_t*>(group_of.raw())[i];
   };
   Tensor inputs = Tensor::zeros(DType::i32, {n_in});
   auto* const order = static_cast<int32_t*>(inputs.raw());
@@ -70,10 +79,13 @@ Tensor inputs_by_group(const Weights& module, const std::string& name, const Ten
   for (int64_t i = 0; i < n_in; ++i) {
     const int64_t g = of(i);
     if (g < 0 || g >= n_groups)
-      module.fail(name, ErrorCode::corrupt_file, "puts column " + std::to_string(i) + " into group " + std::to_string(g) + " of " + std::to_string(n_groups));
+      module.fail(name, ErrorCode::corrupt_file,
+                  "puts column " + std::to_string(i) + " into group " + std::to_string(g) + " of " +
+                      std::to_string(n_groups));
     int64_t& n = filled[static_cast<size_t>(g)];
     if (n == group)
-      module.fail(name, ErrorCode::corrupt_file, "puts more than " + std::to_string(group) + " columns into group " + std::to_string(g));
+      module.fail(name, ErrorCode::corrupt_file,
+                  "puts more than " + std::to_string(group) + " columns into group " + std::to_string(g));
     order[g * group + n++] = int32_t(i);
     moved |= g != i / group;
   }
@@ -119,8 +131,8 @@ void for_rows(const Tensor& words, int64_t n_in, ThreadPool* pool, const Body& b
 
 }  // namespace
 
-Matrix unpack_rows(const Tensor& words, int bits, const Tensor& scales, const Tensor& zeros, const Tensor& inputs, int64_t n_in,
-                   ThreadPool* pool) {
+Matrix unpack_rows(const Tensor& words, int bits, const Tensor& scales, const Tensor& zeros,
+                   const Tensor& inputs, int64_t n_in, ThreadPool* pool) {
   const int64_t n_out = words.dim(0), n_groups = scales.dim(1), group = n_in / n_groups;
   const auto* order = static_cast<const int32_t*>(inputs.raw());
   const auto column = [order](int64_t i) { return order ? order[i] : i; };

@@ -1,5 +1,5 @@
-// Which modules a configuration speaks of. Names and patterns as in compressed-tensors (utils/match.py: "re:" and
-// Python's re.match, else equality) and AutoAWQ (modules_to_not_convert), made one rule.
+// Which modules a configuration speaks of. Names and patterns as in compressed-tensors (utils/match.py: "re:"
+// and Python's re.match, else equality) and AutoAWQ (modules_to_not_convert), made one rule.
 #define PCRE2_CODE_UNIT_WIDTH 8
 
 #include <pcre2.h>
@@ -14,7 +14,8 @@ struct ModuleList::Pattern {
   Pattern(const std::string& text, const Json& where) {
     int error = 0;
     PCRE2_SIZE at = 0;
-    code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), PCRE2_ANCHORED | PCRE2_NEVER_BACKSLASH_C, &error, &at, nullptr);
+    code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
+                         PCRE2_ANCHORED | PCRE2_NEVER_BACKSLASH_C, &error, &at, nullptr);
     if (!code) where.fail("has a pattern that is no regular expression: " + text);
     limits = pcre2_match_context_create(nullptr);
     pcre2_set_match_limit(limits, 100000);  // the pattern is a file's: it may not take forever
@@ -43,14 +44,18 @@ ModuleList::ModuleList(const Json& list) {
   if (!list.is_array()) list.fail("is no list of modules");
   for (size_t i = 0; i < list.size(); ++i) {
     const std::string name = list.at(i).string();
-    if (name.starts_with("re:")) patterns_.push_back(std::make_shared<Pattern>(name.substr(3), list.at(i)));
-    else if (!name.empty()) names_.push_back(name);
+    if (name.starts_with("re:"))
+      patterns_.push_back(std::make_shared<Pattern>(name.substr(3), list.at(i)));
+    else if (!name.empty())
+      names_.push_back(name);
   }
 }
 
 bool ModuleList::has(const std::string& module) const {
   const std::string dotted = "." + module + ".";
-  const auto in_it = [&](const std::string& name) { return name == "Linear" || dotted.find("." + name + ".") != std::string::npos; };
+  const auto in_it = [&](const std::string& name) {
+    return name == "Linear" || dotted.find("." + name + ".") != std::string::npos;
+  };
   if (std::any_of(names_.begin(), names_.end(), in_it)) return true;
   size_t at = 0;
   do {
