@@ -98,6 +98,14 @@ Tensor Weights::get(const std::string& name, const Shape& shape) const {
   throw Error(ErrorCode::corrupt_file, (files_->folder / files_->file_of.at(full)).string() + ": tensor " + full + " is " + t.shape().str() + ", config.json asks for " + shape.str());
 }
 
+Tensor Weights::get_f32(const std::string& name, const Shape& shape) const {
+  const Tensor t = get(name, shape);
+  if (!is_floating(t.dtype()))
+    fail(name, ErrorCode::unsupported,
+         std::string("is of type ") + name_of(t.dtype()) + ", which is not read here");
+  return to_f32(t);
+}
+
 Matrix Weights::matrix(const std::string& name, int64_t n_out, int64_t n_in) const {
   const Weights module = scope(name);
   if (files_->format && files_->format->stores(module))

@@ -57,8 +57,9 @@ class Weights {
   // The weight of the linear layer `name`, [n_out, n_in]: as stored, or quantized as with() asked for. Throws
   // as get() does; unsupported names a type or a layout that cannot be multiplied with.
   Matrix matrix(const std::string& name, int64_t n_out, int64_t n_in) const;
-  // The same converted to float32, in memory of its own.
-  Tensor get_f32(const std::string& name, const Shape& shape) const { return to_f32(get(name, shape)); }
+  // The same converted to float32, in memory of its own. Throws unsupported for what is no floating-point
+  // tensor.
+  Tensor get_f32(const std::string& name, const Shape& shape) const;
   // The same on device().
   Tensor load_f32(const std::string& name, const Shape& shape) const { return to_device(get_f32(name, shape), device_); }
   // The caller has copied the tensor, or rows [begin, end) of it: its pages of the file may leave memory.

@@ -2,8 +2,10 @@
 #include "io/quantize_cache.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -50,7 +52,9 @@ class QuantizeCacheTest : public testing::Test {
   static void expect_same(const Matrix& a, const Matrix& b) {
     for (const auto& [x, y] : {std::pair{a.values, b.values}, {a.scales, b.scales}, {a.zeros, b.zeros}}) {
       ASSERT_EQ(x.defined(), y.defined());
-      if (x.defined()) EXPECT_EQ(std::memcmp(x.raw(), y.raw(), x.nbytes()), 0);
+      if (x.defined()) {
+        EXPECT_EQ(std::memcmp(x.raw(), y.raw(), x.nbytes()), 0);
+      }
     }
   }
   fs::path kept() const { return dir_ / "cache" / "m.weight.int4.safetensors"; }
@@ -120,6 +124,20 @@ TEST_F(QuantizeCacheTest, AFolderThatCannotBeWrittenIsNoError) {
     EXPECT_EQ(load().made, 1);
     EXPECT_TRUE(fs::is_empty(dir_ / "cache"));
   }
+}
+
+TEST_F(QuantizeCacheTest, AFullDiskIsNoErrorAndLeavesNothing) {
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{1000, before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  const Loaded made = load();
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(made.made, 1);
+  EXPECT_TRUE(fs::is_empty(dir_ / "cache"));
+  expect_same(made.w, load().w);
 }
 
 TEST_F(QuantizeCacheTest, NamesOfACheckpointStayInTheFolder) {

@@ -523,6 +523,12 @@ TEST_F(QuantizedTest, TypesThatAreThereAreNamed) {
   expect_error(ErrorCode::unsupported, "model.m.weight is of type F8_E4M3");
   store({{"model.m.weight", Tensor::zeros(DType::i8, {kOut, kIn})}});
   expect_error(ErrorCode::unsupported, "model.m.weight is of type I8");
+  try {
+    Weights::open(dir_).get_f32("model.m.weight", {kOut, kIn});
+    ADD_FAILURE() << "read";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("model.m.weight is of type I8"), std::string::npos) << e.what();
+  }
 }
 
 }  // namespace
