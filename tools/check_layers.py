@@ -17,6 +17,7 @@ MAY = {
     "runtime/ops/cuda": {"ops", "core", "omni", "kernels"},
     "runtime/ops": {"ops", "core", "omni"},
     "runtime/io": {"io", "core", "omni"},
+    "runtime/io/quantized": {"io", "core", "omni"},
     "runtime/layers": {"layers", "ops", "io", "core", "omni"},
     "runtime/tokenizers/video": {"video", "ops", "io", "core", "omni"},
     "runtime/tokenizers/audio": {"audio", "ops", "io", "core", "omni"},
@@ -39,7 +40,7 @@ MAY = {
     "plugins": {"common", "tokens", "tokenizers", "model", "transcriber", "captions", "outputs", "bins", "omni"},
 }
 OUTSIDE = [("cuda", ("cuda", "runtime/ops/cuda")), ("cairo", ("elements/outputs",)), ("pango", ("elements/outputs",)), ("gst/", ("elements", "plugins", "examples")), ("glib", ("elements", "plugins", "examples")), ("nlohmann", ("runtime/io",)), ("dnnl", ("runtime/ops/cpu",)),
-           ("pcre2", ("runtime/tokenizers/text",)), ("unicode/", ("runtime/tokenizers/text", "runtime/captions")), ("utf8proc", ("runtime/tokenizers/text", "runtime/captions"))]
+           ("pcre2", ("runtime/tokenizers/text", "runtime/io/quantized")), ("unicode/", ("runtime/tokenizers/text", "runtime/captions")), ("utf8proc", ("runtime/tokenizers/text", "runtime/captions"))]
 
 
 def folder_of(path):

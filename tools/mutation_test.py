@@ -77,6 +77,28 @@ MUTANTS = [
     ("captions: reading time forgotten", C + "caption_formatter.cc", "std::max(layout_.minimum_duration, reading)", "layout_.minimum_duration"),
     ("captions: lag without limit", C + "caption_formatter.cc", "*next + kMostLag", "*next + 100 * kMostLag"),
     ("captions: clauses do not count", C + "line_breaks.cc", "kBehindClause = -0.06", "kBehindClause = 0.06"),
+    ("quantized: AWQ's outputs in order", "runtime/io/quantized/awq.cc", "{0, 4, 1, 5, 2, 6, 3, 7}", "{0, 1, 2, 3, 4, 5, 6, 7}"),
+    ("quantized: GPTQ's zero as stored", "runtime/io/quantized/gptq.cc", "format == \"gptq\" ? 1 : 0", "0"),
+    ("quantized: GPTQ's zero grows past its bits", "runtime/io/quantized/gptq.cc", "(unpacked(row, o, bits_) + zero_off_) & ((1 << bits_) - 1)", "unpacked(row, o, bits_) + zero_off_"),
+    ("quantized: groups of other columns", "runtime/io/quantized/layouts.cc", "order[g * group + n++] = int32_t(i);", "order[i] = int32_t(i), ++n;"),
+    ("quantized: a group may hold too many", "runtime/io/quantized/layouts.cc", "if (n == group)\n", "if (n == n_in)\n"),
+    ("quantized: scales of any value", "runtime/io/quantized/layouts.cc", "return std::isfinite(x);", "return true;"),
+    ("quantized: zeros of eight bits forgotten", "runtime/io/quantized/layouts.cc", "!zeros.defined() || all_equal(zeros, 128)", "true"),
+    ("quantized: names match inside a component", "runtime/io/quantized/module_list.cc", "dotted.find(\".\" + name + \".\")", "dotted.find(name)"),
+    ("quantized: patterns match anywhere", "runtime/io/quantized/module_list.cc", "PCRE2_ANCHORED | ", ""),
+    ("quantized: lists of dense modules ignored", "runtime/io/quantized/compressed_tensors.cc", "if (dense_.has(name)) return nullptr;", ""),
+    ("quantized: zeros of the other half", "runtime/io/quantized/compressed_tensors.cc", "unpacked(&word, o % per_word, bits)", "unpacked(&word, o % 4, bits)"),
+    ("quantize: no search", "runtime/io/quantize.cc", "float wider = -1.5f; wider <= 2", "float wider = 0; wider <= 0"),
+    ("quantize: odd columns first", "runtime/io/quantize.cc", "int(even) | int(odd) << 4", "int(odd) | int(even) << 4"),
+    ("quantize: scales finer than a float16", "runtime/io/quantize.cc", "to_float(to_float16(qq > 0 ? wq / qq : 0))", "qq > 0 ? wq / qq : 0"),
+    ("quantize: NaN is a number", "runtime/io/quantize.cc", "  return bad == 0;", "  return true;"),
+    ("quantize: no int8 for what four bits cannot hold", "runtime/io/quantize.cc", "return fits ? w", "return true ? w"),
+    ("quantize: the cache believes any file", "runtime/io/quantize_cache.cc", "stamp.i64()[1] == checksum(w)", "true"),
+    ("quantize: the cache is of any tensor", "runtime/io/quantize_cache.cc", "|| stamp.i64()[0] != source)", ")"),
+    ("quantize: weights are no part of what it is made of", "runtime/io/quantize_cache.cc", "h.add(static_cast<const char*>(dense.raw()) + at,", "h.add(name.data(), 0 *"),
+    ("quantize: names leave the folder", "runtime/io/quantize_cache.cc", "= '_';", "= c;"),
+    ("quantize: said at every matrix", "runtime/io/quantize_cache.cc", "    cannot_write_ = true;\n", ""),
+    ("precision: int4 where it is quantized already", "runtime/session/engine.cc", "    asked = Precision::automatic;\n", ""),
     ("cuda: no barrier before partial sums are written again", K + "dialect.h", "  __syncthreads();  // `partial` may still be read from the sum before\n", ""),
     ("cuda: no barrier before partial sums are read", K + "dialect.h", "partial[threadIdx.x / 32] = x;\n  __syncthreads();", "partial[threadIdx.x / 32] = x;"),
     ("cuda: one element past the row", K + "rms_norm.cu", "i < width; i += kThreads) assign", "i <= width; i += kThreads) assign"),
@@ -141,7 +163,7 @@ def main():
     run = lambda *c: subprocess.run(c, capture_output=True, text=True)
     assert run("cmake", "-S", str(source), "-B", str(build), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DOMNI_CUDA=OFF",
                *(["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else [])).returncode == 0
-    tests = ["cuda_test", "device_test", "fake_cudnn", "fake_cublaslt"] if a.only.startswith("cuda") else ["captions_test"] if a.only.startswith("captions") else ["ops_test", "tokenizers_test", "session_test", "models_test", "captions_test", "cuda_test", "device_test", "fake_cudnn", "fake_cublaslt"]
+    tests = ["cuda_test", "device_test", "fake_cudnn", "fake_cublaslt"] if a.only.startswith("cuda") else ["captions_test"] if a.only.startswith("captions") else ["io_test", "models_test"] if a.only.startswith(("quanti", "precision")) else ["io_test", "ops_test", "tokenizers_test", "session_test", "models_test", "captions_test", "cuda_test", "device_test", "fake_cudnn", "fake_cublaslt"]
     assert run("ninja", "-C", str(build), *tests).returncode == 0, "the unchanged sources do not build"
     survived = n = 0
     for name, file, text, replacement in MUTANTS:

@@ -14,10 +14,14 @@ void gst_omni_install_log_sink() {
 }
 
 GType gst_omni_precision_get_type() {
-  static const GEnumValue values[] = {{int(omni::Precision::automatic), "what the checkpoint is stored in, if the processor multiplies it", "auto"},
-                                      {int(omni::Precision::float32), "32-bit floating point", "float32"},
-                                      {int(omni::Precision::bfloat16), "bfloat16 factors, 32-bit sums", "bfloat16"},
-                                      {0, nullptr, nullptr}};
+  static const GEnumValue values[] = {
+      {int(omni::Precision::automatic),
+       "what the checkpoint is stored in (also quantized), if the processor multiplies it", "auto"},
+      {int(omni::Precision::float32), "32-bit floating point", "float32"},
+      {int(omni::Precision::bfloat16), "bfloat16 factors, 32-bit sums", "bfloat16"},
+      {int(omni::Precision::int8), "8-bit weights, made when a dense checkpoint is first opened", "int8"},
+      {int(omni::Precision::int4), "4-bit weights of the text model, 8-bit elsewhere, made likewise", "int4"},
+      {0, nullptr, nullptr}};
   static const GType type = g_enum_register_static("GstOmniPrecision", values);
   return type;
 }

@@ -32,6 +32,8 @@ constexpr const char* name_of(DType t) {
   return "?";
 }
 
+constexpr bool is_floating(DType t) { return t == DType::f32 || t == DType::bf16 || t == DType::f16; }
+
 struct BFloat16 {
   uint16_t bits;
 };
@@ -49,18 +51,18 @@ inline float to_float(Float16 x) {
   return sign ? -subnormal : subnormal;
 }
 
-// Both round to nearest, ties to even; NaN stays NaN.
+// Round to nearest, ties to even; what is too large becomes infinite, NaN stays NaN.
 inline Float16 to_float16(float x) {
-  const uint32_t bits = std::bit_cast<uint32_t>(x), sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+  const uint32_t u = std::bit_cast<uint32_t>(x), magnitude = u & 0x7fffffff;
+  const auto sign = uint16_t(u >> 16 & 0x8000);
   if (magnitude > 0x7f800000) return {uint16_t(sign | 0x7e00)};
-  if (magnitude >= 0x477ff000) return {uint16_t(sign | 0x7c00)};  // what rounds to 65536 and more
-  if (magnitude < 0x38800000) {                                   // subnormal: a multiple of 2^−24, rounded by the addition
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
-    return {uint16_t(sign | (std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(0.5f)))};
-  }
-  const uint32_t rebased = magnitude - (112u << 23);
-  return {uint16_t(sign | (rebased + 0xfff + (rebased >> 13 & 1)) >> 13)};
+  if (magnitude >= 0x477ff000) return {uint16_t(sign | 0x7c00)};  // 65520 and above
+  if (magnitude < 0x38800000)  // subnormal: the sum's last bit counts in 2^-24
+    return {uint16_t(sign | (std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000))};
+  return {uint16_t(sign | ((magnitude - (112u << 23) + 0xfff + (magnitude >> 13 & 1)) >> 13))};
 }
+
+// Round to nearest, ties to even; NaN stays NaN.
 inline BFloat16 to_bfloat16(float x) {
   const uint32_t u = std::bit_cast<uint32_t>(x);
   if ((u & 0x7fffffff) > 0x7f800000) return {uint16_t((u >> 16) | 0x40)};

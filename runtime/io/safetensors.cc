@@ -1,5 +1,6 @@
 #include "io/safetensors.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/mapped_file.h"
@@ -11,16 +12,10 @@ namespace {
 
 constexpr uint64_t kMostHeader = uint64_t{100} << 20;
 
-// False for a type that we do not compute with: such a tensor is skipped, and missed only if a model asks for it.
-bool parse_dtype(const std::string& name, DType& out) {
-  if (name == "F32") out = DType::f32;
-  else if (name == "BF16") out = DType::bf16;
-  else if (name == "F16") out = DType::f16;
-  else if (name == "I64") out = DType::i64;
-  else if (name == "I32") out = DType::i32;
-  else if (name == "U8") out = DType::u8;
-  else return false;
-  return true;
+std::optional<DType> parse_dtype(const std::string& name) {
+  for (const DType t : {DType::f32, DType::bf16, DType::f16, DType::i64, DType::i32, DType::i8, DType::u8})
+    if (name == name_of(t)) return t;
+  return std::nullopt;
 }
 
 Shape parse_shape(const Json& entry) {
@@ -48,15 +43,17 @@ std::shared_ptr<const Safetensors> Safetensors::open(const std::filesystem::path
   for (const std::string& name : header.keys()) {
     if (name == "__metadata__") continue;
     const Json entry = header.at(name);
-    DType dtype{};
-    if (!parse_dtype(entry.at("dtype").string(), dtype)) continue;
+    const std::string type = entry.at("dtype").string();
+    const auto dtype = parse_dtype(type);
+    self->entries_[name].type = type;
+    if (!dtype) continue;
     const Shape shape = parse_shape(entry);
     const auto offsets = entry.at("data_offsets").integers();
     if (offsets.size() != 2 || offsets[0] < 0 || offsets[1] < offsets[0] || uint64_t(offsets[1]) > data_size)
       entry.fail("lies outside the file (is it truncated?)");
-    if (uint64_t(shape.numel()) * size_of(dtype) != uint64_t(offsets[1] - offsets[0]))
-      entry.fail("has " + std::to_string(offsets[1] - offsets[0]) + " bytes for " + shape.str() + " " + name_of(dtype));
-    self->entries_[name] = {dtype, shape, data + size_t(offsets[0]), data + size_t(offsets[1])};
+    if (uint64_t(shape.numel()) * size_of(*dtype) != uint64_t(offsets[1] - offsets[0]))
+      entry.fail("has " + std::to_string(offsets[1] - offsets[0]) + " bytes for " + shape.str() + " " + type);
+    self->entries_[name] = {type, dtype, shape, data + size_t(offsets[0]), data + size_t(offsets[1])};
   }
   self->path_ = path;
   self->file_ = std::move(file);
@@ -73,9 +70,14 @@ Tensor Safetensors::get(const std::string& name) const {
   const auto it = entries_.find(name);
   if (it == entries_.end()) throw Error(ErrorCode::not_found, path_.string() + ": no tensor " + name);
   const Entry& e = it->second;
+  if (!e.dtype)
+    throw Error(ErrorCode::unsupported, path_.string() + ": tensor " + name + " is of type " + e.type +
+                                            ", which is not computed with here");
   auto* bytes = const_cast<std::byte*>(file_->data() + e.begin);
-  if (reinterpret_cast<uintptr_t>(bytes) % size_of(e.dtype) == 0) return Tensor::view(bytes, e.dtype, e.shape, file_);
-  Tensor copy = Tensor::zeros(e.dtype, e.shape);  // a misaligned tensor: legal in the format, not for the processor
+  if (reinterpret_cast<uintptr_t>(bytes) % size_of(*e.dtype) == 0)
+    return Tensor::view(bytes, *e.dtype, e.shape, file_);
+  Tensor copy =
+      Tensor::zeros(*e.dtype, e.shape);  // a misaligned tensor: legal in the format, not for the processor
   std::memcpy(copy.raw(), bytes, e.end - e.begin);
   return copy;
 }
@@ -83,6 +85,14 @@ Tensor Safetensors::get(const std::string& name) const {
 void Safetensors::release(const std::string& name) const {
   if (const auto it = entries_.find(name); it != entries_.end())
     MappedFile::release_pages(file_->data() + it->second.begin, it->second.end - it->second.begin);
+}
+
+void Safetensors::release(const std::string& name, int64_t begin, int64_t end) const {
+  const auto it = entries_.find(name);
+  if (it == entries_.end() || !it->second.dtype) return;
+  const Entry& e = it->second;
+  const size_t row = (e.end - e.begin) / size_t(std::max<int64_t>(1, e.shape[0]));
+  MappedFile::release_pages(file_->data() + e.begin + size_t(begin) * row, size_t(end - begin) * row);
 }
 
 }  // namespace omni

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,18 +18,25 @@ class Safetensors {
   // Throws not_found or corrupt_file.
   static std::shared_ptr<const Safetensors> open(const std::filesystem::path& path);
 
+  // True for a tensor of any type, also one that nobody here computes with.
   bool has(const std::string& name) const { return entries_.count(name) != 0; }
-  // A view into the mapped file that keeps it open. Throws not_found.
+  // A view into the mapped file that keeps it open. Throws not_found, or unsupported for a type that nobody
+  // here computes with.
   Tensor get(const std::string& name) const;
-  // The caller has copied what it needs: its pages may leave memory (they can be read again).
+  // The caller has copied what it needs: its pages, or those of rows [begin, end), may leave memory (they can
+  // be read again).
   void release(const std::string& name) const;
+  void release(const std::string& name, int64_t begin, int64_t end) const;
   std::vector<std::string> names() const;
+  // The type as the file spells it: "BF16", "F8_E4M3". The name must be one that has() knows.
+  const std::string& type(const std::string& name) const { return entries_.at(name).type; }
 
  private:
   struct Entry {
-    DType dtype;
+    std::string type;
+    std::optional<DType> dtype;  // what follows is set only with it
     Shape shape;
-    size_t begin, end;  // bytes in the file
+    size_t begin = 0, end = 0;  // bytes in the file
   };
   std::filesystem::path path_;
   std::shared_ptr<const class MappedFile> file_;

@@ -3,13 +3,19 @@
 #include <mutex>
 
 #include "io/json.h"
+#include "io/quantize.h"
+#include "io/quantize_cache.h"
+#include "io/quantized/format.h"
 #include "io/safetensors.h"
 
 namespace omni {
 
+namespace fs = std::filesystem;
+
 struct Weights::Files {
-  std::filesystem::path folder;
+  fs::path folder;
   std::map<std::string, std::string> file_of;  // tensor → file name
+  std::unique_ptr<const QuantizedFormat> format;  // nullptr: dense
   std::mutex lock;
   std::map<std::string, std::shared_ptr<const Safetensors>> open;  // under lock
 
@@ -21,13 +27,14 @@ struct Weights::Files {
   }
 };
 
-Weights Weights::open(const std::filesystem::path& folder) {
+Weights Weights::open(const fs::path& folder) {
   Weights w;
   w.files_ = std::make_shared<Files>();
   w.files_->folder = folder;
+  w.files_->format = find_quantized_format(folder);
   const auto index = folder / "model.safetensors.index.json";
   std::error_code ignored;
-  if (!std::filesystem::exists(index, ignored)) {
+  if (!fs::exists(index, ignored)) {
     for (const std::string& name : w.files_->file("model.safetensors").names()) w.files_->file_of[name] = "model.safetensors";
     return w;
   }
@@ -58,6 +65,22 @@ Weights Weights::with(Precision precision) const {
   return w;
 }
 
+Weights Weights::with(Precision precision, const Quantizing& how) const {
+  Weights w = with(precision);
+  w.quantizing_ = how;
+  return w;
+}
+
+std::string Weights::quantization() const {
+  return files_->format ? files_->format->describe() : std::string();
+}
+
+void Weights::fail(const std::string& name, ErrorCode code, const std::string& reason) const {
+  const auto file = files_->file_of.find(prefix_ + name);
+  const fs::path path = file == files_->file_of.end() ? files_->folder : files_->folder / file->second;
+  throw Error(code, path.string() + ": tensor " + prefix_ + name + " " + reason);
+}
+
 bool Weights::has(const std::string& name) const { return files_->file_of.count(prefix_ + name) != 0; }
 
 Tensor Weights::get(const std::string& name) const {
@@ -75,16 +98,55 @@ Tensor Weights::get(const std::string& name, const Shape& shape) const {
   throw Error(ErrorCode::corrupt_file, (files_->folder / files_->file_of.at(full)).string() + ": tensor " + full + " is " + t.shape().str() + ", config.json asks for " + shape.str());
 }
 
-Matrix Weights::matrix(const std::string& name, int64_t n_out, int64_t n_in) const { return Matrix(get(name + ".weight", {n_out, n_in})); }
+Tensor Weights::get_f32(const std::string& name, const Shape& shape) const {
+  const Tensor t = get(name, shape);
+  if (!is_floating(t.dtype()))
+    fail(name, ErrorCode::unsupported,
+         std::string("is of type ") + name_of(t.dtype()) + ", which is not read here");
+  return to_f32(t);
+}
+
+Matrix Weights::matrix(const std::string& name, int64_t n_out, int64_t n_in) const {
+  const Weights module = scope(name);
+  if (files_->format && files_->format->stores(module))
+    return files_->format->read(module, n_out, n_in, quantizing_.pool);
+  const Tensor dense = module.get("weight", {n_out, n_in});
+  if (!is_floating(dense.dtype()))
+    module.fail("weight", ErrorCode::unsupported,
+                std::string("is of type ") + name_of(dense.dtype()) +
+                    ", and config.json has no quantization_config that says what it means");
+  if (files_->format || (precision_ != Precision::int8 && precision_ != Precision::int4))
+    return Matrix(dense);
+  return module.quantized(dense, precision_ == Precision::int8 ? WeightFormat::int8 : WeightFormat::int4);
+}
+
+// "weight" of this scope.
+Matrix Weights::quantized(const Tensor& dense, WeightFormat format) const {
+  const auto make = [&] {
+    const auto read = [&](int64_t begin, int64_t end) { release("weight", begin, end); };
+    return quantize(Matrix(dense), format, full_name("weight"), {quantizing_.pool, read});
+  };
+  return quantizing_.cache ? quantizing_.cache->get(full_name("weight"), dense, format, make) : make();
+}
 
 void Weights::release(const std::string& name) const {
-  if (const auto it = files_->file_of.find(prefix_ + name); it != files_->file_of.end()) files_->file(it->second).release(prefix_ + name);
+  const auto it = files_->file_of.find(prefix_ + name);
+  if (it != files_->file_of.end()) files_->file(it->second).release(it->first);
+}
+
+void Weights::release(const std::string& name, int64_t begin, int64_t end) const {
+  const auto it = files_->file_of.find(prefix_ + name);
+  if (it != files_->file_of.end()) files_->file(it->second).release(it->first, begin, end);
 }
 
 DType Weights::stored_dtype() const {
-  if (files_->file_of.empty()) return DType::f32;
-  const auto& [name, file] = *files_->file_of.begin();
-  return files_->file(file).get(name).dtype();
+  for (const auto& [name, file] : files_->file_of) {
+    if (!files_->file(file).has(name)) continue;
+    const std::string& type = files_->file(file).type(name);
+    for (const DType t : {DType::f32, DType::bf16, DType::f16})
+      if (type == name_of(t)) return t;
+  }
+  return DType::f32;
 }
 
 }  // namespace omni

@@ -1,6 +1,7 @@
 // config.json's model_type → family.
 #pragma once
 
+#include "io/weights.h"
 #include "models/speech_model.h"
 
 namespace omni {
@@ -9,6 +10,7 @@ struct ModelOptions {
   std::filesystem::path folder;
   Precision precision;  // not automatic
   const Device* device = nullptr;  // must live as long as the model
+  Quantizing quantizing;           // for as long as it loads
 };
 
 class TranscriptionModel;

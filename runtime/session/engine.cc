@@ -9,7 +9,9 @@
 #include "core/cpu_level.h"
 #include "core/log.h"
 #include "core/mapped_file.h"
+#include "io/foreign_weights.h"
 #include "io/json.h"
+#include "io/quantize_cache.h"
 #include "io/weights.h"
 #include "models/registry.h"
 #include "models/transcription_model.h"
@@ -47,6 +49,8 @@ std::string fingerprint_of(const fs::path& folder) {
   Fingerprint f;
   const std::string config = read_text_file(folder / "config.json", size_t{64} << 20);
   f.add(config.data(), config.size());
+  const std::string beside = Json::parse_file_if_there(folder / "quantize_config.json").dump();
+  if (beside != "{}") f.add(beside.data(), beside.size());
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder))
     if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
@@ -89,17 +93,37 @@ CheckpointDefaults read_defaults(const fs::path& folder) {
   return d;
 }
 
+const char* name_of(Precision p) {
+  constexpr const char* kNames[] = {"auto", "float32", "bfloat16", "int8", "int4"};
+  return kNames[int(p)];
+}
+
 Precision choose_precision(Precision asked, const fs::path& folder, const Device* device) {
+  const Weights w = Weights::open(folder);
+  const bool quantizes = asked == Precision::int8 || asked == Precision::int4;
+  if (quantizes && !w.quantization().empty()) {
+    log(LogLevel::info, folder.string() + " is quantized already (" + w.quantization() +
+                            ") and read so: precision=" + name_of(asked) + " is passed over");
+    asked = Precision::automatic;
+  }
   if (asked != Precision::automatic) return asked;
-  return (device || cpu_has_bf16()) && Weights::open(folder).stored_dtype() != DType::f32 ? Precision::bfloat16 : Precision::float32;
+  return (device || cpu_has_bf16()) && w.stored_dtype() != DType::f32 ? Precision::bfloat16
+                                                                      : Precision::float32;
 }
 
 // What every open checkpoint has.
 class OpenEngine : public Engine {
  public:
   explicit OpenEngine(const EngineOptions& options, const Device* device)
-      : folder_(options.model_path), fingerprint_(fingerprint_of(folder_)), defaults_(read_defaults(folder_)), device_(device), precision_(choose_precision(options.precision, folder_, device)),
-        pool_(options.threads) {}
+      : folder_(options.model_path),
+        fingerprint_(fingerprint_of(folder_)),
+        defaults_(read_defaults(folder_)),
+        device_(device),
+        precision_(choose_precision(options.precision, folder_, device)),
+        pool_(options.threads) {
+    if (precision_ == Precision::int8 || precision_ == Precision::int4)
+      cache_ = std::make_shared<QuantizeCache>(QuantizeCache::folder_of(fingerprint_));
+  }
 
   const std::string& fingerprint() const override { return fingerprint_; }
   Precision precision() const override { return precision_; }
@@ -107,9 +131,15 @@ class OpenEngine : public Engine {
   const CheckpointDefaults& defaults() const override { return defaults_; }
 
  protected:
+  ModelOptions how_to_load() const { return {folder_, precision_, device_, {&pool_, cache_}}; }
   void log_loaded() const {
-    log(LogLevel::info, "loaded " + folder_.string() + ", fingerprint " + fingerprint_ + ", " + (precision_ == Precision::bfloat16 ? "bfloat16" : "float32") + ", " +
-                            compute() + ", " + std::to_string(pool_.n_threads()) + " threads");
+    if (cache_)
+      log(LogLevel::info, std::to_string(cache_->n_made()) + " matrices quantized, " +
+                              std::to_string(cache_->n_found()) + " found in " +
+                              QuantizeCache::folder_of(fingerprint_).string());
+    log(LogLevel::info, "loaded " + folder_.string() + ", fingerprint " + fingerprint_ + ", " +
+                            name_of(precision_) + ", " + compute() + ", " +
+                            std::to_string(pool_.n_threads()) + " threads");
   }
 
   const fs::path folder_;
@@ -118,12 +148,13 @@ class OpenEngine : public Engine {
   const Device* const device_;
   const Precision precision_;
   mutable ThreadPool pool_;
+  std::shared_ptr<QuantizeCache> cache_;  // where matrices are quantized
 };
 
 class ModelEngine final : public OpenEngine, public std::enable_shared_from_this<ModelEngine> {
  public:
   ModelEngine(const EngineOptions& options, const Device* device, const std::function<void(double)>& progress)
-      : OpenEngine(options, device), model_(load_model({folder_, precision_, device}, {progress})) {
+      : OpenEngine(options, device), model_(load_model(how_to_load(), {progress})) {
     log_loaded();
   }
 
@@ -147,7 +178,7 @@ class ModelEngine final : public OpenEngine, public std::enable_shared_from_this
 
   void load_speech(const std::function<void(double)>& progress) const override {
     std::lock_guard guard(speech_lock_);
-    if (!speech_) speech_ = omni::load_speech({folder_, precision_, device_}, {progress});
+    if (!speech_) speech_ = omni::load_speech(how_to_load(), {progress});
   }
   std::vector<std::string> voices() const override {
     load_speech({});
@@ -181,8 +212,9 @@ class ModelEngine final : public OpenEngine, public std::enable_shared_from_this
 
 class TranscriptionEngine final : public OpenEngine, public std::enable_shared_from_this<TranscriptionEngine> {
  public:
-  TranscriptionEngine(const EngineOptions& options, const Device* device, const std::function<void(double)>& progress)
-      : OpenEngine(options, device), model_(load_transcription({folder_, precision_, device}, {progress})) {
+  TranscriptionEngine(const EngineOptions& options, const Device* device,
+                      const std::function<void(double)>& progress)
+      : OpenEngine(options, device), model_(load_transcription(how_to_load(), {progress})) {
     log_loaded();
   }
 
@@ -232,6 +264,7 @@ std::shared_ptr<const Engine> Engine::open(const EngineOptions& options, const s
   EngineOptions o = options;
   const fs::path folder = fs::canonical(options.model_path, error);
   if (error) throw Error(ErrorCode::not_found, "model-path " + options.model_path + ": " + error.message());
+  refuse_foreign_weights(folder);
   if (!fs::is_directory(folder, error)) throw Error(ErrorCode::not_found, "model-path " + options.model_path + " is no folder");
   o.model_path = folder.string();
   const auto slot = slot_for(o.model_path + '\n' + std::to_string(int(o.precision)) + '\n' + std::to_string(o.threads) + '\n' + (device ? device->name() : "cpu"));

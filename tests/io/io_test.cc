@@ -54,7 +54,8 @@ TEST_F(IoTest, SafetensorsReadsTypesAndMisalignedTensors) {
   const auto file = Safetensors::open(write("x.safetensors", bytes));
   EXPECT_EQ(file->get("b").f32()[1], -2.f);
   EXPECT_EQ(static_cast<const uint8_t*>(file->get("a").raw())[2], 'c');
-  EXPECT_FALSE(file->has("c"));  // a type that nobody here computes with is passed over
+  EXPECT_TRUE(file->has("c"));  // a type that nobody here computes with is known by its name
+  EXPECT_THROW(file->get("c"), Error);
   EXPECT_THROW(file->get("d"), Error);
 }
 

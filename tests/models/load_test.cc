@@ -6,6 +6,8 @@
 #include <fstream>
 #include <functional>
 #include <sstream>
+#include <tuple>
+#include <vector>
 
 #include "omni/engine.h"
 
@@ -76,6 +78,52 @@ TEST_F(LoadTest, MissingFiles) {
     fs::remove(dir_ / name);
     expect_error(ErrorCode::not_found, name == std::string("processor_config.json") ? "preprocessor_config.json" : name);
     write(name, bytes);
+  }
+}
+TEST_F(LoadTest, LayoutsOfOtherProgramsAreNamed) {
+  write("pytorch_model.bin", "x");
+  write("b.gguf", "GGUF");
+  Engine::open({.model_path = dir_.string(), .threads = 1});  // beside safetensors they do not matter
+  fs::remove(dir_ / "model.safetensors");
+  expect_error(ErrorCode::unsupported, "b.gguf: GGUF");
+  fs::remove(dir_ / "b.gguf");
+  expect_error(ErrorCode::unsupported, "pytorch_model.bin: pickled PyTorch");
+  fs::remove_all(dir_);
+  std::ofstream(dir_.string() + ".gguf") << "GGUF";
+  try {
+    Engine::open({.model_path = dir_.string() + ".gguf"});
+    ADD_FAILURE() << "loaded";
+  } catch (const Error& e) {
+    EXPECT_EQ(int(e.code()), int(ErrorCode::unsupported)) << e.what();
+  }
+  fs::remove(dir_.string() + ".gguf");
+}
+TEST_F(LoadTest, QuantizedByWhatIsNotRead) {
+  replace("config.json", "{",
+          R"({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]},)");
+  expect_error(ErrorCode::unsupported, "\"fp8\"");
+}
+TEST_F(LoadTest, QuantizedCheckpointsThatLie) {
+  fs::remove_all(dir_);
+  fs::copy(OMNI_SOURCE_DIR "/tests/fixtures/quantized/gptq/checkpoint", dir_);
+  const std::string config = read("config.json"), index = read("model.safetensors.index.json");
+  for (const auto& [from, to, code, says] :
+       std::vector<std::tuple<const char*, const char*, ErrorCode, const char*>>{
+           {"\"group_size\": 32", "\"group_size\": 0", ErrorCode::corrupt_file, "groups of 0"},
+           {"\"group_size\": 32", "\"group_size\": 64", ErrorCode::corrupt_file,
+            "layers.0.self_attn.q_proj.qzeros"},
+           {"\"group_size\": 32", "\"group_size\": 48", ErrorCode::unsupported, "groups of 48"},
+           {"\"bits\": 4", "\"bits\": 3", ErrorCode::unsupported, "3 bits"},
+           {"\"bits\": 4", "\"bits\": 8", ErrorCode::corrupt_file, "layers.0.self_attn.q_proj.qweight"},
+           {"\"gptq\"", "\"awq\"", ErrorCode::corrupt_file, "layers.0.self_attn.q_proj.qweight"}}) {
+    replace("config.json", from, to);
+    expect_error(code, says);
+    write("config.json", config);
+  }
+  for (const char* part : {"qzeros", "scales", "g_idx"}) {
+    replace("model.safetensors.index.json", std::string("layers.1.mlp.down_proj.") + part, "nothing");
+    expect_error(ErrorCode::corrupt_file, part);
+    write("model.safetensors.index.json", index);
   }
 }
 TEST_F(LoadTest, UnknownModelType) {

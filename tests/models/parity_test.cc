@@ -8,10 +8,12 @@
 namespace omni::parity {
 namespace {
 
+const std::filesystem::path kFixtures = OMNI_SOURCE_DIR "/tests/fixtures";
+
 class Parity : public testing::TestWithParam<const char*> {};
 
 TEST_P(Parity, EveryBoundaryEqualsTransformers) {
-  const auto lines = compare(std::filesystem::path(OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni") / GetParam());
+  const auto lines = compare(kFixtures / "qwen2_5_omni" / GetParam());
   EXPECT_GT(lines.size(), 20u);
   for (const Line& line : lines) EXPECT_TRUE(line.pass) << format(line);
 }
@@ -19,11 +21,27 @@ TEST_P(Parity, EveryBoundaryEqualsTransformers) {
 #if OMNI_CUDA_EMULATED
 TEST_P(Parity, EveryBoundaryOnEmulatedCuda) {
   ASSERT_NE(open_test_device("cuda"), nullptr);
-  const auto lines = compare(std::filesystem::path(OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni") / GetParam(), "cuda");
+  const auto lines = compare(kFixtures / "qwen2_5_omni" / GetParam(), "cuda");
   EXPECT_GT(lines.size(), 20u);
   for (const Line& line : lines) EXPECT_TRUE(line.pass) << format(line);
 }
 #endif
+
+// Of a text model as each published layout stores it (tools/make_quantized_fixture.py).
+class QuantizedParity : public testing::TestWithParam<const char*> {};
+
+TEST_P(QuantizedParity, EveryBoundaryEqualsTransformers) {
+  const auto lines = compare(kFixtures / "quantized" / GetParam());
+  EXPECT_GT(lines.size(), 9u);
+  for (const Line& line : lines) EXPECT_TRUE(line.pass) << format(line);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, QuantizedParity,
+                         testing::Values("awq", "gptq", "gptq-int8", "w8a8", "w4a16"), [](const auto& p) {
+                           std::string name = p.param;
+                           std::erase(name, '-');
+                           return name;
+                         });
 
 INSTANTIATE_TEST_SUITE_P(Qwen2_5Omni, Parity, testing::Values("a", "a-fps5", "a-sound", "b", "c"), [](const auto& p) {
   std::string name = p.param;

@@ -18,7 +18,10 @@ namespace omni {
 struct EngineOptions {
   std::string model_path;        // a folder in the Hugging Face layout
   std::string device = "auto";   // auto (the CPU, until speech, Whisper and speed have been tried on a GPU), cpu, cuda or cuda:N
-  Precision precision = Precision::automatic;  // automatic = bfloat16 if the checkpoint is stored so and the processor multiplies it, else float32
+  // automatic = matrices that were published quantized as they are, the others as bfloat16 if the checkpoint
+  // is stored so and the processor multiplies it, else as float32. int8 and int4 quantize a dense checkpoint
+  // when it is first opened; one that is quantized already passes over them.
+  Precision precision = Precision::automatic;
   int threads = 0;               // 0 = one for each processor
 };
 

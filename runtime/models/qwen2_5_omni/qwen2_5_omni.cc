@@ -31,10 +31,16 @@ LoadProgress part(const LoadProgress& whole, double from, double to) {
 
 class Thinker final : public Model {
  public:
-  Thinker(const ModelOptions& o, const Weights& w, const Weights& text, const Config& c, const LoadProgress& progress)
-      : device_(w.device()), config_(c), tokenizer_(o.folder / "tokenizer.json"), template_(tokenizer_), vision_(read_vision_spec(o.folder, c.vision)),
-        stop_ids_(read_stop_ids(o.folder)), visual_(w.scope("visual"), c.vision),
-        audio_tower_((progress(0.15), w.scope("audio_tower")), c.audio),
+  Thinker(const ModelOptions& o, const Weights& w, const Weights& text, const Config& c,
+          const LoadProgress& progress)
+      : device_(w.device()),
+        config_(c),
+        tokenizer_(o.folder / "tokenizer.json"),
+        template_(tokenizer_),
+        vision_(read_vision_spec(o.folder, c.vision)),
+        stop_ids_(read_stop_ids(o.folder)),
+        visual_(w.scope("visual").at_least_int8(), c.vision),
+        audio_tower_((progress(0.15), w.scope("audio_tower").at_least_int8()), c.audio),
         model_((progress(0.3), text), w, "lm_head", c.text, part(progress, 0.3, 1.0)) {
     // A tokenizer may know fewer tokens than the table has rows, never more than it can look up.
     if (tokenizer_.n_tokens() > c.text.vocab_size)
@@ -91,7 +97,8 @@ class Thinker final : public Model {
 
 std::unique_ptr<const Model> load_qwen2_5_omni(const ModelOptions& options, const LoadProgress& progress) {
   const auto config = qwen2_5_omni::Config::read(options.folder);
-  const Weights file = Weights::open(options.folder).on(options.device).with(options.precision);
+  const Weights file =
+      Weights::open(options.folder).on(options.device).with(options.precision, options.quantizing);
   const Weights w = config.thinker_alone ? file : file.scope("thinker");
   return std::make_unique<qwen2_5_omni::Thinker>(options, w, w.scope("model"), config, progress);
 }
@@ -99,7 +106,9 @@ std::unique_ptr<const Model> load_qwen2_5_omni(const ModelOptions& options, cons
 std::unique_ptr<const SpeechModel> load_qwen2_5_omni_speech(const ModelOptions& options, const LoadProgress& progress) {
   const auto config = qwen2_5_omni::SpeechConfig::read(options.folder);
   if (!config) return nullptr;
-  return std::make_unique<qwen2_5_omni::Speech>(options, Weights::open(options.folder).on(options.device).with(options.precision), *config, progress);
+  return std::make_unique<qwen2_5_omni::Speech>(
+      options, Weights::open(options.folder).on(options.device).with(options.precision, options.quantizing),
+      *config, progress);
 }
 
 }  // namespace omni

@@ -38,9 +38,14 @@ LoadProgress half(const LoadProgress& whole, double from, double to) {
 
 }  // namespace
 
-Speech::Speech(const ModelOptions& o, const Weights& file, const SpeechConfig& c, const LoadProgress& progress)
-    : device_(file.device()), voices_(read_voices(o.folder / "spk_dict.pt", c.dit)), thinker_embed_(to_device(file.get("thinker.model.embed_tokens.weight"), file.device())),
-      talker_(file.scope("talker"), c.talker, half(progress, 0, 0.5)), dit_(file.scope("token2wav.code2wav_dit_model").with(Precision::float32), c.dit, half(progress, 0.5, 0.9)),
+Speech::Speech(const ModelOptions& o, const Weights& file, const SpeechConfig& c,
+               const LoadProgress& progress)
+    : device_(file.device()),
+      voices_(read_voices(o.folder / "spk_dict.pt", c.dit)),
+      thinker_embed_(to_device(file.get("thinker.model.embed_tokens.weight"), file.device())),
+      talker_(file.scope("talker").at_least_int8(), c.talker, half(progress, 0, 0.5)),
+      dit_(file.scope("token2wav.code2wav_dit_model").with(Precision::float32), c.dit,
+           half(progress, 0.5, 0.9)),
       bigvgan_(file.scope("token2wav.code2wav_bigvgan_model").with(Precision::float32), c.bigvgan) {
   if (thinker_embed_.rank() != 2 || thinker_embed_.dim(1) != c.talker.text.embedding_size)
     throw Error(ErrorCode::corrupt_file, o.folder.string() + ": the Talker's embedding_size is not the Thinker's hidden_size");

@@ -19,8 +19,10 @@ TextModel::TextModel(const Weights& model, const Weights& head, const char* head
     progress(double(i + 1) / c.num_hidden_layers);
   }
   norm_ = RmsNorm(model.scope("norm"), hidden, c.rms_norm_eps);
-  if (c.tie_word_embeddings) lm_head_ = Linear(model.for_head(), {{"embed_tokens", c.vocab_size}}, hidden, Bias::none);
-  else lm_head_ = Linear(head.for_head(), {{head_name, c.vocab_size}}, hidden, Bias::none);
+  if (c.tie_word_embeddings)
+    lm_head_ = Linear(model.at_least_int8(), {{"embed_tokens", c.vocab_size}}, hidden, Bias::none);
+  else
+    lm_head_ = Linear(head.at_least_int8(), {{head_name, c.vocab_size}}, hidden, Bias::none);
 }
 
 void TextModel::rotary_row(const Position& position, float* cos, float* sin) const {

@@ -11,8 +11,11 @@ constexpr float kEps = 1e-5f;
 }
 
 Decoder::Decoder(const Weights& w, const Config& c)
-    : config_(c), embed_tokens_(to_device(w.get("embed_tokens.weight", {c.vocab_size, c.d_model}), w.device())), embed_positions_(w.load_f32("embed_positions.weight", {c.max_target_positions, c.d_model})),
-      layer_norm_(w.scope("layer_norm"), c.d_model, kEps), proj_out_(w, {{"embed_tokens", c.vocab_size}}, c.d_model, Bias::none) {
+    : config_(c),
+      embed_tokens_(to_device(w.get("embed_tokens.weight", {c.vocab_size, c.d_model}), w.device())),
+      embed_positions_(w.load_f32("embed_positions.weight", {c.max_target_positions, c.d_model})),
+      layer_norm_(w.scope("layer_norm"), c.d_model, kEps),
+      proj_out_(w.at_least_int8(), {{"embed_tokens", c.vocab_size}}, c.d_model, Bias::none) {
   const int64_t d = c.d_model;
   for (int i = 0; i < c.decoder_layers; ++i) {
     const Weights l = w.scope("layers").scope(i), a = l.scope("self_attn"), e = l.scope("encoder_attn");

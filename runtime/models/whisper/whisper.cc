@@ -11,7 +11,10 @@ namespace {
 class Whisper final : public TranscriptionModel {
  public:
   Whisper(const ModelOptions& o, const Weights& w, const LoadProgress& progress)
-      : device_(o.device), tokenizer_(o.folder / "tokenizer.json"), config_(Config::read(o.folder, tokenizer_)), encoder_((progress(0.1), w.scope("encoder")), config_),
+      : device_(o.device),
+        tokenizer_(o.folder / "tokenizer.json"),
+        config_(Config::read(o.folder, tokenizer_)),
+        encoder_((progress(0.1), w.scope("encoder").at_least_int8()), config_),
         decoder_((progress(0.4), w.scope("decoder")), config_) {
     progress(1);
   }
@@ -48,7 +51,12 @@ class Whisper final : public TranscriptionModel {
 }  // namespace whisper
 
 std::unique_ptr<const TranscriptionModel> load_whisper(const ModelOptions& options, const LoadProgress& progress) {
-  return std::make_unique<whisper::Whisper>(options, Weights::open(options.folder).on(options.device).with(options.precision).scope("model"), progress);
+  return std::make_unique<whisper::Whisper>(options,
+                                            Weights::open(options.folder)
+                                                .on(options.device)
+                                                .with(options.precision, options.quantizing)
+                                                .scope("model"),
+                                            progress);
 }
 
 }  // namespace omni
