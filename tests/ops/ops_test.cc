@@ -545,7 +545,7 @@ TEST_F(OpsTest, EmbeddingsOfEveryFormat) {
       else if (type == DType::bf16)
         *static_cast<BFloat16*>(to) = to_bfloat16(v);
       else
-        *static_cast<_Float16*>(to) = _Float16(v);
+        *static_cast<Half*>(to) = Half(v);
     }
     const Tensor y = ops::embedding(cx, ids, table);
     for (int i = 0; i < 3 * 19; ++i)

@@ -13,7 +13,7 @@ namespace omni::ops::cpu {
 
 namespace {
 
-bool at(CpuLevel level, const Matrix& w) { return cpu_level() == level && !is_quantized(w.format); }
+[[maybe_unused]] bool at(CpuLevel level, const Matrix& w) { return cpu_level() == level && !is_quantized(w.format); }
 
 // Words of eight columns that no group divides.
 bool packs_quantized(const Matrix& w) { return is_quantized(w.format) && w.n_in % 8 == 0 && w.group % 8 == 0; }
