@@ -90,7 +90,11 @@ struct __half {
   uint16_t bits;
 };
 static inline float __half2float(__half x) {
+#if defined(__aarch64__)  // where g++ 12 knows the format by this name only
+  __fp16 f;
+#else
   _Float16 f;
+#endif
   std::memcpy(&f, &x.bits, 2);
   return float(f);
 }

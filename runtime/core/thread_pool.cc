@@ -14,6 +14,8 @@ constexpr int kLooks = 400;             // before going to sleep: about 10 µs
 void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
 #endif
 }
 

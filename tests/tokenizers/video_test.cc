@@ -71,6 +71,8 @@ const PictureLevel kPictureLevels[] = {
 #if defined(__x86_64__)
     {CpuLevel::avx2, kAvx2PictureKernels},
     {CpuLevel::avx512, kAvx512PictureKernels},
+#elif defined(__aarch64__)
+    {CpuLevel::neon, kNeonPictureKernels},
 #endif
 };
 
@@ -109,7 +111,7 @@ TEST(PictureKernels, RowsAndColumnsHaveTheSameBitsAtEveryLevel) {
           k.row(words.data(), first.data(), weight.data(), n_taps, precision, n, out);
         });
     for (int n_taps : {1, 2, 7, 12})
-      for (int width : {1, 31, 32, 33, 48, 64, 127})
+      for (int width : {1, 15, 16, 31, 32, 33, 48, 64, 127})
         expect_same_bits<uint8_t>(size_t(width), [&](const PictureKernels& k, uint8_t* out) {
           k.column(in.data(), 150, weight.data(), n_taps, precision, width, out);
         });

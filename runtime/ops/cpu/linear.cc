@@ -13,13 +13,13 @@ namespace omni::ops::cpu {
 
 namespace {
 
-bool at(CpuLevel level, const Matrix& w) { return cpu_level() == level && !is_quantized(w.format); }
+[[maybe_unused]] bool at(CpuLevel level, const Matrix& w) { return cpu_level() == level && !is_quantized(w.format); }
 
 // Words of eight columns that no group divides.
 bool packs_quantized(const Matrix& w) { return is_quantized(w.format) && w.n_in % 8 == 0 && w.group % 8 == 0; }
 
 constexpr LinearImplementation kImplementations[] = {
-#if defined(__x86_64__)
+#if OMNI_ONEDNN
     // oneDNN has no faster way than float32 to multiply float16, and at AVX2 it reads single rows at 40 % of the memory's rate.
     {"onednn_bf16", [](const Matrix& w, MatmulPrecision p) { return p == MatmulPrecision::bf16 && cpu_has_bf16() && at(CpuLevel::avx512, w); }, pack_onednn},
     {"onednn_f32",

@@ -11,6 +11,9 @@ const PictureKernels& picture_kernels() {
       return kAvx512PictureKernels;
     case CpuLevel::avx2:
       return kAvx2PictureKernels;
+#elif defined(__aarch64__)
+    case CpuLevel::neon:
+      return kNeonPictureKernels;
 #endif
     default:
       return kPortablePictureKernels;

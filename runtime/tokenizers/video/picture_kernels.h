@@ -27,6 +27,7 @@ struct PictureKernels {
 };
 
 const PictureKernels& picture_kernels();  // those of cpu_level()
-extern const PictureKernels kPortablePictureKernels, kAvx2PictureKernels, kAvx512PictureKernels;
+extern const PictureKernels kPortablePictureKernels, kAvx2PictureKernels, kAvx512PictureKernels,
+    kNeonPictureKernels;
 
 }  // namespace omni
