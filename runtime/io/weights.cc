@@ -114,7 +114,7 @@ Matrix Weights::matrix(const std::string& name, int64_t n_out, int64_t n_in) con
   if (!is_floating(dense.dtype()))
     module.fail("weight", ErrorCode::unsupported,
                 std::string("is of type ") + name_of(dense.dtype()) +
-                    ", and config.json has no quantization_config that says what it means");
+                    ", and no quantization_config of config.json says what it means");
   if (files_->format || (precision_ != Precision::int8 && precision_ != Precision::int4))
     return Matrix(dense);
   return module.quantized(dense, precision_ == Precision::int8 ? WeightFormat::int8 : WeightFormat::int4);
