@@ -16,6 +16,7 @@
 #include "grammar/json_schema.h"
 #include "grammar/token_mask.h"
 #include "models/registry.h"
+#include "bench/precision.h"
 #include "session/answer_schema.h"
 
 using namespace omni;
@@ -55,11 +56,11 @@ int main(int argc, char** argv) try {
     if (f.path().extension() == ".safetensors") file_mb += double(f.file_size()) / 1e6;
 
   const double begin = seconds();
-  const auto precision = cpu_has_bf16() ? Precision::bfloat16 : Precision::float32;
-  const auto model = load_model({folder, precision}, {});
+  const auto precision = asked_precision(cpu_has_bf16() ? Precision::bfloat16 : Precision::float32);
+  ThreadPool pool(threads);
+  const auto model = load_model({folder, precision, nullptr, {&pool, nullptr}}, {});
   std::printf("load            %8.1f s    %.0f MB of files, peak memory %.0f MB\n", seconds() - begin, file_mb, peak_mb());
 
-  ThreadPool pool(threads);
   Arena arena;
   ops::Context cx{pool, arena};
   KvCache cache = model->new_cache();

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <random>
 
+#include "bench/precision.h"
 #include "core/cpu_level.h"
 #include "models/registry.h"
 #include "omni/engine.h"
@@ -85,7 +86,7 @@ int main(int argc, char** argv) try {
   if (argc == 5 && std::string(argv[2]) == "--say") return say(argv[1], argv[3], argv[4]);
   if (argc != 2) return std::fprintf(stderr, "usage: bench_speech FOLDER [--say FILE OUT]\n"), 2;
   const fs::path folder = argv[1];
-  const ModelOptions options{folder, cpu_has_bf16() ? Precision::bfloat16 : Precision::float32};
+  const ModelOptions options{folder, asked_precision(cpu_has_bf16() ? Precision::bfloat16 : Precision::float32)};
   double file_mb = 0;
   for (const auto& f : fs::directory_iterator(folder))
     if (f.path().extension() == ".safetensors") file_mb += double(f.file_size()) / 1e6;

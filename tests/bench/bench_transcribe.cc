@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "bench/precision.h"
 #include "omni/engine.h"
 
 using namespace omni;
@@ -68,6 +69,7 @@ double peak_mb() {
 
 int main(int argc, char** argv) try {
   EngineOptions options;
+  options.precision = asked_precision(Precision::automatic);
   TranscriptionOptions t;
   bool words = false;
   std::vector<const char*> files;
@@ -79,13 +81,12 @@ int main(int argc, char** argv) try {
     } else if (a == "--step") t.step = Nanoseconds(std::atof(argv[++i]) * double(kSecond));
     else if (a == "--language") t.language = argv[++i];
     else if (a == "--threads") options.threads = std::atoi(argv[++i]);
-    else if (a == "--float32") options.precision = Precision::float32;
     else if (a == "--no-gate") t.voice_gate = false;
     else if (a == "--words") words = true;
     else if (options.model_path.empty()) options.model_path = a;
     else files.push_back(argv[i]);
   }
-  if (options.model_path.empty() || files.empty()) return std::fprintf(stderr, "usage: bench_transcribe FOLDER [--policy P] [--step S] [--language L] [--threads N] [--float32] [--no-gate] [--words] WAV…\n"), 2;
+  if (options.model_path.empty() || files.empty()) return std::fprintf(stderr, "usage: bench_transcribe FOLDER [--policy P] [--step S] [--language L] [--threads N] [--no-gate] [--words] WAV…\n"), 2;
   const auto engine = Engine::open(options);
   for (const char* file : files) {
     const std::vector<float> x = read_wav(file);

@@ -423,6 +423,7 @@ TEST_F(OpsTest, QuantizedProductsEqualThoseOfTheDequantizedWeights) {
     for (const QuantizedCase& c : std::initializer_list<QuantizedCase>{{WeightFormat::int8, 70, 40, 40, false, false},
                                                                        {WeightFormat::int8, 33, 600, 600, false, true},
                                                                        {WeightFormat::int8, 200, 256, 128, false, false},
+                                                                       {WeightFormat::int8, 9, 684, 684, false, false},
                                                                        {WeightFormat::int4, 1, 8, 8, false, false},
                                                                        {WeightFormat::int4, 70, 160, 32, true, false},
                                                                        {WeightFormat::int4, 130, 1024, 64, false, false},
@@ -493,7 +494,7 @@ TEST_F(OpsTest, NothingFallsToThePortableProduct) {
         ++n;
       }
   for (const WeightFormat format : {WeightFormat::int8, WeightFormat::int4})
-    for (const auto& [n_out, n_in, group] : {std::tuple{480, 160, 160}, {2048, 512, 64}, {65, 96, 32}}) {
+    for (const auto& [n_out, n_in, group] : {std::tuple{480, 160, 160}, {2048, 512, 64}, {65, 96, 32}, {32, 3420, 3420}, {4, 34, 34}}) {
       const Matrix w = random_quantized({format, n_out, n_in, group, false, false}, 1);
       ops::pack_linear({&w, 1}, ops::MatmulPrecision::f32);
       ++n;

@@ -229,7 +229,7 @@ class CpuBackend final : public Backend {
   SampledToken sample(Context&, const Tensor&, const Sampling&) const override { throw Error(ErrorCode::internal, "sample: on the host"); }
 
   void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges, bool causal, Tensor& y) const override {
-    constexpr int64_t kRowTile = 48;  // queries times the heads that share a key head
+    constexpr int64_t kRowTile = 96;  // queries times the heads that share a key head
     const int64_t query_tile = std::max<int64_t>(1, kRowTile * k.n_heads / q.n_heads);
     size_t n_tiles = 0;
     int64_t most_keys = 0;

@@ -5,7 +5,6 @@
 namespace omni::ops::cpu {
 namespace {
 
-constexpr int64_t kAhead = 1024;  // bytes of weights fetched ahead of their use
 constexpr int kDotRows = kLanes == 8 ? 4 : kRows;
 
 // Weights<Halved>: a register of words, ready to be multiplied by any number of rows. Row<Halved>: the values of a row that belong to it. dot(): total + Σ of
@@ -68,15 +67,16 @@ Words dot(Words total, const Weights<Halved>& w, const Row<Halved>& row) {
 template <int M, int P, bool Halved, class S>
 void multiply_dots(const QuantizedTile& t, int64_t first_panel, int64_t row, int64_t segment) {
   constexpr int kDeep = Halved ? 8 : 4;
-  const int64_t begin = segment * t.segment, depth = least(t.segment, t.n_in - begin), panel = t.n_in / kDeep * kColumns;
-  const uint32_t* w = t.words + first_panel * panel + begin / kDeep * kColumns;
-  const int8_t* x = t.rounded + row * t.n_in + begin;
+  const PanelSegment<S> first(t, first_panel, segment);
+  const int64_t depth = first.depth, step = first.n * kColumns;
+  const uint32_t* w = first.words(kDeep);
+  const int8_t* x = t.rounded + row * t.n_in + first.begin;
   const int64_t stride = t.n_in;
   Words total[M][P][kVecs];
   unroll<M>([&](auto i) { unroll<P>([&](auto p) { unroll<kVecs>([&](auto v) { total[i][p][v] = Words{}; }); }); });
-  for (int64_t k = 0; k < depth; k += kDeep, w += kColumns)
+  for (int64_t k = 0; k < depth; k += kDeep, w += step)
     unroll<P>([&](auto p) {
-      const uint32_t* from = w + p * panel;
+      const uint32_t* from = w + p * kColumns;
       if constexpr (M == 1) fetch<kColumns * 4>(reinterpret_cast<const char*>(from) + kAhead);
       unroll<kVecs>([&](auto v) {
         const Weights<Halved> weights(load_words(from + v * kLanes));
@@ -103,11 +103,9 @@ template <bool Halved, class S>
 void multiply_tile_of_dots(const QuantizedTile& t) {
   const int64_t n_panels = (t.n_out + kColumns - 1) / kColumns;
   int64_t first = 0;
-  if (t.n_rows == 1) {
-    constexpr int kAtOnce = 8 / kVecs;
-    for (; first + kAtOnce <= n_panels; first += kAtOnce)
-      for (int64_t s = 0; s < t.n_segments; ++s) multiply_dots<1, kAtOnce, Halved, S>(t, first, 0, s);
-  }
+  if (t.n_rows == 1)
+    for (; first + kGroup <= n_panels; first += kGroup)
+      for (int64_t s = 0; s < t.n_segments; ++s) multiply_dots<1, kGroup, Halved, S>(t, first, 0, s);
   for (int64_t s = 0; s < t.n_segments; ++s)
     for (int64_t p = first; p < n_panels; ++p)
       for (int64_t row = 0; row < t.n_rows; row += kDotRows) multiply_dots_some<kDotRows, Halved, S>(least(kDotRows, t.n_rows - row), t, p, row, s);
@@ -117,5 +115,5 @@ void multiply_tile_of_dots(const QuantizedTile& t) {
 }  // namespace omni::ops::cpu
 
 #define OMNI_DOTS                                                                                                            \
-  {kColumns, kRows, true, kSignedBytes, {multiply_tile_of_dots<false, Float16>, multiply_tile_of_dots<false, float>}, \
+  {kColumns, kGroup, kRows, true, kSignedBytes, {multiply_tile_of_dots<false, Float16>, multiply_tile_of_dots<false, float>}, \
    {multiply_tile_of_dots<true, Float16>, multiply_tile_of_dots<true, float>}}

@@ -303,7 +303,7 @@ struct AttentionScratch {
 void multiply_rows(const float* x, int64_t x_stride, int64_t n_rows, int64_t depth, const float* w, int64_t n_out, bool more, float* y, int64_t y_stride) {
   for (int64_t at = 0; at < n_out; at += kColumns, w += depth * kColumns)
     for (int64_t row = 0; row < n_rows; row += kRows) {
-      const Piece piece{x + row * x_stride, x_stride, depth, nullptr, more, y + row * y_stride + at, y_stride, least(kColumns, n_out - at)};
+      const Piece piece{x + row * x_stride, x_stride, depth, kColumns, nullptr, more, y + row * y_stride + at, y_stride, least(kColumns, n_out - at)};
       multiply_some<kRows>(least(kRows, n_rows - row), piece, w);
     }
 }

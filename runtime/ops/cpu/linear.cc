@@ -15,8 +15,11 @@ namespace {
 
 [[maybe_unused]] bool at(CpuLevel level, const Matrix& w) { return cpu_level() == level && !is_quantized(w.format); }
 
-// Words of eight columns that no group divides.
-bool packs_quantized(const Matrix& w) { return is_quantized(w.format) && w.n_in % 8 == 0 && w.group % 8 == 0; }
+// Words hold four or eight columns, and no group divides one.
+bool fills_words(const Matrix& w) {
+  const int64_t columns = w.format == WeightFormat::int8 ? 4 : 8;
+  return is_quantized(w.format) && w.n_in % columns == 0 && w.group % columns == 0;
+}
 
 constexpr LinearImplementation kImplementations[] = {
 #if OMNI_ONEDNN
@@ -25,8 +28,8 @@ constexpr LinearImplementation kImplementations[] = {
     {"onednn_f32",
      [](const Matrix& w, MatmulPrecision p) { return p == MatmulPrecision::f32 && w.format == WeightFormat::f32 && at(CpuLevel::avx512, w); }, pack_onednn},
 #endif
-    {"quantized_dots", [](const Matrix& w, MatmulPrecision) { return (cpu_has_vnni() || cpu_level() == CpuLevel::avx2) && packs_quantized(w); }, pack_quantized_dots},
-    {"quantized_floats", [](const Matrix& w, MatmulPrecision) { return cpu_level() != CpuLevel::portable && packs_quantized(w); }, pack_quantized_floats},
+    {"quantized_dots", [](const Matrix& w, MatmulPrecision) { return (cpu_has_vnni() || cpu_level() == CpuLevel::avx2) && fills_words(w); }, pack_quantized_dots},
+    {"quantized_floats", [](const Matrix& w, MatmulPrecision) { return cpu_level() != CpuLevel::portable && fills_words(w); }, pack_quantized_floats},
     {"panels", [](const Matrix& w, MatmulPrecision) { return cpu_level() != CpuLevel::portable && !is_quantized(w.format); }, pack_panels},
     {"portable", [](const Matrix&, MatmulPrecision) { return true; }, pack_portable},
 };
@@ -41,14 +44,15 @@ Matrix rounded(const Matrix& w) {
   return values;
 }
 
-// Parts that differ in format or in the order of their inputs have only their float32 values in common.
+// Parts that differ in format or in the order of their inputs have only their float32 values in common. Quantized ones of a shape that no word divides
+// are multiplied as such, too.
 std::vector<Matrix> alike(std::span<const Matrix> parts) {
   std::vector<Matrix> out(parts.begin(), parts.end());
   const bool same = std::all_of(parts.begin(), parts.end(), [&](const Matrix& p) {
     return p.format == parts[0].format && p.group == parts[0].group && p.inputs.defined() == parts[0].inputs.defined() && p.zeros.defined() == parts[0].zeros.defined() &&
            (!p.inputs.defined() || std::memcmp(p.inputs.raw(), parts[0].inputs.raw(), p.inputs.nbytes()) == 0);
   });
-  if (!same)
+  if (!same || (is_quantized(parts[0].format) && cpu_level() != CpuLevel::portable && !fills_words(parts[0])))
     for (Matrix& p : out) p = dequantize(p, 0, p.n_out);
   return out;
 }

@@ -37,7 +37,7 @@ const Quantized& dots() {
 int64_t segment_of(const Matrix& w) {
   int64_t segment = std::min(kMostSegment, w.group);
   if (w.group < w.n_in)
-    while (w.group % segment) segment -= 8;
+    while (w.group % segment) segment -= w.format == WeightFormat::int8 ? 4 : 8;
   return segment;
 }
 
@@ -69,7 +69,8 @@ class QuantizedWeight final : public LinearWeight {
     const auto& scaled = is_int8_ ? how_.int8 : how_.int4;
     const auto multiply = scales_.dtype() == DType::f16 ? scaled.f16 : scaled.f32;
     const int64_t row_tiles = (n + kRowTile - 1) / kRowTile;
-    const int64_t group = n <= how_.few_rows ? 4 : std::max<int64_t>(1, n_panels_ * row_tiles / kTilesAtLeast);  // panels of a tile
+    const int64_t n_groups = (n_panels_ + how_.group - 1) / how_.group;
+    const int64_t group = how_.group * (n <= how_.few_rows ? 1 : std::max<int64_t>(1, n_groups * row_tiles / kTilesAtLeast));  // panels of a tile
     const double work = std::max(2.0 * double(n) * double(n_out() * n_in()) / kOpsPerNs, double(words_.nbytes()) / kBytesPerNs);
     cx.pool.parallel_for((n_panels_ + group - 1) / group * row_tiles, work, [&](int64_t tile) {
       const int64_t row = tile % row_tiles * kRowTile, panel = tile / row_tiles * group, first = panel * how_.columns;
@@ -92,8 +93,9 @@ class QuantizedWeight final : public LinearWeight {
 
   // Row `row` of a part as output o.
   void lay(const Matrix& part, int64_t row, int64_t o) {
-    const int64_t column = o / how_.columns * how_.columns, at = o % how_.columns, n_words = words_of_column();
-    auto* words = static_cast<uint32_t*>(words_.raw()) + column * n_words + at;
+    const int64_t panel = o / how_.columns, first = panel / how_.group * how_.group, n = std::min<int64_t>(how_.group, n_panels_ - first), at = o % how_.columns;
+    const int64_t n_words = words_of_column();
+    auto* words = static_cast<uint32_t*>(words_.raw());
     const auto* bytes = static_cast<const uint8_t*>(part.values.raw()) + row * n_words * 4;
     for (int64_t k = 0; k < n_words; ++k, bytes += 4) {
       uint32_t word;
@@ -105,10 +107,10 @@ class QuantizedWeight final : public LinearWeight {
         const auto spread = [](uint32_t two) { return (two & 0xff) | (two & 0xff00) << 8; };  // bytes 0 and 1 to 0 and 2
         word = (spread(even) | spread(odd) << 8) | (spread(even >> 16) | spread(odd >> 16) << 8) << 4;
       }
-      words[k * how_.columns] = word;
+      words[(first * n_words + k * n + panel - first) * how_.columns + at] = word;
     }
     for (int64_t s = 0; s < n_scales_; ++s) {
-      const int64_t to = (column * n_scales_) + s * how_.columns + at;
+      const int64_t to = (first * n_scales_ + s * n + panel - first) * how_.columns + at;
       const float scale = part.scales.f32()[row * n_scales_ + s];
       if (scales_.dtype() == DType::f16) static_cast<Float16*>(scales_.raw())[to] = to_float16(scale);
       else scales_.f32()[to] = scale;

@@ -18,6 +18,7 @@ inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 struct Piece {
   const float* x;
   int64_t x_stride, depth;
+  int64_t w_step;     // from one step of the panel to the next
   const float* bias;  // or nullptr
   bool more;          // y holds what the depth before came to
   float* y;
@@ -25,11 +26,10 @@ struct Piece {
   int64_t columns;  // of the panel that are written
 };
 
-// How a panel of a format is read: Step<T>(w) is kDeep of its rows, at(v, j) the v-th register of the j-th of them; `w` moves on by kSize.
+// How a panel of a format is read: Step<T>(w) is kDeep of its rows, at(v, j) the v-th register of the j-th of them.
 template <class T>
 struct Step {
   static constexpr int kDeep = 1;
-  static constexpr int64_t kSize = kColumns;
   const T* w;
   explicit Step(const T* from) : w(from) {}
   template <class V, class J>
@@ -48,7 +48,7 @@ void multiply(const Piece& piece, const T* w) {
     if (from && !whole) from = static_cast<float*>(std::memcpy(edge, from, size_t(p.columns) * sizeof(float)));
     unroll<kVecs>([&](auto v) { total[i][v] = from ? load(from + v * kLanes) : splat(0); });
   });
-  for (int64_t k = 0; k < p.depth; k += Step<T>::kDeep, w += Step<T>::kSize) {
+  for (int64_t k = 0; k < p.depth; k += Step<T>::kDeep, w += p.w_step) {
     const Step<T> step(w);
     unroll<Step<T>::kDeep>([&](auto j) {
       Vec weights[kVecs];

@@ -52,7 +52,7 @@ void multiply_tile(const PanelTile& t) {
     for (; first + (kAtOnce - 1) * kColumns < t.n_out; first += kAtOnce * kColumns, w += kAtOnce * panel) multiply_row<kAtOnce>(t, w, first);
   }
   const auto piece = [&](int64_t row, int64_t k, int64_t depth, int64_t at) {
-    return Piece{t.x + row * t.n_in + k, t.n_in, depth, t.bias ? t.bias + at : nullptr, k > 0, t.y + row * t.y_stride + at, t.y_stride, least(kColumns, t.n_out - at)};
+    return Piece{t.x + row * t.n_in + k, t.n_in, depth, kColumns, t.bias ? t.bias + at : nullptr, k > 0, t.y + row * t.y_stride + at, t.y_stride, least(kColumns, t.n_out - at)};
   };
   if (t.n_rows <= kRows) {
     for (; first < t.n_out; first += kColumns, w += panel) multiply_some<kRows>(t.n_rows, piece(0, 0, t.n_in, first), w);

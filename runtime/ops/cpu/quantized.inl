@@ -15,7 +15,6 @@ struct Halves {
 template <>
 struct Step<Bytes> {
   static constexpr int kDeep = 4;
-  static constexpr int64_t kSize = kColumns;
   Words words[kVecs];
   explicit Step(const Bytes* from) {
     unroll<kVecs>([&](auto v) { words[v] = load_words(&from[v * kLanes].word); });
@@ -27,7 +26,6 @@ struct Step<Bytes> {
 template <>
 struct Step<Halves> {
   static constexpr int kDeep = 8;
-  static constexpr int64_t kSize = kColumns;
   Words words[kVecs];
   explicit Step(const Halves* from) {
     unroll<kVecs>([&](auto v) { words[v] = load_words(&from[v * kLanes].word); });
@@ -39,39 +37,35 @@ struct Step<Halves> {
   }
 };
 
-template <class W>
-constexpr int64_t kWordsOf(int64_t n_in) { return n_in / Step<W>::kDeep * kColumns; }
-
-// One row against P panels at once: enough sums that none waits for itself.
-template <int P, class W, class S>
+// One row against the panels of a whole group at once.
+template <class W, class S>
 void multiply_row(const QuantizedTile& t, int64_t first_panel) {
-  const W* panels = reinterpret_cast<const W*>(t.words) + first_panel * kWordsOf<W>(t.n_in);
   for (int64_t s = 0; s < t.n_segments; ++s) {
-    const int64_t begin = s * t.segment, depth = least(t.segment, t.n_in - begin), panel = kWordsOf<W>(t.n_in);
-    const W* w = panels + kWordsOf<W>(begin);
-    const float* x = t.x + begin;
-    Vec total[P][kVecs];
-    unroll<P>([&](auto p) { unroll<kVecs>([&](auto v) { total[p][v] = splat(0); }); });
-    for (int64_t k = 0; k < depth; k += Step<W>::kDeep, w += Step<W>::kSize) {
-      unroll<P>([&](auto p) {
-        fetch<kColumns * 4>(reinterpret_cast<const char*>(w + p * panel) + 1024);
-        const Step<W> step(w + p * panel);
+    const PanelSegment<S> segment(t, first_panel, s);
+    const auto* w = reinterpret_cast<const W*>(segment.words(Step<W>::kDeep));
+    const float* x = t.x + segment.begin;
+    Vec total[kGroup][kVecs];
+    unroll<kGroup>([&](auto p) { unroll<kVecs>([&](auto v) { total[p][v] = splat(0); }); });
+    for (int64_t k = 0; k < segment.depth; k += Step<W>::kDeep, w += kGroup * kColumns) {
+      unroll<kGroup>([&](auto p) {
+        fetch<kColumns * 4>(reinterpret_cast<const char*>(w + p * kColumns) + kAhead);
+        const Step<W> step(w + p * kColumns);
         unroll<Step<W>::kDeep>([&](auto j) {
           const Vec value = splat(x[k + j]);
           unroll<kVecs>([&](auto v) { total[p][v] = fma(value, step.at(v, j), total[p][v]); });
         });
       });
     }
-    unroll<P>([&](auto p) { PanelSegment<S>(t, first_panel + p, s).add(total[p], 0); });
+    unroll<kGroup>([&](auto p) { PanelSegment<S>(t, first_panel + p, s).add(total[p], 0); });
   }
 }
 
 // A segment of up to kRows rows against a panel, and what it comes to added to y.
 template <class W, class S>
-void multiply_segment(const PanelSegment<S>& panel, int64_t row, int64_t n_rows, int64_t depth, const W* w) {
+void multiply_segment(const PanelSegment<S>& panel, int64_t row, int64_t n_rows, const W* w, int64_t w_step) {
   const QuantizedTile& t = panel.t;
   alignas(64) float sums[kRows * kColumns];
-  multiply_some<kRows>(n_rows, Piece{t.x + row * t.n_in + panel.segment * t.segment, t.n_in, depth, nullptr, false, sums, kColumns, kColumns}, w);
+  multiply_some<kRows>(n_rows, Piece{t.x + row * t.n_in + panel.begin, t.n_in, panel.depth, w_step, nullptr, false, sums, kColumns, kColumns}, w);
   for (int64_t i = 0; i < n_rows; ++i) {
     Vec total[kVecs];
     unroll<kVecs>([&](auto v) { total[v] = load(sums + i * kColumns + v * kLanes); });
@@ -83,30 +77,27 @@ template <class W, class S>
 void multiply_quantized(const QuantizedTile& t) {
   const int64_t n_panels = (t.n_out + kColumns - 1) / kColumns;
   int64_t first = 0;
-  if (t.n_rows == 1) {
-    constexpr int kAtOnce = 8 / kVecs;
-    for (; first + kAtOnce <= n_panels; first += kAtOnce) multiply_row<kAtOnce, W, S>(t, first);
-  }
+  if (t.n_rows == 1)
+    for (; first + kGroup <= n_panels; first += kGroup) multiply_row<W, S>(t, first);
   constexpr int64_t kMostDepth = 128;
   alignas(64) float floats[kMostDepth * kColumns];
   for (int64_t s = 0; s < t.n_segments; ++s) {
-    const int64_t begin = s * t.segment, depth = least(t.segment, t.n_in - begin);
     for (int64_t p = first; p < n_panels; ++p) {
-      const W* w = reinterpret_cast<const W*>(t.words) + p * kWordsOf<W>(t.n_in) + kWordsOf<W>(begin);
       const PanelSegment<S> panel(t, p, s);
+      const auto* w = reinterpret_cast<const W*>(panel.words(Step<W>::kDeep));
       if (t.n_rows <= kRows) {
-        multiply_segment<W, S>(panel, 0, t.n_rows, depth, w);
+        multiply_segment<W, S>(panel, 0, t.n_rows, w, panel.n * kColumns);
         continue;
       }
       float* to = floats;
-      for (int64_t k = 0; k < depth; k += Step<W>::kDeep, w += Step<W>::kSize) {
+      for (int64_t k = 0; k < panel.depth; k += Step<W>::kDeep, w += panel.n * kColumns) {
         const Step<W> step(w);
         unroll<Step<W>::kDeep>([&](auto j) {
           unroll<kVecs>([&](auto v) { store(to + v * kLanes, step.at(v, j)); });
           to += kColumns;
         });
       }
-      for (int64_t row = 0; row < t.n_rows; row += kRows) multiply_segment<float, S>(panel, row, least(kRows, t.n_rows - row), depth, floats);
+      for (int64_t row = 0; row < t.n_rows; row += kRows) multiply_segment<float, S>(panel, row, least(kRows, t.n_rows - row), floats, kColumns);
     }
   }
 }
@@ -115,4 +106,4 @@ void multiply_quantized(const QuantizedTile& t) {
 }  // namespace omni::ops::cpu
 
 #define OMNI_QUANTIZED \
-  {kColumns, kRows, false, true, {multiply_quantized<Bytes, Float16>, multiply_quantized<Bytes, float>}, {multiply_quantized<Halves, Float16>, multiply_quantized<Halves, float>}}
+  {kColumns, kGroup, kRows, false, true, {multiply_quantized<Bytes, Float16>, multiply_quantized<Bytes, float>}, {multiply_quantized<Halves, Float16>, multiply_quantized<Halves, float>}}

@@ -7,21 +7,32 @@
 namespace omni::ops::cpu {
 namespace {
 
+constexpr int64_t kAhead = 2048;       // bytes of weights fetched ahead of their use
+constexpr int64_t kGroup = 8 / kVecs;  // panels: as many sums as it takes that none waits for itself
+
 // A segment of one panel of a tile.
 template <class S>
 struct PanelSegment {
   const QuantizedTile& t;
   int64_t segment, at;  // first output of the panel
+  int64_t begin, depth;  // columns of W
+  int64_t first, n;      // panel of the group, and panels in it
+  int64_t panel;
   Vec scale[kVecs], zero[kVecs];
 
-  PanelSegment(const QuantizedTile& tile, int64_t panel, int64_t segment_) : t(tile), segment(segment_), at(panel * kColumns) {
+  PanelSegment(const QuantizedTile& tile, int64_t panel_, int64_t segment_)
+      : t(tile), segment(segment_), at(panel_ * kColumns), begin(segment * t.segment), depth(least(t.segment, t.n_in - begin)), first(panel_ / kGroup * kGroup),
+        n(least(kGroup, (t.n_out + kColumns - 1) / kColumns - first)), panel(panel_ - first) {
     const int64_t n_scales = (t.n_segments + t.segments_of_a_scale - 1) / t.segments_of_a_scale;
-    const int64_t first = (panel * n_scales + segment / t.segments_of_a_scale) * kColumns;
+    const int64_t of_scale = (first * n_scales + segment / t.segments_of_a_scale * n + panel) * kColumns;
     unroll<kVecs>([&](auto v) {
-      scale[v] = load(static_cast<const S*>(t.scales) + first + v * kLanes);
-      zero[v] = t.zeros ? load_bytes(t.zeros + first + v * kLanes) : splat(float(t.zero));
+      scale[v] = load(static_cast<const S*>(t.scales) + of_scale + v * kLanes);
+      zero[v] = t.zeros ? load_bytes(t.zeros + of_scale + v * kLanes) : splat(float(t.zero));
     });
   }
+
+  // Its words, of `deep` columns each, one row of them every n · kColumns.
+  const uint32_t* words(int64_t deep) const { return t.words + (first * t.n_in + begin * n) / deep * kColumns + panel * kColumns; }
 
   // y[row] ← (segment > 0 ? y : bias) + scale · (total − zero · Σ x); total: what the segment comes to without scale and zero.
   void add(const Vec (&total)[kVecs], int64_t row) const {
