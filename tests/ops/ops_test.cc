@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "core/cpu_level.h"
+#include "core/large_pages.h"
 #include "cpu/kernels.h"
 #include "cpu/linear_weight.h"
 
@@ -578,6 +579,20 @@ TEST(Float16, RoundsToTheNearest) {
   EXPECT_EQ(to_float16(65519.f).bits, 0x7bff);
   EXPECT_EQ(to_float16(65520.f).bits, 0x7c00);
   EXPECT_EQ(to_float16(-1e30f).bits, 0xfc00);
+}
+
+TEST(LargePages, ZeroedAlignedAndApart) {
+  std::vector<Tensor> all;
+  for (const int64_t n : {1, 100, 1 << 20, 3 << 20, 20 << 20})  // small ones share a mapping, large ones have their own
+    for (int i = 0; i < 3; ++i) all.push_back(zeros_in_large_pages(DType::u8, {n}));
+  for (size_t i = 0; i < all.size(); ++i) {
+    auto* bytes = static_cast<uint8_t*>(all[i].raw());
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(bytes) % 64, 0u);
+    EXPECT_TRUE(std::all_of(bytes, bytes + all[i].numel(), [](uint8_t b) { return b == 0; }));
+    std::fill(bytes, bytes + all[i].numel(), uint8_t(i + 1));
+  }
+  for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(static_cast<uint8_t*>(all[i].raw())[all[i].numel() - 1], i + 1);
+  EXPECT_THROW(zeros_in_large_pages(DType::u8, {int64_t{1} << 60}), Error);
 }
 
 TEST(ThreadPoolTest, EveryTileOnceFromSeveralCallers) {

@@ -77,7 +77,6 @@ void multiply_dots(const QuantizedTile& t, int64_t first_panel, int64_t row, int
   for (int64_t k = 0; k < depth; k += kDeep, w += step)
     unroll<P>([&](auto p) {
       const uint32_t* from = w + p * kColumns;
-      if constexpr (M == 1) fetch<kColumns * 4>(reinterpret_cast<const char*>(from) + kAhead);
       unroll<kVecs>([&](auto v) {
         const Weights<Halved> weights(load_words(from + v * kLanes));
         unroll<M>([&](auto i) { total[i][p][v] = dot(total[i][p][v], weights, Row<Halved>(x + i * stride + k)); });

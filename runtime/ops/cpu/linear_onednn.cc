@@ -11,6 +11,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "core/large_pages.h"
 #include "cpu/gemv_avx512bf16.h"
 #include "cpu/kernels.h"
 #include "cpu/linear_weight.h"
@@ -158,7 +159,7 @@ class OneDnnWeight final : public LinearWeight {
     own_gemv_ = bf16 && is_ba16a64b2a(packed_layout(tile_, n_in(), true)) && is_ba16a64b2a(packed_layout(last, n_in(), true));
     tile_bytes_ = (packed_layout(tile_, n_in(), bf16).get_size() + 63) / 64 * 64;
     const size_t bytes = tile_bytes_ * size_t(n_tiles_ - 1) + packed_layout(last, n_in(), bf16).get_size();
-    data_ = Tensor::zeros(DType::u8, {int64_t(bytes)});
+    data_ = zeros_in_large_pages(DType::u8, {int64_t(bytes)});
     for (int64_t t = 0; t < n_tiles_; ++t) pack_tile(parts, t);
   }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/cpu_level.h"
+#include "core/large_pages.h"
 #include "cpu/linear_weight.h"
 #include "cpu/panels.h"
 
@@ -25,7 +26,7 @@ class PanelWeight final : public LinearWeight {
  public:
   explicit PanelWeight(std::span<const Matrix> parts)
       : LinearWeight(parts), columns_(panels().columns), n_panels_((n_out() + columns_ - 1) / columns_),
-        data_(Tensor::zeros(parts[0].values.dtype(), {n_panels_, n_in(), columns_})) {
+        data_(zeros_in_large_pages(parts[0].values.dtype(), {n_panels_, n_in(), columns_})) {
     int64_t first = 0;
     for (const Matrix& part : parts) {
       if (data_.dtype() == DType::f32) lay<uint32_t>(part, first);

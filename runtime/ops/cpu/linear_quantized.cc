@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/cpu_level.h"
+#include "core/large_pages.h"
 #include "cpu/kernels.h"
 #include "cpu/linear_weight.h"
 #include "cpu/quantized.h"
@@ -52,8 +53,8 @@ class QuantizedWeight final : public LinearWeight {
   QuantizedWeight(std::span<const Matrix> parts, const Quantized& how)
       : LinearWeight(parts), how_(how), is_int8_(parts[0].format == WeightFormat::int8), segment_(segment_of(parts[0])), n_segments_((n_in() + segment_ - 1) / segment_),
         segments_of_a_scale_((parts[0].group + segment_ - 1) / segment_), n_scales_(n_in() / parts[0].group), n_panels_((n_out() + how.columns - 1) / how.columns),
-        zero_(!is_int8_ ? 8 : how.signed_bytes ? 0 : 128), words_(Tensor::zeros(DType::i32, {n_panels_, words_of_column(), how.columns})),
-        scales_(Tensor::zeros(fit_float16(parts) ? DType::f16 : DType::f32, {n_panels_, n_scales_, how.columns})), inputs_(parts[0].inputs) {
+        zero_(!is_int8_ ? 8 : how.signed_bytes ? 0 : 128), words_(zeros_in_large_pages(DType::i32, {n_panels_, words_of_column(), how.columns})),
+        scales_(zeros_in_large_pages(fit_float16(parts) ? DType::f16 : DType::f32, {n_panels_, n_scales_, how.columns})), inputs_(parts[0].inputs) {
     if (parts[0].zeros.defined()) zeros_ = Tensor::zeros(DType::u8, scales_.shape());
     int64_t o = 0;
     for (const Matrix& part : parts)

@@ -9,7 +9,6 @@ namespace omni::ops::cpu {
 namespace {
 
 constexpr int64_t kDepth = 256;   // of n_in at a time: that much of a panel stays in the first cache
-constexpr int64_t kAhead = 1024;  // bytes of weights fetched ahead of their use
 
 // One row against P panels at once: enough sums that none waits for itself.
 template <int P, class T>
@@ -25,7 +24,6 @@ void multiply_row(const PanelTile& t, const T* w, int64_t first) {
     const Vec value = splat(x[k]);
     unroll<P>([&](auto p) {
       const T* row = w + (p * n_in + k) * kColumns;
-      fetch<kColumns * sizeof(T)>(reinterpret_cast<const char*>(row) + kAhead);
       unroll<kVecs>([&](auto v) { total[p][v] = fma(value, load(row + v * kLanes), total[p][v]); });
     });
   }

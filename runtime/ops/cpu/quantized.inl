@@ -48,7 +48,6 @@ void multiply_row(const QuantizedTile& t, int64_t first_panel) {
     unroll<kGroup>([&](auto p) { unroll<kVecs>([&](auto v) { total[p][v] = splat(0); }); });
     for (int64_t k = 0; k < segment.depth; k += Step<W>::kDeep, w += kGroup * kColumns) {
       unroll<kGroup>([&](auto p) {
-        fetch<kColumns * 4>(reinterpret_cast<const char*>(w + p * kColumns) + kAhead);
         const Step<W> step(w + p * kColumns);
         unroll<Step<W>::kDeep>([&](auto j) {
           const Vec value = splat(x[k + j]);

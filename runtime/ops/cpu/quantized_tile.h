@@ -7,7 +7,6 @@
 namespace omni::ops::cpu {
 namespace {
 
-constexpr int64_t kAhead = 2048;       // bytes of weights fetched ahead of their use
 constexpr int64_t kGroup = 8 / kVecs;  // panels: as many sums as it takes that none waits for itself
 
 // A segment of one panel of a tile.

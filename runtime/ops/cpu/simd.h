@@ -133,12 +133,6 @@ inline Words splat_word(const int8_t* four) {
   return splat_int(word);
 }
 
-// Memory that is soon read.
-template <int64_t Bytes>
-void fetch(const char* p) {
-  for (int64_t i = 0; i < Bytes; i += 64) __builtin_prefetch(p + i);
-}
-
 constexpr int kLanes = int(sizeof(Vec) / sizeof(float));
 
 // body(constant) for 0 … N − 1, unrolled before the compiler decides what lives in registers: it keeps an array of sums in memory otherwise.
