@@ -259,7 +259,7 @@ TEST_F(Transcriber, LineEndsMakeItReadable) {
   if (!std::filesystem::exists(BASE "/model.safetensors")) GTEST_SKIP() << "no models/whisper-base";
   const std::string file = testing::TempDir() + "words.txt";
   const std::string line =
-      kJfk + " ! omnitranscriber line-ends=true model-path=" BASE " ! filesink location=" + file;
+      kJfk + " ! omnitranscriber line-ends=true precision=float32 model-path=" BASE " ! filesink location=" + file;
   const Outcome o = run(line, 120 * GST_SECOND);
   EXPECT_TRUE(o.eos) << o.error;
   EXPECT_EQ(
