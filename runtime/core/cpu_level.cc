@@ -22,7 +22,8 @@ CpuLevel chosen() {
     const std::string name = name_of(level);
     if (forced && *forced ? name == forced : cpu_supports(level)) {
       if (cpu_supports(level)) return level;
-      throw Error(ErrorCode::invalid_argument, "OMNI_CPU_ISA=" + name + ": this processor has no such instructions");
+      throw Error(ErrorCode::invalid_argument,
+                  "OMNI_CPU_ISA=" + name + ": this processor has no such instructions");
     }
     known += (known.empty() ? "" : ", ") + name;
   }
@@ -38,17 +39,22 @@ CpuLevel cpu_level() {
 
 bool cpu_supports(CpuLevel level) {
   switch (level) {
-    case CpuLevel::portable: return true;
+    case CpuLevel::portable:
+      return true;
 #if defined(__x86_64__)
     case CpuLevel::avx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+             __builtin_cpu_supports("f16c");
     case CpuLevel::avx512:
-      return cpu_supports(CpuLevel::avx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+      return cpu_supports(CpuLevel::avx2) && __builtin_cpu_supports("avx512f") &&
+             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+             __builtin_cpu_supports("avx512vl");
 #elif defined(__aarch64__)
-    case CpuLevel::neon: return true;
+    case CpuLevel::neon:
+      return true;
 #endif
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -73,16 +79,21 @@ bool cpu_has_vnni() {
 
 const char* name_of(CpuLevel level) {
   switch (level) {
-    case CpuLevel::portable: return "portable";
-    case CpuLevel::avx2: return "avx2";
-    case CpuLevel::avx512: return "avx512";
-    case CpuLevel::neon: return "neon";
+    case CpuLevel::portable:
+      return "portable";
+    case CpuLevel::avx2:
+      return "avx2";
+    case CpuLevel::avx512:
+      return "avx512";
+    case CpuLevel::neon:
+      return "neon";
   }
   return "?";
 }
 
 std::string describe_cpu_level() {
-  const std::string more = std::string(cpu_has_bf16() ? "bf16" : "") + (cpu_has_bf16() && cpu_has_vnni() ? ", " : "") + (cpu_has_vnni() ? "vnni" : "");
+  const std::string more = std::string(cpu_has_bf16() ? "bf16" : "") +
+                           (cpu_has_bf16() && cpu_has_vnni() ? ", " : "") + (cpu_has_vnni() ? "vnni" : "");
   return name_of(cpu_level()) + (more.empty() ? more : " (" + more + ")");
 }
 

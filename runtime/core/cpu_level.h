@@ -1,5 +1,5 @@
-// Which instruction sets the kernels may use. A level is a set that processors have as a whole; OMNI_CPU_ISA=portable|avx2|avx512|neon
-// asks for one of them instead of the best.
+// Which instruction sets the kernels may use. A level is a set that processors have as a whole;
+// OMNI_CPU_ISA=portable|avx2|avx512|neon asks for one of them instead of the best.
 #pragma once
 
 #include <string>
@@ -18,7 +18,8 @@ CpuLevel cpu_level();
 // True if this processor has what code of `level` needs, whatever OMNI_CPU_ISA says.
 bool cpu_supports(CpuLevel level);
 bool cpu_has_bf16();  // dot products of bfloat16 pairs, of the level in use (AVX512_BF16)
-bool cpu_has_vnni();  // dot products of four bytes, of the level in use (AVX512_VNNI, AVX-VNNI; AArch64: dotprod)
+bool cpu_has_vnni();  // dot products of four bytes, of the level in use (AVX512_VNNI, AVX-VNNI; AArch64:
+                      // dotprod)
 
 const char* name_of(CpuLevel level);
 // "avx512 (bf16, vnni)": the level in use and what this processor has beyond it.

@@ -11,16 +11,22 @@ constexpr bool is_quantized(WeightFormat f) { return f == WeightFormat::int8 || 
 
 constexpr const char* name_of(WeightFormat f) {
   switch (f) {
-    case WeightFormat::f32: return "float32";
-    case WeightFormat::f16: return "float16";
-    case WeightFormat::bf16: return "bfloat16";
-    case WeightFormat::int8: return "int8";
-    case WeightFormat::int4: return "int4";
+    case WeightFormat::f32:
+      return "float32";
+    case WeightFormat::f16:
+      return "float16";
+    case WeightFormat::bf16:
+      return "bfloat16";
+    case WeightFormat::int8:
+      return "int8";
+    case WeightFormat::int4:
+      return "int4";
   }
   return "?";
 }
 
-// W[o, i] = values[o, i], or where it is quantized (values[o, i] − zeros[o, i / group]) · scales[o, i / group]. On the host.
+// W[o, i] = values[o, i], or where it is quantized (values[o, i] − zeros[o, i / group]) · scales[o, i /
+// group]. On the host.
 struct Matrix {
   Matrix() = default;
   // A dense one: F32, F16 or BF16 [n_out, n_in]; any other type throws unsupported.
@@ -28,9 +34,10 @@ struct Matrix {
 
   WeightFormat format = WeightFormat::f32;
   int64_t n_out = 0, n_in = 0;
-  Tensor values;      // dense: [n_out, n_in]. int8: I8 [n_out, n_in]. int4: U8 [n_out, n_in / 2], the even column in the low half
-  Tensor scales;      // F32 [n_out, n_in / group]
-  Tensor zeros;       // U8 [n_out, n_in / group], of int4 only; undefined: 8 (of int8 always 0)
+  Tensor values;  // dense: [n_out, n_in]. int8: I8 [n_out, n_in]. int4: U8 [n_out, n_in / 2], the even column
+                  // in the low half
+  Tensor scales;  // F32 [n_out, n_in / group]
+  Tensor zeros;   // U8 [n_out, n_in / group], of int4 only; undefined: 8 (of int8 always 0)
   int64_t group = 0;  // columns that share a scale: n_in for a whole row
   // Where not undefined, I32 [n_in]: column i multiplies x[inputs[i]] (GPTQ's act-order).
   Tensor inputs;

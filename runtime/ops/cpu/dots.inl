@@ -1,5 +1,6 @@
-// Quantized weights times rows rounded to int8, by instructions that multiply bytes and add them up: dots_avx2.cc, dots_avx512vnni.cc and dots_neon.cc
-// compile this one text. Integers are summed exactly, so rows computed together and alone have the same bits.
+// Quantized weights times rows rounded to int8, by instructions that multiply bytes and add them up:
+// dots_avx2.cc, dots_avx512vnni.cc and dots_neon.cc compile this one text. Integers are summed exactly, so
+// rows computed together and alone have the same bits.
 #include "cpu/quantized_tile.h"
 
 namespace omni::ops::cpu {
@@ -7,8 +8,8 @@ namespace {
 
 constexpr int kDotRows = kLanes == 8 ? 4 : kRows;
 
-// Weights<Halved>: a register of words, ready to be multiplied by any number of rows. Row<Halved>: the values of a row that belong to it. dot(): total + Σ of
-// the products in each word.
+// Weights<Halved>: a register of words, ready to be multiplied by any number of rows. Row<Halved>: the values
+// of a row that belong to it. dot(): total + Σ of the products in each word.
 template <bool Halved>
 struct Row {
   Words x[Halved ? 2 : 1];
@@ -24,8 +25,10 @@ template <bool Halved>
 struct Weights {
   Words words[Halved ? 2 : 1];
   explicit Weights(Words w) {
-    if constexpr (Halved) words[0] = low_bits<0x0f0f0f0f>(w), words[1] = low_bits<0x0f0f0f0f>(shift_right<4>(w));
-    else words[0] = w;
+    if constexpr (Halved)
+      words[0] = low_bits<0x0f0f0f0f>(w), words[1] = low_bits<0x0f0f0f0f>(shift_right<4>(w));
+    else
+      words[0] = w;
   }
 };
 
@@ -47,18 +50,23 @@ Words dot(Words total, const Weights<Halved>& w, const Row<Halved>& row) {
 #else
 constexpr bool kSignedBytes = true;
 
-// vpmaddubsw wants one factor without a sign and adds pairs to 16 bits, which |w| · ±x of bytes and halves of bytes never exceed.
+// vpmaddubsw wants one factor without a sign and adds pairs to 16 bits, which |w| · ±x of bytes and halves of
+// bytes never exceed.
 template <bool Halved>
 struct Weights {
   Words low, other;  // halves: columns 0 … 3 and 4 … 7; bytes: |w| and w
-  explicit Weights(Words w) : low(Halved ? low_bits<0x0f0f0f0f>(w) : _mm256_abs_epi8(w)), other(Halved ? low_bits<0x0f0f0f0f>(shift_right<4>(w)) : w) {}
+  explicit Weights(Words w)
+      : low(Halved ? low_bits<0x0f0f0f0f>(w) : _mm256_abs_epi8(w)),
+        other(Halved ? low_bits<0x0f0f0f0f>(shift_right<4>(w)) : w) {}
 };
 
 template <bool Halved>
 Words dot(Words total, const Weights<Halved>& w, const Row<Halved>& row) {
   Words pairs;
-  if constexpr (Halved) pairs = _mm256_add_epi16(_mm256_maddubs_epi16(w.low, row.x[0]), _mm256_maddubs_epi16(w.other, row.x[1]));
-  else pairs = _mm256_maddubs_epi16(w.low, _mm256_sign_epi8(row.x[0], w.other));
+  if constexpr (Halved)
+    pairs = _mm256_add_epi16(_mm256_maddubs_epi16(w.low, row.x[0]), _mm256_maddubs_epi16(w.other, row.x[1]));
+  else
+    pairs = _mm256_maddubs_epi16(w.low, _mm256_sign_epi8(row.x[0], w.other));
   return _mm256_add_epi32(total, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 #endif
@@ -73,13 +81,15 @@ void multiply_dots(const QuantizedTile& t, int64_t first_panel, int64_t row, int
   const int8_t* x = t.rounded + row * t.n_in + first.begin;
   const int64_t stride = t.n_in;
   Words total[M][P][kVecs];
-  unroll<M>([&](auto i) { unroll<P>([&](auto p) { unroll<kVecs>([&](auto v) { total[i][p][v] = Words{}; }); }); });
+  unroll<M>(
+      [&](auto i) { unroll<P>([&](auto p) { unroll<kVecs>([&](auto v) { total[i][p][v] = Words{}; }); }); });
   for (int64_t k = 0; k < depth; k += kDeep, w += step)
     unroll<P>([&](auto p) {
       const uint32_t* from = w + p * kColumns;
       unroll<kVecs>([&](auto v) {
         const Weights<Halved> weights(load_words(from + v * kLanes));
-        unroll<M>([&](auto i) { total[i][p][v] = dot(total[i][p][v], weights, Row<Halved>(x + i * stride + k)); });
+        unroll<M>(
+            [&](auto i) { total[i][p][v] = dot(total[i][p][v], weights, Row<Halved>(x + i * stride + k)); });
       });
     });
   unroll<P>([&](auto p) {
@@ -107,12 +117,17 @@ void multiply_tile_of_dots(const QuantizedTile& t) {
       for (int64_t s = 0; s < t.n_segments; ++s) multiply_dots<1, kGroup, Halved, S>(t, first, 0, s);
   for (int64_t s = 0; s < t.n_segments; ++s)
     for (int64_t p = first; p < n_panels; ++p)
-      for (int64_t row = 0; row < t.n_rows; row += kDotRows) multiply_dots_some<kDotRows, Halved, S>(least(kDotRows, t.n_rows - row), t, p, row, s);
+      for (int64_t row = 0; row < t.n_rows; row += kDotRows)
+        multiply_dots_some<kDotRows, Halved, S>(least(kDotRows, t.n_rows - row), t, p, row, s);
 }
 
 }  // namespace
 }  // namespace omni::ops::cpu
 
-#define OMNI_DOTS                                                                                                            \
-  {kColumns, kGroup, kRows, true, kSignedBytes, {multiply_tile_of_dots<false, Float16>, multiply_tile_of_dots<false, float>}, \
-   {multiply_tile_of_dots<true, Float16>, multiply_tile_of_dots<true, float>}}
+#define OMNI_DOTS                                                                       \
+  {                                                                                     \
+    kColumns, kGroup, kRows, true, kSignedBytes,                                        \
+        {multiply_tile_of_dots<false, Float16>, multiply_tile_of_dots<false, float>}, { \
+      multiply_tile_of_dots<true, Float16>, multiply_tile_of_dots<true, float>          \
+    }                                                                                   \
+  }

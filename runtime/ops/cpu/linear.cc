@@ -13,7 +13,9 @@ namespace omni::ops::cpu {
 
 namespace {
 
-[[maybe_unused]] bool at(CpuLevel level, const Matrix& w) { return cpu_level() == level && !is_quantized(w.format); }
+[[maybe_unused]] bool at(CpuLevel level, const Matrix& w) {
+  return cpu_level() == level && !is_quantized(w.format);
+}
 
 // Words hold four or eight columns, and no group divides one.
 bool fills_words(const Matrix& w) {
@@ -23,14 +25,32 @@ bool fills_words(const Matrix& w) {
 
 constexpr LinearImplementation kImplementations[] = {
 #if OMNI_ONEDNN
-    // oneDNN has no faster way than float32 to multiply float16, and at AVX2 it reads single rows at 40 % of the memory's rate.
-    {"onednn_bf16", [](const Matrix& w, MatmulPrecision p) { return p == MatmulPrecision::bf16 && cpu_has_bf16() && at(CpuLevel::avx512, w); }, pack_onednn},
+    // oneDNN has no faster way than float32 to multiply float16, and at AVX2 it reads single rows at 40 % of
+    // the memory's rate.
+    {"onednn_bf16",
+     [](const Matrix& w, MatmulPrecision p) {
+       return p == MatmulPrecision::bf16 && cpu_has_bf16() && at(CpuLevel::avx512, w);
+     },
+     pack_onednn},
     {"onednn_f32",
-     [](const Matrix& w, MatmulPrecision p) { return p == MatmulPrecision::f32 && w.format == WeightFormat::f32 && at(CpuLevel::avx512, w); }, pack_onednn},
+     [](const Matrix& w, MatmulPrecision p) {
+       return p == MatmulPrecision::f32 && w.format == WeightFormat::f32 && at(CpuLevel::avx512, w);
+     },
+     pack_onednn},
 #endif
-    {"quantized_dots", [](const Matrix& w, MatmulPrecision) { return (cpu_has_vnni() || cpu_level() == CpuLevel::avx2) && fills_words(w); }, pack_quantized_dots},
-    {"quantized_floats", [](const Matrix& w, MatmulPrecision) { return cpu_level() != CpuLevel::portable && fills_words(w); }, pack_quantized_floats},
-    {"panels", [](const Matrix& w, MatmulPrecision) { return cpu_level() != CpuLevel::portable && !is_quantized(w.format); }, pack_panels},
+    {"quantized_dots",
+     [](const Matrix& w, MatmulPrecision) {
+       return (cpu_has_vnni() || cpu_level() == CpuLevel::avx2) && fills_words(w);
+     },
+     pack_quantized_dots},
+    {"quantized_floats",
+     [](const Matrix& w, MatmulPrecision) { return cpu_level() != CpuLevel::portable && fills_words(w); },
+     pack_quantized_floats},
+    {"panels",
+     [](const Matrix& w, MatmulPrecision) {
+       return cpu_level() != CpuLevel::portable && !is_quantized(w.format);
+     },
+     pack_panels},
     {"portable", [](const Matrix&, MatmulPrecision) { return true; }, pack_portable},
 };
 
@@ -44,13 +64,15 @@ Matrix rounded(const Matrix& w) {
   return values;
 }
 
-// Parts that differ in format or in the order of their inputs have only their float32 values in common. Quantized ones of a shape that no word divides
-// are multiplied as such, too.
+// Parts that differ in format or in the order of their inputs have only their float32 values in common.
+// Quantized ones of a shape that no word divides are multiplied as such, too.
 std::vector<Matrix> alike(std::span<const Matrix> parts) {
   std::vector<Matrix> out(parts.begin(), parts.end());
   const bool same = std::all_of(parts.begin(), parts.end(), [&](const Matrix& p) {
-    return p.format == parts[0].format && p.group == parts[0].group && p.inputs.defined() == parts[0].inputs.defined() && p.zeros.defined() == parts[0].zeros.defined() &&
-           (!p.inputs.defined() || std::memcmp(p.inputs.raw(), parts[0].inputs.raw(), p.inputs.nbytes()) == 0);
+    return p.format == parts[0].format && p.group == parts[0].group &&
+           p.inputs.defined() == parts[0].inputs.defined() && p.zeros.defined() == parts[0].zeros.defined() &&
+           (!p.inputs.defined() ||
+            std::memcmp(p.inputs.raw(), parts[0].inputs.raw(), p.inputs.nbytes()) == 0);
   });
   if (!same || (is_quantized(parts[0].format) && cpu_level() != CpuLevel::portable && !fills_words(parts[0])))
     for (Matrix& p : out) p = dequantize(p, 0, p.n_out);
@@ -63,7 +85,8 @@ std::span<const LinearImplementation> linear_implementations() { return kImpleme
 
 std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> given, MatmulPrecision precision) {
   std::vector<Matrix> parts = alike(given);
-  if (precision == MatmulPrecision::bf16 && parts[0].format == WeightFormat::f32) std::transform(parts.begin(), parts.end(), parts.begin(), rounded);
+  if (precision == MatmulPrecision::bf16 && parts[0].format == WeightFormat::f32)
+    std::transform(parts.begin(), parts.end(), parts.begin(), rounded);
   size_t i = 0;
   while (!kImplementations[i].accepts(parts[0], precision)) ++i;
   ++g_packed[i];

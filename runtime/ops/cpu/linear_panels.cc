@@ -1,4 +1,5 @@
-// Products of our own for every level with vectors: W in panels of neighbouring outputs, [panel][n_in][columns], in the format it was stored in.
+// Products of our own for every level with vectors: W in panels of neighbouring outputs,
+// [panel][n_in][columns], in the format it was stored in.
 #include <algorithm>
 
 #include "core/cpu_level.h"
@@ -25,25 +26,37 @@ const Panels& panels() {
 class PanelWeight final : public LinearWeight {
  public:
   explicit PanelWeight(std::span<const Matrix> parts)
-      : LinearWeight(parts), columns_(panels().columns), n_panels_((n_out() + columns_ - 1) / columns_),
+      : LinearWeight(parts),
+        columns_(panels().columns),
+        n_panels_((n_out() + columns_ - 1) / columns_),
         data_(zeros_in_large_pages(parts[0].values.dtype(), {n_panels_, n_in(), columns_})) {
     int64_t first = 0;
     for (const Matrix& part : parts) {
-      if (data_.dtype() == DType::f32) lay<uint32_t>(part, first);
-      else lay<uint16_t>(part, first);
+      if (data_.dtype() == DType::f32)
+        lay<uint32_t>(part, first);
+      else
+        lay<uint16_t>(part, first);
       first += part.n_out;
     }
   }
 
   void run(Context& cx, const float* x, int64_t n, const float* bias, float* y) const override {
-    const auto multiply = data_.dtype() == DType::f32 ? panels().f32 : data_.dtype() == DType::f16 ? panels().f16 : panels().bf16;
+    const auto multiply = data_.dtype() == DType::f32   ? panels().f32
+                          : data_.dtype() == DType::f16 ? panels().f16
+                                                        : panels().bf16;
     const int64_t row_tiles = (n + kRowTile - 1) / kRowTile;
-    const int64_t group = n <= panels().few_rows ? 4 : std::max<int64_t>(1, n_panels_ * row_tiles / kTilesAtLeast);  // panels of a tile
-    const double work = std::max(2.0 * double(n) * double(n_out() * n_in()) / kFlopPerNs, double(data_.nbytes()) / kBytesPerNs);
+    const int64_t group =
+        n <= panels().few_rows
+            ? 4
+            : std::max<int64_t>(1, n_panels_ * row_tiles / kTilesAtLeast);  // panels of a tile
+    const double work = std::max(2.0 * double(n) * double(n_out() * n_in()) / kFlopPerNs,
+                                 double(data_.nbytes()) / kBytesPerNs);
     cx.pool.parallel_for((n_panels_ + group - 1) / group * row_tiles, work, [&](int64_t tile) {
-      const int64_t row = tile % row_tiles * kRowTile, panel = tile / row_tiles * group, first = panel * columns_;
+      const int64_t row = tile % row_tiles * kRowTile, panel = tile / row_tiles * group,
+                    first = panel * columns_;
       const char* w = static_cast<const char*>(data_.raw()) + size_t(first * n_in()) * size_of(data_.dtype());
-      multiply({x + row * n_in(), std::min(kRowTile, n - row), n_in(), w, std::min(group * columns_, n_out() - first), bias ? bias + first : nullptr,
+      multiply({x + row * n_in(), std::min(kRowTile, n - row), n_in(), w,
+                std::min(group * columns_, n_out() - first), bias ? bias + first : nullptr,
                 y + row * n_out() + first, n_out()});
     });
   }
@@ -64,6 +77,8 @@ class PanelWeight final : public LinearWeight {
 
 }  // namespace
 
-std::shared_ptr<const LinearWeight> pack_panels(std::span<const Matrix> parts, MatmulPrecision) { return std::make_shared<PanelWeight>(parts); }
+std::shared_ptr<const LinearWeight> pack_panels(std::span<const Matrix> parts, MatmulPrecision) {
+  return std::make_shared<PanelWeight>(parts);
+}
 
 }  // namespace omni::ops::cpu

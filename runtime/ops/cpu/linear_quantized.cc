@@ -1,5 +1,6 @@
-// Products with int8 and int4 weights: W in panels of words, with the scales of a panel side by side. Either x stays float32, or, where the processor adds
-// products of bytes, each segment of a row is rounded to int8 with a scale of its own.
+// Products with int8 and int4 weights: W in panels of words, with the scales of a panel side by side. Either
+// x stays float32, or, where the processor adds products of bytes, each segment of a row is rounded to int8
+// with a scale of its own.
 #include <algorithm>
 #include <cstring>
 
@@ -14,7 +15,7 @@ namespace {
 
 constexpr int64_t kMostSegment = 128;  // columns of W: of a row of x as many share a scale when it is rounded
 constexpr int64_t kRowTile = 192;
-constexpr double kOpsPerNs = 80;  // of a thread, and
+constexpr double kOpsPerNs = 80;    // of a thread, and
 constexpr double kBytesPerNs = 12;  // the reading of weights: only to judge whether a wake-up pays
 constexpr int64_t kTilesAtLeast = 16;
 
@@ -44,17 +45,29 @@ int64_t segment_of(const Matrix& w) {
 
 bool fit_float16(std::span<const Matrix> parts) {
   return std::all_of(parts.begin(), parts.end(), [](const Matrix& p) {
-    return std::all_of(p.scales.f32(), p.scales.f32() + p.scales.numel(), [](float s) { return to_float(to_float16(s)) == s; });
+    return std::all_of(p.scales.f32(), p.scales.f32() + p.scales.numel(),
+                       [](float s) { return to_float(to_float16(s)) == s; });
   });
 }
 
 class QuantizedWeight final : public LinearWeight {
  public:
   QuantizedWeight(std::span<const Matrix> parts, const Quantized& how)
-      : LinearWeight(parts), how_(how), is_int8_(parts[0].format == WeightFormat::int8), segment_(segment_of(parts[0])), n_segments_((n_in() + segment_ - 1) / segment_),
-        segments_of_a_scale_((parts[0].group + segment_ - 1) / segment_), n_scales_(n_in() / parts[0].group), n_panels_((n_out() + how.columns - 1) / how.columns),
-        zero_(!is_int8_ ? 8 : how.signed_bytes ? 0 : 128), words_(zeros_in_large_pages(DType::i32, {n_panels_, words_of_column(), how.columns})),
-        scales_(zeros_in_large_pages(fit_float16(parts) ? DType::f16 : DType::f32, {n_panels_, n_scales_, how.columns})), inputs_(parts[0].inputs) {
+      : LinearWeight(parts),
+        how_(how),
+        is_int8_(parts[0].format == WeightFormat::int8),
+        segment_(segment_of(parts[0])),
+        n_segments_((n_in() + segment_ - 1) / segment_),
+        segments_of_a_scale_((parts[0].group + segment_ - 1) / segment_),
+        n_scales_(n_in() / parts[0].group),
+        n_panels_((n_out() + how.columns - 1) / how.columns),
+        zero_(!is_int8_          ? 8
+              : how.signed_bytes ? 0
+                                 : 128),
+        words_(zeros_in_large_pages(DType::i32, {n_panels_, words_of_column(), how.columns})),
+        scales_(zeros_in_large_pages(fit_float16(parts) ? DType::f16 : DType::f32,
+                                     {n_panels_, n_scales_, how.columns})),
+        inputs_(parts[0].inputs) {
     if (parts[0].zeros.defined()) zeros_ = Tensor::zeros(DType::u8, scales_.shape());
     int64_t o = 0;
     for (const Matrix& part : parts)
@@ -65,22 +78,30 @@ class QuantizedWeight final : public LinearWeight {
 
   void run(Context& cx, const float* x, int64_t n, const float* bias, float* y) const override {
     if (inputs_.defined()) x = in_order(cx, x, n);
-    QuantizedTile whole{x, nullptr, nullptr, nullptr, n, n_in(), segment_, n_segments_, segments_of_a_scale_, nullptr, nullptr, nullptr, zero_, n_out(), bias, y, n_out()};
+    QuantizedTile whole{
+        x,       nullptr, nullptr, nullptr, n,       n_in(), segment_, n_segments_, segments_of_a_scale_,
+        nullptr, nullptr, nullptr, zero_,   n_out(), bias,   y,        n_out()};
     prepare(cx, n, whole);
     const auto& scaled = is_int8_ ? how_.int8 : how_.int4;
     const auto multiply = scales_.dtype() == DType::f16 ? scaled.f16 : scaled.f32;
     const int64_t row_tiles = (n + kRowTile - 1) / kRowTile;
     const int64_t n_groups = (n_panels_ + how_.group - 1) / how_.group;
-    const int64_t group = how_.group * (n <= how_.few_rows ? 1 : std::max<int64_t>(1, n_groups * row_tiles / kTilesAtLeast));  // panels of a tile
-    const double work = std::max(2.0 * double(n) * double(n_out() * n_in()) / kOpsPerNs, double(words_.nbytes()) / kBytesPerNs);
+    const int64_t group =
+        how_.group * (n <= how_.few_rows
+                          ? 1
+                          : std::max<int64_t>(1, n_groups * row_tiles / kTilesAtLeast));  // panels of a tile
+    const double work = std::max(2.0 * double(n) * double(n_out() * n_in()) / kOpsPerNs,
+                                 double(words_.nbytes()) / kBytesPerNs);
     cx.pool.parallel_for((n_panels_ + group - 1) / group * row_tiles, work, [&](int64_t tile) {
-      const int64_t row = tile % row_tiles * kRowTile, panel = tile / row_tiles * group, first = panel * how_.columns;
+      const int64_t row = tile % row_tiles * kRowTile, panel = tile / row_tiles * group,
+                    first = panel * how_.columns;
       QuantizedTile t = whole;
       t.n_rows = std::min(kRowTile, n - row);
       t.x += row * n_in(), t.x_sums += row * n_segments_;
       if (t.rounded) t.rounded += row * n_in(), t.x_scales += row * n_segments_;
       t.words = static_cast<const uint32_t*>(words_.raw()) + first * words_of_column();
-      t.scales = static_cast<const char*>(scales_.raw()) + size_t(first * n_scales_) * size_of(scales_.dtype());
+      t.scales =
+          static_cast<const char*>(scales_.raw()) + size_t(first * n_scales_) * size_of(scales_.dtype());
       t.zeros = zeros_.defined() ? static_cast<const uint8_t*>(zeros_.raw()) + first * n_scales_ : nullptr;
       t.n_out = std::min(group * how_.columns, n_out() - first);
       if (bias) t.bias += first;
@@ -94,7 +115,8 @@ class QuantizedWeight final : public LinearWeight {
 
   // Row `row` of a part as output o.
   void lay(const Matrix& part, int64_t row, int64_t o) {
-    const int64_t panel = o / how_.columns, first = panel / how_.group * how_.group, n = std::min<int64_t>(how_.group, n_panels_ - first), at = o % how_.columns;
+    const int64_t panel = o / how_.columns, first = panel / how_.group * how_.group,
+                  n = std::min<int64_t>(how_.group, n_panels_ - first), at = o % how_.columns;
     const int64_t n_words = words_of_column();
     auto* words = static_cast<uint32_t*>(words_.raw());
     const auto* bytes = static_cast<const uint8_t*>(part.values.raw()) + row * n_words * 4;
@@ -105,7 +127,9 @@ class QuantizedWeight final : public LinearWeight {
         if (!how_.signed_bytes) word ^= 0x80808080;
       } else {  // pairs of neighbours become pairs four columns apart
         const uint32_t even = word & 0x0f0f0f0f, odd = word >> 4 & 0x0f0f0f0f;
-        const auto spread = [](uint32_t two) { return (two & 0xff) | (two & 0xff00) << 8; };  // bytes 0 and 1 to 0 and 2
+        const auto spread = [](uint32_t two) {
+          return (two & 0xff) | (two & 0xff00) << 8;
+        };  // bytes 0 and 1 to 0 and 2
         word = (spread(even) | spread(odd) << 8) | (spread(even >> 16) | spread(odd >> 16) << 8) << 4;
       }
       words[(first * n_words + k * n + panel - first) * how_.columns + at] = word;
@@ -113,9 +137,13 @@ class QuantizedWeight final : public LinearWeight {
     for (int64_t s = 0; s < n_scales_; ++s) {
       const int64_t to = (first * n_scales_ + s * n + panel - first) * how_.columns + at;
       const float scale = part.scales.f32()[row * n_scales_ + s];
-      if (scales_.dtype() == DType::f16) static_cast<Float16*>(scales_.raw())[to] = to_float16(scale);
-      else scales_.f32()[to] = scale;
-      if (zeros_.defined()) static_cast<uint8_t*>(zeros_.raw())[to] = static_cast<const uint8_t*>(part.zeros.raw())[row * n_scales_ + s];
+      if (scales_.dtype() == DType::f16)
+        static_cast<Float16*>(scales_.raw())[to] = to_float16(scale);
+      else
+        scales_.f32()[to] = scale;
+      if (zeros_.defined())
+        static_cast<uint8_t*>(zeros_.raw())[to] =
+            static_cast<const uint8_t*>(part.zeros.raw())[row * n_scales_ + s];
     }
   }
 
@@ -132,12 +160,16 @@ class QuantizedWeight final : public LinearWeight {
   void prepare(Context& cx, int64_t n, QuantizedTile& t) const {
     float* sums = cx.arena.f32({n, n_segments_}).f32();
     float* scales = how_.rounds ? cx.arena.f32({n, n_segments_}).f32() : nullptr;
-    auto* rounded = how_.rounds ? static_cast<int8_t*>(cx.arena.tensor(DType::i8, {n, n_in()}).raw()) : nullptr;
+    auto* rounded =
+        how_.rounds ? static_cast<int8_t*>(cx.arena.tensor(DType::i8, {n, n_in()}).raw()) : nullptr;
     for_rows(cx, n, [&](int64_t i) {
       for (int64_t s = 0; s < n_segments_; ++s) {
-        const int64_t at = i * n_in() + s * segment_, depth = std::min(segment_, n_in() - s * segment_), of = i * n_segments_ + s;
-        if (rounded) kernels().round_int8(t.x + at, depth, rounded + at, scales + of, sums + of);
-        else sums[of] = kernels().sum(t.x + at, depth);
+        const int64_t at = i * n_in() + s * segment_, depth = std::min(segment_, n_in() - s * segment_),
+                      of = i * n_segments_ + s;
+        if (rounded)
+          kernels().round_int8(t.x + at, depth, rounded + at, scales + of, sums + of);
+        else
+          sums[of] = kernels().sum(t.x + at, depth);
       }
     });
     t.rounded = rounded, t.x_scales = scales, t.x_sums = sums;
@@ -161,7 +193,11 @@ class QuantizedWeight final : public LinearWeight {
 
 }  // namespace
 
-std::shared_ptr<const LinearWeight> pack_quantized_floats(std::span<const Matrix> parts, MatmulPrecision) { return std::make_shared<QuantizedWeight>(parts, floats()); }
-std::shared_ptr<const LinearWeight> pack_quantized_dots(std::span<const Matrix> parts, MatmulPrecision) { return std::make_shared<QuantizedWeight>(parts, dots()); }
+std::shared_ptr<const LinearWeight> pack_quantized_floats(std::span<const Matrix> parts, MatmulPrecision) {
+  return std::make_shared<QuantizedWeight>(parts, floats());
+}
+std::shared_ptr<const LinearWeight> pack_quantized_dots(std::span<const Matrix> parts, MatmulPrecision) {
+  return std::make_shared<QuantizedWeight>(parts, dots());
+}
 
 }  // namespace omni::ops::cpu

@@ -11,7 +11,8 @@ namespace omni::ops::cpu {
 
 class LinearWeight : public ops::LinearWeight {
  public:
-  // What becomes of x: it is multiplied as it is, rounded to bfloat16, or rounded to int8 with a scale for some columns of a row.
+  // What becomes of x: it is multiplied as it is, rounded to bfloat16, or rounded to int8 with a scale for
+  // some columns of a row.
   enum class Rounding { none, bf16, int8 };
   virtual Rounding rounding() const { return Rounding::none; }
 
@@ -45,9 +46,12 @@ int64_t n_packed(const char* name);
 
 std::shared_ptr<const LinearWeight> pack_portable(std::span<const Matrix> parts, MatmulPrecision precision);
 std::shared_ptr<const LinearWeight> pack_panels(std::span<const Matrix> parts, MatmulPrecision precision);
-std::shared_ptr<const LinearWeight> pack_quantized_floats(std::span<const Matrix> parts, MatmulPrecision precision);
-std::shared_ptr<const LinearWeight> pack_quantized_dots(std::span<const Matrix> parts, MatmulPrecision precision);
-// Tiles of W as oneDNN packs them; each tile runs on one thread of our pool (oneDNN's own OpenMP threads would spin at barriers).
+std::shared_ptr<const LinearWeight> pack_quantized_floats(std::span<const Matrix> parts,
+                                                          MatmulPrecision precision);
+std::shared_ptr<const LinearWeight> pack_quantized_dots(std::span<const Matrix> parts,
+                                                        MatmulPrecision precision);
+// Tiles of W as oneDNN packs them; each tile runs on one thread of our pool (oneDNN's own OpenMP threads
+// would spin at barriers).
 std::shared_ptr<const LinearWeight> pack_onednn(std::span<const Matrix> parts, MatmulPrecision precision);
 
 }  // namespace omni::ops::cpu

@@ -1,4 +1,5 @@
-// The inner product of everything that multiplies: rows against a panel, which is [depth][kColumns]. For files that are compiled once a level.
+// The inner product of everything that multiplies: rows against a panel, which is [depth][kColumns]. For
+// files that are compiled once a level.
 #pragma once
 
 #include <cstring>
@@ -26,14 +27,17 @@ struct Piece {
   int64_t columns;  // of the panel that are written
 };
 
-// How a panel of a format is read: Step<T>(w) is kDeep of its rows, at(v, j) the v-th register of the j-th of them.
+// How a panel of a format is read: Step<T>(w) is kDeep of its rows, at(v, j) the v-th register of the j-th of
+// them.
 template <class T>
 struct Step {
   static constexpr int kDeep = 1;
   const T* w;
   explicit Step(const T* from) : w(from) {}
   template <class V, class J>
-  Vec at(V v, J) const { return load(w + v * kLanes); }
+  Vec at(V v, J) const {
+    return load(w + v * kLanes);
+  }
 };
 
 // y[M, columns] ← (more ? y : bias) + x[M, depth] · w[depth, kColumns]
@@ -45,7 +49,8 @@ void multiply(const Piece& piece, const T* w) {
   const bool whole = p.columns == kColumns;
   unroll<M>([&](auto i) {
     const float* from = p.more ? p.y + i * p.y_stride : p.bias;
-    if (from && !whole) from = static_cast<float*>(std::memcpy(edge, from, size_t(p.columns) * sizeof(float)));
+    if (from && !whole)
+      from = static_cast<float*>(std::memcpy(edge, from, size_t(p.columns) * sizeof(float)));
     unroll<kVecs>([&](auto v) { total[i][v] = from ? load(from + v * kLanes) : splat(0); });
   });
   for (int64_t k = 0; k < p.depth; k += Step<T>::kDeep, w += p.w_step) {

@@ -5,10 +5,11 @@
 
 namespace omni::ops::cpu {
 
-// A panel holds `columns` outputs as words of 32 bits: 4 columns of W as bytes or 8 as halves of bytes; of the latter byte b of a word holds column b below
-// column b + 4. The columns of W are cut into segments, each multiplied by itself and then scaled. What one row reads lies in the order in which it is
-// read: [group of panels][word][panel of the group][columns], and scales likewise, [group][scale][panel of the group][columns];
-// the last group may have fewer panels.
+// A panel holds `columns` outputs as words of 32 bits: 4 columns of W as bytes or 8 as halves of bytes; of
+// the latter byte b of a word holds column b below column b + 4. The columns of W are cut into segments, each
+// multiplied by itself and then scaled. What one row reads lies in the order in which it is read: [group of
+// panels][word][panel of the group][columns], and scales likewise, [group][scale][panel of the
+// group][columns]; the last group may have fewer panels.
 struct QuantizedTile {
   // [n_rows, n_in] (row stride n_in): float32 as it is, or int8 with a scale for each segment of a row.
   const float* x;
@@ -28,10 +29,11 @@ struct QuantizedTile {
   int64_t y_stride;
 };
 
-// y = bias + Σ over segments of scale · (values − zero) · x, for scales of float16 or float32. Rows computed together and alone have the same bits.
+// y = bias + Σ over segments of scale · (values − zero) · x, for scales of float16 or float32. Rows computed
+// together and alone have the same bits.
 struct Quantized {
   int columns;
-  int group;     // panels
+  int group;  // panels
   int few_rows;
   bool rounds;        // reads `rounded`, not `x`
   bool signed_bytes;  // int8 as it is; false: 128 more, with zero = 128

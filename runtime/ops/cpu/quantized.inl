@@ -1,4 +1,5 @@
-// Quantized weights times float32 rows: quantized_avx2.cc, quantized_avx512.cc and quantized_neon.cc compile this one text.
+// Quantized weights times float32 rows: quantized_avx2.cc, quantized_avx512.cc and quantized_neon.cc compile
+// this one text.
 #include "cpu/quantized_tile.h"
 
 namespace omni::ops::cpu {
@@ -20,7 +21,9 @@ struct Step<Bytes> {
     unroll<kVecs>([&](auto v) { words[v] = load_words(&from[v * kLanes].word); });
   }
   template <class V, class J>
-  Vec at(V v, J j) const { return to_floats(shift_right_signed<24>(shift_left<24 - 8 * J::value>(words[v]))); }
+  Vec at(V v, J j) const {
+    return to_floats(shift_right_signed<24>(shift_left<24 - 8 * J::value>(words[v])));
+  }
 };
 
 template <>
@@ -64,7 +67,10 @@ template <class W, class S>
 void multiply_segment(const PanelSegment<S>& panel, int64_t row, int64_t n_rows, const W* w, int64_t w_step) {
   const QuantizedTile& t = panel.t;
   alignas(64) float sums[kRows * kColumns];
-  multiply_some<kRows>(n_rows, Piece{t.x + row * t.n_in + panel.begin, t.n_in, panel.depth, w_step, nullptr, false, sums, kColumns, kColumns}, w);
+  multiply_some<kRows>(n_rows,
+                       Piece{t.x + row * t.n_in + panel.begin, t.n_in, panel.depth, w_step, nullptr, false,
+                             sums, kColumns, kColumns},
+                       w);
   for (int64_t i = 0; i < n_rows; ++i) {
     Vec total[kVecs];
     unroll<kVecs>([&](auto v) { total[v] = load(sums + i * kColumns + v * kLanes); });
@@ -96,7 +102,8 @@ void multiply_quantized(const QuantizedTile& t) {
           to += kColumns;
         });
       }
-      for (int64_t row = 0; row < t.n_rows; row += kRows) multiply_segment<float, S>(panel, row, least(kRows, t.n_rows - row), floats, kColumns);
+      for (int64_t row = 0; row < t.n_rows; row += kRows)
+        multiply_segment<float, S>(panel, row, least(kRows, t.n_rows - row), floats, kColumns);
     }
   }
 }
@@ -104,5 +111,10 @@ void multiply_quantized(const QuantizedTile& t) {
 }  // namespace
 }  // namespace omni::ops::cpu
 
-#define OMNI_QUANTIZED \
-  {kColumns, kGroup, kRows, false, true, {multiply_quantized<Bytes, Float16>, multiply_quantized<Bytes, float>}, {multiply_quantized<Halves, Float16>, multiply_quantized<Halves, float>}}
+#define OMNI_QUANTIZED                                                            \
+  {                                                                               \
+    kColumns, kGroup, kRows, false, true,                                         \
+        {multiply_quantized<Bytes, Float16>, multiply_quantized<Bytes, float>}, { \
+      multiply_quantized<Halves, Float16>, multiply_quantized<Halves, float>      \
+    }                                                                             \
+  }

@@ -1,4 +1,5 @@
-// One register of floats at the level that a text is compiled for, and the few things done with it. For files that are compiled once a level.
+// One register of floats at the level that a text is compiled for, and the few things done with it. For files
+// that are compiled once a level.
 #pragma once
 
 #include <cstdint>
@@ -22,22 +23,34 @@ inline Vec load(const BFloat16* p) {
   const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
-inline Vec load(const Float16* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+inline Vec load(const Float16* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
 inline Vec splat(float x) { return _mm512_set1_ps(x); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 inline void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 inline float sum(Vec v) { return _mm512_reduce_add_ps(v); }
-inline Vec load_bytes(const uint8_t* p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))); }
+inline Vec load_bytes(const uint8_t* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
 using Words = __m512i;
 inline Words load_words(const uint32_t* p) { return _mm512_loadu_si512(p); }
 template <int N>
-Words shift_left(Words w) { return _mm512_slli_epi32(w, N); }
+Words shift_left(Words w) {
+  return _mm512_slli_epi32(w, N);
+}
 template <int N>
-Words shift_right(Words w) { return _mm512_srli_epi32(w, N); }
+Words shift_right(Words w) {
+  return _mm512_srli_epi32(w, N);
+}
 template <int N>
-Words shift_right_signed(Words w) { return _mm512_srai_epi32(w, N); }
+Words shift_right_signed(Words w) {
+  return _mm512_srai_epi32(w, N);
+}
 template <int Mask>
-Words low_bits(Words w) { return _mm512_and_si512(w, _mm512_set1_epi32(Mask)); }
+Words low_bits(Words w) {
+  return _mm512_and_si512(w, _mm512_set1_epi32(Mask));
+}
 inline Vec to_floats(Words w) { return _mm512_cvtepi32_ps(w); }
 inline Words splat_int(int word) { return _mm512_set1_epi32(word); }
 #elif defined(__AVX2__)
@@ -47,7 +60,9 @@ inline Vec load(const BFloat16* p) {
   const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
 }
-inline Vec load(const Float16* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+inline Vec load(const Float16* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
 inline Vec splat(float x) { return _mm256_set1_ps(x); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 inline void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
@@ -56,17 +71,27 @@ inline float sum(Vec v) {
   const __m128 pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
   return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
 }
-inline Vec load_bytes(const uint8_t* p) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))); }
+inline Vec load_bytes(const uint8_t* p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
 using Words = __m256i;
 inline Words load_words(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 template <int N>
-Words shift_left(Words w) { return _mm256_slli_epi32(w, N); }
+Words shift_left(Words w) {
+  return _mm256_slli_epi32(w, N);
+}
 template <int N>
-Words shift_right(Words w) { return _mm256_srli_epi32(w, N); }
+Words shift_right(Words w) {
+  return _mm256_srli_epi32(w, N);
+}
 template <int N>
-Words shift_right_signed(Words w) { return _mm256_srai_epi32(w, N); }
+Words shift_right_signed(Words w) {
+  return _mm256_srai_epi32(w, N);
+}
 template <int Mask>
-Words low_bits(Words w) { return _mm256_and_si256(w, _mm256_set1_epi32(Mask)); }
+Words low_bits(Words w) {
+  return _mm256_and_si256(w, _mm256_set1_epi32(Mask));
+}
 inline Vec to_floats(Words w) { return _mm256_cvtepi32_ps(w); }
 inline Words splat_int(int word) { return _mm256_set1_epi32(word); }
 #elif defined(__aarch64__)
@@ -82,13 +107,21 @@ inline Vec load_bytes(const uint8_t* p) { return Vec{float(p[0]), float(p[1]), f
 using Words = int32x4_t;
 inline Words load_words(const uint32_t* p) { return vreinterpretq_s32_u32(vld1q_u32(p)); }
 template <int N>
-Words shift_left(Words w) { return w << N; }
+Words shift_left(Words w) {
+  return w << N;
+}
 template <int N>
-Words shift_right(Words w) { return vreinterpretq_s32_u32(vreinterpretq_u32_s32(w) >> N); }
+Words shift_right(Words w) {
+  return vreinterpretq_s32_u32(vreinterpretq_u32_s32(w) >> N);
+}
 template <int N>
-Words shift_right_signed(Words w) { return w >> N; }
+Words shift_right_signed(Words w) {
+  return w >> N;
+}
 template <int Mask>
-Words low_bits(Words w) { return vandq_s32(w, vdupq_n_s32(Mask)); }
+Words low_bits(Words w) {
+  return vandq_s32(w, vdupq_n_s32(Mask));
+}
 inline Vec to_floats(Words w) { return vcvtq_f32_s32(w); }
 inline Words splat_int(int word) { return vdupq_n_s32(word); }
 #else
@@ -119,7 +152,8 @@ inline void transpose_square(const float* const (&rows)[8], int64_t c, float* to
 #else
 constexpr int kSquare = 4;
 inline void transpose_square(const float* const (&rows)[4], int64_t c, float* to, int64_t stride) {
-  const float32x4x2_t a = vtrnq_f32(vld1q_f32(rows[0] + c), vld1q_f32(rows[1] + c)), b = vtrnq_f32(vld1q_f32(rows[2] + c), vld1q_f32(rows[3] + c));
+  const float32x4x2_t a = vtrnq_f32(vld1q_f32(rows[0] + c), vld1q_f32(rows[1] + c)),
+                      b = vtrnq_f32(vld1q_f32(rows[2] + c), vld1q_f32(rows[3] + c));
   vst1q_f32(to, vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0])));
   vst1q_f32(to + stride, vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1])));
   vst1q_f32(to + 2 * stride, vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0])));
@@ -135,7 +169,8 @@ inline Words splat_word(const int8_t* four) {
 
 constexpr int kLanes = int(sizeof(Vec) / sizeof(float));
 
-// body(constant) for 0 … N − 1, unrolled before the compiler decides what lives in registers: it keeps an array of sums in memory otherwise.
+// body(constant) for 0 … N − 1, unrolled before the compiler decides what lives in registers: it keeps an
+// array of sums in memory otherwise.
 template <int N, class Body>
 [[gnu::always_inline]] inline void unroll(const Body& body) {
   [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
