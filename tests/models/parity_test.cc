@@ -45,8 +45,11 @@ TEST_P(QuantizedParity, EveryBoundaryEqualsTransformers) {
   // Where a level rounds the rows that are multiplied with quantized weights to int8, values differ by as much, and a text whose next token is nearly a tie
   // goes another way. tests/CMakeLists.txt runs this at the portable level, too, which rounds nothing.
   for (const Line& line : lines) {
-    if (!rounds_rows()) EXPECT_TRUE(line.pass) << format(line);
-    else if (line.tolerance > 0) EXPECT_LT(line.error, 5e-2) << format(line);
+    if (!rounds_rows()) {
+      EXPECT_TRUE(line.pass) << format(line);
+    } else if (line.tolerance > 0) {
+      EXPECT_LT(line.error, 5e-2) << format(line);
+    }
   }
 }
 
