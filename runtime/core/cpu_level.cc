@@ -68,8 +68,7 @@ bool cpu_has_bf16() {
 
 bool cpu_has_vnni() {
 #if defined(__x86_64__)
-  if (cpu_level() == CpuLevel::avx512) return __builtin_cpu_supports("avx512vnni");
-  return cpu_level() == CpuLevel::avx2 && __builtin_cpu_supports("avxvnni");
+  return cpu_level() == CpuLevel::avx512 && __builtin_cpu_supports("avx512vnni");
 #elif defined(__aarch64__)
   return cpu_level() == CpuLevel::neon && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #else

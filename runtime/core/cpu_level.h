@@ -17,9 +17,10 @@ enum class CpuLevel {
 CpuLevel cpu_level();
 // True if this processor has what code of `level` needs, whatever OMNI_CPU_ISA says.
 bool cpu_supports(CpuLevel level);
-bool cpu_has_bf16();  // dot products of bfloat16 pairs, of the level in use (AVX512_BF16)
-bool cpu_has_vnni();  // dot products of four bytes, of the level in use (AVX512_VNNI, AVX-VNNI; AArch64:
-                      // dotprod)
+// What the processor has beyond the level in use: dot products of pairs of bfloat16 (AVX512_BF16), of four bytes
+// (AVX512_VNNI; AArch64: dotprod).
+bool cpu_has_bf16();
+bool cpu_has_vnni();
 
 const char* name_of(CpuLevel level);
 // "avx512 (bf16, vnni)": the level in use and what this processor has beyond it.

@@ -1,0 +1,72 @@
+// Number formats, memory and threads.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <thread>
+#include <vector>
+
+#include "core/large_pages.h"
+#include "core/thread_pool.h"
+
+namespace omni {
+namespace {
+
+TEST(Float16, RoundsToTheNearest) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {  // every value is itself
+    const Float16 h{uint16_t(bits)};
+    if (std::isnan(to_float(h))) EXPECT_TRUE(std::isnan(to_float(to_float16(to_float(h)))));
+    else EXPECT_EQ(to_float16(to_float(h)).bits, bits);
+  }
+  for (uint32_t bits = 0; bits + 1 < 0x7c00; ++bits) {  // what lies between two goes to the nearer, a tie to the even one
+    const float a = to_float(Float16{uint16_t(bits)}), b = to_float(Float16{uint16_t(bits + 1)}), middle = a + (b - a) / 2;
+    EXPECT_EQ(to_float16(middle).bits, bits + bits % 2) << bits;
+    EXPECT_EQ(to_float16(std::nextafter(middle, 0.f)).bits, bits);
+    EXPECT_EQ(to_float16(std::nextafter(middle, 1e9f)).bits, bits + 1);
+  }
+  EXPECT_EQ(to_float16(65519.f).bits, 0x7bff);
+  EXPECT_EQ(to_float16(65520.f).bits, 0x7c00);
+  EXPECT_EQ(to_float16(-1e30f).bits, 0xfc00);
+}
+
+TEST(LargePages, ZeroedAlignedAndApart) {
+  std::vector<Tensor> all;
+  for (const int64_t n : {1, 100, 1 << 20, 3 << 20, 20 << 20})  // small ones share a mapping, large ones have their own
+    for (int i = 0; i < 3; ++i) all.push_back(zeros_in_large_pages(DType::u8, {n}));
+  for (size_t i = 0; i < all.size(); ++i) {
+    auto* bytes = static_cast<uint8_t*>(all[i].raw());
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(bytes) % 64, 0u);
+    EXPECT_TRUE(std::all_of(bytes, bytes + all[i].numel(), [](uint8_t b) { return b == 0; }));
+    std::fill(bytes, bytes + all[i].numel(), uint8_t(i + 1));
+  }
+  for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(static_cast<uint8_t*>(all[i].raw())[all[i].numel() - 1], i + 1);
+  EXPECT_THROW(zeros_in_large_pages(DType::u8, {int64_t{1} << 60}), Error);
+}
+
+TEST(ThreadPoolTest, EveryTileOnceFromSeveralCallers) {
+  ThreadPool pool(3);
+  std::vector<std::thread> callers;
+  std::atomic<int> wrong{0};
+  for (int c = 0; c < 4; ++c)
+    callers.emplace_back([&] {
+      for (int round = 0; round < 50; ++round) {
+        std::vector<std::atomic<int>> count(97);
+        pool.parallel_for(97, 1e9, [&](int64_t t) { ++count[size_t(t)]; });
+        for (auto& n : count) wrong += n != 1;
+      }
+    });
+  for (auto& t : callers) t.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(ThreadPoolTest, AnExceptionReachesTheCaller) {
+  ThreadPool pool(2);
+  EXPECT_THROW(pool.parallel_for(10, 1e9, [](int64_t t) { if (t == 5) throw Error(ErrorCode::internal, "five"); }), Error);
+  int sum = 0;
+  pool.parallel_for(3, 0, [&](int64_t t) { sum += int(t); });
+  EXPECT_EQ(sum, 3);
+}
+
+}  // namespace
+}  // namespace omni
