@@ -126,7 +126,7 @@ namespace {
 // By the backend at once, or as products of unfolded columns, some rows at a time.
 void convolve(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, const Unfold& whole, Tensor& y) {
   if (whole.padding == Padding::zeros && backend(cx).convolution(cx, x, weight, bias, whole, y)) return;
-  constexpr int64_t kRows = 768;
+  constexpr int64_t kRows = 384;
   for (int64_t begin = 0; begin < whole.n; begin += kRows) {
     Arena::Scope scope(cx.arena);
     Unfold some = whole;

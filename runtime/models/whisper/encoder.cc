@@ -39,7 +39,7 @@ Tensor Encoder::forward(ops::Context& cx, const Tensor& mel) const {
     Arena::Scope scope(cx.arena);
     const Tensor qkv = l.qkv_proj(cx, l.self_attn_layer_norm(cx, x));  // [n, 3 · d]
     ops::add_(cx, x, l.out_proj(cx, ops::attention(cx, heads_of(qkv, 0, heads, head_dim), heads_of(qkv, d, heads, head_dim), heads_of(qkv, 2 * d, heads, head_dim), std::span<const int64_t>(span))));
-    constexpr int64_t kRows = 384;  // whose wide intermediate rows are there at a time
+    constexpr int64_t kRows = 192;  // whose wide intermediate rows are there at a time
     for (int64_t begin = 0; begin < n; begin += kRows) {
       Arena::Scope inner(cx.arena);
       Tensor some = x.rows(begin, std::min(n, begin + kRows));
