@@ -129,6 +129,7 @@ TEST_F(VideoTokenizer, LiveInputIsDroppedAndCountedWhileTheWeightsLoad) {
   gst_structure_get(stats, "buffers-in", G_TYPE_UINT64, &in, "drops", G_TYPE_UINT64, &drops, "segments", G_TYPE_UINT64, &segments, nullptr);
   EXPECT_EQ(in, 200u);
   EXPECT_EQ(segments, out.size());
+  EXPECT_STRNE(gst_structure_get_string(stats, "compute"), "") << "the level of instructions, once the weights are there";
   guint64 reported = 0;
   while (GstMessage* m = gst_bus_pop_filtered(h.bus, GST_MESSAGE_QOS)) {
     ++reported;
