@@ -18,7 +18,8 @@
 
 static gboolean plugin_init(GstPlugin* plugin) {
   gst_omni_install_log_sink();
-  const gchar* environment[] = {"OMNI_CPU_ISA", nullptr};  // the registry keeps the description: another level is another plugin
+  const gchar* environment[] = {
+      "OMNI_CPU_ISA", nullptr};  // the registry keeps the description: another level is another plugin
   gst_plugin_add_dependency(plugin, environment, nullptr, nullptr, GST_PLUGIN_DEPENDENCY_FLAG_NONE);
   gboolean ok = TRUE;
   ok &= GST_ELEMENT_REGISTER(omnivideotokenizer, plugin);
@@ -42,18 +43,22 @@ GST_PLUGIN_EXPORT void gst_plugin_omni_register(void);
 
 const GstPluginDesc* gst_plugin_omni_get_desc() {
   static const std::string description = [] {
-    const std::string text = "Unified multimodal models: live video and audio in, text, speech and places out; computes with ";
+    const std::string text =
+        "Unified multimodal models: live video and audio in, text, speech and places out; computes with ";
     try {
       return text + omni::cpu_instructions();
     } catch (const omni::Error& e) {
       return text + "nothing: " + e.what();
     }
   }();
-  static const GstPluginDesc desc = {GST_VERSION_MAJOR, GST_VERSION_MINOR, "omni", description.c_str(), plugin_init, OMNI_VERSION, "LGPL", "gst-omni", "gst-omni", "gst-omni", nullptr, GST_PADDING_INIT};
+  static const GstPluginDesc desc = {GST_VERSION_MAJOR, GST_VERSION_MINOR, "omni",  description.c_str(),
+                                     plugin_init,       OMNI_VERSION,      "LGPL",  "gst-omni",
+                                     "gst-omni",        "gst-omni",        nullptr, GST_PADDING_INIT};
   return &desc;
 }
 
 void gst_plugin_omni_register() {
   const GstPluginDesc& d = *gst_plugin_omni_get_desc();
-  gst_plugin_register_static(d.major_version, d.minor_version, d.name, d.description, d.plugin_init, d.version, d.license, d.source, d.package, d.origin);
+  gst_plugin_register_static(d.major_version, d.minor_version, d.name, d.description, d.plugin_init,
+                             d.version, d.license, d.source, d.package, d.origin);
 }

@@ -41,8 +41,6 @@ struct Matrix {
   int64_t group = 0;  // columns that share a scale: n_in for a whole row
   // Where not undefined, I32 [n_in]: column i multiplies x[inputs[i]] (GPTQ's act-order).
   Tensor inputs;
-
-  size_t nbytes() const { return values.nbytes() + scales.nbytes() + zeros.nbytes() + inputs.nbytes(); }
 };
 
 // Rows [begin, end) of W as float32 [end − begin, n_in], columns in the order of x.

@@ -16,11 +16,15 @@ namespace {
 TEST(Float16, RoundsToTheNearest) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {  // every value is itself
     const Float16 h{uint16_t(bits)};
-    if (std::isnan(to_float(h))) EXPECT_TRUE(std::isnan(to_float(to_float16(to_float(h)))));
-    else EXPECT_EQ(to_float16(to_float(h)).bits, bits);
+    if (std::isnan(to_float(h)))
+      EXPECT_TRUE(std::isnan(to_float(to_float16(to_float(h)))));
+    else
+      EXPECT_EQ(to_float16(to_float(h)).bits, bits);
   }
-  for (uint32_t bits = 0; bits + 1 < 0x7c00; ++bits) {  // what lies between two goes to the nearer, a tie to the even one
-    const float a = to_float(Float16{uint16_t(bits)}), b = to_float(Float16{uint16_t(bits + 1)}), middle = a + (b - a) / 2;
+  for (uint32_t bits = 0; bits + 1 < 0x7c00;
+       ++bits) {  // what lies between two goes to the nearer, a tie to the even one
+    const float a = to_float(Float16{uint16_t(bits)}), b = to_float(Float16{uint16_t(bits + 1)}),
+                middle = a + (b - a) / 2;
     EXPECT_EQ(to_float16(middle).bits, bits + bits % 2) << bits;
     EXPECT_EQ(to_float16(std::nextafter(middle, 0.f)).bits, bits);
     EXPECT_EQ(to_float16(std::nextafter(middle, 1e9f)).bits, bits + 1);
@@ -32,7 +36,8 @@ TEST(Float16, RoundsToTheNearest) {
 
 TEST(LargePages, ZeroedAlignedAndApart) {
   std::vector<Tensor> all;
-  for (const int64_t n : {1, 100, 1 << 20, 3 << 20, 20 << 20})  // small ones share a mapping, large ones have their own
+  for (const int64_t n :
+       {1, 100, 1 << 20, 3 << 20, 20 << 20})  // small ones share a mapping, large ones have their own
     for (int i = 0; i < 3; ++i) all.push_back(zeros_in_large_pages(DType::u8, {n}));
   for (size_t i = 0; i < all.size(); ++i) {
     auto* bytes = static_cast<uint8_t*>(all[i].raw());
@@ -40,7 +45,8 @@ TEST(LargePages, ZeroedAlignedAndApart) {
     EXPECT_TRUE(std::all_of(bytes, bytes + all[i].numel(), [](uint8_t b) { return b == 0; }));
     std::fill(bytes, bytes + all[i].numel(), uint8_t(i + 1));
   }
-  for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(static_cast<uint8_t*>(all[i].raw())[all[i].numel() - 1], i + 1);
+  for (size_t i = 0; i < all.size(); ++i)
+    EXPECT_EQ(static_cast<uint8_t*>(all[i].raw())[all[i].numel() - 1], i + 1);
   EXPECT_THROW(zeros_in_large_pages(DType::u8, {int64_t{1} << 60}), Error);
 }
 
@@ -62,7 +68,11 @@ TEST(ThreadPoolTest, EveryTileOnceFromSeveralCallers) {
 
 TEST(ThreadPoolTest, AnExceptionReachesTheCaller) {
   ThreadPool pool(2);
-  EXPECT_THROW(pool.parallel_for(10, 1e9, [](int64_t t) { if (t == 5) throw Error(ErrorCode::internal, "five"); }), Error);
+  EXPECT_THROW(pool.parallel_for(10, 1e9,
+                                 [](int64_t t) {
+                                   if (t == 5) throw Error(ErrorCode::internal, "five");
+                                 }),
+               Error);
   int sum = 0;
   pool.parallel_for(3, 0, [&](int64_t t) { sum += int(t); });
   EXPECT_EQ(sum, 3);

@@ -1,4 +1,5 @@
-// linear() by every implementation of the level in use, dense and quantized, against double precision; what stays the same bit by bit; who is chosen.
+// linear() by every implementation of the level in use, dense and quantized, against double precision; what
+// stays the same bit by bit; who is chosen.
 #include <algorithm>
 #include <cstring>
 #include <numeric>
@@ -11,7 +12,8 @@
 namespace omni {
 namespace {
 
-// Every implementation of the level in use (OMNI_CPU_ISA chooses it, and tests/CMakeLists.txt runs this at each), for every format that it accepts.
+// Every implementation of the level in use (OMNI_CPU_ISA chooses it, and tests/CMakeLists.txt runs this at
+// each), for every format that it accepts.
 class LinearTest : public testing::TestWithParam<std::tuple<size_t, WeightFormat, ops::MatmulPrecision>> {
  protected:
   void SetUp() override {
@@ -19,7 +21,8 @@ class LinearTest : public testing::TestWithParam<std::tuple<size_t, WeightFormat
     implementation_ = &ops::cpu::linear_implementations()[index];
     Matrix like(Tensor::zeros(DType::f32, {1, 1}));
     like.format = format;
-    if (!implementation_->accepts(like, precision)) GTEST_SKIP() << implementation_->name << " does not take it at " << describe_cpu_level();
+    if (!implementation_->accepts(like, precision))
+      GTEST_SKIP() << implementation_->name << " does not take it at " << describe_cpu_level();
   }
   // [n_out, n_in] in the case's format.
   static Matrix matrix(std::vector<float>& values, int64_t n_out, int64_t n_in) {
@@ -27,8 +30,10 @@ class LinearTest : public testing::TestWithParam<std::tuple<size_t, WeightFormat
     if (format == WeightFormat::f32) return tensor(values, {n_out, n_in});
     Tensor t = Tensor::zeros(format == WeightFormat::bf16 ? DType::bf16 : DType::f16, {n_out, n_in});
     for (size_t i = 0; i < values.size(); ++i) {
-      if (format == WeightFormat::bf16) static_cast<BFloat16*>(t.raw())[i] = to_bfloat16(values[i]);
-      else static_cast<Half*>(t.raw())[i] = Half(values[i]);
+      if (format == WeightFormat::bf16)
+        static_cast<BFloat16*>(t.raw())[i] = to_bfloat16(values[i]);
+      else
+        static_cast<Half*>(t.raw())[i] = Half(values[i]);
     }
     return t;
   }
@@ -40,8 +45,10 @@ TEST_P(LinearTest, EqualsReference) {
   Arena arena;
   ops::Context cx{pool, arena};
   const auto precision = std::get<2>(GetParam());
-  for (auto [k, m0, m1] : {std::tuple{8, 3, 0}, {48, 64, 16}, {160, 480, 480}, {1176, 160, 0}, {33, 65, 1}, {600, 100, 7}}) {
-    auto w0 = random_values(size_t(m0 * k), 2), w1 = random_values(size_t(m1 * k), 3), b = random_values(size_t(m0 + m1), 4);
+  for (auto [k, m0, m1] :
+       {std::tuple{8, 3, 0}, {48, 64, 16}, {160, 480, 480}, {1176, 160, 0}, {33, 65, 1}, {600, 100, 7}}) {
+    auto w0 = random_values(size_t(m0 * k), 2), w1 = random_values(size_t(m1 * k), 3),
+         b = random_values(size_t(m0 + m1), 4);
     std::vector<Matrix> parts;
     parts.reserve(2);  // or g++ 12 sees array bounds overstepped where there are none
     parts.push_back(matrix(w0, m0, k));
@@ -71,29 +78,37 @@ TEST_P(LinearTest, EqualsReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Implementation, LinearTest,
-                         testing::Combine(testing::Range(size_t{0}, ops::cpu::linear_implementations().size()),
-                                          testing::Values(WeightFormat::f32, WeightFormat::f16, WeightFormat::bf16), testing::Values(ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16)),
-                         [](const auto& p) {
-                           return std::string(ops::cpu::linear_implementations()[std::get<0>(p.param)].name) + "_" + name_of(std::get<1>(p.param)) +
-                                  (std::get<2>(p.param) == ops::MatmulPrecision::bf16 ? "_rounded" : "");
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Implementation, LinearTest,
+    testing::Combine(testing::Range(size_t{0}, ops::cpu::linear_implementations().size()),
+                     testing::Values(WeightFormat::f32, WeightFormat::f16, WeightFormat::bf16),
+                     testing::Values(ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16)),
+    [](const auto& p) {
+      return std::string(ops::cpu::linear_implementations()[std::get<0>(p.param)].name) + "_" +
+             name_of(std::get<1>(p.param)) +
+             (std::get<2>(p.param) == ops::MatmulPrecision::bf16 ? "_rounded" : "");
+    });
 
-// Our own products: rows alone have the bits that they have together, whatever the tiles, and whatever the format that holds the same values.
+// Our own products: rows alone have the bits that they have together, whatever the tiles, and whatever the
+// format that holds the same values.
 TEST_F(OpsTest, RowsTogetherAndAloneHaveTheSameBits) {
   if (cpu_level() == CpuLevel::portable) GTEST_SKIP() << "the reference promises no bits";
   const int64_t k = 700, m = 130, n = 103;
-  auto w = random_values(size_t(m * k), 1), x = random_values(size_t(n * k), 2), b = random_values(size_t(m), 3);
+  auto w = random_values(size_t(m * k), 1), x = random_values(size_t(n * k), 2),
+       b = random_values(size_t(m), 3);
   for (float& v : w) v = to_float(to_bfloat16(v));
   Tensor narrow = Tensor::zeros(DType::bf16, {m, k});
   std::transform(w.begin(), w.end(), static_cast<BFloat16*>(narrow.raw()), to_bfloat16);
   const Matrix wide_matrix(tensor(w, {m, k})), narrow_matrix(narrow);
-  const auto wide = ops::cpu::pack_panels({&wide_matrix, 1}, ops::MatmulPrecision::f32), stored = ops::cpu::pack_panels({&narrow_matrix, 1}, ops::MatmulPrecision::f32);
+  const auto wide = ops::cpu::pack_panels({&wide_matrix, 1}, ops::MatmulPrecision::f32),
+             stored = ops::cpu::pack_panels({&narrow_matrix, 1}, ops::MatmulPrecision::f32);
   const Tensor all = ops::linear(cx, tensor(x, {n, k}), *wide, tensor(b, {m}));
   for (int64_t size : {1, 2, 5, 13, 103})
     for (int64_t begin = 0; begin + size <= n; begin += size) {
-      const Tensor some = ops::linear(cx, tensor(x, {n, k}).rows(begin, begin + size), *stored, tensor(b, {m}));
-      ASSERT_EQ(std::memcmp(some.raw(), all.rows(begin, begin + size).raw(), some.nbytes()), 0) << size << " rows from " << begin;
+      const Tensor some =
+          ops::linear(cx, tensor(x, {n, k}).rows(begin, begin + size), *stored, tensor(b, {m}));
+      ASSERT_EQ(std::memcmp(some.raw(), all.rows(begin, begin + size).raw(), some.nbytes()), 0)
+          << size << " rows from " << begin;
     }
 }
 
@@ -110,11 +125,13 @@ Matrix random_quantized(const QuantizedCase& c, uint32_t seed) {
   w.format = c.format, w.n_out = c.n_out, w.n_in = c.n_in, w.group = c.group;
   const bool int8 = c.format == WeightFormat::int8;
   w.values = Tensor::zeros(int8 ? DType::i8 : DType::u8, {c.n_out, int8 ? c.n_in : c.n_in / 2});
-  for (size_t i = 0; i < w.values.nbytes(); ++i) static_cast<uint8_t*>(w.values.raw())[i] = uint8_t(g() % 256);
+  for (size_t i = 0; i < w.values.nbytes(); ++i)
+    static_cast<uint8_t*>(w.values.raw())[i] = uint8_t(g() % 256);
   w.scales = Tensor::zeros(DType::f32, {c.n_out, c.n_in / c.group});
   for (int64_t i = 0; i < w.scales.numel(); ++i) w.scales.f32()[i] = float(1 + g() % 100) / 1024;
   if (c.zeros) w.zeros = Tensor::zeros(DType::u8, w.scales.shape());
-  for (int64_t i = 0; c.zeros && i < w.zeros.numel(); ++i) static_cast<uint8_t*>(w.zeros.raw())[i] = uint8_t(g() % 17);
+  for (int64_t i = 0; c.zeros && i < w.zeros.numel(); ++i)
+    static_cast<uint8_t*>(w.zeros.raw())[i] = uint8_t(g() % 17);
   if (!c.inputs) return w;
   w.inputs = Tensor::zeros(DType::i32, {c.n_in});
   auto* inputs = static_cast<int32_t*>(w.inputs.raw());
@@ -125,15 +142,16 @@ Matrix random_quantized(const QuantizedCase& c, uint32_t seed) {
 
 TEST_F(OpsTest, QuantizedProductsEqualThoseOfTheDequantizedWeights) {
   for (const ops::cpu::LinearImplementation& implementation : ops::cpu::linear_implementations())
-    for (const QuantizedCase& c : std::initializer_list<QuantizedCase>{{WeightFormat::int8, 70, 40, 40, false, false},
-                                                                       {WeightFormat::int8, 33, 600, 600, false, true},
-                                                                       {WeightFormat::int8, 200, 256, 128, false, false},
-                                                                       {WeightFormat::int8, 9, 684, 684, false, false},
-                                                                       {WeightFormat::int4, 1, 8, 8, false, false},
-                                                                       {WeightFormat::int4, 70, 160, 32, true, false},
-                                                                       {WeightFormat::int4, 130, 1024, 64, false, false},
-                                                                       {WeightFormat::int4, 31, 960, 320, true, true},
-                                                                       {WeightFormat::int4, 65, 640, 640, true, false}}) {
+    for (const QuantizedCase& c :
+         std::initializer_list<QuantizedCase>{{WeightFormat::int8, 70, 40, 40, false, false},
+                                              {WeightFormat::int8, 33, 600, 600, false, true},
+                                              {WeightFormat::int8, 200, 256, 128, false, false},
+                                              {WeightFormat::int8, 9, 684, 684, false, false},
+                                              {WeightFormat::int4, 1, 8, 8, false, false},
+                                              {WeightFormat::int4, 70, 160, 32, true, false},
+                                              {WeightFormat::int4, 130, 1024, 64, false, false},
+                                              {WeightFormat::int4, 31, 960, 320, true, true},
+                                              {WeightFormat::int4, 65, 640, 640, true, false}}) {
       Matrix w[] = {random_quantized(c, 1), random_quantized(c, 2)};
       w[1].inputs = w[0].inputs;
       if (!implementation.accepts(w[0], ops::MatmulPrecision::f32)) continue;
@@ -158,11 +176,14 @@ TEST_F(OpsTest, QuantizedProductsEqualThoseOfTheDequantizedWeights) {
             }
           // With a permutation a segment may miss its 127.
           const bool exact = !c.inputs || weight->rounding() != ops::cpu::LinearWeight::Rounding::int8;
-          EXPECT_LT(error(y.f32(), want), exact ? 2e-6 : 1e-2) << implementation.name << " " << name_of(c.format) << " " << c.n_out << " " << c.n_in << " rows " << n;
+          EXPECT_LT(error(y.f32(), want), exact ? 2e-6 : 1e-2)
+              << implementation.name << " " << name_of(c.format) << " " << c.n_out << " " << c.n_in
+              << " rows " << n;
           if (n == 200) {
             all = y;
           } else if (n > 0) {
-            EXPECT_EQ(std::memcmp(y.raw(), all.raw(), y.nbytes()), 0) << implementation.name << ": " << n << " rows have other bits than among 200";
+            EXPECT_EQ(std::memcmp(y.raw(), all.raw(), y.nbytes()), 0)
+                << implementation.name << ": " << n << " rows have other bits than among 200";
           }
         }
       }
@@ -179,10 +200,14 @@ TEST_F(OpsTest, QuantizedWeightsTakeAnyRows) {
   for (int64_t i = 0; i < 20; ++i)
     for (int64_t o = 0; o < c.n_out; ++o) {
       double sum = 0;
-      for (int64_t k = 0; k < c.n_in; ++k) sum += double(x[size_t(i * c.n_in + k)]) * values.f32()[o * c.n_in + k];
+      for (int64_t k = 0; k < c.n_in; ++k)
+        sum += double(x[size_t(i * c.n_in + k)]) * values.f32()[o * c.n_in + k];
       want.push_back(sum);
     }
-  EXPECT_LT(error(y.f32(), want), static_cast<const ops::cpu::LinearWeight&>(*weight).rounding() == ops::cpu::LinearWeight::Rounding::none ? 1e-5 : 2e-2);
+  EXPECT_LT(error(y.f32(), want), static_cast<const ops::cpu::LinearWeight&>(*weight).rounding() ==
+                                          ops::cpu::LinearWeight::Rounding::none
+                                      ? 1e-5
+                                      : 2e-2);
   x[3] = NAN, x[size_t(c.n_in) + 70] = INFINITY;  // are not rounded away
   const Tensor bad = ops::linear(cx, tensor(x, {20, c.n_in}), *weight, {});
   EXPECT_FALSE(std::isfinite(bad.f32()[0]) || std::isfinite(bad.f32()[c.n_out]));
@@ -202,7 +227,8 @@ TEST_F(OpsTest, NothingFallsToThePortableProduct) {
         ++n;
       }
   for (const WeightFormat format : {WeightFormat::int8, WeightFormat::int4})
-    for (const auto& [n_out, n_in, group] : {std::tuple{480, 160, 160}, {2048, 512, 64}, {65, 96, 32}, {32, 3420, 3420}, {4, 34, 34}}) {
+    for (const auto& [n_out, n_in, group] :
+         {std::tuple{480, 160, 160}, {2048, 512, 64}, {65, 96, 32}, {32, 3420, 3420}, {4, 34, 34}}) {
       const Matrix w = random_quantized({format, n_out, n_in, group, false, false}, 1);
       ops::pack_linear({&w, 1}, ops::MatmulPrecision::f32);
       ++n;

@@ -30,7 +30,8 @@ inline Tensor tensor(std::vector<float>& v, Shape s) { return Tensor::view(v.dat
 
 inline double error(const float* a, const std::vector<double>& b) {
   double worst = 0, scale = 1e-30;
-  for (size_t i = 0; i < b.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i])), scale = std::max(scale, std::abs(b[i]));
+  for (size_t i = 0; i < b.size(); ++i)
+    worst = std::max(worst, std::abs(a[i] - b[i])), scale = std::max(scale, std::abs(b[i]));
   return worst / scale;
 }
 

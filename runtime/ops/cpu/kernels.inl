@@ -438,6 +438,7 @@ void attention_in_place(const AttentionTile& t, int64_t first_row) {
 }
 
 void attention(const AttentionTile& t) {
+  static_assert(kFewRows == 4);
   switch (t.n_rows()) {
     case 1: return attention_in_place<1>(t, 0);
     case 2: return attention_in_place<2>(t, 0);

@@ -21,7 +21,7 @@ constexpr int64_t kTilesAtLeast = 16;
 
 const Quantized& floats() {
 #if defined(__x86_64__)
-  return cpu_level() == CpuLevel::avx512 ? kAvx512Quantized : kAvx2Quantized;
+  return kAvx512Quantized;
 #else
   return kNeonQuantized;
 #endif

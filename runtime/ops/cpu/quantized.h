@@ -43,7 +43,7 @@ struct Quantized {
   } int8, int4;
 };
 
-extern const Quantized kAvx2Quantized, kAvx512Quantized, kNeonQuantized;
+extern const Quantized kAvx512Quantized, kNeonQuantized;
 extern const Quantized kAvx2Dots, kAvx512VnniDots, kNeonDots;
 
 }  // namespace omni::ops::cpu

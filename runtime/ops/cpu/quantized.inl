@@ -1,4 +1,4 @@
-// Quantized weights times float32 rows: quantized_avx2.cc, quantized_avx512.cc and quantized_neon.cc compile
+// Quantized weights times float32 rows: quantized_avx512.cc and quantized_neon.cc compile
 // this one text.
 #include "cpu/quantized_tile.h"
 
