@@ -1,7 +1,8 @@
 // omni-caption [--model DIR] [--out DIR] [--prompt TEXT] [--events FILE] FILE-OR-URI
 //
-// Captions a recording: prints every answer with the media time it is about and how long it took, and leaves captions.vtt, captions.srt, spatial.jsonl, the
-// programme as an MP4 with captions and boxes burnt in, and a contact sheet. One pipeline does it in one pass:
+// Captions a recording: prints every answer with the media time it is about and how long it took,
+// and leaves captions.vtt, captions.srt, spatial.jsonl, the programme as an MP4 with captions and
+// boxes burnt in, and a contact sheet. One pipeline does it in one pass:
 //
 //   uridecodebin ─┬─ video ──── omnibin ─┬─ spatial ────────────── spatial.jsonl
 //                 │               ▲      ├─ text ─ tee ─┬─ webvttenc ─ captions.vtt
@@ -44,9 +45,10 @@ struct App {
   Options options;
   GstElement* pipeline = nullptr;
   GstElement *video_in = nullptr, *audio_in = nullptr;  // where the decoder's pads go
-  std::vector<Event> events;   // what is really on air, where it is known
+  std::vector<Event> events;                            // what is really on air, where it is known
   std::vector<Answer> answers;
-  std::vector<std::vector<guint8>> pictures;  // thumbnails for the contact sheet, a pair of time and RGB
+  // thumbnails for the contact sheet, a pair of time and RGB
+  std::vector<std::vector<guint8>> pictures;
   std::vector<double> picture_times;
   bool has_video = false, has_audio = false;
   double duration = 0;
@@ -101,7 +103,8 @@ void link(GstElement* from, const char* from_pad, GstElement* to, const char* to
 void pad_added(GstElement*, GstPad* pad, gpointer data) {
   App& app = *static_cast<App*>(data);
   GstCaps* caps = gst_pad_query_caps(pad, nullptr);
-  const std::string type = gst_caps_get_size(caps) ? gst_structure_get_name(gst_caps_get_structure(caps, 0)) : "";
+  const std::string type =
+      gst_caps_get_size(caps) ? gst_structure_get_name(gst_caps_get_structure(caps, 0)) : "";
   gst_caps_unref(caps);
   GstElement* target = nullptr;
   if (type == "video/x-raw" && !app.has_video) app.has_video = true, target = app.video_in;
@@ -139,27 +142,46 @@ void build(App& app, bool audio, bool video) {
 
   GstElement* text = make(app, "tee", "text");
   link(omni, "src_text", text, "sink");
-  link(text, "src_%u", branch(app, "queue max-size-time=0 max-size-buffers=0 max-size-bytes=0 ! webvttenc ! filesink location=" + o.out + "/captions.vtt"), "sink");
-  link(text, "src_%u", branch(app, "queue max-size-time=0 max-size-buffers=0 max-size-bytes=0 ! srtenc ! filesink location=" + o.out + "/captions.srt"), "sink");
+  link(text, "src_%u",
+       branch(app,
+              "queue max-size-time=0 max-size-buffers=0 max-size-bytes=0 ! webvttenc ! filesink "
+              "location=" +
+                  o.out + "/captions.vtt"),
+       "sink");
+  link(text, "src_%u",
+       branch(app,
+              "queue max-size-time=0 max-size-buffers=0 max-size-bytes=0 ! srtenc ! filesink "
+              "location=" +
+                  o.out + "/captions.srt"),
+       "sink");
   GstElement* mux = make(app, "mp4mux");
   GstElement* file = make(app, "filesink");
   g_object_set(file, "location", (o.out + "/captioned.mp4").c_str(), nullptr);
   link(mux, "src", file, "sink");
 
   if (video) {
-    // Interlaced material is made progressive, as omnivideotokenizer asks. Nothing here may scale: it would take the size that the contact sheet prefers.
+    // Interlaced material is made progressive, as omnivideotokenizer asks. Nothing here may scale:
+    // it would take the size that the contact sheet prefers.
     GstElement* in = branch(app, "deinterlace ! videoconvert ! queue");
     app.video_in = in;
     link(in, "src", omni, "sink_video");
     GstElement* overlay = make(app, "omnioverlay");
     for (GstElement* e : {omni, overlay}) g_object_set(e, "max-size-time", 8000u, nullptr);
-    link(omni, "src_spatial", branch(app, "queue ! filesink location=" + o.out + "/spatial.jsonl"), "sink");
-    GstElement* encode = branch(app, "videoconvert ! video/x-raw,format=I420 ! tee name=u  u. ! queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! x264enc speed-preset=veryfast key-int-max=60 ! "
-                                     "h264parse ! identity name=last");
+    link(omni, "src_spatial", branch(app, "queue ! filesink location=" + o.out + "/spatial.jsonl"),
+         "sink");
+    GstElement* encode = branch(
+        app,
+        "videoconvert ! video/x-raw,format=I420 ! tee name=u  u. ! queue max-size-time=8000000000 "
+        "max-size-buffers=0 max-size-bytes=0 ! x264enc speed-preset=veryfast key-int-max=60 ! "
+        "h264parse ! identity name=last");
     // the contact sheet sees the burnt picture
     GstElement* inner = gst_bin_get_by_name(GST_BIN(encode), "u");
-    GstElement* thumbs = gst_parse_bin_from_description("queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! videorate drop-only=true ! video/x-raw,framerate=1/2 ! videoscale add-borders=true ! videoconvert ! "
-                                                        "video/x-raw,format=RGB,width=320,height=180,pixel-aspect-ratio=1/1 ! appsink name=thumbs sync=false", TRUE, nullptr);
+    GstElement* thumbs = gst_parse_bin_from_description(
+        "queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! videorate "
+        "drop-only=true ! video/x-raw,framerate=1/2 ! videoscale add-borders=true ! videoconvert ! "
+        "video/x-raw,format=RGB,width=320,height=180,pixel-aspect-ratio=1/1 ! appsink name=thumbs "
+        "sync=false",
+        TRUE, nullptr);
     gst_bin_add(GST_BIN(encode), thumbs);
     gst_element_link(inner, thumbs);
     gst_element_sync_state_with_parent(thumbs);
@@ -177,7 +199,10 @@ void build(App& app, bool audio, bool video) {
     link(encode, "src", mux, "video_%u");
   }
   if (audio) {
-    GstElement* in = branch(app, "audioconvert ! audioresample ! tee name=t  t. ! queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! audioconvert ! avenc_aac ! aacparse ! identity name=coded");
+    GstElement* in = branch(app,
+                            "audioconvert ! audioresample ! tee name=t  t. ! queue "
+                            "max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! "
+                            "audioconvert ! avenc_aac ! aacparse ! identity name=coded");
     app.audio_in = in;
     GstElement* tee = gst_bin_get_by_name(GST_BIN(in), "t");
     GstPad* p = gst_element_request_pad_simple(tee, "src_%u");
@@ -186,14 +211,16 @@ void build(App& app, bool audio, bool video) {
     gst_element_add_pad(in, g);
     gst_object_unref(p);
     gst_object_unref(tee);
-    GstElement* to_model = branch(app, "queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0");
+    GstElement* to_model =
+        branch(app, "queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0");
     link(in, "to_model", to_model, "sink");
     link(to_model, "src", omni, "sink_audio");
     link(in, "src", mux, "audio_%u");
   }
 }
 
-// Which kinds of stream the file has: looked at before the pipeline is built, since every pad of omnibin that is asked for must get data.
+// Which kinds of stream the file has: looked at before the pipeline is built, since every pad of
+// omnibin that is asked for must get data.
 void look(const std::string& uri, bool& audio, bool& video) {
   GstElement* p = gst_pipeline_new(nullptr);
   GstElement* s = gst_element_factory_make("uridecodebin", nullptr);
@@ -220,7 +247,8 @@ void look(const std::string& uri, bool& audio, bool& video) {
                    &found);
   gst_element_set_state(p, GST_STATE_PAUSED);
   GstBus* bus = gst_element_get_bus(p);
-  GstMessage* m = gst_bus_timed_pop_filtered(bus, 20 * GST_SECOND, GstMessageType(GST_MESSAGE_ASYNC_DONE | GST_MESSAGE_ERROR));
+  GstMessage* m = gst_bus_timed_pop_filtered(
+      bus, 20 * GST_SECOND, GstMessageType(GST_MESSAGE_ASYNC_DONE | GST_MESSAGE_ERROR));
   if (m && GST_MESSAGE_TYPE(m) == GST_MESSAGE_ERROR) {
     GError* e = nullptr;
     gst_message_parse_error(m, &e, nullptr);
@@ -244,31 +272,41 @@ void answered(App& app, const GstStructure* s) {
     std::printf("         objects: %s\n", gst_structure_get_string(s, "text"));
     return;
   }
-  const Answer a{double(start) / GST_SECOND, double(duration) / GST_SECOND, gst_structure_get_string(s, "text")};
+  const Answer a{double(start) / GST_SECOND, double(duration) / GST_SECOND,
+                 gst_structure_get_string(s, "text")};
   app.answers.push_back(a);
-  std::printf("%s  %-78s  (answered in %.0f ms)\n", time_text(a.start).c_str(), a.text.c_str(), double(total) / GST_MSECOND);
-  if (const std::string truth = on_air(app, a.start, a.start + a.duration); !truth.empty()) std::printf("         on air: %s\n", truth.c_str());
+  std::printf("%s  %-78s  (answered in %.0f ms)\n", time_text(a.start).c_str(), a.text.c_str(),
+              double(total) / GST_MSECOND);
+  if (const std::string truth = on_air(app, a.start, a.start + a.duration); !truth.empty())
+    std::printf("         on air: %s\n", truth.c_str());
   std::fflush(stdout);
 }
 
 void write_contact_sheet(const App& app) {
   if (app.pictures.empty()) return;
-  const int n = int(app.pictures.size()), rows = (n + kColumns - 1) / kColumns, width = kColumns * kThumbWidth, height = rows * kThumbHeight;
+  const int n = int(app.pictures.size()), rows = (n + kColumns - 1) / kColumns,
+            width = kColumns * kThumbWidth, height = rows * kThumbHeight;
   std::vector<guint8> sheet(size_t(width * height * 3), 24);
   for (int i = 0; i < n; ++i) {
     const guint8* in = app.pictures[size_t(i)].data();
     const int left = i % kColumns * kThumbWidth, top = i / kColumns * kThumbHeight;
-    for (int y = 0; y < kThumbHeight; ++y) std::memcpy(&sheet[size_t(((top + y) * width + left) * 3)], in + y * kThumbWidth * 3, size_t(kThumbWidth * 3));
+    for (int y = 0; y < kThumbHeight; ++y)
+      std::memcpy(&sheet[size_t(((top + y) * width + left) * 3)], in + y * kThumbWidth * 3,
+                  size_t(kThumbWidth * 3));
   }
-  const std::string launch = "appsrc name=in caps=video/x-raw,format=RGB,width=" + std::to_string(width) + ",height=" + std::to_string(height) +
-                             ",framerate=1/1 ! pngenc snapshot=true ! filesink location=" + app.options.out + "/contact-sheet.png";
+  const std::string launch =
+      "appsrc name=in caps=video/x-raw,format=RGB,width=" + std::to_string(width) +
+      ",height=" + std::to_string(height) +
+      ",framerate=1/1 ! pngenc snapshot=true ! filesink location=" + app.options.out +
+      "/contact-sheet.png";
   GstElement* p = gst_parse_launch(launch.c_str(), nullptr);
   GstElement* in = gst_bin_get_by_name(GST_BIN(p), "in");
   gst_element_set_state(p, GST_STATE_PLAYING);
   gst_app_src_push_buffer(GST_APP_SRC(in), gst_buffer_new_memdup(sheet.data(), sheet.size()));
   gst_app_src_end_of_stream(GST_APP_SRC(in));
   GstBus* bus = gst_element_get_bus(p);
-  GstMessage* m = gst_bus_timed_pop_filtered(bus, 20 * GST_SECOND, GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
+  GstMessage* m = gst_bus_timed_pop_filtered(bus, 20 * GST_SECOND,
+                                             GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
   if (m) gst_message_unref(m);
   gst_object_unref(bus);
   gst_object_unref(in);
@@ -284,11 +322,14 @@ int run(App& app) {
   while (status < 0) {
     GstMessage* m = gst_bus_timed_pop(bus, GST_CLOCK_TIME_NONE);
     switch (GST_MESSAGE_TYPE(m)) {
-      case GST_MESSAGE_EOS: status = 0; break;
+      case GST_MESSAGE_EOS:
+        status = 0;
+        break;
       case GST_MESSAGE_ERROR: {
         GError* e = nullptr;
         gst_message_parse_error(m, &e, nullptr);
-        std::fprintf(stderr, "error from %s: %s\n", GST_OBJECT_NAME(GST_MESSAGE_SRC(m)), e->message);
+        std::fprintf(stderr, "error from %s: %s\n", GST_OBJECT_NAME(GST_MESSAGE_SRC(m)),
+                     e->message);
         g_error_free(e);
         status = 1;
         break;
@@ -296,16 +337,20 @@ int run(App& app) {
       case GST_MESSAGE_ELEMENT:
         if (gst_message_has_name(m, "omni/answer")) answered(app, gst_message_get_structure(m));
         break;
-      default: break;
+      default:
+        break;
     }
     gst_message_unref(m);
   }
   gint64 duration = 0;
-  if (gst_element_query_duration(app.pipeline, GST_FORMAT_TIME, &duration)) app.duration = double(duration) / GST_SECOND;
+  if (gst_element_query_duration(app.pipeline, GST_FORMAT_TIME, &duration))
+    app.duration = double(duration) / GST_SECOND;
   gst_object_unref(bus);
   gst_element_set_state(app.pipeline, GST_STATE_NULL);
   const double took = double(g_get_monotonic_time() - begin) / 1e6;
-  if (status == 0) std::printf("%zu captions for %.1f s of programme in %.1f s\n", app.answers.size(), app.duration, took);
+  if (status == 0)
+    std::printf("%zu captions for %.1f s of programme in %.1f s\n", app.answers.size(),
+                app.duration, took);
   gst_object_unref(app.pipeline);
   return status;
 }
@@ -314,13 +359,22 @@ Options parse(int argc, char** argv) {
   Options o;
   for (int i = 1; i < argc; ++i) {
     const std::string a = argv[i];
-    std::string* value = a == "--model" ? &o.model : a == "--out" ? &o.out : a == "--prompt" ? &o.prompt : a == "--events" ? &o.events : nullptr;
-    if (value && i + 1 < argc) *value = argv[++i];
-    else if (!value && o.uri.empty()) o.uri = a;
-    else o.uri.clear(), i = argc;
+    std::string* value = a == "--model"    ? &o.model
+                         : a == "--out"    ? &o.out
+                         : a == "--prompt" ? &o.prompt
+                         : a == "--events" ? &o.events
+                                           : nullptr;
+    if (value && i + 1 < argc)
+      *value = argv[++i];
+    else if (!value && o.uri.empty())
+      o.uri = a;
+    else
+      o.uri.clear(), i = argc;
   }
   if (o.uri.empty()) {
-    std::fprintf(stderr, "usage: omni-caption [--model DIR] [--out DIR] [--prompt TEXT] [--events FILE] FILE-OR-URI\n");
+    std::fprintf(stderr,
+                 "usage: omni-caption [--model DIR] [--out DIR] [--prompt TEXT] [--events FILE] "
+                 "FILE-OR-URI\n");
     std::exit(2);
   }
   if (!gst_uri_is_valid(o.uri.c_str())) {

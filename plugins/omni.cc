@@ -19,7 +19,8 @@
 static gboolean plugin_init(GstPlugin* plugin) {
   gst_omni_install_log_sink();
   const gchar* environment[] = {
-      "OMNI_CPU_ISA", nullptr};  // the registry keeps the description: another level is another plugin
+      // the registry keeps the description: another level is another plugin
+      "OMNI_CPU_ISA", nullptr};
   gst_plugin_add_dependency(plugin, environment, nullptr, nullptr, GST_PLUGIN_DEPENDENCY_FLAG_NONE);
   gboolean ok = TRUE;
   ok &= GST_ELEMENT_REGISTER(omnivideotokenizer, plugin);
@@ -44,16 +45,18 @@ GST_PLUGIN_EXPORT void gst_plugin_omni_register(void);
 const GstPluginDesc* gst_plugin_omni_get_desc() {
   static const std::string description = [] {
     const std::string text =
-        "Unified multimodal models: live video and audio in, text, speech and places out; computes with ";
+        "Unified multimodal models: live video and audio in, text, speech and places out; computes "
+        "with ";
     try {
       return text + omni::cpu_instructions();
     } catch (const omni::Error& e) {
       return text + "nothing: " + e.what();
     }
   }();
-  static const GstPluginDesc desc = {GST_VERSION_MAJOR, GST_VERSION_MINOR, "omni",  description.c_str(),
-                                     plugin_init,       OMNI_VERSION,      "LGPL",  "gst-omni",
-                                     "gst-omni",        "gst-omni",        nullptr, GST_PADDING_INIT};
+  static const GstPluginDesc desc = {
+      GST_VERSION_MAJOR, GST_VERSION_MINOR, "omni",  description.c_str(),
+      plugin_init,       OMNI_VERSION,      "LGPL",  "gst-omni",
+      "gst-omni",        "gst-omni",        nullptr, GST_PADDING_INIT};
   return &desc;
 }
 

@@ -2,8 +2,10 @@
 """Tests the tests: plants one known mistake at a time into a copy of the sources, rebuilds, and expects a test to fail.
 
     tools/mutation_test.py [--only REGEX] [--build /tmp/omni-mutants]
+    tools/mutation_test.py --check
 
-Prints a line a mutant: caught (by which test) or SURVIVED. Takes about half a minute each; not part of tools/test.
+Prints a line a mutant: caught (by which test) or SURVIVED. Takes about half a minute each; tools/test only runs --check, which
+says whether every mistake can still be planted: the texts are looked for without regard to white space.
 """
 import argparse, pathlib, re, shutil, subprocess, sys
 
@@ -45,7 +47,7 @@ MUTANTS = [
     ("speech: guidance has the other sign", M + "dit.cc", "out[i] += (out[i] - u[i])", "out[i] -= (out[i] - u[i])"),
     ("speech: no sway", M + "dit.cc", "constexpr float kSway = -1;", "constexpr float kSway = 0;"),
     ("speech: a point more", M + "dit.cc", "i < settings_.points; ++i", "i <= settings_.points; ++i"),
-    ("speech: nobody says the codes", M + "dit.cc", "ops::embedding(cx, conditioned ? codes : none, codec_embed_)", "ops::embedding(cx, codes, codec_embed_)"),
+    ("speech: nobody says the codes", M + "dit.cc", "ops::embedding(on_host, conditioned ? codes : none, codec_embed_)", "ops::embedding(on_host, codes, codec_embed_)"),
     ("speech: scale and shift of the last norm exchanged", M + "dit.cc", "h, Tensor::view(last, DType::f32, {hidden}, nullptr, device), Tensor::view(last + hidden, DType", "h, Tensor::view(last + hidden, DType::f32, {hidden}, nullptr, device), Tensor::view(last, DType"),
     ("speech: linear alpha", M + "bigvgan.cc", "s.alpha.f32()[k] = std::exp(s.alpha.f32()[k]);", ""),
     ("speech: no floor in dB", M + "bigvgan.cc", "std::max(std::exp(mel.f32()[i]), floor)", "std::exp(mel.f32()[i] * 0.999f)"),
@@ -131,7 +133,7 @@ MUTANTS = [
     ("cuda: host: uploads share their staging", "runtime/ops/cuda/cuda_device.cc", "done += n, staged_ += n;", "done += n;"),
     ("cuda: host: a frame given back before it was read", "runtime/tokenizers/video/device_patches.cc", "  if (frame.on_device) arena.queue().wait();\n  else ", "  if (!frame.on_device) "),
     ("cuda: host: one query looks at the first keys", "runtime/ops/cuda/cuda_backend.cc", "one_over(cx, q, k.from(r.first_key), v.from", "one_over(cx, q, k, v.from"),
-    ("cuda: host: joined weights overlap", "runtime/ops/cuda/cuda_backend.cc", "      first += part.dim(0);\n", ""),
+    ("cuda: host: joined weights overlap", "runtime/ops/cuda/cuda_backend.cc", "      first += part.n_out;\n", ""),
     ("cuda: host: tiles of a range begin anew", "runtime/ops/cuda/cuda_backend.cc", "tiles.push_back({begin, r.first_key,", "tiles.push_back({begin, begin,"),
     ("cuda: attention of one: stretches that are not there are joined", K + "attention_decode.cu", "n_past ? int(*n_past) / kDecodeKeys + 1 : most_stretches", "most_stretches"),
     ("cuda: attention of one: the newest key is not seen", K + "attention_decode.cu", "(n_past ? int(*n_past) + 1 : n_keys)", "(n_past ? int(*n_past) : n_keys)"),
@@ -152,11 +154,26 @@ MUTANTS = [
 ]
 
 
+def plant(source, text, replacement):
+    """`source` with the first `text` replaced; None if it is not there. White space does not count."""
+    places = [i for i, c in enumerate(source) if not c.isspace()]
+    at = "".join(source[i] for i in places).find("".join(text.split()))
+    if at < 0:
+        return None
+    first, last = places[at], places[at + len("".join(text.split())) - 1]
+    return source[:first] + replacement.strip() + source[last + 1:]
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--only", default="", help="a regular expression: the mutants whose names it finds")
     ap.add_argument("--build", type=pathlib.Path, default=pathlib.Path("/tmp/omni-mutants"))
+    ap.add_argument("--check", action="store_true", help="only say which mistakes cannot be planted any more")
     a = ap.parse_args()
+    if a.check:
+        stale = [f"{name}: {file}" for name, file, text, new in MUTANTS if plant((ROOT / file).read_text(), text, new) is None]
+        print("\n".join(stale) or f"{len(MUTANTS)} mistakes can be planted")
+        sys.exit(bool(stale))
     source, build = a.build / "source", a.build / "build"
     shutil.rmtree(source, ignore_errors=True)
     subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
@@ -172,11 +189,12 @@ def main():
         n += 1
         path = source / file
         original = path.read_text()
-        if text not in original:
+        mutant = plant(original, text, replacement)
+        if mutant is None:
             print(f"STALE     {name}: {file} has no such text", flush=True)
             survived += 1
             continue
-        path.write_text(original.replace(text, replacement, 1))
+        path.write_text(mutant)
         built = run("ninja", "-C", str(build), *tests)
         caught = "does not build" if built.returncode else None
         with_libraries = ("env", "OMNI_CUDNN=1", "OMNI_CUBLASLT=1", f"LD_LIBRARY_PATH={build}/tests/fake_cudnn")

@@ -1,5 +1,6 @@
-// What a kernel finds when it is compiled as C++: the keywords, the built-in variables, barriers, warp operations and the arithmetic functions of CUDA. Each CUDA thread is a fiber of one
-// CPU thread; a block runs until all its threads are at the same barrier, or done.
+// What a kernel finds when it is compiled as C++: the keywords, the built-in variables, barriers,
+// warp operations and the arithmetic functions of CUDA. Each CUDA thread is a fiber of one CPU
+// thread; a block runs until all its threads are at the same barrier, or done.
 #pragma once
 
 #include <cmath>
@@ -37,17 +38,20 @@ struct LaunchShape {
   dim3 grid, block;
 };
 
-cudaError_t launch(const LaunchShape& shape, cudaStream_t stream, const char* name, std::function<void()> thread_body);
+cudaError_t launch(const LaunchShape& shape, cudaStream_t stream, const char* name,
+                   std::function<void()> thread_body);
 void* shared_array(const void* site, size_t bytes);
 void sync_threads(int line);
 void sync_warp(unsigned mask, int line);
 // Every lane of `mask` gives four bytes and gets those of lane source(lane).
 uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line);
 
-// Every lane of `mask` offers an address and gets those of all 32; what they point at must stay until the next operation of the warp.
+// Every lane of `mask` offers an address and gets those of all 32; what they point at must stay
+// until the next operation of the warp.
 const void* const* exchange(unsigned mask, const void* mine, int line);
 
-// Threads are fibers of one thread, so nothing comes between. The checker does not see it: atomics are no race among one another.
+// Threads are fibers of one thread, so nothing comes between. The checker does not see it: atomics
+// are no race among one another.
 int atomic_add(int* address, int value);
 
 template <class T>
@@ -59,16 +63,19 @@ T shuffle_as(unsigned mask, T value, int source_lane, int line) {
   std::memcpy(&value, &bits, 4);
   return value;
 }
-inline int lane() { return int((threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32); }
+inline int lane() {
+  return int((threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32);
+}
 
 }  // namespace omni::emu
 
-#define OMNI_SHARED(T, name, n) \
+#define OMNI_SHARED(T, name, n)      \
   static const char name##_site = 0; \
   T* name = static_cast<T*>(::omni::emu::shared_array(&name##_site, sizeof(T) * (n)))
 #define __syncthreads() ::omni::emu::sync_threads(__LINE__)
 #define __syncwarp() ::omni::emu::sync_warp(0xffffffffu, __LINE__)
-#define __shfl_xor_sync(mask, value, delta) ::omni::emu::shuffle_as(mask, value, ::omni::emu::lane() ^ (delta), __LINE__)
+#define __shfl_xor_sync(mask, value, delta) \
+  ::omni::emu::shuffle_as(mask, value, ::omni::emu::lane() ^ (delta), __LINE__)
 #define __shfl_sync(mask, value, source) ::omni::emu::shuffle_as(mask, value, source, __LINE__)
 
 struct __nv_bfloat16 {

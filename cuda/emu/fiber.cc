@@ -5,7 +5,8 @@
 
 #include <new>
 
-// Saves the callee-saved registers on the stack, keeps the stack pointer in *from, and goes on where `to` was kept.
+// Saves the callee-saved registers on the stack, keeps the stack pointer in *from, and goes on
+// where `to` was kept.
 extern "C" void omni_emu_switch(void** from, void* to);
 extern "C" void omni_emu_first();
 
@@ -37,8 +38,10 @@ omni_emu_first:
   callq *%r13
   ud2
 )");
-constexpr size_t kFrame = 7;                                        // six registers and the address to return to
-constexpr size_t kArgument = 3, kFunction = 2, kReturn = 6;         // r12, r13, rip: places in the frame
+// six registers and the address to return to
+constexpr size_t kFrame = 7;
+// r12, r13, rip: places in the frame
+constexpr size_t kArgument = 3, kFunction = 2, kReturn = 6;
 #elif defined(__aarch64__)
 asm(R"(
 .text
@@ -79,7 +82,7 @@ omni_emu_first:
   brk #1
 )");
 constexpr size_t kFrame = 20;
-constexpr size_t kArgument = 0, kFunction = 1, kReturn = 11;        // x19, x20, x30
+constexpr size_t kArgument = 0, kFunction = 1, kReturn = 11;  // x19, x20, x30
 #else
 #error "the CUDA emulation has no stack switch for this processor"
 #endif
@@ -92,7 +95,8 @@ constexpr size_t kStack = 128 << 10;
 
 Fiber::Fiber() {
   const auto page = size_t(::sysconf(_SC_PAGESIZE));
-  void* p = ::mmap(nullptr, kStack + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* p = ::mmap(nullptr, kStack + page, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) throw std::bad_alloc();
   ::mprotect(p, page, PROT_NONE);
   stack_ = static_cast<char*>(p);
@@ -109,7 +113,8 @@ void Fiber::enter(Fiber* self) {
 void Fiber::start(const std::function<void()>* body) {
   body_ = body;
   finished_ = false;
-  auto* top = reinterpret_cast<void**>(stack_ + kStack + size_t(::sysconf(_SC_PAGESIZE))) - 2;  // omni_emu_first begins with an aligned stack
+  // omni_emu_first begins with an aligned stack
+  auto* top = reinterpret_cast<void**>(stack_ + kStack + size_t(::sysconf(_SC_PAGESIZE))) - 2;
   void** frame = top - kFrame;
   for (size_t i = 0; i < kFrame; ++i) frame[i] = nullptr;
   frame[kArgument] = this;

@@ -14,7 +14,8 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // From the scheduler: begins `body`, or goes on behind its last yield(); returns at the next yield() or at the end of `body`.
+  // From the scheduler: begins `body`, or goes on behind its last yield(); returns at the next
+  // yield() or at the end of `body`.
   void start(const std::function<void()>* body);
   void resume();
   bool finished() const { return finished_; }
@@ -24,7 +25,7 @@ class Fiber {
  private:
   static void enter(Fiber* self);
 
-  char* stack_ = nullptr;  // mapped, with a guard page below
+  char* stack_ = nullptr;                        // mapped, with a guard page below
   void *here_ = nullptr, *scheduler_ = nullptr;  // stack pointers
   const std::function<void()>* body_ = nullptr;
   bool finished_ = true;

@@ -1,4 +1,5 @@
-// Kernels are compiled with -fsanitize=thread and linked with these instead of that library: every load and store comes by here. Built without -fsanitize=thread itself.
+// Kernels are compiled with -fsanitize=thread and linked with these instead of that library: every
+// load and store comes by here. Built without -fsanitize=thread itself.
 #include <cstddef>
 
 #include "emu/memory.h"
@@ -21,13 +22,13 @@ void writes(const void* p, size_t n, bool aligned) {
 
 extern "C" {
 
-#define OMNI_HOOKS(n)                                                   \
-  void __tsan_read##n(void* p) { reads(p, n, true); }                   \
-  void __tsan_write##n(void* p) { writes(p, n, true); }                 \
-  void __tsan_unaligned_read##n(void* p) { reads(p, n, false); }        \
-  void __tsan_unaligned_write##n(void* p) { writes(p, n, false); }      \
-  void __tsan_volatile_read##n(void* p) { reads(p, n, true); }          \
-  void __tsan_volatile_write##n(void* p) { writes(p, n, true); }        \
+#define OMNI_HOOKS(n)                                              \
+  void __tsan_read##n(void* p) { reads(p, n, true); }              \
+  void __tsan_write##n(void* p) { writes(p, n, true); }            \
+  void __tsan_unaligned_read##n(void* p) { reads(p, n, false); }   \
+  void __tsan_unaligned_write##n(void* p) { writes(p, n, false); } \
+  void __tsan_volatile_read##n(void* p) { reads(p, n, true); }     \
+  void __tsan_volatile_write##n(void* p) { writes(p, n, true); }   \
   void __tsan_read_write##n(void* p) { reads(p, n, true), writes(p, n, true); }
 OMNI_HOOKS(1)
 OMNI_HOOKS(2)

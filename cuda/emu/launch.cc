@@ -1,4 +1,5 @@
-// Runs a launch block by block: a fiber for each thread, resumed in turn until it waits at a barrier or a warp operation, or is done.
+// Runs a launch block by block: a fiber for each thread, resumed in turn until it waits at a
+// barrier or a warp operation, or is done.
 #include <algorithm>
 #include <map>
 
@@ -22,9 +23,9 @@ struct Thread {
   uint32_t block_phase = 0, warp_phase = 0, access = 0;
   uint3 index{};
   enum class Waits { no, block, warp } waits = Waits::no;
-  int line = 0;          // of the barrier
+  int line = 0;  // of the barrier
   uint32_t mask = 0, value = 0, result = 0;
-  bool orders = false;   // is a __syncwarp: other operations of a warp say nothing about its memory
+  bool orders = false;  // is a __syncwarp: other operations of a warp say nothing about its memory
   const void* offered = nullptr;
   const void* offers[32];
   int source = 0;
@@ -32,7 +33,8 @@ struct Thread {
 
 class Block {
  public:
-  Block(const LaunchShape& shape, const char* name) : shape_(shape), name_(name), n_(shape.block.x * shape.block.y * shape.block.z) {
+  Block(const LaunchShape& shape, const char* name)
+      : shape_(shape), name_(name), n_(shape.block.x * shape.block.y * shape.block.z) {
     for (auto it = threads().size(); it < n_; ++it) threads().push_back(std::make_unique<Thread>());
   }
 
@@ -43,7 +45,8 @@ class Block {
     sites_.clear();
     for (unsigned i = 0; i < n_; ++i) {
       Thread& t = *threads()[i];
-      t.index = {i % shape_.block.x, i / shape_.block.x % shape_.block.y, i / (shape_.block.x * shape_.block.y)};
+      t.index = {i % shape_.block.x, i / shape_.block.x % shape_.block.y,
+                 i / (shape_.block.x * shape_.block.y)};
       t.block_phase = t.warp_phase = 0;
       t.waits = Thread::Waits::no;
       note(i);
@@ -57,14 +60,18 @@ class Block {
         now_ = i;
         ::threadIdx = t.index;
         current_access = t.access;
-        if (begun) t.fiber.resume();
-        else t.fiber.start(&body);
+        if (begun)
+          t.fiber.resume();
+        else
+          t.fiber.start(&body);
         moved = true;
       }
       begun = true;
       moved |= release_warps();
       moved |= release_block();
-      if (std::all_of(threads().begin(), threads().begin() + n_, [](const auto& t) { return t->fiber.finished(); })) return;
+      if (std::all_of(threads().begin(), threads().begin() + n_,
+                      [](const auto& t) { return t->fiber.finished(); }))
+        return;
       if (!moved) return stuck();
     }
   }
@@ -78,7 +85,9 @@ class Block {
   void wait_block(int line) { wait(Thread::Waits::block, line); }
   uint32_t wait_warp(uint32_t mask, uint32_t value, int source, int line, bool orders = false) {
     Thread& t = current();
-    if (!(mask >> (now_ % 32) & 1)) report(std::string(name_) + ": warp operation", "line " + std::to_string(line) + ": a lane that its own mask leaves out");
+    if (!(mask >> (now_ % 32) & 1))
+      report(std::string(name_) + ": warp operation",
+             "line " + std::to_string(line) + ": a lane that its own mask leaves out");
     t.mask = mask, t.value = value, t.source = source, t.orders = orders;
     wait(Thread::Waits::warp, line);
     return current().result;
@@ -98,7 +107,8 @@ class Block {
   }
   // One for all launches: they run one after the other.
   static char* shared_memory() {
-    static auto* all = static_cast<char*>(Memory::instance().allocate(kSharedLimit, "shared memory"));
+    static auto* all =
+        static_cast<char*>(Memory::instance().allocate(kSharedLimit, "shared memory"));
     return all;
   }
   Thread& current() { return *threads()[now_]; }
@@ -107,7 +117,9 @@ class Block {
     const size_t at = (used_ + 15) / 16 * 16;
     used_ = at + bytes;
     if (used_ <= kSharedLimit) return shared_memory() + at;
-    report(std::string(name_) + ": shared memory", std::to_string(used_) + " bytes of shared memory; a block has " + std::to_string(kSharedLimit));
+    report(std::string(name_) + ": shared memory", std::to_string(used_) +
+                                                       " bytes of shared memory; a block has " +
+                                                       std::to_string(kSharedLimit));
     used_ = kSharedLimit;
     return shared_memory();
   }
@@ -132,8 +144,11 @@ class Block {
         for (unsigned l = 0; l < 32 && all; ++l) {
           if (!(t.mask >> l & 1) || first + l >= n_) continue;
           const Thread& o = *threads()[first + l];
-          if (o.fiber.finished()) report(std::string(name_) + ": warp operation", "line " + std::to_string(t.line) + ": its mask names a lane that is done");
-          else all = o.waits == Thread::Waits::warp && o.line == t.line && o.mask == t.mask;
+          if (o.fiber.finished())
+            report(std::string(name_) + ": warp operation",
+                   "line " + std::to_string(t.line) + ": its mask names a lane that is done");
+          else
+            all = o.waits == Thread::Waits::warp && o.line == t.line && o.mask == t.mask;
         }
         if (!all) continue;
         const uint32_t mask = t.mask;
@@ -141,13 +156,16 @@ class Block {
           if (!(mask >> l & 1) || first + l >= n_) continue;
           Thread& o = *threads()[first + l];
           const unsigned source = unsigned(o.source) % 32;
-          if (!(mask >> source & 1) || first + source >= n_) report(std::string(name_) + ": warp operation", "line " + std::to_string(o.line) + ": reads a lane that takes no part");
+          if (!(mask >> source & 1) || first + source >= n_)
+            report(std::string(name_) + ": warp operation",
+                   "line " + std::to_string(o.line) + ": reads a lane that takes no part");
           o.result = first + source < n_ ? threads()[first + source]->value : 0;
         }
         for (unsigned l = 0; l < 32; ++l)
           if ((mask >> l & 1) && first + l < n_) {
             Thread& o = *threads()[first + l];
-            for (unsigned m = 0; m < 32 && o.offered; ++m) o.offers[m] = first + m < n_ ? threads()[first + m]->offered : nullptr;
+            for (unsigned m = 0; m < 32 && o.offered; ++m)
+              o.offers[m] = first + m < n_ ? threads()[first + m]->offered : nullptr;
             o.waits = Thread::Waits::no;
             o.warp_phase += o.orders;
             note(first + l);
@@ -168,11 +186,16 @@ class Block {
         continue;
       }
       if (t.waits != Thread::Waits::block) return false;
-      if (line && t.line != line) report(std::string(name_) + ": divergent barrier", "__syncthreads of line " + std::to_string(line) + " and of line " + std::to_string(t.line));
+      if (line && t.line != line)
+        report(std::string(name_) + ": divergent barrier",
+               "__syncthreads of line " + std::to_string(line) + " and of line " +
+                   std::to_string(t.line));
       line = t.line;
     }
     if (!line) return false;
-    if (done) report(std::string(name_) + ": divergent barrier", "line " + std::to_string(line) + ": threads are done that others wait for");
+    if (done)
+      report(std::string(name_) + ": divergent barrier",
+             "line " + std::to_string(line) + ": threads are done that others wait for");
     for (unsigned i = 0; i < n_; ++i) {
       Thread& t = *threads()[i];
       t.waits = Thread::Waits::no;
@@ -185,7 +208,8 @@ class Block {
   void stuck() {
     std::string where;
     for (unsigned i = 0; i < n_ && where.size() < 60; ++i)
-      if (!threads()[i]->fiber.finished()) where += " thread " + std::to_string(i) + " at line " + std::to_string(threads()[i]->line);
+      if (!threads()[i]->fiber.finished())
+        where += " thread " + std::to_string(i) + " at line " + std::to_string(threads()[i]->line);
     report(std::string(name_) + ": deadlock", "waiting for ever:" + where);
   }
 
@@ -208,7 +232,8 @@ void run_launch(const LaunchShape& shape, const char* name, const std::function<
   g_block = &block;
   const uint64_t n_blocks = uint64_t(shape.grid.x) * shape.grid.y * shape.grid.z;
   for (uint64_t b = 0; b < n_blocks; ++b) {
-    ::blockIdx = {unsigned(b % shape.grid.x), unsigned(b / shape.grid.x % shape.grid.y), unsigned(b / (uint64_t(shape.grid.x) * shape.grid.y))};
+    ::blockIdx = {unsigned(b % shape.grid.x), unsigned(b / shape.grid.x % shape.grid.y),
+                  unsigned(b / (uint64_t(shape.grid.x) * shape.grid.y))};
     block.run(uint32_t(b), body);
   }
   g_block = nullptr;
@@ -217,9 +242,12 @@ void run_launch(const LaunchShape& shape, const char* name, const std::function<
 
 }  // namespace
 
-cudaError_t launch(const LaunchShape& shape, cudaStream_t stream, const char* name, std::function<void()> body) {
-  const uint64_t threads = uint64_t(shape.block.x) * shape.block.y * shape.block.z, blocks = uint64_t(shape.grid.x) * shape.grid.y * shape.grid.z;
-  if (threads == 0 || threads > kMostThreads || shape.block.z > 64 || blocks == 0 || shape.grid.y > 65535 || shape.grid.z > 65535 || shape.grid.x > 0x7fffffffu)
+cudaError_t launch(const LaunchShape& shape, cudaStream_t stream, const char* name,
+                   std::function<void()> body) {
+  const uint64_t threads = uint64_t(shape.block.x) * shape.block.y * shape.block.z,
+                 blocks = uint64_t(shape.grid.x) * shape.grid.y * shape.grid.z;
+  if (threads == 0 || threads > kMostThreads || shape.block.z > 64 || blocks == 0 ||
+      shape.grid.y > 65535 || shape.grid.z > 65535 || shape.grid.x > 0x7fffffffu)
     return cudaErrorInvalidConfiguration;
   return enqueue(stream, [shape, name, body = std::move(body)] { run_launch(shape, name, body); });
 }
@@ -227,8 +255,12 @@ cudaError_t launch(const LaunchShape& shape, cudaStream_t stream, const char* na
 void* shared_array(const void* site, size_t bytes) { return g_block->shared(site, bytes); }
 void sync_threads(int line) { g_block->wait_block(line); }
 void sync_warp(unsigned mask, int line) { g_block->wait_warp(mask, 0, int(lane()), line, true); }
-const void* const* exchange(unsigned mask, const void* mine, int line) { return g_block->exchange(mask, mine, line); }
-uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line) { return g_block->wait_warp(mask, value, source_lane, line); }
+const void* const* exchange(unsigned mask, const void* mine, int line) {
+  return g_block->exchange(mask, mine, line);
+}
+uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line) {
+  return g_block->wait_warp(mask, value, source_lane, line);
+}
 int atomic_add(int* address, int value) {
   const int before = *address;
   *address += value;

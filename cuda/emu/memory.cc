@@ -31,7 +31,8 @@ Memory& Memory::instance() {
 
 Memory::Memory() {
   const auto map = [](size_t bytes) {
-    void* p = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* p = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) throw std::bad_alloc();
     return p;
   };
@@ -116,7 +117,8 @@ std::string Memory::place(const void* p) const {
   auto it = blocks_.upper_bound(static_cast<const char*>(p));
   if (it == blocks_.begin()) return "no allocation";
   --it;
-  return "byte " + std::to_string(static_cast<const char*>(p) - it->first) + " of " + it->second.what + " of " + std::to_string(it->second.bytes) + " bytes";
+  return "byte " + std::to_string(static_cast<const char*>(p) - it->first) + " of " +
+         it->second.what + " of " + std::to_string(it->second.bytes) + " bytes";
 }
 
 std::string Memory::who(uint32_t access) const {
@@ -125,9 +127,12 @@ std::string Memory::who(uint32_t access) const {
 }
 
 bool Memory::check_range(const void* p, size_t size, bool aligned, const char* verb) {
-  if (aligned && reinterpret_cast<uintptr_t>(p) % size != 0) report(kernel_ + ": misaligned", std::string(verb) + " of " + std::to_string(size) + " bytes at " + place(p));
+  if (aligned && reinterpret_cast<uintptr_t>(p) % size != 0)
+    report(kernel_ + ": misaligned",
+           std::string(verb) + " of " + std::to_string(size) + " bytes at " + place(p));
   if (is_live(p, size)) return true;
-  report(kernel_ + ": out of bounds", std::string(verb) + " of " + std::to_string(size) + " bytes at " + place(p));
+  report(kernel_ + ": out of bounds",
+         std::string(verb) + " of " + std::to_string(size) + " bytes at " + place(p));
   return false;
 }
 
@@ -142,8 +147,11 @@ void Memory::each_alike(Byte* b, size_t size, const Update& update) {
 void Memory::kernel_reads(const void* p, size_t size, uint32_t now, bool aligned) {
   if (!check_range(p, size, aligned, "read")) return;
   each_alike(shadow(p), size, [&](Byte b) {
-    if (b.writer == 0) report(kernel_ + ": uninitialised read", who(now) + " reads " + place(p));
-    else if (is_unordered(b.writer, now)) report(kernel_ + ": race", who(now) + " reads " + place(p) + ", which " + who(b.writer) + " writes");
+    if (b.writer == 0)
+      report(kernel_ + ": uninitialised read", who(now) + " reads " + place(p));
+    else if (is_unordered(b.writer, now))
+      report(kernel_ + ": race",
+             who(now) + " reads " + place(p) + ", which " + who(b.writer) + " writes");
     return Byte{b.writer, joined(b.reader, now)};
   });
 }
@@ -151,8 +159,12 @@ void Memory::kernel_reads(const void* p, size_t size, uint32_t now, bool aligned
 void Memory::kernel_writes(const void* p, size_t size, uint32_t now, bool aligned) {
   if (!check_range(p, size, aligned, "write")) return;
   each_alike(shadow(p), size, [&](Byte b) {
-    if (b.writer > 1 && is_unordered(b.writer, now)) report(kernel_ + ": race", who(now) + " writes " + place(p) + ", which " + who(b.writer) + " writes");
-    if (b.reader > 1 && is_unordered(b.reader, now)) report(kernel_ + ": race", who(now) + " writes " + place(p) + ", which " + who(b.reader) + " reads");
+    if (b.writer > 1 && is_unordered(b.writer, now))
+      report(kernel_ + ": race",
+             who(now) + " writes " + place(p) + ", which " + who(b.writer) + " writes");
+    if (b.reader > 1 && is_unordered(b.reader, now))
+      report(kernel_ + ": race",
+             who(now) + " writes " + place(p) + ", which " + who(b.reader) + " reads");
     return Byte{now, 0};
   });
 }

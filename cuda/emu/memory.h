@@ -1,7 +1,9 @@
-// The emulated device's memory and what the checker knows of each byte of it: whether it was ever written, and who wrote and read it last.
+// The emulated device's memory and what the checker knows of each byte of it: whether it was ever
+// written, and who wrote and read it last.
 //
-// Order of accesses inside a launch: a thread's own; before and after a __syncthreads of the block; before and after a __syncwarp of the warp (a shuffle orders nothing). Everything else is
-// a race if one of the two writes. Needs no unlucky schedule to be seen.
+// Order of accesses inside a launch: a thread's own; before and after a __syncthreads of the block;
+// before and after a __syncwarp of the warp (a shuffle orders nothing). Everything else is a race
+// if one of the two writes. Needs no unlucky schedule to be seen.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +14,8 @@
 
 namespace omni::emu {
 
-// What went wrong, one line each; the same kind of thing in the same kernel is told once. With OMNI_CUDA_FAULTS=abort in the environment the program ends at the first.
+// What went wrong, one line each; the same kind of thing in the same kernel is told once. With
+// OMNI_CUDA_FAULTS=abort in the environment the program ends at the first.
 std::vector<std::string>& reports();
 void report(const std::string& kind, const std::string& detail);
 
@@ -56,8 +59,10 @@ class Memory {
     uint32_t reader = 0;  // as writer, with kLanes or kSeveral
   };
   static constexpr size_t kReserved = size_t{16} << 30;
-  static constexpr uint32_t kSeveral = 1u << 31;  // threads of several warps since the last barrier of the block
-  static constexpr uint32_t kLanes = 1u << 30;    // several lanes of this one's warp since its last operation
+  // threads of several warps since the last barrier of the block
+  static constexpr uint32_t kSeveral = 1u << 31;
+  // several lanes of this one's warp since its last operation
+  static constexpr uint32_t kLanes = 1u << 30;
   static constexpr uint32_t kNumber = kLanes - 1;
 
   Memory();
@@ -84,8 +89,8 @@ class Memory {
   mutable std::map<const char*, Block>::const_iterator last_{};
   std::string kernel_;
   bool launching_ = false;
-  uint32_t first_ = 2;             // number of this launch's first access
-  std::vector<Access> accesses_;   // of this launch
+  uint32_t first_ = 2;            // number of this launch's first access
+  std::vector<Access> accesses_;  // of this launch
 };
 
 }  // namespace omni::emu

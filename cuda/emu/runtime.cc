@@ -33,7 +33,7 @@ struct Capture {
 
 struct CUstream_st {
   std::shared_ptr<Capture> capture;
-  std::vector<size_t> tail;  // nodes that the next one of the capture runs behind
+  std::vector<size_t> tail;                // nodes that the next one of the capture runs behind
   std::deque<std::function<void()>> work;  // not done yet
   uint64_t n_done = 0;
   uint64_t n_enqueued() const { return n_done + work.size(); }
@@ -49,7 +49,7 @@ struct CUstream_st {
 
 struct CUevent_st {
   CUstream_st* stream = nullptr;
-  uint64_t n = 0;  // of the stream's work that it stands behind
+  uint64_t n = 0;                    // of the stream's work that it stands behind
   std::shared_ptr<Capture> capture;  // recorded in a stream that was captured
   std::vector<size_t> nodes;
 };
@@ -98,7 +98,9 @@ Pinned& pinned() {
 }
 
 void check_device(const void* p, size_t bytes, const char* what) {
-  if (!Memory::instance().is_live(p, bytes)) report(std::string(what) + ": out of bounds", std::to_string(bytes) + " bytes that are no live device memory");
+  if (!Memory::instance().is_live(p, bytes))
+    report(std::string(what) + ": out of bounds",
+           std::to_string(bytes) + " bytes that are no live device memory");
 }
 
 void copy(void* to, const void* from, size_t bytes) {
@@ -107,7 +109,9 @@ void copy(void* to, const void* from, size_t bytes) {
   if (to_device) check_device(to, bytes, "cudaMemcpyAsync");
   if (from_device) {
     check_device(from, bytes, "cudaMemcpyAsync");
-    if (!m.is_written(from, bytes)) report("cudaMemcpyAsync: uninitialised read", "copies device memory that nothing has written");
+    if (!m.is_written(from, bytes))
+      report("cudaMemcpyAsync: uninitialised read",
+             "copies device memory that nothing has written");
   }
   std::memmove(to, from, bytes);
   if (to_device) m.host_wrote(to, bytes);
@@ -119,7 +123,8 @@ namespace {
 
 thread_local int captures = 0;  // that this thread has begun
 
-// For calls that do not go with a capture: those that wait for a stream, and those that allocate (nullptr: whatever this thread captures; its captures are thread-local).
+// For calls that do not go with a capture: those that wait for a stream, and those that allocate
+// (nullptr: whatever this thread captures; its captures are thread-local).
 cudaError_t not_while_capturing(CUstream_st* only = nullptr) {
   if (only ? !only->capture : !captures) return cudaSuccess;
   for (CUstream_st* s : streams())
@@ -128,7 +133,8 @@ cudaError_t not_while_capturing(CUstream_st* only = nullptr) {
 }
 
 // Every node behind those it names, and of nodes that nothing orders the later ones first.
-void put_in_order(const CUgraph_st& graph, const std::vector<size_t>& wanted, std::vector<bool>& done, std::vector<size_t>& order) {
+void put_in_order(const CUgraph_st& graph, const std::vector<size_t>& wanted,
+                  std::vector<bool>& done, std::vector<size_t>& order) {
   for (auto it = wanted.rbegin(); it != wanted.rend(); ++it) {
     if (done[*it]) continue;
     done[*it] = true;
@@ -172,20 +178,34 @@ extern "C" {
 
 const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
-    case cudaSuccess: return "no error";
-    case cudaErrorInvalidValue: return "invalid argument";
-    case cudaErrorMemoryAllocation: return "out of memory";
-    case cudaErrorInvalidConfiguration: return "invalid configuration argument";
-    case cudaErrorInvalidDevicePointer: return "invalid device pointer";
-    case cudaErrorNoDevice: return "no CUDA-capable device is detected";
-    case cudaErrorInvalidDevice: return "invalid device ordinal";
-    case cudaErrorInvalidResourceHandle: return "invalid resource handle";
-    case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
-    case cudaErrorStreamCaptureInvalidated: return "operation failed due to a previous error during capture";
-    case cudaErrorStreamCaptureUnmatched: return "stream capture was not initiated in this stream";
-    case cudaErrorStreamCaptureUnjoined: return "capturing stream has unjoined work";
-    case cudaErrorStreamCaptureIsolation: return "dependency created on uncaptured work in another stream";
-    case cudaErrorStreamCaptureImplicit: return "operation would make the legacy stream depend on a capturing blocking stream";
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInvalidDevicePointer:
+      return "invalid device pointer";
+    case cudaErrorNoDevice:
+      return "no CUDA-capable device is detected";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+      return "operation failed due to a previous error during capture";
+    case cudaErrorStreamCaptureUnmatched:
+      return "stream capture was not initiated in this stream";
+    case cudaErrorStreamCaptureUnjoined:
+      return "capturing stream has unjoined work";
+    case cudaErrorStreamCaptureIsolation:
+      return "dependency created on uncaptured work in another stream";
+    case cudaErrorStreamCaptureImplicit:
+      return "operation would make the legacy stream depend on a capturing blocking stream";
   }
   return "unknown error";
 }
@@ -220,14 +240,18 @@ cudaError_t cudaFree(void* pointer) {
   OMNI_API_CALL;
   if (const cudaError_t e = not_while_capturing()) return e;
   run_everything();
-  return !pointer || Memory::instance().release(pointer) ? cudaSuccess : failed(cudaErrorInvalidDevicePointer);
+  return !pointer || Memory::instance().release(pointer) ? cudaSuccess
+                                                         : failed(cudaErrorInvalidDevicePointer);
 }
 
-cudaError_t cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t) { return cudaMalloc(pointer, bytes); }
+cudaError_t cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t) {
+  return cudaMalloc(pointer, bytes);
+}
 
 cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
   return enqueue(stream, [pointer] {
-    if (pointer && !Memory::instance().release(pointer)) report("cudaFreeAsync: bad pointer", "not allocated, or freed before");
+    if (pointer && !Memory::instance().release(pointer))
+      report("cudaFreeAsync: bad pointer", "not allocated, or freed before");
   });
 }
 
@@ -250,7 +274,8 @@ cudaError_t cudaFreeHost(void* pointer) {
   return pointer ? failed(cudaErrorInvalidValue) : cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
+                            cudaStream_t stream) {
   OMNI_API_CALL;
   if (bytes == 0) return cudaSuccess;
   auto& m = Memory::instance();
@@ -258,12 +283,14 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if (pageable(from) || pageable(to))
     if (const cudaError_t e = not_while_capturing(stream_of(stream))) return e;
   if (pageable(from)) {  // pageable: taken at once
-    auto staged = std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
+    auto staged = std::make_shared<std::vector<char>>(static_cast<const char*>(from),
+                                                      static_cast<const char*>(from) + bytes);
     return enqueue(stream, [=] { copy(to, staged->data(), bytes); });
   }
   if (pinned().contains(to)) std::memset(to, 0xff, bytes);  // until it really happens
   const cudaError_t e = enqueue(stream, [=] { copy(to, from, bytes); });
-  if (e == cudaSuccess && pageable(to)) return cudaStreamSynchronize(stream);  // to pageable memory: waits
+  // to pageable memory: waits
+  if (e == cudaSuccess && pageable(to)) return cudaStreamSynchronize(stream);
   return e;
 }
 
@@ -281,7 +308,9 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int) { return cudaStreamCreate(stream); }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int) {
+  return cudaStreamCreate(stream);
+}
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   OMNI_API_CALL;
@@ -377,7 +406,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   OMNI_API_CALL;
   *graph = nullptr;
   if (!stream || !streams().contains(stream)) return failed(cudaErrorInvalidResourceHandle);
-  if (!stream->capture || stream->capture->origin != stream) return failed(cudaErrorStreamCaptureUnmatched);
+  if (!stream->capture || stream->capture->origin != stream)
+    return failed(cudaErrorStreamCaptureUnmatched);
   const std::shared_ptr<Capture> capture = stream->capture;
   std::unique_ptr<CUgraph_st> made(std::exchange(capture->graph, nullptr));
   made->last = stream->tail;

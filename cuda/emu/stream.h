@@ -1,4 +1,5 @@
-// Streams that do their work as late as they may: only when somebody waits for them. What was not ordered by an event or a synchronisation is then seen to be missing.
+// Streams that do their work as late as they may: only when somebody waits for them. What was not
+// ordered by an event or a synchronisation is then seen to be missing.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Block (tile, head): four warps, four queries each. A lane holds a key's score, then a part of the head of the sum.
+// Block (tile, head): four warps, four queries each. A lane holds a key's score, then a part of the
+// head of the sum.
 #include "kernels/attention.h"
 
 namespace omni::cuda {
@@ -7,22 +8,29 @@ namespace {
 
 constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = kTileQueries / kWarps, kKeys = 32;
 
-template <int kWidth>  // at least head_dim, a multiple of 32: how much shared memory a block needs decides how many fit
-__global__ void __launch_bounds__(kThreads) attention_kernel(const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v, float* __restrict__ y, const AttentionTile* __restrict__ tiles, AttentionShape s, float scale) {
+template <int kWidth>  // at least head_dim, a multiple of 32: how much shared memory a block needs
+                       // decides how many fit
+__global__ void __launch_bounds__(kThreads)
+    attention_kernel(const float* __restrict__ q, const float* __restrict__ k,
+                     const float* __restrict__ v, float* __restrict__ y,
+                     const AttentionTile* __restrict__ tiles, AttentionShape s, float scale) {
   constexpr int kParts = kWidth / 32;
-  OMNI_SHARED(float, query, kTileQueries * kWidth);
-  OMNI_SHARED(float, key, kKeys * (kWidth + 1));
-  OMNI_SHARED(float, value, kKeys * kWidth);
-  OMNI_SHARED(float, weight, kWarps * kKeys);
+  OMNI_SHARED(float, query, kTileQueries* kWidth);
+  OMNI_SHARED(float, key, kKeys*(kWidth + 1));
+  OMNI_SHARED(float, value, kKeys* kWidth);
+  OMNI_SHARED(float, weight, kWarps* kKeys);
   const AttentionTile tile = tiles[blockIdx.x];
-  const int head = int(blockIdx.y), head_dim = s.head_dim, lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
-  const int kv_head = head / (s.n_heads / s.n_kv_heads), most_keys = tile.n_keys + (s.causal ? tile.n_queries - 1 : 0);
+  const int head = int(blockIdx.y), head_dim = s.head_dim, lane = int(threadIdx.x) % 32,
+            warp = int(threadIdx.x) / 32;
+  const int kv_head = head / (s.n_heads / s.n_kv_heads),
+            most_keys = tile.n_keys + (s.causal ? tile.n_queries - 1 : 0);
   q += tile.begin * s.q_stride + int64_t(head) * head_dim;
   k += tile.first_key * s.k_stride + int64_t(kv_head) * head_dim;
   v += tile.first_key * s.v_stride + int64_t(kv_head) * head_dim;
   y += (tile.begin * s.n_heads + head) * head_dim;
 
-  for (int i = int(threadIdx.x); i < tile.n_queries * head_dim; i += kThreads) query[i] = q[i / head_dim * s.q_stride + i % head_dim] * scale;
+  for (int i = int(threadIdx.x); i < tile.n_queries * head_dim; i += kThreads)
+    query[i] = q[i / head_dim * s.q_stride + i % head_dim] * scale;
   float highest[kQueries], sum[kQueries], part[kQueries][kParts];
   OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
     highest[i] = -INFINITY, sum[i] = 0;
@@ -39,14 +47,18 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(const float* __rest
     }
     __syncthreads();
     OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
-      const int mine = warp * kQueries + i, seen = mine < tile.n_queries ? min(n, tile.n_keys + (s.causal ? mine : 0) - begin) : 0;
+      const int mine = warp * kQueries + i,
+                seen =
+                    mine < tile.n_queries ? min(n, tile.n_keys + (s.causal ? mine : 0) - begin) : 0;
       if (seen <= 0) continue;
       float score = -INFINITY;
       if (lane < seen) {
         score = 0;
-        for (int c = 0; c < head_dim; ++c) score += query[mine * head_dim + c] * key[lane * (kWidth + 1) + c];
+        for (int c = 0; c < head_dim; ++c)
+          score += query[mine * head_dim + c] * key[lane * (kWidth + 1) + c];
       }
-      const float top = fmaxf(highest[i], warp_max(score)), shrink = __expf(highest[i] - top), e = __expf(score - top);
+      const float top = fmaxf(highest[i], warp_max(score)), shrink = __expf(highest[i] - top),
+                  e = __expf(score - top);
       sum[i] = sum[i] * shrink + warp_sum(e);
       highest[i] = top;
       weight[warp * kKeys + lane] = e;
@@ -64,12 +76,16 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(const float* __rest
   OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
     const int mine = warp * kQueries + i;
     for (int p = 0; p < kParts; ++p)
-      if (mine < tile.n_queries && lane + 32 * p < head_dim) y[int64_t(mine) * s.n_heads * head_dim + lane + 32 * p] = part[i][p] / sum[i];
+      if (mine < tile.n_queries && lane + 32 * p < head_dim)
+        y[int64_t(mine) * s.n_heads * head_dim + lane + 32 * p] = part[i][p] / sum[i];
   }
 }
 
 // A block a query; scores wait in y.
-__global__ void __launch_bounds__(kThreads) attention_weights_kernel(const float* __restrict__ q, int64_t q_stride, const float* __restrict__ k, int64_t k_stride, float* __restrict__ y, int n_keys, int head_dim, float scale) {
+__global__ void __launch_bounds__(kThreads)
+    attention_weights_kernel(const float* __restrict__ q, int64_t q_stride,
+                             const float* __restrict__ k, int64_t k_stride, float* __restrict__ y,
+                             int n_keys, int head_dim, float scale) {
   OMNI_SHARED(float, partial, kWarps);
   q += int64_t(blockIdx.x) * q_stride, y += int64_t(blockIdx.x) * n_keys;
   float highest = -INFINITY;
@@ -88,17 +104,24 @@ __global__ void __launch_bounds__(kThreads) attention_weights_kernel(const float
 
 }  // namespace
 
-cudaError_t attention(const float* q, const float* k, const float* v, float* y, const AttentionTile* tiles, int n_tiles, const AttentionShape& s, cudaStream_t stream) {
-  if (s.head_dim < 1 || s.head_dim > kWidestHead || s.n_kv_heads < 1 || s.n_heads % s.n_kv_heads) return cudaErrorInvalidValue;
+cudaError_t attention(const float* q, const float* k, const float* v, float* y,
+                      const AttentionTile* tiles, int n_tiles, const AttentionShape& s,
+                      cudaStream_t stream) {
+  if (s.head_dim < 1 || s.head_dim > kWidestHead || s.n_kv_heads < 1 || s.n_heads % s.n_kv_heads)
+    return cudaErrorInvalidValue;
   if (n_tiles == 0) return cudaSuccess;
-  const auto kernel = s.head_dim <= 64 ? attention_kernel<64> : s.head_dim <= 96 ? attention_kernel<96> : attention_kernel<kWidestHead>;
-  return launch("attention", kernel, {{unsigned(n_tiles), unsigned(s.n_heads)}, {kThreads}}, stream, q, k, v, y, tiles, s, 1.f / sqrtf(float(s.head_dim)));
+  const auto kernel = s.head_dim <= 64   ? attention_kernel<64>
+                      : s.head_dim <= 96 ? attention_kernel<96>
+                                         : attention_kernel<kWidestHead>;
+  return launch("attention", kernel, {{unsigned(n_tiles), unsigned(s.n_heads)}, {kThreads}}, stream,
+                q, k, v, y, tiles, s, 1.f / sqrtf(float(s.head_dim)));
 }
 
-cudaError_t attention_weights(const float* q, int64_t q_stride, const float* k, int64_t k_stride, float* y, int64_t n, int n_keys, int head_dim, cudaStream_t stream) {
+cudaError_t attention_weights(const float* q, int64_t q_stride, const float* k, int64_t k_stride,
+                              float* y, int64_t n, int n_keys, int head_dim, cudaStream_t stream) {
   if (n == 0 || n_keys == 0) return cudaSuccess;
-  return launch("attention_weights", attention_weights_kernel, {{unsigned(n)}, {kThreads}}, stream, q, q_stride, k, k_stride, y, n_keys, head_dim, 1.f / sqrtf(float(head_dim)));
+  return launch("attention_weights", attention_weights_kernel, {{unsigned(n)}, {kThreads}}, stream,
+                q, q_stride, k, k_stride, y, n_keys, head_dim, 1.f / sqrtf(float(head_dim)));
 }
-
 
 }  // namespace omni::cuda

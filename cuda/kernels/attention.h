@@ -1,5 +1,7 @@
-// softmax(q · kᵀ · scale) · v for tiles of queries that see ranges of keys: bidirectional inside spans (the towers' windows), or causal over a cache (prefill). Grouped queries. Scores stay in
-// the block, keys and values pass through shared memory, softmax is kept running (FlashAttention: Dao et al., 2022).
+// softmax(q · kᵀ · scale) · v for tiles of queries that see ranges of keys: bidirectional inside
+// spans (the towers' windows), or causal over a cache (prefill). Grouped queries. Scores stay in
+// the block, keys and values pass through shared memory, softmax is kept running (FlashAttention:
+// Dao et al., 2022).
 #pragma once
 
 #include <cstdint>
@@ -18,15 +20,19 @@ struct AttentionTile {
 };
 
 struct AttentionShape {
-  int64_t q_stride, k_stride, v_stride;  // floats from one token to the next; y: [n, n_heads · head_dim]
-  int n_heads, n_kv_heads, head_dim;     // at most kWidestHead
+  // floats from one token to the next; y: [n, n_heads · head_dim]
+  int64_t q_stride, k_stride, v_stride;
+  int n_heads, n_kv_heads, head_dim;  // at most kWidestHead
   bool causal;
 };
 
 // All on the device, tiles too. cudaErrorInvalidValue for what it cannot do.
-cudaError_t attention(const float* q, const float* k, const float* v, float* y, const AttentionTile* tiles, int n_tiles, const AttentionShape& shape, cudaStream_t stream);
+cudaError_t attention(const float* q, const float* k, const float* v, float* y,
+                      const AttentionTile* tiles, int n_tiles, const AttentionShape& shape,
+                      cudaStream_t stream);
 
 // One head's softmax(q · kᵀ / √head_dim): y[n, n_keys].
-cudaError_t attention_weights(const float* q, int64_t q_stride, const float* k, int64_t k_stride, float* y, int64_t n, int n_keys, int head_dim, cudaStream_t stream);
+cudaError_t attention_weights(const float* q, int64_t q_stride, const float* k, int64_t k_stride,
+                              float* y, int64_t n, int n_keys, int head_dim, cudaStream_t stream);
 
 }  // namespace omni::cuda

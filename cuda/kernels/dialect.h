@@ -1,5 +1,7 @@
-// The CUDA that kernels are written in: what nvcc takes as it is and g++ takes on top of cuda/emu. Launches go through launch(), shared memory through OMNI_SHARED;
-// no <<<>>>, no textures, no launches from the device. Host code that links with nvcc's kernels (OMNI_CUDA_TOOLKIT) sees the types alone.
+// The CUDA that kernels are written in: what nvcc takes as it is and g++ takes on top of cuda/emu.
+// Launches go through launch(), shared memory through OMNI_SHARED; no <<<>>>, no textures, no
+// launches from the device. Host code that links with nvcc's kernels (OMNI_CUDA_TOOLKIT) sees the
+// types alone.
 #pragma once
 
 #if defined(__CUDACC__) || OMNI_CUDA_TOOLKIT
@@ -17,7 +19,8 @@ struct LaunchShape {
   dim3 grid, block;
 };
 template <class... P, class... A>
-cudaError_t launch(const char*, void (*kernel)(P...), const LaunchShape& shape, cudaStream_t stream, A... arguments) {
+cudaError_t launch(const char*, void (*kernel)(P...), const LaunchShape& shape, cudaStream_t stream,
+                   A... arguments) {
   cudaLaunchConfig_t c = {};
   c.gridDim = shape.grid, c.blockDim = shape.block, c.stream = stream;
   return cudaLaunchKernelEx(&c, kernel, static_cast<P>(arguments)...);
@@ -31,7 +34,8 @@ cudaError_t launch(const char*, void (*kernel)(P...), const LaunchShape& shape, 
 namespace omni::cuda {
 using LaunchShape = emu::LaunchShape;
 template <class... P, class... A>
-cudaError_t launch(const char* name, void (*kernel)(P...), const LaunchShape& shape, cudaStream_t stream, A... arguments) {
+cudaError_t launch(const char* name, void (*kernel)(P...), const LaunchShape& shape,
+                   cudaStream_t stream, A... arguments) {
   return emu::launch(shape, stream, name, [=] { kernel(static_cast<P>(arguments)...); });
 }
 }  // namespace omni::cuda
@@ -52,7 +56,9 @@ __device__ inline void assign(bf16& y, float x) { y = __float2bfloat16_rn(x); }
 
 // A thread a value: how to launch it, and which value is a thread's (to be compared with n).
 constexpr int kOneEach = 256;
-inline LaunchShape one_each(int64_t n) { return {{unsigned((n + kOneEach - 1) / kOneEach)}, {kOneEach}}; }
+inline LaunchShape one_each(int64_t n) {
+  return {{unsigned((n + kOneEach - 1) / kOneEach)}, {kOneEach}};
+}
 __device__ inline int64_t one_each_index() { return int64_t(blockIdx.x) * kOneEach + threadIdx.x; }
 
 // Over the lanes of a warp, in all of them. All lanes call it.
@@ -65,7 +71,8 @@ __device__ inline float warp_max(float x) {
   return x;
 }
 
-// Over the threads of a block of whole warps, in all of them. `partial`: shared, one float a warp. All threads of the block call it.
+// Over the threads of a block of whole warps, in all of them. `partial`: shared, one float a warp.
+// All threads of the block call it.
 __device__ inline float block_sum(float x, float* partial) {
   x = warp_sum(x);
   __syncthreads();  // `partial` may still be read from the sum before

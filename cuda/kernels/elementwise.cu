@@ -22,37 +22,56 @@ __global__ void __launch_bounds__(kOneEach) silu_kernel(float* __restrict__ x, i
   if (i < n) x[i] /= 1.f + __expf(-x[i]);
 }
 
-__global__ void __launch_bounds__(kOneEach) div_kernel(float* __restrict__ x, float divisor, int64_t n) {
+__global__ void __launch_bounds__(kOneEach)
+    div_kernel(float* __restrict__ x, float divisor, int64_t n) {
   const int64_t i = one_each_index();
   if (i < n) x[i] /= divisor;
 }
 
-__global__ void __launch_bounds__(kOneEach) narrow_kernel(const float* __restrict__ x, bf16* __restrict__ y, int64_t n) {
+__global__ void __launch_bounds__(kOneEach)
+    narrow_kernel(const float* __restrict__ x, bf16* __restrict__ y, int64_t n) {
   const int64_t i = one_each_index();
   if (i < n) assign(y[i], x[i]);
 }
 
-__global__ void __launch_bounds__(kOneEach) add_kernel(float* __restrict__ x, const float* __restrict__ y, int64_t n) {
+__global__ void __launch_bounds__(kOneEach)
+    add_kernel(float* __restrict__ x, const float* __restrict__ y, int64_t n) {
   const int64_t i = one_each_index();
   if (i < n) x[i] += y[i];
 }
 
-__global__ void __launch_bounds__(kOneEach) add_scaled_kernel(float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ scale, int64_t n, int width) {
+__global__ void __launch_bounds__(kOneEach)
+    add_scaled_kernel(float* __restrict__ x, const float* __restrict__ y,
+                      const float* __restrict__ scale, int64_t n, int width) {
   const int64_t i = one_each_index();
   if (i < n) x[i] += y[i] * scale[i % width];
 }
 
 }  // namespace
 
-cudaError_t gelu(float* x, int64_t n, cudaStream_t stream) { return n ? launch("gelu", gelu_kernel, one_each(n), stream, x, n) : cudaSuccess; }
-cudaError_t gelu_tanh(float* x, int64_t n, cudaStream_t stream) { return n ? launch("gelu_tanh", gelu_tanh_kernel, one_each(n), stream, x, n) : cudaSuccess; }
-cudaError_t silu(float* x, int64_t n, cudaStream_t stream) { return n ? launch("silu", silu_kernel, one_each(n), stream, x, n) : cudaSuccess; }
-cudaError_t div(float* x, float divisor, int64_t n, cudaStream_t stream) { return n ? launch("div", div_kernel, one_each(n), stream, x, divisor, n) : cudaSuccess; }
-cudaError_t narrow(const float* x, bf16* y, int64_t n, cudaStream_t stream) { return n ? launch("narrow", narrow_kernel, one_each(n), stream, x, y, n) : cudaSuccess; }
-cudaError_t add(float* x, const float* y, int64_t n, cudaStream_t stream) { return n ? launch("add", add_kernel, one_each(n), stream, x, y, n) : cudaSuccess; }
-cudaError_t add_scaled(float* x, const float* y, const float* scale, int64_t n_rows, int width, cudaStream_t stream) {
+cudaError_t gelu(float* x, int64_t n, cudaStream_t stream) {
+  return n ? launch("gelu", gelu_kernel, one_each(n), stream, x, n) : cudaSuccess;
+}
+cudaError_t gelu_tanh(float* x, int64_t n, cudaStream_t stream) {
+  return n ? launch("gelu_tanh", gelu_tanh_kernel, one_each(n), stream, x, n) : cudaSuccess;
+}
+cudaError_t silu(float* x, int64_t n, cudaStream_t stream) {
+  return n ? launch("silu", silu_kernel, one_each(n), stream, x, n) : cudaSuccess;
+}
+cudaError_t div(float* x, float divisor, int64_t n, cudaStream_t stream) {
+  return n ? launch("div", div_kernel, one_each(n), stream, x, divisor, n) : cudaSuccess;
+}
+cudaError_t narrow(const float* x, bf16* y, int64_t n, cudaStream_t stream) {
+  return n ? launch("narrow", narrow_kernel, one_each(n), stream, x, y, n) : cudaSuccess;
+}
+cudaError_t add(float* x, const float* y, int64_t n, cudaStream_t stream) {
+  return n ? launch("add", add_kernel, one_each(n), stream, x, y, n) : cudaSuccess;
+}
+cudaError_t add_scaled(float* x, const float* y, const float* scale, int64_t n_rows, int width,
+                       cudaStream_t stream) {
   const int64_t n = n_rows * width;
-  return n ? launch("add_scaled", add_scaled_kernel, one_each(n), stream, x, y, scale, n, width) : cudaSuccess;
+  return n ? launch("add_scaled", add_scaled_kernel, one_each(n), stream, x, y, scale, n, width)
+           : cudaSuccess;
 }
 
 }  // namespace omni::cuda

@@ -1,7 +1,7 @@
-// Few rows: a warp for each output, whose lanes stride over the inputs, sixteen bytes of weights at a time where they are aligned. Many: tiles of 64 rows by 64 outputs, 16 inputs deep, 4 × 4 sums a thread;
-// or, of bfloat16, tiles of 64 by 128, 32 deep, on tensor cores, 32 × 32 a warp.
+// Few rows: a warp for each output, whose lanes stride over the inputs, sixteen bytes of weights at
+// a time where they are aligned. Many: tiles of 64 rows by 64 outputs, 16 inputs deep, 4 × 4 sums a
+// thread; or, of bfloat16, tiles of 64 by 128, 32 deep, on tensor cores, 32 × 32 a warp.
 #include "kernels/linear.h"
-
 #include "kernels/mma.h"
 
 namespace omni::cuda {
@@ -20,7 +20,10 @@ __device__ inline float meeting(float x, bf16) {
 }
 
 template <class W, bool kVector>
-__global__ void __launch_bounds__(kThreads) linear_few_kernel(const float* __restrict__ x, const W* __restrict__ weight, const float* __restrict__ bias, float* __restrict__ y, int n, int n_in, int n_out) {
+__global__ void __launch_bounds__(kThreads)
+    linear_few_kernel(const float* __restrict__ x, const W* __restrict__ weight,
+                      const float* __restrict__ bias, float* __restrict__ y, int n, int n_in,
+                      int n_out) {
   constexpr int kStep = kVector ? int(16 / sizeof(W)) : 1;
   const int output = int(blockIdx.x) * kWarps + int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
   if (output >= n_out) return;
@@ -29,11 +32,14 @@ __global__ void __launch_bounds__(kThreads) linear_few_kernel(const float* __res
   for (int r = 0; r < kFewRows; ++r) sum[r] = 0;
   for (int i = lane * kStep; i < n_in; i += 32 * kStep) {
     alignas(16) W w[kStep];
-    if constexpr (kVector) *reinterpret_cast<uint4*>(w) = *reinterpret_cast<const uint4*>(row + i);
-    else w[0] = row[i];
+    if constexpr (kVector)
+      *reinterpret_cast<uint4*>(w) = *reinterpret_cast<const uint4*>(row + i);
+    else
+      w[0] = row[i];
     for (int r = 0; r < kFewRows; ++r)
       if (r < n)
-        for (int s = 0; s < kStep; ++s) sum[r] += to_float(w[s]) * meeting(x[int64_t(r) * n_in + i + s], W());
+        for (int s = 0; s < kStep; ++s)
+          sum[r] += to_float(w[s]) * meeting(x[int64_t(r) * n_in + i + s], W());
   }
   for (int r = 0; r < kFewRows; ++r) {
     if (r >= n) break;
@@ -43,11 +49,15 @@ __global__ void __launch_bounds__(kThreads) linear_few_kernel(const float* __res
 }
 
 template <class W>
-__global__ void __launch_bounds__(kThreads) linear_many_kernel(const float* __restrict__ x, const W* __restrict__ weight, const float* __restrict__ bias, float* __restrict__ y, int64_t n, int n_in, int n_out) {
-  OMNI_SHARED(float, a, kDepth * (kTile + kPad));
-  OMNI_SHARED(float, b, kDepth * (kTile + kPad));
+__global__ void __launch_bounds__(kThreads)
+    linear_many_kernel(const float* __restrict__ x, const W* __restrict__ weight,
+                       const float* __restrict__ bias, float* __restrict__ y, int64_t n, int n_in,
+                       int n_out) {
+  OMNI_SHARED(float, a, kDepth*(kTile + kPad));
+  OMNI_SHARED(float, b, kDepth*(kTile + kPad));
   const int64_t first_row = int64_t(blockIdx.y) * kTile;
-  const int first_output = int(blockIdx.x) * kTile, t = int(threadIdx.x), row = t / 16 * 4, column = t % 16 * 4;
+  const int first_output = int(blockIdx.x) * kTile, t = int(threadIdx.x), row = t / 16 * 4,
+            column = t % 16 * 4;
   float sum[4][4];
   for (int i = 0; i < 4; ++i)
     for (int j = 0; j < 4; ++j) sum[i][j] = 0;
@@ -56,22 +66,29 @@ __global__ void __launch_bounds__(kThreads) linear_many_kernel(const float* __re
     for (int at = t; at < kTile * kDepth; at += kThreads) {
       const int r = at / kDepth, d = at % kDepth;
       const bool inside = begin + d < n_in;
-      a[d * (kTile + kPad) + r] = inside && first_row + r < n ? meeting(x[(first_row + r) * n_in + begin + d], W()) : 0.f;
-      b[d * (kTile + kPad) + r] = inside && first_output + r < n_out ? to_float(weight[int64_t(first_output + r) * n_in + begin + d]) : 0.f;
+      a[d * (kTile + kPad) + r] =
+          inside && first_row + r < n ? meeting(x[(first_row + r) * n_in + begin + d], W()) : 0.f;
+      b[d * (kTile + kPad) + r] =
+          inside && first_output + r < n_out
+              ? to_float(weight[int64_t(first_output + r) * n_in + begin + d])
+              : 0.f;
     }
     __syncthreads();
     for (int d = 0; d < kDepth; ++d)
       for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < 4; ++j) sum[i][j] += a[d * (kTile + kPad) + row + i] * b[d * (kTile + kPad) + column + j];
+        for (int j = 0; j < 4; ++j)
+          sum[i][j] += a[d * (kTile + kPad) + row + i] * b[d * (kTile + kPad) + column + j];
   }
   for (int i = 0; i < 4; ++i)
     for (int j = 0; j < 4; ++j) {
       const int output = first_output + column + j;
-      if (first_row + row + i < n && output < n_out) y[(first_row + row + i) * n_out + output] = sum[i][j] + (bias ? bias[output] : 0.f);
+      if (first_row + row + i < n && output < n_out)
+        y[(first_row + row + i) * n_out + output] = sum[i][j] + (bias ? bias[output] : 0.f);
     }
 }
 
-constexpr int kRows = 64, kOutputs = 128, kDeep = 32, kLine = kDeep + 8;  // a line of 80 bytes: fragments come from 32 different banks
+// a line of 80 bytes: fragments come from 32 different banks
+constexpr int kRows = 64, kOutputs = 128, kDeep = 32, kLine = kDeep + 8;
 
 __device__ inline uint32_t two_bf16(float low, float high) {
   bf16 pair[2];
@@ -81,26 +98,37 @@ __device__ inline uint32_t two_bf16(float low, float high) {
   return bits;
 }
 
-// n_in is a multiple of 8. While the warps multiply a tile, the next one is on its way to registers.
-__global__ void __launch_bounds__(kThreads) linear_tensor_kernel(const float* __restrict__ x, const bf16* __restrict__ weight, const float* __restrict__ bias, float* __restrict__ y, int64_t n, int n_in, int n_out) {
+// n_in is a multiple of 8. While the warps multiply a tile, the next one is on its way to
+// registers.
+__global__ void __launch_bounds__(kThreads)
+    linear_tensor_kernel(const float* __restrict__ x, const bf16* __restrict__ weight,
+                         const float* __restrict__ bias, float* __restrict__ y, int64_t n, int n_in,
+                         int n_out) {
   OMNI_SHARED(uint32_t, a, kRows * kLine / 2);
   OMNI_SHARED(uint32_t, b, kOutputs * kLine / 2);
   const int64_t first_row = int64_t(blockIdx.y) * kRows;
-  const int first_output = int(blockIdx.x) * kOutputs, t = int(threadIdx.x), lane = t % 32, warp = t / 32;
-  const int row = t / 4, part = t % 4 * 8;  // this thread fetches 8 inputs of one row of x and of two rows of the weight
+  const int first_output = int(blockIdx.x) * kOutputs, t = int(threadIdx.x), lane = t % 32,
+            warp = t / 32;
+  // this thread fetches 8 inputs of one row of x and of two rows of the weight
+  const int row = t / 4, part = t % 4 * 8;
   const bool has_row = first_row + row < n;
   uint4 next_x[2], next_w[2];
   const auto fetch = [&](int begin) {
     const bool inside = begin + part < n_in;
     OMNI_UNROLL for (int i = 0; i < 2; ++i) {
-      next_x[i] = inside && has_row ? reinterpret_cast<const uint4*>(x + (first_row + row) * n_in + begin + part)[i] : uint4{0, 0, 0, 0};
+      next_x[i] =
+          inside && has_row
+              ? reinterpret_cast<const uint4*>(x + (first_row + row) * n_in + begin + part)[i]
+              : uint4{0, 0, 0, 0};
       const int output = first_output + row + 64 * i;
-      next_w[i] = inside && output < n_out ? *reinterpret_cast<const uint4*>(weight + int64_t(output) * n_in + begin + part) : uint4{0, 0, 0, 0};
+      next_w[i] =
+          inside && output < n_out
+              ? *reinterpret_cast<const uint4*>(weight + int64_t(output) * n_in + begin + part)
+              : uint4{0, 0, 0, 0};
     }
   };
   float sum[2][4][4];
-  OMNI_UNROLL for (int i = 0; i < 2; ++i)
-    OMNI_UNROLL for (int j = 0; j < 4; ++j)
+  OMNI_UNROLL for (int i = 0; i < 2; ++i) OMNI_UNROLL for (int j = 0; j < 4; ++j)
       OMNI_UNROLL for (int k = 0; k < 4; ++k) sum[i][j][k] = 0;
   const int top = warp / 4 * 32, left = warp % 4 * 32, group = lane / 4, pair = lane % 4;
 
@@ -118,46 +146,65 @@ __global__ void __launch_bounds__(kThreads) linear_tensor_kernel(const float* __
     if (begin + kDeep < n_in) fetch(begin + kDeep);
     OMNI_UNROLL for (int deep = 0; deep < kDeep / 2; deep += 8) {  // 16 inputs, in pairs
       uint32_t left_part[2][4], right_part[4][2];
-      OMNI_UNROLL for (int i = 0; i < 2; ++i)
-        OMNI_UNROLL for (int k = 0; k < 4; ++k) left_part[i][k] = a[(top + 16 * i + group + k % 2 * 8) * kLine / 2 + deep + pair + k / 2 * 4];
-      OMNI_UNROLL for (int j = 0; j < 4; ++j)
-        OMNI_UNROLL for (int k = 0; k < 2; ++k) right_part[j][k] = b[(left + 8 * j + group) * kLine / 2 + deep + pair + k * 4];
-      OMNI_UNROLL for (int i = 0; i < 2; ++i)
-        OMNI_UNROLL for (int j = 0; j < 4; ++j) mma_bf16(sum[i][j], left_part[i], right_part[j]);
+      OMNI_UNROLL for (int i = 0; i < 2; ++i) OMNI_UNROLL for (int k = 0; k < 4; ++k)
+          left_part[i][k] =
+              a[(top + 16 * i + group + k % 2 * 8) * kLine / 2 + deep + pair + k / 2 * 4];
+      OMNI_UNROLL for (int j = 0; j < 4; ++j) OMNI_UNROLL for (int k = 0; k < 2; ++k)
+          right_part[j][k] = b[(left + 8 * j + group) * kLine / 2 + deep + pair + k * 4];
+      OMNI_UNROLL for (int i = 0; i < 2; ++i) OMNI_UNROLL for (int j = 0; j < 4; ++j)
+          mma_bf16(sum[i][j], left_part[i], right_part[j]);
     }
   }
-  OMNI_UNROLL for (int i = 0; i < 2; ++i)
-    OMNI_UNROLL for (int j = 0; j < 4; ++j)
+  OMNI_UNROLL for (int i = 0; i < 2; ++i) OMNI_UNROLL for (int j = 0; j < 4; ++j)
       OMNI_UNROLL for (int k = 0; k < 4; ++k) {
-        const int64_t r = first_row + top + 16 * i + group + k / 2 * 8;
-        const int output = first_output + left + 8 * j + 2 * pair + k % 2;
-        if (r < n && output < n_out) y[r * n_out + output] = sum[i][j][k] + (bias ? bias[output] : 0.f);
-      }
+    const int64_t r = first_row + top + 16 * i + group + k / 2 * 8;
+    const int output = first_output + left + 8 * j + 2 * pair + k % 2;
+    if (r < n && output < n_out) y[r * n_out + output] = sum[i][j][k] + (bias ? bias[output] : 0.f);
+  }
 }
 
 bool on_tensor_cores(const float*, int) { return false; }
-bool on_tensor_cores(const bf16* weight, int n_in) { return n_in % 8 == 0 && reinterpret_cast<uintptr_t>(weight) % 16 == 0; }
-cudaError_t linear_tensor(const float*, const float*, const float*, float*, int64_t, int, int, cudaStream_t) { return cudaErrorInvalidValue; }
-cudaError_t linear_tensor(const float* x, const bf16* weight, const float* bias, float* y, int64_t n, int n_in, int n_out, cudaStream_t stream) {
-  return launch("linear_tensor", linear_tensor_kernel, {{unsigned((n_out + kOutputs - 1) / kOutputs), unsigned((n + kRows - 1) / kRows)}, {kThreads}}, stream, x, weight, bias, y, n, n_in, n_out);
+bool on_tensor_cores(const bf16* weight, int n_in) {
+  return n_in % 8 == 0 && reinterpret_cast<uintptr_t>(weight) % 16 == 0;
+}
+cudaError_t linear_tensor(const float*, const float*, const float*, float*, int64_t, int, int,
+                          cudaStream_t) {
+  return cudaErrorInvalidValue;
+}
+cudaError_t linear_tensor(const float* x, const bf16* weight, const float* bias, float* y,
+                          int64_t n, int n_in, int n_out, cudaStream_t stream) {
+  return launch("linear_tensor", linear_tensor_kernel,
+                {{unsigned((n_out + kOutputs - 1) / kOutputs), unsigned((n + kRows - 1) / kRows)},
+                 {kThreads}},
+                stream, x, weight, bias, y, n, n_in, n_out);
 }
 
 }  // namespace
 
 template <class W>
-cudaError_t linear(const float* x, const W* weight, const float* bias, float* y, int64_t n, int n_in, int n_out, cudaStream_t stream) {
+cudaError_t linear(const float* x, const W* weight, const float* bias, float* y, int64_t n,
+                   int n_in, int n_out, cudaStream_t stream) {
   if (n == 0 || n_out == 0) return cudaSuccess;
   if (n <= kFewRows) {
     const LaunchShape shape{{unsigned((n_out + kWarps - 1) / kWarps)}, {kThreads}};
-    const bool vector = int64_t(n_in) * int(sizeof(W)) % 16 == 0 && reinterpret_cast<uintptr_t>(weight) % 16 == 0;
-    return vector ? launch("linear_few", linear_few_kernel<W, true>, shape, stream, x, weight, bias, y, int(n), n_in, n_out)
-                  : launch("linear_few", linear_few_kernel<W, false>, shape, stream, x, weight, bias, y, int(n), n_in, n_out);
+    const bool vector =
+        int64_t(n_in) * int(sizeof(W)) % 16 == 0 && reinterpret_cast<uintptr_t>(weight) % 16 == 0;
+    return vector ? launch("linear_few", linear_few_kernel<W, true>, shape, stream, x, weight, bias,
+                           y, int(n), n_in, n_out)
+                  : launch("linear_few", linear_few_kernel<W, false>, shape, stream, x, weight,
+                           bias, y, int(n), n_in, n_out);
   }
-  if (on_tensor_cores(weight, n_in) && reinterpret_cast<uintptr_t>(x) % 16 == 0) return linear_tensor(x, weight, bias, y, n, n_in, n_out, stream);
-  return launch("linear_many", linear_many_kernel<W>, {{unsigned((n_out + kTile - 1) / kTile), unsigned((n + kTile - 1) / kTile)}, {kThreads}}, stream, x, weight, bias, y, n, n_in, n_out);
+  if (on_tensor_cores(weight, n_in) && reinterpret_cast<uintptr_t>(x) % 16 == 0)
+    return linear_tensor(x, weight, bias, y, n, n_in, n_out, stream);
+  return launch(
+      "linear_many", linear_many_kernel<W>,
+      {{unsigned((n_out + kTile - 1) / kTile), unsigned((n + kTile - 1) / kTile)}, {kThreads}},
+      stream, x, weight, bias, y, n, n_in, n_out);
 }
 
-template cudaError_t linear(const float*, const float*, const float*, float*, int64_t, int, int, cudaStream_t);
-template cudaError_t linear(const float*, const bf16*, const float*, float*, int64_t, int, int, cudaStream_t);
+template cudaError_t linear(const float*, const float*, const float*, float*, int64_t, int, int,
+                            cudaStream_t);
+template cudaError_t linear(const float*, const bf16*, const float*, float*, int64_t, int, int,
+                            cudaStream_t);
 
 }  // namespace omni::cuda

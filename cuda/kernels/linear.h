@@ -7,10 +7,13 @@
 
 namespace omni::cuda {
 
-constexpr int kFewRows = 8;  // up to here weights are read once, a warp an output; above, tiles of both go through shared memory
+// up to here weights are read once, a warp an output; above, tiles of both go through shared memory
+constexpr int kFewRows = 8;
 
-// x: [n, n_in] float, weight: [n_out, n_in], bias: [n_out] or nullptr, y: [n, n_out], all on the device. W: float, or bf16, which rounds x to bf16 too; sums are float.
+// x: [n, n_in] float, weight: [n_out, n_in], bias: [n_out] or nullptr, y: [n, n_out], all on the
+// device. W: float, or bf16, which rounds x to bf16 too; sums are float.
 template <class W>
-cudaError_t linear(const float* x, const W* weight, const float* bias, float* y, int64_t n, int n_in, int n_out, cudaStream_t stream);
+cudaError_t linear(const float* x, const W* weight, const float* bias, float* y, int64_t n,
+                   int n_in, int n_out, cudaStream_t stream);
 
 }  // namespace omni::cuda

@@ -7,7 +7,8 @@ namespace {
 
 constexpr int kThreads = 256;
 
-__global__ void __launch_bounds__(kThreads) log_mel_kernel(const float* __restrict__ samples, MelTables t, float* __restrict__ y) {
+__global__ void __launch_bounds__(kThreads)
+    log_mel_kernel(const float* __restrict__ samples, MelTables t, float* __restrict__ y) {
   OMNI_SHARED(float, frame, kMelFrame);
   OMNI_SHARED(double, power, kMelBins);
   const int me = int(threadIdx.x);
@@ -33,8 +34,11 @@ __global__ void __launch_bounds__(kThreads) log_mel_kernel(const float* __restri
 
 }  // namespace
 
-cudaError_t log_mel(const float* samples, const MelTables& tables, float* y, int n_frames, cudaStream_t stream) {
-  return n_frames ? launch("log_mel", log_mel_kernel, {{unsigned(n_frames)}, {kThreads}}, stream, samples, tables, y) : cudaSuccess;
+cudaError_t log_mel(const float* samples, const MelTables& tables, float* y, int n_frames,
+                    cudaStream_t stream) {
+  return n_frames ? launch("log_mel", log_mel_kernel, {{unsigned(n_frames)}, {kThreads}}, stream,
+                           samples, tables, y)
+                  : cudaSuccess;
 }
 
 }  // namespace omni::cuda

@@ -1,5 +1,7 @@
-// Log-mel spectrogram: window, discrete Fourier transform, power, mel bands, logarithm. (WhisperFeatureExtractor; the host's tokenizers/audio/log_mel.cc.) In double precision, as there: a band of a
-// quiet frame is some 10^-8 of the loudest, and a second of sound is but 16 million products.
+// Log-mel spectrogram: window, discrete Fourier transform, power, mel bands, logarithm.
+// (WhisperFeatureExtractor; the host's tokenizers/audio/log_mel.cc.) In double precision, as there:
+// a band of a quiet frame is some 10^-8 of the loudest, and a second of sound is but 16 million
+// products.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +20,9 @@ struct MelTables {
   int n_mels, widest;
 };
 
-// samples: [(n_frames − 1) · kMelHop + kMelFrame]; y: [n_frames, n_mels], log10 of the power, at least 1e-10.
-cudaError_t log_mel(const float* samples, const MelTables& tables, float* y, int n_frames, cudaStream_t stream);
+// samples: [(n_frames − 1) · kMelHop + kMelFrame]; y: [n_frames, n_mels], log10 of the power, at
+// least 1e-10.
+cudaError_t log_mel(const float* samples, const MelTables& tables, float* y, int n_frames,
+                    cudaStream_t stream);
 
 }  // namespace omni::cuda

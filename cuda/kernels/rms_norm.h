@@ -1,4 +1,5 @@
-// y = x / sqrt(mean(x²) + eps) · weight, over rows. (Zhang, Sennrich: Root Mean Square Layer Normalization, 2019; torch.nn.functional.rms_norm)
+// y = x / sqrt(mean(x²) + eps) · weight, over rows. (Zhang, Sennrich: Root Mean Square Layer
+// Normalization, 2019; torch.nn.functional.rms_norm)
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@ namespace omni::cuda {
 
 // x, y: [n_rows, width], weight: [width], all on the device. T: float or bf16; sums are float.
 template <class T>
-cudaError_t rms_norm(const T* x, const float* weight, T* y, int64_t n_rows, int width, float eps, cudaStream_t stream);
+cudaError_t rms_norm(const T* x, const float* weight, T* y, int64_t n_rows, int width, float eps,
+                     cudaStream_t stream);
 
 }  // namespace omni::cuda

@@ -1,5 +1,6 @@
-// Rotary position embedding on the heads of queries or keys, in place: pairs (i, i + head_dim / 2), as transformers' rotate_half. Which angle belongs to which token, M-RoPE's sections
-// included, is in cos and sin.
+// Rotary position embedding on the heads of queries or keys, in place: pairs (i, i + head_dim / 2),
+// as transformers' rotate_half. Which angle belongs to which token, M-RoPE's sections included, is
+// in cos and sin.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +9,10 @@
 
 namespace omni::cuda {
 
-// x: [n_tokens, stride], of which [n_heads, head_dim] are turned; cos, sin: [n_tokens, head_dim / 2]. T: float or bf16.
+// x: [n_tokens, stride], of which [n_heads, head_dim] are turned; cos, sin: [n_tokens, head_dim /
+// 2]. T: float or bf16.
 template <class T>
-cudaError_t rotate(T* x, int64_t stride, const float* cos, const float* sin, int64_t n_tokens, int n_heads, int head_dim, cudaStream_t stream);
+cudaError_t rotate(T* x, int64_t stride, const float* cos, const float* sin, int64_t n_tokens,
+                   int n_heads, int head_dim, cudaStream_t stream);
 
 }  // namespace omni::cuda

@@ -6,22 +6,33 @@ namespace omni::cuda {
 namespace {
 
 template <class T>
-__global__ void __launch_bounds__(kOneEach) index_select_kernel(const T* __restrict__ table, const int64_t* __restrict__ rows, float* __restrict__ y, int64_t n, int width) {
+__global__ void __launch_bounds__(kOneEach)
+    index_select_kernel(const T* __restrict__ table, const int64_t* __restrict__ rows,
+                        float* __restrict__ y, int64_t n, int width) {
   const int64_t i = one_each_index();
   if (i < n * width) y[i] = to_float(table[rows[i / width] * width + i % width]);
 }
 
-__global__ void __launch_bounds__(kOneEach) copy_rows_kernel(float* __restrict__ to, int64_t to_stride, const float* __restrict__ from, int64_t from_stride, int64_t n, int width) {
+__global__ void __launch_bounds__(kOneEach)
+    copy_rows_kernel(float* __restrict__ to, int64_t to_stride, const float* __restrict__ from,
+                     int64_t from_stride, int64_t n, int width) {
   const int64_t i = one_each_index();
-  if (i < n * width) to[i / width * to_stride + i % width] = from[i / width * from_stride + i % width];
+  if (i < n * width)
+    to[i / width * to_stride + i % width] = from[i / width * from_stride + i % width];
 }
 
-__global__ void __launch_bounds__(kOneEach) append_rows_kernel(float* __restrict__ cache, int64_t stride, const int64_t* __restrict__ length, const float* __restrict__ from, int64_t from_stride, int64_t n, int width) {
+__global__ void __launch_bounds__(kOneEach)
+    append_rows_kernel(float* __restrict__ cache, int64_t stride,
+                       const int64_t* __restrict__ length, const float* __restrict__ from,
+                       int64_t from_stride, int64_t n, int width) {
   const int64_t i = one_each_index();
-  if (i < n * width) cache[(*length + i / width) * stride + i % width] = from[i / width * from_stride + i % width];
+  if (i < n * width)
+    cache[(*length + i / width) * stride + i % width] = from[i / width * from_stride + i % width];
 }
 
-__global__ void __launch_bounds__(kOneEach) avg_pool_pairs_kernel(const float* __restrict__ x, float* __restrict__ y, int64_t n, int width) {
+__global__ void __launch_bounds__(kOneEach)
+    avg_pool_pairs_kernel(const float* __restrict__ x, float* __restrict__ y, int64_t n,
+                          int width) {
   const int64_t i = one_each_index();
   if (i >= n * width) return;
   const float* first = x + i / width * 2 * width + i % width;
@@ -31,20 +42,31 @@ __global__ void __launch_bounds__(kOneEach) avg_pool_pairs_kernel(const float* _
 }  // namespace
 
 template <class T>
-cudaError_t index_select(const T* table, const int64_t* rows, float* y, int64_t n, int width, cudaStream_t stream) {
-  return n ? launch("index_select", index_select_kernel<T>, one_each(n * width), stream, table, rows, y, n, width) : cudaSuccess;
+cudaError_t index_select(const T* table, const int64_t* rows, float* y, int64_t n, int width,
+                         cudaStream_t stream) {
+  return n ? launch("index_select", index_select_kernel<T>, one_each(n * width), stream, table,
+                    rows, y, n, width)
+           : cudaSuccess;
 }
 
-cudaError_t copy_rows(float* to, int64_t to_stride, const float* from, int64_t from_stride, int64_t n, int width, cudaStream_t stream) {
-  return n ? launch("copy_rows", copy_rows_kernel, one_each(n * width), stream, to, to_stride, from, from_stride, n, width) : cudaSuccess;
+cudaError_t copy_rows(float* to, int64_t to_stride, const float* from, int64_t from_stride,
+                      int64_t n, int width, cudaStream_t stream) {
+  return n ? launch("copy_rows", copy_rows_kernel, one_each(n * width), stream, to, to_stride, from,
+                    from_stride, n, width)
+           : cudaSuccess;
 }
 
-cudaError_t append_rows(float* cache, int64_t stride, const int64_t* length, const float* from, int64_t from_stride, int64_t n, int width, cudaStream_t stream) {
-  return n ? launch("append_rows", append_rows_kernel, one_each(n * width), stream, cache, stride, length, from, from_stride, n, width) : cudaSuccess;
+cudaError_t append_rows(float* cache, int64_t stride, const int64_t* length, const float* from,
+                        int64_t from_stride, int64_t n, int width, cudaStream_t stream) {
+  return n ? launch("append_rows", append_rows_kernel, one_each(n * width), stream, cache, stride,
+                    length, from, from_stride, n, width)
+           : cudaSuccess;
 }
 
 cudaError_t avg_pool_pairs(const float* x, float* y, int64_t n, int width, cudaStream_t stream) {
-  return n ? launch("avg_pool_pairs", avg_pool_pairs_kernel, one_each(n * width), stream, x, y, n, width) : cudaSuccess;
+  return n ? launch("avg_pool_pairs", avg_pool_pairs_kernel, one_each(n * width), stream, x, y, n,
+                    width)
+           : cudaSuccess;
 }
 
 template cudaError_t index_select(const float*, const int64_t*, float*, int64_t, int, cudaStream_t);

@@ -1,4 +1,5 @@
-// y = silu(gate) · up: the middle of a SwiGLU layer. (Shazeer: GLU Variants Improve Transformer, 2020)
+// y = silu(gate) · up: the middle of a SwiGLU layer. (Shazeer: GLU Variants Improve Transformer,
+// 2020)
 #pragma once
 
 #include <cstdint>

@@ -1,20 +1,25 @@
 /**
  * element-omnicaptionformat:
  *
- * Words in, captions that can be read out: lines of even length that break at clauses, at most `lines` of `columns`, ended by a sentence, a pause or another speaker, shown for as
- * long as they take to read. Takes single words with their times (omnitranscriber) and whole texts (omnimodel), whose words then share their time.
+ * Words in, captions that can be read out: lines of even length that break at clauses, at most
+ * `lines` of `columns`, ended by a sentence, a pause or another speaker, shown for as long as they
+ * take to read. Takes single words with their times (omnitranscriber) and whole texts (omnimodel),
+ * whose words then share their time.
  *
- * A text in brackets, `[music]`, is the name of a sound: it becomes a caption of its own, in capitals. The event `rstranscribe/speaker-change` makes the next word begin a
- * caption with `>>`.
+ * A text in brackets, `[music]`, is the name of a sound: it becomes a caption of its own, in
+ * capitals. The event `rstranscribe/speaker-change` makes the next word begin a caption with `>>`.
  *
- * Captions do not overlap; between them there are GAPs. The caps of what leaves say `unit=line`, from which omnicea608enc knows that each buffer begins a row.
+ * Captions do not overlap; between them there are GAPs. The caps of what leaves say `unit=line`,
+ * from which omnicea608enc knows that each buffer begins a row.
  *
- * Latency of a live stream: + `maximum-duration`, since a caption leaves when it is complete. Below 3 s it is for captions that follow speech closely.
- * A text without a duration waits, besides, until the next text or until it is read.
+ * Latency of a live stream: + `maximum-duration`, since a caption leaves when it is complete. Below
+ * 3 s it is for captions that follow speech closely. A text without a duration waits, besides,
+ * until the next text or until it is read.
  *
  * ## Example
  * |[
- * gst-launch-1.0 filesrc location=examples/media/jfk.wav ! wavparse ! omnitranscriber model-path=models/whisper-base ! omnicaptionformat ! srtenc ! fakesink dump=true
+ * gst-launch-1.0 filesrc location=examples/media/jfk.wav ! wavparse ! omnitranscriber
+ * model-path=models/whisper-base ! omnicaptionformat ! srtenc ! fakesink dump=true
  * ]|
  */
 #include "captions/gstomnicaptionformat.h"
@@ -39,34 +44,53 @@ class CaptionFormat final : public GstOmniTextFilter {
 
   static const GstOmniProperties<Settings>& properties() {
     static const GstOmniProperties<Settings> table({
-        {"columns", "Columns", "Most characters in a line: 32 for CEA-608, 37 for teletext, 42 for the web", &Settings::columns, 1, 200},
+        {"columns", "Columns",
+         "Most characters in a line: 32 for CEA-608, 37 for teletext, 42 for the web",
+         &Settings::columns, 1, 200},
         {"lines", "Lines", "Most lines of a caption", &Settings::lines, 1, 15},
-        {"reading-speed", "Reading speed", "Characters a second for which a caption is shown at least, where the speech lets it (0 = no limit)", &Settings::reading_speed, 0, 1000},
-        {"minimum-duration", "Minimum duration", "Shortest time that a caption is shown, in ms, where the speech lets it", &Settings::minimum_duration, 0, 60000},
-        {"maximum-duration", "Maximum duration", "Longest time that a caption is shown, in ms; the latency of a live stream", &Settings::maximum_duration, 100, 60000},
-        {"pause", "Pause", "Silence behind which a new caption begins, in ms", &Settings::pause, 0, 60000},
-        {"line-ends", "Line ends", "Each caption ends with a line end: to be read at a terminal (fdsink)",
+        {"reading-speed", "Reading speed",
+         "Characters a second for which a caption is shown at least, where the speech lets it (0 = "
+         "no limit)",
+         &Settings::reading_speed, 0, 1000},
+        {"minimum-duration", "Minimum duration",
+         "Shortest time that a caption is shown, in ms, where the speech lets it",
+         &Settings::minimum_duration, 0, 60000},
+        {"maximum-duration", "Maximum duration",
+         "Longest time that a caption is shown, in ms; the latency of a live stream",
+         &Settings::maximum_duration, 100, 60000},
+        {"pause", "Pause", "Silence behind which a new caption begins, in ms", &Settings::pause, 0,
+         60000},
+        {"line-ends", "Line ends",
+         "Each caption ends with a line end: to be read at a terminal (fdsink)",
          &Settings::line_ends},
     });
     return table;
   }
 
   static void describe(GstElementClass* klass) {
-    CapsPtr in(gst_caps_from_string("text/x-raw, format=(string)utf8")), out(gst_caps_from_string("text/x-raw, format=(string)utf8, unit=(string)line"));
-    gst_element_class_add_pad_template(klass, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, in.get()));
-    gst_element_class_add_pad_template(klass, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, out.get()));
-    gst_element_class_set_static_metadata(klass, "Omni caption format", "Filter/Text", "Words to captions: lines, breaks, reading time", "gst-omni");
+    CapsPtr in(gst_caps_from_string("text/x-raw, format=(string)utf8")),
+        out(gst_caps_from_string("text/x-raw, format=(string)utf8, unit=(string)line"));
+    gst_element_class_add_pad_template(
+        klass, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, in.get()));
+    gst_element_class_add_pad_template(
+        klass, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, out.get()));
+    gst_element_class_set_static_metadata(klass, "Omni caption format", "Filter/Text",
+                                          "Words to captions: lines, breaks, reading time",
+                                          "gst-omni");
   }
 
   GstStructure* stats() {
     std::lock_guard guard(settings.lock);
-    return gst_structure_new("stats", "captions", G_TYPE_UINT64, n_captions_, "too-fast", G_TYPE_UINT64, n_too_fast_, nullptr);
+    return gst_structure_new("stats", "captions", G_TYPE_UINT64, n_captions_, "too-fast",
+                             G_TYPE_UINT64, n_too_fast_, nullptr);
   }
 
   Settings settings;
 
  protected:
-  CapsPtr output_caps(GstCaps*) override { return CapsPtr(gst_caps_from_string("text/x-raw, format=(string)utf8, unit=(string)line")); }
+  CapsPtr output_caps(GstCaps*) override {
+    return CapsPtr(gst_caps_from_string("text/x-raw, format=(string)utf8, unit=(string)line"));
+  }
 
   void begin(const GstSegment& segment) override {
     omni::CaptionLayout layout;
@@ -74,7 +98,9 @@ class CaptionFormat final : public GstOmniTextFilter {
       std::lock_guard guard(settings.lock);
       layout.columns = int(settings.columns), layout.lines = int(settings.lines);
       layout.reading_speed = settings.reading_speed;
-      layout.minimum_duration = omni::Nanoseconds(std::min(settings.minimum_duration, settings.maximum_duration)) * GST_MSECOND;
+      layout.minimum_duration =
+          omni::Nanoseconds(std::min(settings.minimum_duration, settings.maximum_duration)) *
+          GST_MSECOND;
       layout.maximum_duration = omni::Nanoseconds(settings.maximum_duration) * GST_MSECOND;
       layout.pause = omni::Nanoseconds(settings.pause) * GST_MSECOND;
     }
@@ -82,7 +108,9 @@ class CaptionFormat final : public GstOmniTextFilter {
     position_ = segment.start;
   }
 
-  void text(const std::string& text, GstClockTime start, GstClockTime duration) override { send(formatter_->push(text, omni::Nanoseconds(start), omni::Nanoseconds(duration))); }
+  void text(const std::string& text, GstClockTime start, GstClockTime duration) override {
+    send(formatter_->push(text, omni::Nanoseconds(start), omni::Nanoseconds(duration)));
+  }
   void advance(GstClockTime time) override {
     if (formatter_) send(formatter_->advance(omni::Nanoseconds(time)));
   }
@@ -96,7 +124,8 @@ class CaptionFormat final : public GstOmniTextFilter {
   }
 
   bool event(GstEvent* event) override {
-    if (formatter_ && gst_event_has_name(event, "rstranscribe/speaker-change")) formatter_->change_speaker();
+    if (formatter_ && gst_event_has_name(event, "rstranscribe/speaker-change"))
+      formatter_->change_speaker();
     return false;
   }
 
@@ -121,10 +150,11 @@ class CaptionFormat final : public GstOmniTextFilter {
   }
 
   std::unique_ptr<omni::CaptionFormatter> formatter_;
-  GstClockTime position_ = 0;  // up to which something has left
+  GstClockTime position_ = 0;                // up to which something has left
   guint64 n_captions_ = 0, n_too_fast_ = 0;  // under the settings' lock
 };
 
 }  // namespace
 
-GST_ELEMENT_REGISTER_DEFINE(omnicaptionformat, "omnicaptionformat", GST_RANK_NONE, gst_omni_text_filter_type<CaptionFormat>("GstOmniCaptionFormat"));
+GST_ELEMENT_REGISTER_DEFINE(omnicaptionformat, "omnicaptionformat", GST_RANK_NONE,
+                            gst_omni_text_filter_type<CaptionFormat>("GstOmniCaptionFormat"));

@@ -1,22 +1,28 @@
 /**
  * element-omnicea608enc:
  *
- * Text to CEA-608 closed captions, raw, as S334-1A lines, or as the cc_data of CEA-708, which carries them. cccombiner puts them on video, x264enc writes them into its stream.
+ * Text to CEA-608 closed captions, raw, as S334-1A lines, or as the cc_data of CEA-708, which
+ * carries them. cccombiner puts them on video, x264enc writes them into its stream.
  *
- * `mode=roll-up-2` to `roll-up-4` take words as they come (omnitranscriber) and fill rows with them; text that omnicaptionformat made begins rows of its own. `pop-on` shows each
- * buffer as a caption from its PTS to its end and loads it ahead of its time; put omnicaptionformat with columns=32 in front. `paint-on` writes it in its place.
- * CC1 and CC2 are in field 1, CC3 and CC4 in field 2, which raw CEA-608 has not.
+ * `mode=roll-up-2` to `roll-up-4` take words as they come (omnitranscriber) and fill rows with
+ * them; text that omnicaptionformat made begins rows of its own. `pop-on` shows each buffer as a
+ * caption from its PTS to its end and loads it ahead of its time; put omnicaptionformat with
+ * columns=32 in front. `paint-on` writes it in its place. CC1 and CC2 are in field 1, CC3 and CC4
+ * in field 2, which raw CEA-608 has not.
  *
  * Text without a duration stays until the next, or for the time that it takes to read.
  *
- * Two bytes a frame leave, at most 30 times a second. Text for which that is too little comes late, none is dropped: `stats` and one warning tell of it. Characters that
- * CEA-608 has not become their nearest letter, or `?`.
+ * Two bytes a frame leave, at most 30 times a second. Text for which that is too little comes late,
+ * none is dropped: `stats` and one warning tell of it. Characters that CEA-608 has not become their
+ * nearest letter, or `?`.
  *
  * Latency of a live stream: + 1.6 s for pop-on (the time to load a caption), 0 for the others.
  *
  * ## Example
  * |[
- * gst-launch-1.0 filesrc location=examples/media/jfk.wav ! wavparse ! omnitranscriber model-path=models/whisper-base ! omnicea608enc ! closedcaption/x-cea-608,format=raw ! filesink location=captions.608
+ * gst-launch-1.0 filesrc location=examples/media/jfk.wav ! wavparse ! omnitranscriber
+ * model-path=models/whisper-base ! omnicea608enc ! closedcaption/x-cea-608,format=raw ! filesink
+ * location=captions.608
  * ]|
  */
 #include "captions/gstomnicea608enc.h"
@@ -30,29 +36,38 @@
 
 namespace {
 
-constexpr GstClockTime kLoading = 1600 * GST_MSECOND;      // of a pop-on caption: two full rows
-constexpr GstClockTime kMuchTooLate = 3 * GST_SECOND;      // a warning
-constexpr GstClockTime kIdle = GST_SECOND;                 // a longer time without captions is a GAP rather than empty pairs
+constexpr GstClockTime kLoading = 1600 * GST_MSECOND;  // of a pop-on caption: two full rows
+constexpr GstClockTime kMuchTooLate = 3 * GST_SECOND;  // a warning
+// a longer time without captions is a GAP rather than empty pairs
+constexpr GstClockTime kIdle = GST_SECOND;
 
 GType mode_get_type() {
-  static const GEnumValue values[] = {{int(omni::Cea608Mode::pop_on), "captions appear whole, in their time", "pop-on"},
-                                      {int(omni::Cea608Mode::paint_on), "captions are written in their place", "paint-on"},
-                                      {int(omni::Cea608Mode::roll_up_2), "two rows that roll up", "roll-up-2"},
-                                      {int(omni::Cea608Mode::roll_up_3), "three rows that roll up", "roll-up-3"},
-                                      {int(omni::Cea608Mode::roll_up_4), "four rows that roll up", "roll-up-4"},
-                                      {0, nullptr, nullptr}};
+  static const GEnumValue values[] = {
+      {int(omni::Cea608Mode::pop_on), "captions appear whole, in their time", "pop-on"},
+      {int(omni::Cea608Mode::paint_on), "captions are written in their place", "paint-on"},
+      {int(omni::Cea608Mode::roll_up_2), "two rows that roll up", "roll-up-2"},
+      {int(omni::Cea608Mode::roll_up_3), "three rows that roll up", "roll-up-3"},
+      {int(omni::Cea608Mode::roll_up_4), "four rows that roll up", "roll-up-4"},
+      {0, nullptr, nullptr}};
   static const GType type = g_enum_register_static("GstOmniCea608Mode", values);
   return type;
 }
 
 GType channel_get_type() {
-  static const GEnumValue values[] = {{1, "field 1, first", "cc1"}, {2, "field 1, second", "cc2"}, {3, "field 2, first", "cc3"}, {4, "field 2, second", "cc4"}, {0, nullptr, nullptr}};
+  static const GEnumValue values[] = {{1, "field 1, first", "cc1"},
+                                      {2, "field 1, second", "cc2"},
+                                      {3, "field 2, first", "cc3"},
+                                      {4, "field 2, second", "cc4"},
+                                      {0, nullptr, nullptr}};
   static const GType type = g_enum_register_static("GstOmniCea608Channel", values);
   return type;
 }
 
-constexpr const char* kRaw = "closedcaption/x-cea-608, format=(string)raw, framerate=(fraction)[ 1/1, 120/1 ]";
-constexpr const char* kOthers = "closedcaption/x-cea-608, format=(string)s334-1a, framerate=(fraction)[ 1/1, 120/1 ]; closedcaption/x-cea-708, format=(string)cc_data, framerate=(fraction)[ 1/1, 120/1 ]";
+constexpr const char* kRaw =
+    "closedcaption/x-cea-608, format=(string)raw, framerate=(fraction)[ 1/1, 120/1 ]";
+constexpr const char* kOthers =
+    "closedcaption/x-cea-608, format=(string)s334-1a, framerate=(fraction)[ 1/1, 120/1 ]; "
+    "closedcaption/x-cea-708, format=(string)cc_data, framerate=(fraction)[ 1/1, 120/1 ]";
 
 class Cea608Enc final : public GstOmniTextFilter {
  public:
@@ -66,20 +81,31 @@ class Cea608Enc final : public GstOmniTextFilter {
 
   static const GstOmniProperties<Settings>& properties() {
     static const GstOmniProperties<Settings> table({
-        {"mode", "Mode", "How captions come to the screen", &Settings::mode, 0, 0, GstOmniMutable::ready, mode_get_type},
-        {"channel", "Channel", "Caption channel", &Settings::channel, 0, 0, GstOmniMutable::ready, channel_get_type},
+        {"mode", "Mode", "How captions come to the screen", &Settings::mode, 0, 0,
+         GstOmniMutable::ready, mode_get_type},
+        {"channel", "Channel", "Caption channel", &Settings::channel, 0, 0, GstOmniMutable::ready,
+         channel_get_type},
         {"row", "Row", "Bottom row of the captions, of 15", &Settings::row, 1, 15},
-        {"centred", "Centred", "Lines of pop-on and paint-on captions stand in the middle, not at the left edge", &Settings::centred},
-        {"display-time", "Display time", "Roll-up, and words painted on: how long the last text stays when no more comes, in ms", &Settings::display_time, 100, 600000},
+        {"centred", "Centred",
+         "Lines of pop-on and paint-on captions stand in the middle, not at the left edge",
+         &Settings::centred},
+        {"display-time", "Display time",
+         "Roll-up, and words painted on: how long the last text stays when no more comes, in ms",
+         &Settings::display_time, 100, 600000},
     });
     return table;
   }
 
   static void describe(GstElementClass* klass) {
-    CapsPtr in(gst_caps_from_string("text/x-raw, format=(string)utf8")), out(gst_caps_from_string((std::string(kRaw) + "; " + kOthers).c_str()));
-    gst_element_class_add_pad_template(klass, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, in.get()));
-    gst_element_class_add_pad_template(klass, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, out.get()));
-    gst_element_class_set_static_metadata(klass, "Omni CEA-608 encoder", "Encoder/Subtitle", "Text to CEA-608 closed captions, also in CEA-708 cc_data", "gst-omni");
+    CapsPtr in(gst_caps_from_string("text/x-raw, format=(string)utf8")),
+        out(gst_caps_from_string((std::string(kRaw) + "; " + kOthers).c_str()));
+    gst_element_class_add_pad_template(
+        klass, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, in.get()));
+    gst_element_class_add_pad_template(
+        klass, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, out.get()));
+    gst_element_class_set_static_metadata(
+        klass, "Omni CEA-608 encoder", "Encoder/Subtitle",
+        "Text to CEA-608 closed captions, also in CEA-708 cc_data", "gst-omni");
     gst_type_mark_as_plugin_api(mode_get_type(), GstPluginAPIFlags(0));
     gst_type_mark_as_plugin_api(channel_get_type(), GstPluginAPIFlags(0));
   }
@@ -87,8 +113,9 @@ class Cea608Enc final : public GstOmniTextFilter {
   // Delays in ms: of the text that is being sent, and the longest.
   GstStructure* stats() {
     std::lock_guard guard(settings.lock);
-    return gst_structure_new("stats", "texts", G_TYPE_UINT64, n_texts_, "unmapped", G_TYPE_UINT64, n_unmapped_, "delay", G_TYPE_UINT, guint(lag_ / GST_MSECOND), "delay-max", G_TYPE_UINT,
-                             guint(most_lag_ / GST_MSECOND), nullptr);
+    return gst_structure_new("stats", "texts", G_TYPE_UINT64, n_texts_, "unmapped", G_TYPE_UINT64,
+                             n_unmapped_, "delay", G_TYPE_UINT, guint(lag_ / GST_MSECOND),
+                             "delay-max", G_TYPE_UINT, guint(most_lag_ / GST_MSECOND), nullptr);
   }
 
   Settings settings;
@@ -102,10 +129,15 @@ class Cea608Enc final : public GstOmniTextFilter {
       std::lock_guard guard(settings.lock);
       channel = settings.channel;
     }
-    CapsPtr mine(gst_caps_from_string(channel > 2 ? kOthers : (std::string(kRaw) + "; " + kOthers).c_str())), theirs(gst_pad_peer_query_caps(src_, nullptr));
+    CapsPtr mine(
+        gst_caps_from_string(channel > 2 ? kOthers : (std::string(kRaw) + "; " + kOthers).c_str())),
+        theirs(gst_pad_peer_query_caps(src_, nullptr));
     CapsPtr both(gst_caps_intersect_full(theirs.get(), mine.get(), GST_CAPS_INTERSECT_FIRST));
     if (gst_caps_is_empty(both.get()))
-      throw omni::Error(omni::ErrorCode::unsupported, channel > 2 ? "CC3 and CC4 travel in field 2: they need S334-1A or CEA-708 cc_data, which the next element does not take" : "the next element takes no CEA-608 captions");
+      throw omni::Error(omni::ErrorCode::unsupported,
+                        channel > 2 ? "CC3 and CC4 travel in field 2: they need S334-1A or CEA-708 "
+                                      "cc_data, which the next element does not take"
+                                    : "the next element takes no CEA-608 captions");
     CapsPtr caps(gst_caps_truncate(both.release()));
     caps.reset(gst_caps_make_writable(caps.release()));
     GstStructure* s = gst_caps_get_structure(caps.get(), 0);
@@ -130,7 +162,8 @@ class Cea608Enc final : public GstOmniTextFilter {
     o.channel = settings.channel;
     o.row = int(settings.row);
     o.centred = settings.centred;
-    o.keep_frames = int64_t(gst_util_uint64_scale(settings.display_time * GST_MSECOND, rate_n_, rate_d_ * GST_SECOND));
+    o.keep_frames = int64_t(
+        gst_util_uint64_scale(settings.display_time * GST_MSECOND, rate_n_, rate_d_ * GST_SECOND));
     ahead_ = o.mode == omni::Cea608Mode::pop_on ? kLoading : 0;
     encoder_ = omni::make_cea608_encoder(o);
     origin_ = segment.start;
@@ -150,7 +183,10 @@ class Cea608Enc final : public GstOmniTextFilter {
       n_unmapped_ = guint64(encoder_->n_unmapped());
       warn = n_unmapped_ > 0 && !std::exchange(warned_unmapped_, true);
     }
-    if (warn) GST_ELEMENT_WARNING(element_, STREAM, ENCODE, ("The text has characters that CEA-608 has not; they become '?'"), ("'%s'", text.c_str()));
+    if (warn)
+      GST_ELEMENT_WARNING(element_, STREAM, ENCODE,
+                          ("The text has characters that CEA-608 has not; they become '?'"),
+                          ("'%s'", text.c_str()));
     advance(start);
   }
 
@@ -160,7 +196,8 @@ class Cea608Enc final : public GstOmniTextFilter {
 
   void finish() override {
     if (!encoder_) return;
-    while (encoder_->due() < INT64_MAX && flow() == GST_FLOW_OK) send_until(std::max(encoder_->due(), next_) + 1);
+    while (encoder_->due() < INT64_MAX && flow() == GST_FLOW_OK)
+      send_until(std::max(encoder_->due(), next_) + 1);
     encoder_.reset();
   }
   void reset() override { encoder_.reset(); }
@@ -172,9 +209,15 @@ class Cea608Enc final : public GstOmniTextFilter {
  private:
   enum class Format { raw, s334, cc_data };
 
-  GstClockTime time_of(int64_t frame) const { return origin_ + gst_util_uint64_scale(guint64(frame), GST_SECOND * rate_d_, rate_n_); }
+  GstClockTime time_of(int64_t frame) const {
+    return origin_ + gst_util_uint64_scale(guint64(frame), GST_SECOND * rate_d_, rate_n_);
+  }
   // The first frame that is not before `time`.
-  int64_t frame_at(GstClockTime time) const { return time <= origin_ ? 0 : int64_t(gst_util_uint64_scale_ceil(time - origin_, rate_n_, GST_SECOND * rate_d_)); }
+  int64_t frame_at(GstClockTime time) const {
+    return time <= origin_
+               ? 0
+               : int64_t(gst_util_uint64_scale_ceil(time - origin_, rate_n_, GST_SECOND * rate_d_));
+  }
 
   void send_until(int64_t frame) {
     while (next_ < frame && flow() == GST_FLOW_OK) {
@@ -211,8 +254,12 @@ class Cea608Enc final : public GstOmniTextFilter {
       if (lag < GST_SECOND) warned_late_ = false;
     }
     if (warn)
-      GST_ELEMENT_WARNING_WITH_DETAILS(element_, STREAM, ENCODE, ("Captions are %.1f s late: there is more text than two bytes a frame carry", double(lag) / GST_SECOND), ("nothing is lost; less text or roll-up catches up"),
-                                       ("delay", G_TYPE_UINT64, guint64(lag), nullptr));
+      GST_ELEMENT_WARNING_WITH_DETAILS(
+          element_, STREAM, ENCODE,
+          ("Captions are %.1f s late: there is more text than two bytes a frame carry",
+           double(lag) / GST_SECOND),
+          ("nothing is lost; less text or roll-up catches up"),
+          ("delay", G_TYPE_UINT64, guint64(lag), nullptr));
   }
 
   // of the streaming thread
@@ -230,4 +277,5 @@ class Cea608Enc final : public GstOmniTextFilter {
 
 }  // namespace
 
-GST_ELEMENT_REGISTER_DEFINE(omnicea608enc, "omnicea608enc", GST_RANK_NONE, gst_omni_text_filter_type<Cea608Enc>("GstOmniCea608Enc"));
+GST_ELEMENT_REGISTER_DEFINE(omnicea608enc, "omnicea608enc", GST_RANK_NONE,
+                            gst_omni_text_filter_type<Cea608Enc>("GstOmniCea608Enc"));

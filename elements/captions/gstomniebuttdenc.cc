@@ -1,14 +1,18 @@
 /**
  * element-omniebuttdenc:
  *
- * Captions to an EBU-TT-D document (EBU Tech 3380), the TTML that broadcasters and the web exchange: white on a dark box, centred at the bottom, each caption a paragraph with its
- * time. Put omnicaptionformat ahead, so that there are lines. The document is written as the captions come and closed at the end; a file that was cut off wants `</tt:div></tt:body></tt:tt>`.
+ * Captions to an EBU-TT-D document (EBU Tech 3380), the TTML that broadcasters and the web
+ * exchange: white on a dark box, centred at the bottom, each caption a paragraph with its time. Put
+ * omnicaptionformat ahead, so that there are lines. The document is written as the captions come
+ * and closed at the end; a file that was cut off wants `</tt:div></tt:body></tt:tt>`.
  *
  * Latency: 0; a text without a duration leaves when the next comes or when it is read.
  *
  * ## Example
  * |[
- * gst-launch-1.0 filesrc location=examples/media/jfk.wav ! wavparse ! omnitranscriber model-path=models/whisper-base ! omnicaptionformat ! omniebuttdenc language=en ! filesink location=captions.xml
+ * gst-launch-1.0 filesrc location=examples/media/jfk.wav ! wavparse ! omnitranscriber
+ * model-path=models/whisper-base ! omnicaptionformat ! omniebuttdenc language=en ! filesink
+ * location=captions.xml
  * ]|
  */
 #include "captions/gstomniebuttdenc.h"
@@ -29,15 +33,21 @@ class EbuTtDEnc final : public GstOmniTextFilter {
   EbuTtDEnc(GstElement* element, GstElementClass* klass) : GstOmniTextFilter(element, klass) {}
 
   static const GstOmniProperties<Settings>& properties() {
-    static const GstOmniProperties<Settings> table({{"language", "Language", "Language of the text, as in `en` or `pt-BR`", &Settings::language}});
+    static const GstOmniProperties<Settings> table(
+        {{"language", "Language", "Language of the text, as in `en` or `pt-BR`",
+          &Settings::language}});
     return table;
   }
 
   static void describe(GstElementClass* klass) {
-    CapsPtr in(gst_caps_from_string("text/x-raw, format=(string)utf8")), out(gst_caps_from_string("application/ttml+xml"));
-    gst_element_class_add_pad_template(klass, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, in.get()));
-    gst_element_class_add_pad_template(klass, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, out.get()));
-    gst_element_class_set_static_metadata(klass, "Omni EBU-TT-D encoder", "Encoder/Subtitle", "Captions to an EBU-TT-D document", "gst-omni");
+    CapsPtr in(gst_caps_from_string("text/x-raw, format=(string)utf8")),
+        out(gst_caps_from_string("application/ttml+xml"));
+    gst_element_class_add_pad_template(
+        klass, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, in.get()));
+    gst_element_class_add_pad_template(
+        klass, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, out.get()));
+    gst_element_class_set_static_metadata(klass, "Omni EBU-TT-D encoder", "Encoder/Subtitle",
+                                          "Captions to an EBU-TT-D document", "gst-omni");
   }
 
   GstStructure* stats() {
@@ -48,7 +58,9 @@ class EbuTtDEnc final : public GstOmniTextFilter {
   Settings settings;
 
  protected:
-  CapsPtr output_caps(GstCaps*) override { return CapsPtr(gst_caps_new_empty_simple("application/ttml+xml")); }
+  CapsPtr output_caps(GstCaps*) override {
+    return CapsPtr(gst_caps_new_empty_simple("application/ttml+xml"));
+  }
 
   void begin(const GstSegment& segment) override {
     segment_ = segment;
@@ -64,7 +76,12 @@ class EbuTtDEnc final : public GstOmniTextFilter {
       std::lock_guard guard(settings.lock);
       number = ++n_captions_;
     }
-    push(gst_omni_text_buffer(omni::ebu_tt_d_paragraph({text, omni::Nanoseconds(GST_CLOCK_TIME_IS_VALID(media) ? media : start), omni::Nanoseconds(duration)}, int64_t(number)), start, duration));
+    push(gst_omni_text_buffer(
+        omni::ebu_tt_d_paragraph(
+            {text, omni::Nanoseconds(GST_CLOCK_TIME_IS_VALID(media) ? media : start),
+             omni::Nanoseconds(duration)},
+            int64_t(number)),
+        start, duration));
     position_ = start + duration;
   }
   void advance(GstClockTime time) override {
@@ -102,4 +119,5 @@ class EbuTtDEnc final : public GstOmniTextFilter {
 
 }  // namespace
 
-GST_ELEMENT_REGISTER_DEFINE(omniebuttdenc, "omniebuttdenc", GST_RANK_NONE, gst_omni_text_filter_type<EbuTtDEnc>("GstOmniEbuTtDEnc"));
+GST_ELEMENT_REGISTER_DEFINE(omniebuttdenc, "omniebuttdenc", GST_RANK_NONE,
+                            gst_omni_text_filter_type<EbuTtDEnc>("GstOmniEbuTtDEnc"));

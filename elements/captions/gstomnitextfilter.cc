@@ -9,7 +9,8 @@ namespace {
 constexpr gsize kMostText = 1 << 16;  // bytes of one buffer
 }
 
-GstOmniTextFilter::GstOmniTextFilter(GstElement* element, GstElementClass* klass) : element_(element) {
+GstOmniTextFilter::GstOmniTextFilter(GstElement* element, GstElementClass* klass)
+    : element_(element) {
   gst_segment_init(&segment_, GST_FORMAT_TIME);
   sink_ = gst_pad_new_from_template(gst_element_class_get_pad_template(klass, "sink"), "sink");
   src_ = gst_pad_new_from_template(gst_element_class_get_pad_template(klass, "src"), "src");
@@ -26,7 +27,8 @@ void GstOmniTextFilter::push(BufferPtr buffer) {
 }
 
 void GstOmniTextFilter::push_gap(GstClockTime start, GstClockTime end) {
-  if (end > start && flow_ == GST_FLOW_OK) gst_pad_push_event(src_, gst_event_new_gap(start, end - start));
+  if (end > start && flow_ == GST_FLOW_OK)
+    gst_pad_push_event(src_, gst_event_new_gap(start, end - start));
 }
 
 BufferPtr gst_omni_text_buffer(const std::string& text, GstClockTime start, GstClockTime duration) {
@@ -41,13 +43,17 @@ void GstOmniTextFilter::take(GstBuffer* buffer) {
   const GstClockTime start =
       GST_BUFFER_PTS_IS_VALID(buffer) ? std::max(GST_BUFFER_PTS(buffer), segment_.start) : end_;
   GstClockTime duration = GST_BUFFER_DURATION_IS_VALID(buffer) ? GST_BUFFER_DURATION(buffer) : 0;
-  if (start > G_MAXINT64 - G_MAXINT64 / 4 || duration > G_MAXINT64 / 4) throw omni::Error(omni::ErrorCode::corrupt_file, "text with a time that cannot be");
+  if (start > G_MAXINT64 - G_MAXINT64 / 4 || duration > G_MAXINT64 / 4)
+    throw omni::Error(omni::ErrorCode::corrupt_file, "text with a time that cannot be");
   GstMapInfo map;
-  if (!gst_buffer_map(buffer, &map, GST_MAP_READ)) throw omni::Error(omni::ErrorCode::corrupt_file, "a text buffer that cannot be read");
+  if (!gst_buffer_map(buffer, &map, GST_MAP_READ))
+    throw omni::Error(omni::ErrorCode::corrupt_file, "a text buffer that cannot be read");
   std::string s(reinterpret_cast<const char*>(map.data), std::min(map.size, kMostText));
   const bool too_long = map.size > kMostText;
   gst_buffer_unmap(buffer, &map);
-  if (too_long) throw omni::Error(omni::ErrorCode::unsupported, "a text of more than 65536 bytes in one buffer");
+  if (too_long)
+    throw omni::Error(omni::ErrorCode::unsupported,
+                      "a text of more than 65536 bytes in one buffer");
   s.erase(std::find(s.begin(), s.end(), '\0'), s.end());
   release(start);
   const bool endless = duration == 0;
@@ -63,7 +69,8 @@ void GstOmniTextFilter::take(GstBuffer* buffer) {
 void GstOmniTextFilter::release(GstClockTime next) {
   if (!held_) return;
   const Held held = *std::exchange(held_, std::nullopt);
-  text(held.text, held.start, next > held.start ? std::min(held.duration, next - held.start) : held.duration);
+  text(held.text, held.start,
+       next > held.start ? std::min(held.duration, next - held.start) : held.duration);
 }
 
 GstFlowReturn GstOmniTextFilter::chain(GstPad*, GstObject* parent, GstBuffer* raw) {
@@ -94,7 +101,9 @@ bool GstOmniTextFilter::handle(GstPad* pad, GstEvent* raw) {
     case GST_EVENT_SEGMENT: {
       const GstSegment* segment = nullptr;
       gst_event_parse_segment(raw, &segment);
-      if (segment->format != GST_FORMAT_TIME) throw omni::Error(omni::ErrorCode::unsupported, "text without times: its segment is not in time format");
+      if (segment->format != GST_FORMAT_TIME)
+        throw omni::Error(omni::ErrorCode::unsupported,
+                          "text without times: its segment is not in time format");
       release(GST_CLOCK_TIME_NONE);
       finish();
       segment_ = *segment;
@@ -126,7 +135,8 @@ bool GstOmniTextFilter::handle(GstPad* pad, GstEvent* raw) {
       release(GST_CLOCK_TIME_NONE);
       if (this->event(raw)) return true;
       break;
-    default: break;
+    default:
+      break;
   }
   return gst_pad_event_default(pad, GST_OBJECT(element_), event.release());
 }

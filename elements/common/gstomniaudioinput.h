@@ -1,5 +1,6 @@
-// Raw audio buffers of any rate, format and number of channels → mono float samples at one rate, in their place in time. A hole shorter than `most_hole` is filled with silence
-// and an overlap is cut off; a longer jump ends the piece and begins another. One thread at a time.
+// Raw audio buffers of any rate, format and number of channels → mono float samples at one rate, in
+// their place in time. A hole shorter than `most_hole` is filled with silence and an overlap is cut
+// off; a longer jump ends the piece and begins another. One thread at a time.
 #pragma once
 
 #include <gst/audio/audio.h>
@@ -17,9 +18,9 @@ GstAudioInfo gst_omni_audio_info(GstCaps* caps);
 class GstOmniAudioInput {
  public:
   struct Callbacks {
-    std::function<void(GstClockTime time)> start;          // a piece begins
+    std::function<void(GstClockTime time)> start;  // a piece begins
     std::function<void(std::span<const float>)> samples;
-    std::function<void()> end;                             // a piece has ended
+    std::function<void()> end;  // a piece has ended
   };
   GstOmniAudioInput(int rate, GstClockTime most_hole, Callbacks callbacks);
 

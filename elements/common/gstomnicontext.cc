@@ -8,8 +8,11 @@ GST_DEBUG_CATEGORY_STATIC(gst_omni_debug);
 void gst_omni_install_log_sink() {
   GST_DEBUG_CATEGORY_INIT(gst_omni_debug, "omni", 0, "the runtime of gst-omni");
   omni::set_log_sink([](omni::LogLevel level, const std::string& line) {
-    GST_CAT_LEVEL_LOG(gst_omni_debug, level == omni::LogLevel::warning ? GST_LEVEL_WARNING : level == omni::LogLevel::info ? GST_LEVEL_INFO : GST_LEVEL_DEBUG, nullptr, "%s",
-                      line.c_str());
+    GST_CAT_LEVEL_LOG(gst_omni_debug,
+                      level == omni::LogLevel::warning ? GST_LEVEL_WARNING
+                      : level == omni::LogLevel::info  ? GST_LEVEL_INFO
+                                                       : GST_LEVEL_DEBUG,
+                      nullptr, "%s", line.c_str());
   });
 }
 
@@ -19,8 +22,10 @@ GType gst_omni_precision_get_type() {
        "what the checkpoint is stored in (also quantized), if the processor multiplies it", "auto"},
       {int(omni::Precision::float32), "32-bit floating point", "float32"},
       {int(omni::Precision::bfloat16), "bfloat16 factors, 32-bit sums", "bfloat16"},
-      {int(omni::Precision::int8), "8-bit weights, made when a dense checkpoint is first opened", "int8"},
-      {int(omni::Precision::int4), "4-bit weights of the text model, 8-bit elsewhere, made likewise", "int4"},
+      {int(omni::Precision::int8), "8-bit weights, made when a dense checkpoint is first opened",
+       "int8"},
+      {int(omni::Precision::int4),
+       "4-bit weights of the text model, 8-bit elsewhere, made likewise", "int4"},
       {0, nullptr, nullptr}};
   static const GType type = g_enum_register_static("GstOmniPrecision", values);
   return type;
@@ -32,10 +37,13 @@ void GstOmniEngineContext::announce() {
     std::lock_guard guard(settings_.lock);
     if (settings_.model_path.empty()) return;
     context = gst_context_new(GST_OMNI_ENGINE_CONTEXT, TRUE);
-    gst_structure_set(gst_context_writable_structure(context), "model-path", G_TYPE_STRING, settings_.model_path.c_str(), "device", G_TYPE_STRING,
-                      settings_.device.c_str(), "precision", G_TYPE_INT, settings_.precision, "threads", G_TYPE_UINT, settings_.threads, nullptr);
+    gst_structure_set(gst_context_writable_structure(context), "model-path", G_TYPE_STRING,
+                      settings_.model_path.c_str(), "device", G_TYPE_STRING,
+                      settings_.device.c_str(), "precision", G_TYPE_INT, settings_.precision,
+                      "threads", G_TYPE_UINT, settings_.threads, nullptr);
   }
-  gst_element_post_message(element_, gst_message_new_have_context(GST_OBJECT(element_), gst_context_ref(context)));
+  gst_element_post_message(
+      element_, gst_message_new_have_context(GST_OBJECT(element_), gst_context_ref(context)));
   take(context);
   gst_context_unref(context);
 }
@@ -55,7 +63,9 @@ void GstOmniEngineContext::take(GstContext* context) {
 
 bool GstOmniEngineContext::answer(GstQuery* query) {
   const gchar* type = nullptr;
-  if (GST_QUERY_TYPE(query) != GST_QUERY_CONTEXT || !gst_query_parse_context_type(query, &type) || g_strcmp0(type, GST_OMNI_ENGINE_CONTEXT) != 0) return false;
+  if (GST_QUERY_TYPE(query) != GST_QUERY_CONTEXT || !gst_query_parse_context_type(query, &type) ||
+      g_strcmp0(type, GST_OMNI_ENGINE_CONTEXT) != 0)
+    return false;
   std::lock_guard guard(lock_);
   if (!context_) return false;
   gst_query_set_context(query, context_.get());
@@ -69,13 +79,16 @@ ContextPtr GstOmniEngineContext::find() {
     if (context_) return ContextPtr(gst_context_ref(context_.get()));
   }
   QueryPtr query(gst_query_new_context(GST_OMNI_ENGINE_CONTEXT));
-  auto ask = [](GstElement*, GstPad* pad, gpointer q) -> gboolean { return !gst_pad_peer_query(pad, GST_QUERY(q)); };
+  auto ask = [](GstElement*, GstPad* pad, gpointer q) -> gboolean {
+    return !gst_pad_peer_query(pad, GST_QUERY(q));
+  };
   if (!gst_element_foreach_pad(element_, ask, query.get())) {
     GstContext* found = nullptr;
     gst_query_parse_context(query.get(), &found);
     if (found) take(found);
   } else {
-    gst_element_post_message(element_, gst_message_new_need_context(GST_OBJECT(element_), GST_OMNI_ENGINE_CONTEXT));
+    gst_element_post_message(
+        element_, gst_message_new_need_context(GST_OBJECT(element_), GST_OMNI_ENGINE_CONTEXT));
   }
   std::lock_guard guard(lock_);
   return ContextPtr(context_ ? gst_context_ref(context_.get()) : nullptr);
@@ -83,7 +96,8 @@ ContextPtr GstOmniEngineContext::find() {
 
 static omni::EngineOptions options_in(GstContext* context) {
   const GstStructure* s = gst_context_get_structure(context);
-  const char *path = gst_structure_get_string(s, "model-path"), *device = gst_structure_get_string(s, "device");
+  const char *path = gst_structure_get_string(s, "model-path"),
+             *device = gst_structure_get_string(s, "device");
   int precision = int(omni::Precision::automatic);
   guint threads = 0;
   gst_structure_get_int(s, "precision", &precision);
@@ -97,14 +111,21 @@ std::string GstOmniEngineContext::device() {
   return settings_.device;
 }
 
-std::shared_ptr<const omni::Engine> GstOmniEngineContext::open(const std::function<bool()>& keep_going, bool with_speech) {
+std::shared_ptr<const omni::Engine> GstOmniEngineContext::open(
+    const std::function<bool()>& keep_going, bool with_speech) {
   const ContextPtr context = find();
   if (!context)
-    throw omni::Error(omni::ErrorCode::invalid_argument, "no model-path: set it to the folder of a checkpoint on any one omni element of the pipeline");
+    throw omni::Error(omni::ErrorCode::invalid_argument,
+                      "no model-path: set it to the folder of a checkpoint on any one omni element "
+                      "of the pipeline");
   const omni::EngineOptions o = options_in(context.get());
   std::shared_ptr<const omni::Engine> engine;
-  load("weights", keep_going, [&](const std::function<void(double)>& progress) { engine = omni::Engine::open(o, progress); });
-  if (with_speech) load("voice", keep_going, [&](const std::function<void(double)>& progress) { engine->load_speech(progress); });
+  load("weights", keep_going, [&](const std::function<void(double)>& progress) {
+    engine = omni::Engine::open(o, progress);
+  });
+  if (with_speech)
+    load("voice", keep_going,
+         [&](const std::function<void(double)>& progress) { engine->load_speech(progress); });
   std::lock_guard guard(lock_);
   compute_ = engine->compute();
   return engine;
@@ -115,9 +136,12 @@ std::string GstOmniEngineContext::compute() {
   return compute_;
 }
 
-void GstOmniEngineContext::load(const char* what, const std::function<bool()>& keep_going, const std::function<void(const std::function<void(double)>&)>& body) {
+void GstOmniEngineContext::load(
+    const char* what, const std::function<bool()>& keep_going,
+    const std::function<void(const std::function<void(double)>&)>& body) {
   auto post = [&](GstProgressType type, const std::string& text) {
-    gst_element_post_message(element_, gst_message_new_progress(GST_OBJECT(element_), type, "load", text.c_str()));
+    gst_element_post_message(
+        element_, gst_message_new_progress(GST_OBJECT(element_), type, "load", text.c_str()));
   };
   post(GST_PROGRESS_TYPE_START, std::string("Loading ") + what);
   int last = 0;
@@ -127,11 +151,14 @@ void GstOmniEngineContext::load(const char* what, const std::function<bool()>& k
       const int percent = int(fraction * 100);
       if (percent < last + 5) return;
       last = percent;
-      post(GST_PROGRESS_TYPE_CONTINUE, std::string("Loading ") + what + ": " + std::to_string(percent) + " %");
+      post(GST_PROGRESS_TYPE_CONTINUE,
+           std::string("Loading ") + what + ": " + std::to_string(percent) + " %");
     });
     post(GST_PROGRESS_TYPE_COMPLETE, std::string("Loaded ") + what);
   } catch (const omni::Error& e) {
-    post(e.code() == omni::ErrorCode::cancelled ? GST_PROGRESS_TYPE_CANCELED : GST_PROGRESS_TYPE_ERROR, e.what());
+    post(e.code() == omni::ErrorCode::cancelled ? GST_PROGRESS_TYPE_CANCELED
+                                                : GST_PROGRESS_TYPE_ERROR,
+         e.what());
     throw;
   }
 }

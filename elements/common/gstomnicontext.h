@@ -1,6 +1,7 @@
-// How the elements of a pipeline agree on one checkpoint. model-path is set on any one of them; that element announces it as a GstContext of type
-// "omni.engine"; the others ask their neighbours and then the application, as for CUDA and GL contexts. Whoever opens the same checkpoint shares one copy
-// of the weights (omni::Engine::open).
+// How the elements of a pipeline agree on one checkpoint. model-path is set on any one of them;
+// that element announces it as a GstContext of type "omni.engine"; the others ask their neighbours
+// and then the application, as for CUDA and GL contexts. Whoever opens the same checkpoint shares
+// one copy of the weights (omni::Engine::open).
 #pragma once
 
 #include <gst/gst.h>
@@ -28,16 +29,22 @@ struct GstOmniEngineSettings : GstOmniSettings {
 template <class Settings>
 std::vector<GstOmniProperty<Settings>> gst_omni_engine_properties() {
   return {
-      {"model-path", "Model path", "Folder of a checkpoint in the Hugging Face layout; set it on any one element of the pipeline", &Settings::model_path},
+      {"model-path", "Model path",
+       "Folder of a checkpoint in the Hugging Face layout; set it on any one element of the "
+       "pipeline",
+       &Settings::model_path},
       {"device", "Device", "Where to compute: cpu, cuda or cuda:N (auto = cpu)", &Settings::device},
-      {"precision", "Precision", "Number format of the products", &Settings::precision, 0, 0, GstOmniMutable::ready, gst_omni_precision_get_type},
-      {"threads", "Threads", "Threads to compute with (0 = one for each processor)", &Settings::threads, 0, 1024},
+      {"precision", "Precision", "Number format of the products", &Settings::precision, 0, 0,
+       GstOmniMutable::ready, gst_omni_precision_get_type},
+      {"threads", "Threads", "Threads to compute with (0 = one for each processor)",
+       &Settings::threads, 0, 1024},
   };
 }
 
 class GstOmniEngineContext {
  public:
-  explicit GstOmniEngineContext(GstElement* element, GstOmniEngineSettings& settings) : element_(element), settings_(settings) {}
+  explicit GstOmniEngineContext(GstElement* element, GstOmniEngineSettings& settings)
+      : element_(element), settings_(settings) {}
 
   // NULL → READY: announces the checkpoint, if this element was told one.
   void announce();
@@ -47,14 +54,17 @@ class GstOmniEngineContext {
   bool answer(GstQuery* query);
   // The device that the agreed checkpoint is, or will be, opened on.
   std::string device();
-  // Loads (or joins) the checkpoint with PROGRESS messages; for a streaming or worker thread. Throws omni::Error; `cancelled` once keep_going() is false.
-  std::shared_ptr<const omni::Engine> open(const std::function<bool()>& keep_going, bool with_speech = false);
+  // Loads (or joins) the checkpoint with PROGRESS messages; for a streaming or worker thread.
+  // Throws omni::Error; `cancelled` once keep_going() is false.
+  std::shared_ptr<const omni::Engine> open(const std::function<bool()>& keep_going,
+                                           bool with_speech = false);
   // What computes in the engine that was opened last; empty before.
   std::string compute();
 
  private:
   ContextPtr find();
-  void load(const char* what, const std::function<bool()>& keep_going, const std::function<void(const std::function<void(double)>&)>& body);
+  void load(const char* what, const std::function<bool()>& keep_going,
+            const std::function<void(const std::function<void(double)>&)>& body);
 
   GstElement* element_;
   GstOmniEngineSettings& settings_;

@@ -1,4 +1,5 @@
-// The one place where C++ exceptions become GStreamer: every vfunc, pad function, task and signal handler of the elements is one guard call.
+// The one place where C++ exceptions become GStreamer: every vfunc, pad function, task and signal
+// handler of the elements is one guard call.
 #pragma once
 
 #include <gst/gst.h>
@@ -19,7 +20,8 @@ Result gst_omni_guard(gpointer element, Result otherwise, const Body& body) {
   } catch (const omni::Error& e) {
     gst_omni_post_error(GST_ELEMENT(element), e);
   } catch (const std::bad_alloc&) {
-    gst_omni_post_error(GST_ELEMENT(element), omni::Error(omni::ErrorCode::out_of_memory, "out of memory"));
+    gst_omni_post_error(GST_ELEMENT(element),
+                        omni::Error(omni::ErrorCode::out_of_memory, "out of memory"));
   } catch (const std::exception& e) {
     gst_omni_post_error(GST_ELEMENT(element), omni::Error(omni::ErrorCode::internal, e.what()));
   }
@@ -28,7 +30,8 @@ Result gst_omni_guard(gpointer element, Result otherwise, const Body& body) {
 
 enum class GstOmniRound { idle, busy, cancelled, broken };
 
-// One round of a worker: `work` says whether there was something to do. Being cancelled is no error; after one the round was broken, and the error is posted.
+// One round of a worker: `work` says whether there was something to do. Being cancelled is no
+// error; after one the round was broken, and the error is posted.
 template <class Work>
 GstOmniRound gst_omni_round(gpointer element, const Work& work) {
   return gst_omni_guard(element, GstOmniRound::broken, [&] {

@@ -105,7 +105,8 @@ GstClockTime GstOmniTextOutput::push_result(const std::string& result, GstClockT
     std::lock_guard guard(lock_);
     const GstClockTime end = start + duration;
     if (start < position_) start = position_;
-    if (start > position_) queue_.emplace_back(GST_MINI_OBJECT(gst_event_new_gap(position_, start - position_)));
+    if (start > position_)
+      queue_.emplace_back(GST_MINI_OBJECT(gst_event_new_gap(position_, start - position_)));
     GST_BUFFER_PTS(buffer) = start;
     GST_BUFFER_DURATION(buffer) = end > start ? end - start : duration;
     position_ = start + GST_BUFFER_DURATION(buffer);
@@ -143,8 +144,10 @@ bool GstOmniTextOutput::step() {
     queue_.pop_front();
   }
   push_head([this] {
-    return kind() == Kind::text ? gst_caps_new_simple("text/x-raw", "format", G_TYPE_STRING, "utf8", nullptr)
-                                : gst_caps_new_simple("application/x-omni-spatial", "version", G_TYPE_INT, 1, nullptr);
+    return kind() == Kind::text
+               ? gst_caps_new_simple("text/x-raw", "format", G_TYPE_STRING, "utf8", nullptr)
+               : gst_caps_new_simple("application/x-omni-spatial", "version", G_TYPE_INT, 1,
+                                     nullptr);
   });
   push(std::move(object));
   return true;

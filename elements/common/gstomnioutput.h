@@ -1,5 +1,5 @@
-// One source pad of results: its own queue, task, segment, position and flow return. Results are put in by the worker and leave in order; where time
-// advances without a result, a GAP does.
+// One source pad of results: its own queue, task, segment, position and flow return. Results are
+// put in by the worker and leave in order; where time advances without a result, a GAP does.
 #pragma once
 
 #include <gst/gst.h>
@@ -27,7 +27,8 @@ class GstOmniOutput {
   virtual void push_event(GstEvent* event) = 0;  // takes it; behind what is queued
   void push_eos() { push_event(gst_event_new_eos()); }
 
-  // The results' time is shifted by this much (property lateness). Has its effect with the next segment.
+  // The results' time is shifted by this much (property lateness). Has its effect with the next
+  // segment.
   void set_lateness(GstClockTime lateness);
   GstFlowReturn flow();
 
@@ -42,14 +43,15 @@ class GstOmniOutput {
   virtual void clear() = 0;  // under lock_: what is queued is void
   virtual void woken() {}    // under lock_: flushing has begun
 
-  // stream-start (sparse), caps and segment, where they are due; called before anything else leaves. `caps` is made when needed.
+  // stream-start (sparse), caps and segment, where they are due; called before anything else
+  // leaves. `caps` is made when needed.
   void push_head(const std::function<GstCaps*()>& caps);
   void push(MiniObjectPtr object);  // a buffer or event; notes the flow return
 
   GstPad* const pad_;
   std::mutex lock_;
   std::condition_variable changed_;
-  bool flushing_ = true;  // under lock_, as all below
+  bool flushing_ = true;       // under lock_, as all below
   GstClockTime position_ = 0;  // end of what was given out
 
  private:
@@ -66,8 +68,9 @@ class GstOmniOutput {
 class GstOmniTextOutput final : public GstOmniOutput {
  public:
   using GstOmniOutput::GstOmniOutput;
-  // A result for [start, start + duration) in running time. Where an earlier one still occupies the time, it
-  // is moved up behind it. Returns the PTS that it got. Text leaves as one_cue() of omni/text.h.
+  // A result for [start, start + duration) in running time. Where an earlier one still occupies the
+  // time, it is moved up behind it. Returns the PTS that it got. Text leaves as one_cue() of
+  // omni/text.h.
   GstClockTime push_result(const std::string& result, GstClockTime start, GstClockTime duration);
   void push_gap(GstClockTime until) override;
   void push_event(GstEvent* event) override;

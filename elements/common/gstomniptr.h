@@ -13,7 +13,8 @@ struct GstOmniRelease {
   }
 };
 
-// The reference-counted ones, most of whose unref functions are inline and so cannot be template arguments.
+// The reference-counted ones, most of whose unref functions are inline and so cannot be template
+// arguments.
 struct GstOmniUnref {
   void operator()(GstBuffer* p) const { gst_buffer_unref(p); }
   void operator()(GstCaps* p) const { gst_caps_unref(p); }

@@ -1,4 +1,5 @@
-// The last values of a duration, and their percentiles; what is said when one is longer than was promised.
+// The last values of a duration, and their percentiles; what is said when one is longer than was
+// promised.
 #pragma once
 
 #include <gst/gst.h>
@@ -10,7 +11,7 @@ class GstOmniDelays {
  public:
   bool add(GstClockTime value);  // true: none was as long before
   bool empty() const { return values_.empty(); }
-  double percentile_ms(double p) const;  // of the last 512
+  double percentile_ms(double p) const;                         // of the last 512
   double max_ms() const { return double(max_) / GST_MSECOND; }  // of all
 
  private:
@@ -19,5 +20,7 @@ class GstOmniDelays {
   GstClockTime max_ = 0;
 };
 
-// Posts the warning that text came `delay` after its `what` (words, media) where `promised` was reported as latency.
-void gst_omni_warn_late(GstElement* element, const char* what, GstClockTime delay, GstClockTime promised, const char* advice);
+// Posts the warning that text came `delay` after its `what` (words, media) where `promised` was
+// reported as latency.
+void gst_omni_warn_late(GstElement* element, const char* what, GstClockTime delay,
+                        GstClockTime promised, const char* advice);

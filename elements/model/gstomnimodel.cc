@@ -1,27 +1,37 @@
 /**
  * element-omnimodel:
  *
- * Watches and listens: takes the tokens of one video and one audio stream, lays them out in running time, keeps the last `context-duration` of them as context,
- * and answers questions about it as text. Which question is asked when is the business of `trigger`; a text buffer on a `prompt_%u` pad and the action signal
- * `ask` are always answered. Each answer is also posted as an element message "omni/answer".
+ * Watches and listens: takes the tokens of one video and one audio stream, lays them out in running
+ * time, keeps the last `context-duration` of them as context, and answers questions about it as
+ * text. Which question is asked when is the business of `trigger`; a text buffer on a `prompt_%u`
+ * pad and the action signal `ask` are always answered. Each answer is also posted as an element
+ * message "omni/answer".
  *
- * A `spatial_%u` pad asks `spatial-prompt` at the same moments and gives what the answer says is where: one line of JSON for each answer (docs/spatial.md), stamped
- * with the last frame that the model saw. Objects in answers to other questions leave there too.
+ * A `spatial_%u` pad asks `spatial-prompt` at the same moments and gives what the answer says is
+ * where: one line of JSON for each answer (docs/spatial.md), stamped with the last frame that the
+ * model saw. Objects in answers to other questions leave there too.
  *
- * A text buffer's PTS and duration are those of the media that it is about. Latency of a live stream = that of the slowest token stream + 2 s (a chunk, where
- * only video comes: sound already waits for it) + `interval` (where that is the trigger) + `latency` (time allowed for the answer).
+ * A text buffer's PTS and duration are those of the media that it is about. Latency of a live
+ * stream = that of the slowest token stream + 2 s (a chunk, where only video comes: sound already
+ * waits for it) + `interval` (where that is the trigger) + `latency` (time allowed for the answer).
  *
- * A `speech_%u` pad makes the model answer aloud, where the checkpoint has a voice: audio/x-raw, mono, at the voice's rate, while the answer is still being written.
- * Within an answer the time stamps have no gap; in between there are GAPs. Each buffer carries a GstCustomMeta "GstOmniGeneratedMeta" {checkpoint, voice, time} and the
- * stream a tag, so that nobody takes it for a recording. The text of a spoken answer leaves on the text pads with the time span of its sound. Live, sound leaves 40 ms
- * before it is due; the signal `interrupt`, or an event named "omni-interrupt" on any pad (GST_EVENT_CUSTOM_UPSTREAM, _DOWNSTREAM or _DOWNSTREAM_OOB), ends it with a
- * fade of 5 ms. Live, answers to the standing question are not spoken while another one still is. Element messages "omni/speech" tell how each ended.
+ * A `speech_%u` pad makes the model answer aloud, where the checkpoint has a voice: audio/x-raw,
+ * mono, at the voice's rate, while the answer is still being written. Within an answer the time
+ * stamps have no gap; in between there are GAPs. Each buffer carries a GstCustomMeta
+ * "GstOmniGeneratedMeta" {checkpoint, voice, time} and the stream a tag, so that nobody takes it
+ * for a recording. The text of a spoken answer leaves on the text pads with the time span of its
+ * sound. Live, sound leaves 40 ms before it is due; the signal `interrupt`, or an event named
+ * "omni-interrupt" on any pad (GST_EVENT_CUSTOM_UPSTREAM, _DOWNSTREAM or _DOWNSTREAM_OOB), ends it
+ * with a fade of 5 ms. Live, answers to the standing question are not spoken while another one
+ * still is. Element messages "omni/speech" tell how each ended.
  *
- * EOS leaves when all media streams have ended and everything asked has been answered; prompt pads hold it up only where there are no media.
+ * EOS leaves when all media streams have ended and everything asked has been answered; prompt pads
+ * hold it up only where there are no media.
  *
  * ## Example
  * |[
- * gst-launch-1.0 -m videotestsrc num-buffers=120 ! omnivideotokenizer model-path=models/nano ! omnimodel ! fakesink dump=true
+ * gst-launch-1.0 -m videotestsrc num-buffers=120 ! omnivideotokenizer model-path=models/nano !
+ * omnimodel ! fakesink dump=true
  * ]|
  */
 #include "model/gstomnimodel.h"
@@ -39,21 +49,25 @@ GST_DEBUG_CATEGORY(gst_omni_model_debug);  // the worker logs to it too
 namespace gst_omni_model {
 
 static GType trigger_get_type() {
-  static const GEnumValue values[] = {{int(Trigger::chunk), "ask `prompt` after every chunk of media", "chunk"},
-                                      {int(Trigger::interval), "ask `prompt` every `interval` of media", "interval"},
-                                      {int(Trigger::prompt), "ask only what comes on prompt pads", "prompt"},
-                                      {int(Trigger::eos), "ask `prompt` once, when the media end", "eos"},
-                                      {int(Trigger::manual), "ask only on the signal `ask`", "manual"},
-                                      {0, nullptr, nullptr}};
+  static const GEnumValue values[] = {
+      {int(Trigger::chunk), "ask `prompt` after every chunk of media", "chunk"},
+      {int(Trigger::interval), "ask `prompt` every `interval` of media", "interval"},
+      {int(Trigger::prompt), "ask only what comes on prompt pads", "prompt"},
+      {int(Trigger::eos), "ask `prompt` once, when the media end", "eos"},
+      {int(Trigger::manual), "ask only on the signal `ask`", "manual"},
+      {0, nullptr, nullptr}};
   static const GType type = g_enum_register_static("GstOmniTrigger", values);
   return type;
 }
 
 static GType tracking_get_type() {
-  static const GEnumValue values[] = {{int(Tracking::none), "objects have no identity", "none"},
-                                      {int(Tracking::match), "objects of successive answers that match get the same track id", "match"},
-                                      {int(Tracking::predict), "and a velocity, with which omnicombiner moves them until the next answer", "predict"},
-                                      {0, nullptr, nullptr}};
+  static const GEnumValue values[] = {
+      {int(Tracking::none), "objects have no identity", "none"},
+      {int(Tracking::match), "objects of successive answers that match get the same track id",
+       "match"},
+      {int(Tracking::predict),
+       "and a velocity, with which omnicombiner moves them until the next answer", "predict"},
+      {0, nullptr, nullptr}};
   static const GType type = g_enum_register_static("GstOmniTracking", values);
   return type;
 }
@@ -63,26 +77,56 @@ const GstOmniProperties<Settings>& properties() {
   static const GstOmniProperties<Settings> table = [] {
     auto rows = gst_omni_engine_properties<Settings>();
     const std::vector<GstOmniProperty<Settings>> own = {
-        {"system-prompt", "System prompt", "Who the model is told to be (a checkpoint may carry its own)", &Settings::system_prompt},
-        {"prompt", "Prompt", "The standing question (a checkpoint may carry its own)", &Settings::prompt, 0, 0, playing},
-        {"spatial-prompt", "Spatial prompt", "What spatial pads ask whenever `prompt` is due (a checkpoint may carry its own)", &Settings::spatial_prompt, 0, 0, playing},
-        {"json-schema", "JSON schema", "What answers must look like: a JSON Schema, `boxes` or `points`; with a spatial pad, only those to `spatial-prompt` (empty = anything)",
+        {"system-prompt", "System prompt",
+         "Who the model is told to be (a checkpoint may carry its own)", &Settings::system_prompt},
+        {"prompt", "Prompt", "The standing question (a checkpoint may carry its own)",
+         &Settings::prompt, 0, 0, playing},
+        {"spatial-prompt", "Spatial prompt",
+         "What spatial pads ask whenever `prompt` is due (a checkpoint may carry its own)",
+         &Settings::spatial_prompt, 0, 0, playing},
+        {"json-schema", "JSON schema",
+         "What answers must look like: a JSON Schema, `boxes` or `points`; with a spatial pad, "
+         "only those to `spatial-prompt` (empty = anything)",
          &Settings::json_schema, 0, 0, playing},
-        {"tracking", "Tracking", "Identity of objects from answer to answer", &Settings::tracking, 0, 0, playing, tracking_get_type},
-        {"trigger", "Trigger", "When the standing question is asked", &Settings::trigger, 0, 0, playing, trigger_get_type},
-        {"interval", "Interval", "Media time between questions with trigger=interval, in ms", &Settings::interval, 1, 86400000, playing},
-        {"max-tokens", "Most tokens", "Longest answer, in tokens", &Settings::max_tokens, 1, 1 << 20, playing},
-        {"temperature", "Temperature", "Randomness of the answer (0 = always the likeliest token)", &Settings::temperature, 0, 100, playing},
-        {"top-p", "Top-p", "Draw from the likeliest tokens that together have this probability", &Settings::top_p, 0, 1, playing},
-        {"top-k", "Top-k", "Draw from this many likeliest tokens (0 = all)", &Settings::top_k, 0, 1 << 24, playing},
-        {"repetition-penalty", "Repetition penalty", "Divides the odds of tokens that were there before (1 = off)", &Settings::repetition_penalty, 0.01, 100, playing},
-        {"seed", "Seed", "Of the random draws: the same media, questions and seed give the same answers", &Settings::seed, 0, double(gint64{1} << 53)},
-        {"voice", "Voice", "Who speaks on a speech pad (empty = the checkpoint's own; an unknown name is an error that lists them)", &Settings::voice},
-        {"barge-in", "Barge-in", "A question that comes while an answer is being spoken ends it (live, or by the signal `ask`)", &Settings::barge_in, 0, 0, playing},
-        {"context-duration", "Context duration", "Seconds of media that the model remembers (a checkpoint may carry its own)", &Settings::context_duration, 0.1, 86400},
-        {"latency", "Latency", "Time allowed for an answer, in ms, as reported to live pipelines (4294967295 = text is stamped with the time at which it leaves)",
+        {"tracking", "Tracking", "Identity of objects from answer to answer", &Settings::tracking,
+         0, 0, playing, tracking_get_type},
+        {"trigger", "Trigger", "When the standing question is asked", &Settings::trigger, 0, 0,
+         playing, trigger_get_type},
+        {"interval", "Interval", "Media time between questions with trigger=interval, in ms",
+         &Settings::interval, 1, 86400000, playing},
+        {"max-tokens", "Most tokens", "Longest answer, in tokens", &Settings::max_tokens, 1,
+         1 << 20, playing},
+        {"temperature", "Temperature", "Randomness of the answer (0 = always the likeliest token)",
+         &Settings::temperature, 0, 100, playing},
+        {"top-p", "Top-p", "Draw from the likeliest tokens that together have this probability",
+         &Settings::top_p, 0, 1, playing},
+        {"top-k", "Top-k", "Draw from this many likeliest tokens (0 = all)", &Settings::top_k, 0,
+         1 << 24, playing},
+        {"repetition-penalty", "Repetition penalty",
+         "Divides the odds of tokens that were there before (1 = off)",
+         &Settings::repetition_penalty, 0.01, 100, playing},
+        {"seed", "Seed",
+         "Of the random draws: the same media, questions and seed give the same answers",
+         &Settings::seed, 0, double(gint64{1} << 53)},
+        {"voice", "Voice",
+         "Who speaks on a speech pad (empty = the checkpoint's own; an unknown name is an error "
+         "that lists them)",
+         &Settings::voice},
+        {"barge-in", "Barge-in",
+         "A question that comes while an answer is being spoken ends it (live, or by the signal "
+         "`ask`)",
+         &Settings::barge_in, 0, 0, playing},
+        {"context-duration", "Context duration",
+         "Seconds of media that the model remembers (a checkpoint may carry its own)",
+         &Settings::context_duration, 0.1, 86400},
+        {"latency", "Latency",
+         "Time allowed for an answer, in ms, as reported to live pipelines (4294967295 = text is "
+         "stamped with the time at which it leaves)",
          &Settings::latency, 0, double(G_MAXUINT)},
-        {"lateness", "Lateness", "Shift of the text's time against the media, in ms: it comes this much later and nothing else waits for it", &Settings::lateness, 0, 86400000},
+        {"lateness", "Lateness",
+         "Shift of the text's time against the media, in ms: it comes this much later and nothing "
+         "else waits for it",
+         &Settings::lateness, 0, 86400000},
     };
     rows.insert(rows.end(), own.begin(), own.end());
     return GstOmniProperties<Settings>(rows);
@@ -98,7 +142,7 @@ guint g_signals[kNSignals];
 
 GstElementClass* g_parent_class = nullptr;
 
-// --- source pads -----------------------------------------------------------------------------------------------------------------------------------------
+// --- source pads
 
 gboolean src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
   auto* self = reinterpret_cast<GstOmniModel*>(parent);
@@ -123,7 +167,8 @@ gboolean src_event(GstPad* pad, GstObject* parent, GstEvent* event) {
     gst_event_unref(event);
     return TRUE;
   }
-  if (GST_EVENT_TYPE(event) == GST_EVENT_LATENCY && output_of(pad)->kind() == GstOmniOutput::Kind::speech) {
+  if (GST_EVENT_TYPE(event) == GST_EVENT_LATENCY &&
+      output_of(pad)->kind() == GstOmniOutput::Kind::speech) {
     GstClockTime latency = 0;
     gst_event_parse_latency(event, &latency);
     static_cast<GstOmniSpeechOutput*>(output_of(pad))->set_pipeline_latency(latency);
@@ -140,9 +185,10 @@ gboolean src_event(GstPad* pad, GstObject* parent, GstEvent* event) {
   return ok;
 }
 
-// --- pads on request ---------------------------------------------------------------------------------------------------------------------------------------
+// --- pads on request
 
-GstPad* add_output(GstOmniModel* self, GstPadTemplate* templ, const std::string& name, GstOmniOutput::Kind kind) {
+GstPad* add_output(GstOmniModel* self, GstPadTemplate* templ, const std::string& name,
+                   GstOmniOutput::Kind kind) {
   State& s = state(self);
   GstPad* pad = gst_pad_new_from_template(templ, name.c_str());
   gst_pad_use_fixed_caps(pad);
@@ -153,7 +199,9 @@ GstPad* add_output(GstOmniModel* self, GstPadTemplate* templ, const std::string&
       lateness = s.settings.lateness;
     }
     std::lock_guard guard(s.lock);
-    s.outputs.push_back(kind == GstOmniOutput::Kind::speech ? make_speech_output(self, pad) : std::make_unique<GstOmniTextOutput>(pad, kind));
+    s.outputs.push_back(kind == GstOmniOutput::Kind::speech
+                            ? make_speech_output(self, pad)
+                            : std::make_unique<GstOmniTextOutput>(pad, kind));
     s.outputs.back()->set_lateness(lateness * GST_MSECOND);
     gst_pad_set_element_private(pad, s.outputs.back().get());
   }
@@ -164,25 +212,35 @@ GstPad* add_output(GstOmniModel* self, GstPadTemplate* templ, const std::string&
   return pad;
 }
 
-GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar* asked, const GstCaps*) {
+GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar* asked,
+                        const GstCaps*) {
   auto* self = reinterpret_cast<GstOmniModel*>(element);
   State& s = state(self);
   const std::string kind = GST_PAD_TEMPLATE_NAME_TEMPLATE(templ);
-  const bool video = kind == "video_%u", audio = kind == "audio_%u", prompt = kind == "prompt_%u", spatial = kind == "spatial_%u", speech = kind == "speech_%u";
+  const bool video = kind == "video_%u", audio = kind == "audio_%u", prompt = kind == "prompt_%u",
+             spatial = kind == "spatial_%u", speech = kind == "speech_%u";
   std::string name;
   {
     std::lock_guard guard(s.lock);
     for (const Input& in : s.inputs)
       if ((video || audio) && !in.is_prompt && (in.modality == omni::Modality::audio) == audio) {
-        GST_ELEMENT_WARNING(element, CORE, PAD, ("This model family takes one %s stream", audio ? "audio" : "video"), (nullptr));
+        GST_ELEMENT_WARNING(element, CORE, PAD,
+                            ("This model family takes one %s stream", audio ? "audio" : "video"),
+                            (nullptr));
         return nullptr;
       }
     for (const auto& o : s.outputs)
       if (speech && o->kind() == GstOmniOutput::Kind::speech) {
-        GST_ELEMENT_WARNING(element, CORE, PAD, ("One speech pad is all a model has: tee it"), (nullptr));
+        GST_ELEMENT_WARNING(element, CORE, PAD, ("One speech pad is all a model has: tee it"),
+                            (nullptr));
         return nullptr;
       }
-    guint& next = speech ? s.next_speech : video ? s.next_video : audio ? s.next_audio : prompt ? s.next_prompt : spatial ? s.next_spatial : s.next_text;
+    guint& next = speech    ? s.next_speech
+                  : video   ? s.next_video
+                  : audio   ? s.next_audio
+                  : prompt  ? s.next_prompt
+                  : spatial ? s.next_spatial
+                            : s.next_text;
     guint number = next;
     if (asked) std::sscanf(asked, "%*[a-z]_%u", &number);
     next = std::max(next, number) + 1;
@@ -192,8 +250,13 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
     gst_object_unref(there);
     return nullptr;
   }
-  if (GST_PAD_TEMPLATE_DIRECTION(templ) == GST_PAD_SRC) return add_output(self, templ, name, speech ? GstOmniOutput::Kind::speech : spatial ? GstOmniOutput::Kind::spatial : GstOmniOutput::Kind::text);
-  return add_input(self, templ, name, prompt, audio ? omni::Modality::audio : omni::Modality::video);
+  if (GST_PAD_TEMPLATE_DIRECTION(templ) == GST_PAD_SRC)
+    return add_output(self, templ, name,
+                      speech    ? GstOmniOutput::Kind::speech
+                      : spatial ? GstOmniOutput::Kind::spatial
+                                : GstOmniOutput::Kind::text);
+  return add_input(self, templ, name, prompt,
+                   audio ? omni::Modality::audio : omni::Modality::video);
 }
 
 void release_pad(GstElement* element, GstPad* pad) {
@@ -204,14 +267,16 @@ void release_pad(GstElement* element, GstPad* pad) {
   gst_element_remove_pad(element, GST_PAD(gst_object_ref(pad)));
   {
     std::lock_guard guard(s.lock);
-    if (is_src) s.outputs.remove_if([&](const auto& o) { return o.get() == entry; });
-    else s.inputs.remove_if([&](const Input& in) { return &in == entry; });
+    if (is_src)
+      s.outputs.remove_if([&](const auto& o) { return o.get() == entry; });
+    else
+      s.inputs.remove_if([&](const Input& in) { return &in == entry; });
   }
   gst_object_unref(pad);
   s.tell_worker();
 }
 
-// --- signals, properties, states ---------------------------------------------------------------------------------------------------------------------------
+// --- signals, properties, states
 
 void signal_ask(GstOmniModel* self, const gchar* text) {
   State& s = state(self);
@@ -243,14 +308,21 @@ GstStructure* stats(GstOmniModel* self) {
   for (const Input& in : s.inputs) depth += guint(in.queue.size());
   guint64 underruns = 0;
   for (const auto& o : s.outputs)
-    if (o->kind() == GstOmniOutput::Kind::speech) underruns += static_cast<GstOmniSpeechOutput&>(*o).n_underruns();
-  return gst_structure_new("omni-model-stats", "compute", G_TYPE_STRING, s.engine_context.compute().c_str(), "answers", G_TYPE_UINT64, s.n_answers, "tokens", G_TYPE_UINT64, s.n_tokens, "ttft", G_TYPE_DOUBLE,
-                           s.first_token.percentile_ms(0.5), "tpot", G_TYPE_DOUBLE, s.per_token_ms, "queue-depth", G_TYPE_UINT, depth, "drops", G_TYPE_UINT64, s.n_dropped,
-                           "late", G_TYPE_UINT64, s.n_late, "objects", G_TYPE_UINT64, s.n_objects, "repaired-objects", G_TYPE_UINT64, s.n_repaired, "malformed-objects", G_TYPE_UINT64,
-                           s.n_malformed, "context-tokens", G_TYPE_UINT64, s.context_tokens, "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5),
-                           "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(), "spoken", G_TYPE_UINT64, s.n_spoken, "unspoken", G_TYPE_UINT64, s.n_unspoken, "interrupted", G_TYPE_UINT64, s.n_interrupted,
-                           "underruns", G_TYPE_UINT64, underruns, "first-sound-p50", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5), "first-sound-p95", G_TYPE_DOUBLE,
-                           s.first_sound.percentile_ms(0.95), nullptr);
+    if (o->kind() == GstOmniOutput::Kind::speech)
+      underruns += static_cast<GstOmniSpeechOutput&>(*o).n_underruns();
+  return gst_structure_new(
+      "omni-model-stats", "compute", G_TYPE_STRING, s.engine_context.compute().c_str(), "answers",
+      G_TYPE_UINT64, s.n_answers, "tokens", G_TYPE_UINT64, s.n_tokens, "ttft", G_TYPE_DOUBLE,
+      s.first_token.percentile_ms(0.5), "tpot", G_TYPE_DOUBLE, s.per_token_ms, "queue-depth",
+      G_TYPE_UINT, depth, "drops", G_TYPE_UINT64, s.n_dropped, "late", G_TYPE_UINT64, s.n_late,
+      "objects", G_TYPE_UINT64, s.n_objects, "repaired-objects", G_TYPE_UINT64, s.n_repaired,
+      "malformed-objects", G_TYPE_UINT64, s.n_malformed, "context-tokens", G_TYPE_UINT64,
+      s.context_tokens, "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5), "delay-p95",
+      G_TYPE_DOUBLE, s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(),
+      "spoken", G_TYPE_UINT64, s.n_spoken, "unspoken", G_TYPE_UINT64, s.n_unspoken, "interrupted",
+      G_TYPE_UINT64, s.n_interrupted, "underruns", G_TYPE_UINT64, underruns, "first-sound-p50",
+      G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5), "first-sound-p95", G_TYPE_DOUBLE,
+      s.first_sound.percentile_ms(0.95), nullptr);
 }
 
 void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
@@ -264,7 +336,8 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec* ps
     const GstClockTime lateness = g_value_get_uint(value) * GST_MSECOND;
     for_outputs(s, [&](GstOmniOutput& o) { o.set_lateness(lateness); });
   }
-  if (name == "latency" || name == "interval" || name == "trigger") gst_element_post_message(GST_ELEMENT(object), gst_message_new_latency(GST_OBJECT(object)));
+  if (name == "latency" || name == "interval" || name == "trigger")
+    gst_element_post_message(GST_ELEMENT(object), gst_message_new_latency(GST_OBJECT(object)));
 }
 
 void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
@@ -276,8 +349,11 @@ void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
       g_value_set_uint(value, guint(s.delay.max_ms()));
       break;
     }
-    case kStats: g_value_take_boxed(value, stats(reinterpret_cast<GstOmniModel*>(object))); break;
-    default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+    case kStats:
+      g_value_take_boxed(value, stats(reinterpret_cast<GstOmniModel*>(object)));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
   }
 }
 
@@ -292,7 +368,9 @@ GstStateChangeReturn change_state(GstElement* element, GstStateChange transition
     if (s.session) s.session->cancel();
   }
   const GstStateChangeReturn result = g_parent_class->change_state(element, transition);
-  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY || (transition == GST_STATE_CHANGE_READY_TO_PAUSED && result == GST_STATE_CHANGE_FAILURE)) stop_worker(self);
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY ||
+      (transition == GST_STATE_CHANGE_READY_TO_PAUSED && result == GST_STATE_CHANGE_FAILURE))
+    stop_worker(self);
   return result;
 }
 
@@ -312,13 +390,16 @@ void instance_init(GTypeInstance* instance, gpointer) {
   self->state = new State(self);
 }
 
-void add_template(GstElementClass* klass, const char* name, GstPadDirection direction, const char* caps_text) {
+void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
+                  const char* caps_text) {
   CapsPtr caps(gst_caps_from_string(caps_text));
-  gst_element_class_add_pad_template(klass, gst_pad_template_new(name, direction, GST_PAD_REQUEST, caps.get()));
+  gst_element_class_add_pad_template(
+      klass, gst_pad_template_new(name, direction, GST_PAD_REQUEST, caps.get()));
 }
 
 guint add_action(GType type, const char* name, GCallback callback, GType parameter) {
-  return g_signal_new_class_handler(name, type, GSignalFlags(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION), callback, nullptr, nullptr, nullptr, G_TYPE_NONE,
+  return g_signal_new_class_handler(name, type, GSignalFlags(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION),
+                                    callback, nullptr, nullptr, nullptr, G_TYPE_NONE,
                                     parameter == G_TYPE_NONE ? 0 : 1, parameter);
 }
 
@@ -336,21 +417,35 @@ void class_init(gpointer g_class, gpointer) {
   element->release_pad = GST_DEBUG_FUNCPTR(release_pad);
   properties().install(object);
   const auto read_only = GParamFlags(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
-  g_object_class_install_property(object, properties().count() + kMaxObservedDelay,
-                                  g_param_spec_uint("max-observed-delay", "Greatest delay", "Longest time between media and the text about them, in ms", 0, G_MAXUINT, 0, read_only));
-  g_object_class_install_property(object, properties().count() + kStats,
-                                  g_param_spec_boxed("stats", "Statistics", "Answers, tokens, times in ms, drops", GST_TYPE_STRUCTURE, read_only));
+  g_object_class_install_property(
+      object, properties().count() + kMaxObservedDelay,
+      g_param_spec_uint("max-observed-delay", "Greatest delay",
+                        "Longest time between media and the text about them, in ms", 0, G_MAXUINT,
+                        0, read_only));
+  g_object_class_install_property(
+      object, properties().count() + kStats,
+      g_param_spec_boxed("stats", "Statistics", "Answers, tokens, times in ms, drops",
+                         GST_TYPE_STRUCTURE, read_only));
   const GType type = G_TYPE_FROM_CLASS(g_class);
   g_signals[kSignalAsk] = add_action(type, "ask", G_CALLBACK(signal_ask), G_TYPE_STRING);
-  g_signals[kSignalInterrupt] = add_action(type, "interrupt", G_CALLBACK(signal_interrupt), G_TYPE_NONE);
+  g_signals[kSignalInterrupt] =
+      add_action(type, "interrupt", G_CALLBACK(signal_interrupt), G_TYPE_NONE);
   g_signals[kSignalReset] = add_action(type, "reset", G_CALLBACK(signal_reset), G_TYPE_NONE);
-  add_template(element, "video_%u", GST_PAD_SINK, "application/x-omni-tokens, modality=(string){ video, image }, hidden=(int)[ 1, max ], format=(string)F32LE");
-  add_template(element, "audio_%u", GST_PAD_SINK, "application/x-omni-tokens, modality=(string)audio, hidden=(int)[ 1, max ], format=(string)F32LE");
+  add_template(element, "video_%u", GST_PAD_SINK,
+               "application/x-omni-tokens, modality=(string){ video, image }, hidden=(int)[ 1, max "
+               "], format=(string)F32LE");
+  add_template(element, "audio_%u", GST_PAD_SINK,
+               "application/x-omni-tokens, modality=(string)audio, hidden=(int)[ 1, max ], "
+               "format=(string)F32LE");
   add_template(element, "prompt_%u", GST_PAD_SINK, "text/x-raw, format=(string)utf8");
   add_template(element, "text_%u", GST_PAD_SRC, "text/x-raw, format=(string)utf8");
-  add_template(element, "speech_%u", GST_PAD_SRC, "audio/x-raw, format=(string){ " GST_AUDIO_NE(S16) ", " GST_AUDIO_NE(F32) " }, rate=(int)[ 1, max ], channels=(int)1, layout=(string)interleaved");
+  add_template(element, "speech_%u", GST_PAD_SRC,
+               "audio/x-raw, format=(string){ " GST_AUDIO_NE(S16) ", " GST_AUDIO_NE(
+                   F32) " }, rate=(int)[ 1, max ], channels=(int)1, layout=(string)interleaved");
   add_template(element, "spatial_%u", GST_PAD_SRC, "application/x-omni-spatial, version=(int)1");
-  gst_element_class_set_static_metadata(element, "Omni model", "Filter/Analyzer/Video/Audio", "Answers questions about live video and audio with a multimodal model", "gst-omni");
+  gst_element_class_set_static_metadata(
+      element, "Omni model", "Filter/Analyzer/Video/Audio",
+      "Answers questions about live video and audio with a multimodal model", "gst-omni");
   gst_type_mark_as_plugin_api(trigger_get_type(), GstPluginAPIFlags(0));
   gst_type_mark_as_plugin_api(tracking_get_type(), GstPluginAPIFlags(0));
   gst_type_mark_as_plugin_api(gst_omni_precision_get_type(), GstPluginAPIFlags(0));
@@ -358,7 +453,9 @@ void class_init(gpointer g_class, gpointer) {
 
 GType get_type() {
   static const GType type = [] {
-    const GTypeInfo info = {sizeof(GstOmniModelClass), nullptr, nullptr, class_init, nullptr, nullptr, sizeof(GstOmniModel), 0, instance_init, nullptr};
+    const GTypeInfo info = {
+        sizeof(GstOmniModelClass), nullptr, nullptr,       class_init, nullptr, nullptr,
+        sizeof(GstOmniModel),      0,       instance_init, nullptr};
     return g_type_register_static(GST_TYPE_ELEMENT, "GstOmniModel", &info, GTypeFlags(0));
   }();
   return type;

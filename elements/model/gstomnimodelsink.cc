@@ -1,4 +1,5 @@
-// omnimodel's sink pads: tokens into the pads' queues, prompts into the questions, flushes, ends. The worker takes them from there.
+// omnimodel's sink pads: tokens into the pads' queues, prompts into the questions, flushes, ends.
+// The worker takes them from there.
 #include <algorithm>
 
 #include "common/gstomniguard.h"
@@ -22,10 +23,12 @@ GstFlowReturn outputs_flow(State& s) {  // under the lock
 GstFlowReturn chain_prompt(GstOmniModel* self, Input& in, BufferPtr buffer) {
   State& s = state(self);
   GstMapInfo map;
-  if (!gst_buffer_map(buffer.get(), &map, GST_MAP_READ)) throw omni::Error(omni::ErrorCode::corrupt_file, "a prompt buffer that cannot be read");
+  if (!gst_buffer_map(buffer.get(), &map, GST_MAP_READ))
+    throw omni::Error(omni::ErrorCode::corrupt_file, "a prompt buffer that cannot be read");
   std::string text(reinterpret_cast<const char*>(map.data), map.size);
   gst_buffer_unmap(buffer.get(), &map);
-  while (!text.empty() && (text.back() == '\0' || text.back() == '\n' || text.back() == '\r')) text.pop_back();
+  while (!text.empty() && (text.back() == '\0' || text.back() == '\n' || text.back() == '\r'))
+    text.pop_back();
   bool live = false;
   {
     std::lock_guard guard(s.lock);
@@ -35,7 +38,10 @@ GstFlowReturn chain_prompt(GstOmniModel* self, Input& in, BufferPtr buffer) {
   std::lock_guard guard(s.lock);
   if (in.flushing) return GST_FLOW_FLUSHING;
   if (text.empty()) return outputs_flow(s);
-  GstClockTime time = GST_BUFFER_PTS_IS_VALID(buffer.get()) ? gst_segment_to_running_time(&in.segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer.get())) : 0;
+  GstClockTime time =
+      GST_BUFFER_PTS_IS_VALID(buffer.get())
+          ? gst_segment_to_running_time(&in.segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer.get()))
+          : 0;
   s.questions.push_back({std::move(text), GST_CLOCK_TIME_IS_VALID(time) ? time : 0});
   return outputs_flow(s);
 }
@@ -43,7 +49,8 @@ GstFlowReturn chain_prompt(GstOmniModel* self, Input& in, BufferPtr buffer) {
 GstFlowReturn chain_tokens(GstOmniModel* self, Input& in, BufferPtr buffer) {
   State& s = state(self);
   std::unique_lock lock(s.lock);
-  const GstClockTime time = gst_segment_to_running_time(&in.segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer.get()));
+  const GstClockTime time =
+      gst_segment_to_running_time(&in.segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer.get()));
   if (!GST_CLOCK_TIME_IS_VALID(time)) return outputs_flow(s);  // outside the segment
   if (in.hidden == 0) return GST_FLOW_NOT_NEGOTIATED;
   while (!in.flushing && outputs_flow(s) == GST_FLOW_OK && in.queue.size() >= kMostQueued) {
@@ -65,15 +72,18 @@ GstFlowReturn chain(GstPad* pad, GstObject* parent, GstBuffer* buffer) {
   Input& in = *input_of(pad);
   BufferPtr owned(buffer);
   const GstFlowReturn flow = gst_omni_guard(self, GST_FLOW_ERROR, [&] {
-    return in.is_prompt ? chain_prompt(self, in, std::move(owned)) : chain_tokens(self, in, std::move(owned));
+    return in.is_prompt ? chain_prompt(self, in, std::move(owned))
+                        : chain_tokens(self, in, std::move(owned));
   });
   state(self).tell_worker();
   return flow;
 }
 
-// Whether a flush of this pad is one of the element: of a stream of media, or of questions where they are all there is. Under the lock.
+// Whether a flush of this pad is one of the element: of a stream of media, or of questions where
+// they are all there is. Under the lock.
 bool flushes_all(const State& s, const Input& in) {
-  return !in.is_prompt || std::all_of(s.inputs.begin(), s.inputs.end(), [](const Input& i) { return i.is_prompt; });
+  return !in.is_prompt ||
+         std::all_of(s.inputs.begin(), s.inputs.end(), [](const Input& i) { return i.is_prompt; });
 }
 
 void flush_start(GstOmniModel* self, Input& in, GstEvent* event) {
@@ -125,13 +135,17 @@ bool take_caps(GstOmniModel* self, Input& in, GstCaps* caps) {
   int hidden = 0;
   if (!gst_omni_tokens_parse_caps(caps, modality, checkpoint, hidden)) {
     CharPtr text(gst_caps_to_string(caps));
-    throw omni::Error(omni::ErrorCode::unsupported, std::string("caps that describe no tokens: ") + text.get());
+    throw omni::Error(omni::ErrorCode::unsupported,
+                      std::string("caps that describe no tokens: ") + text.get());
   }
   if ((modality == omni::Modality::audio) != (in.modality == omni::Modality::audio))
-    throw omni::Error(omni::ErrorCode::unsupported, std::string("tokens of the wrong modality on ") + GST_PAD_NAME(in.pad));
+    throw omni::Error(omni::ErrorCode::unsupported,
+                      std::string("tokens of the wrong modality on ") + GST_PAD_NAME(in.pad));
   std::lock_guard guard(s.lock);
   if (s.engine && !checkpoint.empty() && checkpoint != s.engine->fingerprint())
-    throw omni::Error(omni::ErrorCode::unsupported, "tokens of checkpoint " + checkpoint + " for the model " + s.engine->fingerprint() + ": set model-path on one element only");
+    throw omni::Error(omni::ErrorCode::unsupported,
+                      "tokens of checkpoint " + checkpoint + " for the model " +
+                          s.engine->fingerprint() + ": set model-path on one element only");
   in.hidden = hidden;
   return true;
 }
@@ -151,8 +165,12 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
   EventPtr owned(event);
   gboolean ok = TRUE;
   switch (GST_EVENT_TYPE(event)) {
-    case GST_EVENT_FLUSH_START: flush_start(self, in, owned.release()); return TRUE;
-    case GST_EVENT_FLUSH_STOP: flush_stop(self, in, owned.release()); return TRUE;
+    case GST_EVENT_FLUSH_START:
+      flush_start(self, in, owned.release());
+      return TRUE;
+    case GST_EVENT_FLUSH_STOP:
+      flush_stop(self, in, owned.release());
+      return TRUE;
     case GST_EVENT_CAPS:
       ok = gst_omni_guard(self, FALSE, [&]() -> gboolean {
         GstCaps* caps = nullptr;
@@ -208,7 +226,8 @@ gboolean sink_activate_mode(GstPad* pad, GstObject* parent, GstPadMode mode, gbo
 
 }  // namespace
 
-GstPad* add_input(GstOmniModel* self, GstPadTemplate* templ, const std::string& name, bool is_prompt, omni::Modality modality) {
+GstPad* add_input(GstOmniModel* self, GstPadTemplate* templ, const std::string& name,
+                  bool is_prompt, omni::Modality modality) {
   State& s = state(self);
   GstPad* pad = gst_pad_new_from_template(templ, name.c_str());
   {

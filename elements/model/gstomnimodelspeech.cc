@@ -1,4 +1,5 @@
-// How omnimodel speaks: which answers, one after the other or into one another, and what else is told of them.
+// How omnimodel speaks: which answers, one after the other or into one another, and what else is
+// told of them.
 #include <algorithm>
 #include <utility>
 
@@ -22,21 +23,31 @@ GstOmniSpeechOutput* speech_output(State& s) {
   return nullptr;
 }
 
-void tell_end(GstOmniModel* self, const std::string& question, GstOmniUtterance::End end, GstClockTime start, GstClockTime played) {
+void tell_end(GstOmniModel* self, const std::string& question, GstOmniUtterance::End end,
+              GstClockTime start, GstClockTime played) {
   State& s = state(self);
   {
     std::lock_guard guard(s.lock);
     ++(end == GstOmniUtterance::End::interrupted ? s.n_interrupted : s.n_spoken);
   }
-  gst_element_post_message(GST_ELEMENT(self), gst_message_new_element(GST_OBJECT(self), gst_structure_new("omni/speech", "end", G_TYPE_STRING, kEndNicks[int(end)], "question", G_TYPE_STRING,
-                                                question.c_str(), "running-time", G_TYPE_UINT64, guint64(start), "duration", G_TYPE_UINT64, guint64(played), nullptr)));
+  gst_element_post_message(
+      GST_ELEMENT(self),
+      gst_message_new_element(
+          GST_OBJECT(self),
+          gst_structure_new("omni/speech", "end", G_TYPE_STRING, kEndNicks[int(end)], "question",
+                            G_TYPE_STRING, question.c_str(), "running-time", G_TYPE_UINT64,
+                            guint64(start), "duration", G_TYPE_UINT64, guint64(played), nullptr)));
   if (end == GstOmniUtterance::End::runaway)
-    GST_ELEMENT_WARNING(self, STREAM, FAILED, ("Speech was stopped after %.1f s: it went on far longer than its text", double(played) / GST_SECOND), ("the answer to \"%s\"", question.c_str()));
+    GST_ELEMENT_WARNING(self, STREAM, FAILED,
+                        ("Speech was stopped after %.1f s: it went on far longer than its text",
+                         double(played) / GST_SECOND),
+                        ("the answer to \"%s\"", question.c_str()));
   s.tell_worker();
 }
 
-// Live: while one is spoken, what the clock asks for is not; somebody's question waits, or has interrupted already. Otherwise each is spoken to its end before the next
-// is thought of. False: do not speak.
+// Live: while one is spoken, what the clock asks for is not; somebody's question waits, or has
+// interrupted already. Otherwise each is spoken to its end before the next is thought of. False: do
+// not speak.
 bool wait_for_turn(State& s, bool prompted) {
   std::unique_lock lock(s.lock);
   for (;;) {
@@ -98,10 +109,12 @@ void interrupt(GstOmniModel* self, bool only_barge_in) {
 
 bool is_interrupt_event(GstEvent* event) {
   const GstStructure* structure = gst_event_get_structure(event);
-  return GST_EVENT_TYPE(event) >= GST_EVENT_CUSTOM_UPSTREAM && structure && gst_structure_has_name(structure, "omni-interrupt");
+  return GST_EVENT_TYPE(event) >= GST_EVENT_CUSTOM_UPSTREAM && structure &&
+         gst_structure_has_name(structure, "omni-interrupt");
 }
 
-std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel* self, const std::string& question, GstClockTime start, bool prompted) {
+std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel* self, const std::string& question,
+                                                  GstClockTime start, bool prompted) {
   State& s = state(self);
   if (!has_speech(s) || !wait_for_turn(s, prompted)) return nullptr;
   omni::SpeechOptions options;
@@ -127,14 +140,16 @@ std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel* self, const std:
     }
     answer->set_start(begin);
   };
-  utterance->on_end = [self, question, answer](GstOmniUtterance::End end, GstClockTime begin, GstClockTime played) {
+  utterance->on_end = [self, question, answer](GstOmniUtterance::End end, GstClockTime begin,
+                                               GstClockTime played) {
     answer->set_start(begin);
     answer->set_duration(played);
     tell_end(self, question, end, begin, played);
   };
-  answer->speech_->when_duration_is_known([weak = std::weak_ptr(answer)](omni::Nanoseconds duration) {
-    if (const auto there = weak.lock()) there->set_duration(GstClockTime(duration));
-  });
+  answer->speech_->when_duration_is_known(
+      [weak = std::weak_ptr(answer)](omni::Nanoseconds duration) {
+        if (const auto there = weak.lock()) there->set_duration(GstClockTime(duration));
+      });
   std::lock_guard guard(s.lock);
   if (GstOmniSpeechOutput* output = speech_output(s)) output->speak(std::move(utterance));
   return answer;
@@ -176,11 +191,14 @@ void SpokenAnswer::send() {
     if (!text_ || !start_ || !duration_ || sent_) return;
     sent_ = true;
   }
-  const GstClockTime duration = *duration_ > 0 ? *duration_ : kChunk;  // an answer without a sound still has its text
+  // an answer without a sound still has its text
+  const GstClockTime duration = *duration_ > 0 ? *duration_ : kChunk;
   for_outputs(state(self_), [&](GstOmniOutput& o) {
     if (o.kind() != GstOmniOutput::Kind::text) return;
-    if (text_->empty()) o.push_gap(*start_ + *duration_);
-    else static_cast<GstOmniTextOutput&>(o).push_result(*text_, *start_, duration);
+    if (text_->empty())
+      o.push_gap(*start_ + *duration_);
+    else
+      static_cast<GstOmniTextOutput&>(o).push_result(*text_, *start_, duration);
   });
 }
 

@@ -1,4 +1,5 @@
-// What the parts of omnimodel share: settings, pads, the state under one lock, and what the element asks of its worker.
+// What the parts of omnimodel share: settings, pads, the state under one lock, and what the element
+// asks of its worker.
 #pragma once
 
 #include <condition_variable>
@@ -23,12 +24,17 @@ enum class Tracking { none, match, predict };
 
 constexpr const char* kTriggerNicks[] = {"chunk", "interval", "prompt", "eos", "manual"};
 constexpr GstClockTime kChunk = 2 * GST_SECOND;
-constexpr GstClockTime kWorthACaption = 200 * GST_MSECOND;  // the padding of an encoder at the end of a recording is none
-constexpr size_t kMostQueued = 16;                    // token buffers a pad
-constexpr GstClockTime kMostAhead = 4 * kChunk;       // of one track before another, when nothing is live
+// the padding of an encoder at the end of a recording is none
+constexpr GstClockTime kWorthACaption = 200 * GST_MSECOND;
+constexpr size_t kMostQueued = 16;  // token buffers a pad
+// of one track before another, when nothing is live
+constexpr GstClockTime kMostAhead = 4 * kChunk;
 
 struct Settings : GstOmniEngineSettings {
-  std::string system_prompt = "You are a helpful assistant.", prompt = "Describe what you see and hear.", spatial_prompt = "Detect all objects and give their boxes as JSON.", json_schema, voice;
+  std::string system_prompt = "You are a helpful assistant.",
+              prompt = "Describe what you see and hear.",
+              spatial_prompt = "Detect all objects and give their boxes as JSON.", json_schema,
+              voice;
   int trigger = int(Trigger::chunk), tracking = int(Tracking::match);
   guint interval = 10000, max_tokens = 256, top_k = 0, latency = 1000, lateness = 0;
   double temperature = 0, top_p = 1, repetition_penalty = 1, context_duration = 60;
@@ -77,7 +83,8 @@ struct State {
   std::mutex lock;  // guards all below but the worker's own; never held while calling out
   std::condition_variable changed;
   guint64 n_told = 0;
-  // After what may give the worker something to do: counted, so that one which is just about to wait does not miss it.
+  // After what may give the worker something to do: counted, so that one which is just about to
+  // wait does not miss it.
   void tell_worker() {
     {
       std::lock_guard guard(lock);
@@ -88,7 +95,8 @@ struct State {
   std::list<Input> inputs;
   std::list<std::unique_ptr<GstOmniOutput>> outputs;
   std::deque<Question> questions;
-  guint next_video = 0, next_audio = 0, next_prompt = 0, next_text = 0, next_spatial = 0, next_speech = 0;
+  guint next_video = 0, next_audio = 0, next_prompt = 0, next_text = 0, next_spatial = 0,
+        next_speech = 0;
   bool stopping = false, flush_pending = false, failed = false, live = false, reset_pending = false;
   int n_flushing = 0;
   std::shared_ptr<omni::Session> session;  // shared so that cancel() may come from any thread
@@ -111,13 +119,18 @@ struct State {
 
 inline State& state(gpointer self) { return *static_cast<GstOmniModel*>(self)->state; }
 
-inline Input* input_of(GstPad* pad) { return static_cast<Input*>(gst_pad_get_element_private(pad)); }
-inline GstOmniOutput* output_of(GstPad* pad) { return static_cast<GstOmniOutput*>(gst_pad_get_element_private(pad)); }
+inline Input* input_of(GstPad* pad) {
+  return static_cast<Input*>(gst_pad_get_element_private(pad));
+}
+inline GstOmniOutput* output_of(GstPad* pad) {
+  return static_cast<GstOmniOutput*>(gst_pad_get_element_private(pad));
+}
 
 // --- gstomnimodelsink.cc
 
 // A new sink pad of the element.
-GstPad* add_input(GstOmniModel* self, GstPadTemplate* templ, const std::string& name, bool is_prompt, omni::Modality modality);
+GstPad* add_input(GstOmniModel* self, GstPadTemplate* templ, const std::string& name,
+                  bool is_prompt, omni::Modality modality);
 
 // --- gstomnimodelworker.cc
 
@@ -133,7 +146,8 @@ GstClockTime reported_latency(GstOmniModel* self, GstClockTime upstream);
 
 // A speech pad's output.
 std::unique_ptr<GstOmniOutput> make_speech_output(GstOmniModel* self, GstPad* pad);
-// An answer that is going to be spoken, already on its pad. Its text leaves on the text pads when it is known and has its place in time.
+// An answer that is going to be spoken, already on its pad. Its text leaves on the text pads when
+// it is known and has its place in time.
 class SpokenAnswer {
  public:
   omni::Speech* speech() const { return speech_.get(); }
@@ -141,7 +155,8 @@ class SpokenAnswer {
   void give_up();                          // there will be none
 
  private:
-  friend std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel*, const std::string&, GstClockTime, bool);
+  friend std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel*, const std::string&,
+                                                           GstClockTime, bool);
   void set_start(GstClockTime start);
   void set_duration(GstClockTime duration);
   void send();
@@ -153,11 +168,14 @@ class SpokenAnswer {
   std::optional<GstClockTime> start_, duration_;
   bool sent_ = false;
 };
-// nullptr: nobody listens, or it shall not be spoken (live, while an earlier one still is). `prompted`: somebody asked, rather than the clock.
-std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel* self, const std::string& question, GstClockTime start, bool prompted);
+// nullptr: nobody listens, or it shall not be spoken (live, while an earlier one still is).
+// `prompted`: somebody asked, rather than the clock.
+std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel* self, const std::string& question,
+                                                  GstClockTime start, bool prompted);
 bool has_speech(State& state);
 bool is_speaking(State& state);  // or is about to
-// Ends the answer that is being written or spoken. With `only_barge_in`: if the property allows it and there is one.
+// Ends the answer that is being written or spoken. With `only_barge_in`: if the property allows it
+// and there is one.
 void interrupt(GstOmniModel* self, bool only_barge_in);
 bool is_interrupt_event(GstEvent* event);
 

@@ -1,5 +1,6 @@
-// omnimodel's worker: one thread that loads the checkpoint, moves tokens from the pads' queues into the session in the order of time, asks, and hands the answers to
-// the source pads. Everything it shares with the pads is under State::lock.
+// omnimodel's worker: one thread that loads the checkpoint, moves tokens from the pads' queues into
+// the session in the order of time, asks, and hands the answers to the source pads. Everything it
+// shares with the pads is under State::lock.
 #include <algorithm>
 #include <utility>
 
@@ -15,7 +16,11 @@ namespace gst_omni_model {
 
 omni::SamplingOptions sampling_options(State& s, bool with_schema) {
   std::lock_guard guard(s.settings.lock);
-  return {int(s.settings.max_tokens), s.settings.temperature, s.settings.top_p, int(s.settings.top_k), s.settings.repetition_penalty,
+  return {int(s.settings.max_tokens),
+          s.settings.temperature,
+          s.settings.top_p,
+          int(s.settings.top_k),
+          s.settings.repetition_penalty,
           with_schema ? s.settings.json_schema : std::string()};
 }
 
@@ -47,7 +52,8 @@ void check_voice(State& s) {
   o.voice = voice;
   const int rate = s.engine->make_speech(o)->sample_rate();
   for_outputs(s, [&](GstOmniOutput& out) {
-    if (out.kind() == GstOmniOutput::Kind::speech) static_cast<GstOmniSpeechOutput&>(out).set_rate(rate);
+    if (out.kind() == GstOmniOutput::Kind::speech)
+      static_cast<GstOmniSpeechOutput&>(out).set_rate(rate);
   });
 }
 
@@ -132,7 +138,9 @@ void note_delay(GstOmniModel* self, GstClockTime due, bool is_live) {
     if (delay > promised && !s.warned) warn = s.warned = true;
   }
   if (higher) g_object_notify(G_OBJECT(self), "max-observed-delay");
-  if (warn) gst_omni_warn_late(GST_ELEMENT(self), "media", delay, promised, "a smaller model, fewer pixels or a lower frame-rate");
+  if (warn)
+    gst_omni_warn_late(GST_ELEMENT(self), "media", delay, promised,
+                       "a smaller model, fewer pixels or a lower frame-rate");
 }
 
 void for_outputs(State& s, const std::function<void(GstOmniOutput&)>& call) {
@@ -145,12 +153,16 @@ enum class Audience { text, spatial, everyone };
 
 bool has_output(State& s, GstOmniOutput::Kind kind) {
   std::lock_guard guard(s.lock);
-  return std::any_of(s.outputs.begin(), s.outputs.end(), [&](const auto& o) { return o->kind() == kind; });
+  return std::any_of(s.outputs.begin(), s.outputs.end(),
+                     [&](const auto& o) { return o->kind() == kind; });
 }
 
-// The objects of an answer on the frame they were seen in, as a document. Empty where there is nothing to tell.
-std::string spatial_document(State& s, const omni::Session& session, const omni::Answer& answer, std::vector<omni::SpatialObject> objects, omni::SpatialParser::Counts counts,
-                             const std::string& question, GstClockTime start, GstClockTime duration) {
+// The objects of an answer on the frame they were seen in, as a document. Empty where there is
+// nothing to tell.
+std::string spatial_document(State& s, const omni::Session& session, const omni::Answer& answer,
+                             std::vector<omni::SpatialObject> objects,
+                             omni::SpatialParser::Counts counts, const std::string& question,
+                             GstClockTime start, GstClockTime duration) {
   if (!answer.picture) return {};
   Tracking tracking;
   {
@@ -173,8 +185,10 @@ std::string spatial_document(State& s, const omni::Session& session, const omni:
   return to_json(r) + "\n";
 }
 
-// Asks about the context, and sends the answer as text for [start, start + duration) and its objects for the last frame that was seen.
-void ask(GstOmniModel* self, const std::string& question, GstClockTime start, GstClockTime duration, Audience audience) {
+// Asks about the context, and sends the answer as text for [start, start + duration) and its
+// objects for the last frame that was seen.
+void ask(GstOmniModel* self, const std::string& question, GstClockTime start, GstClockTime duration,
+         Audience audience) {
   State& s = state(self);
   std::shared_ptr<omni::Session> session;
   bool is_live = false;
@@ -182,18 +196,24 @@ void ask(GstOmniModel* self, const std::string& question, GstClockTime start, Gs
     std::lock_guard guard(s.lock);
     session = s.session;
     is_live = s.live;
-    if (s.outputs.empty()) GST_DEBUG_OBJECT(self, "no source pad: the answer leaves as a message only");
+    if (s.outputs.empty())
+      GST_DEBUG_OBJECT(self, "no source pad: the answer leaves as a message only");
   }
   const bool spatial = has_output(s, GstOmniOutput::Kind::spatial);
   omni::SpatialParser parser(session->coordinates());
   std::vector<omni::SpatialObject> objects;
   const auto listen = [&](const omni::AnswerToken& t) {
-    for (omni::SpatialObject& o : parser.push(t.bytes, t.probability)) objects.push_back(std::move(o));
+    for (omni::SpatialObject& o : parser.push(t.bytes, t.probability))
+      objects.push_back(std::move(o));
   };
-  const auto spoken = audience == Audience::spatial ? nullptr : begin_spoken_answer(self, question, start + duration, audience == Audience::everyone);
+  const auto spoken =
+      audience == Audience::spatial
+          ? nullptr
+          : begin_spoken_answer(self, question, start + duration, audience == Audience::everyone);
   omni::Answer answer;
   try {
-    answer = session->ask(question, sampling_options(s, audience == Audience::spatial || !spatial), spatial ? std::function<void(const omni::AnswerToken&)>(listen) : nullptr,
+    answer = session->ask(question, sampling_options(s, audience == Audience::spatial || !spatial),
+                          spatial ? std::function<void(const omni::AnswerToken&)>(listen) : nullptr,
                           spoken ? spoken->speech() : nullptr);
   } catch (...) {
     if (spoken) spoken->give_up();
@@ -208,39 +228,60 @@ void ask(GstOmniModel* self, const std::string& question, GstClockTime start, Gs
   }
   const GstClockTime due = start;
   if (desynchronised && is_live)
-    if (const GstClockTime now = gst_omni_running_time_now(GST_ELEMENT(self)); GST_CLOCK_TIME_IS_VALID(now)) start = now;
+    if (const GstClockTime now = gst_omni_running_time_now(GST_ELEMENT(self));
+        GST_CLOCK_TIME_IS_VALID(now))
+      start = now;
   std::string document;
-  if (spatial && (audience == Audience::spatial || !objects.empty())) document = spatial_document(s, *session, answer, std::move(objects), counts, question, due, duration);
+  if (spatial && (audience == Audience::spatial || !objects.empty()))
+    document =
+        spatial_document(s, *session, answer, std::move(objects), counts, question, due, duration);
   for_outputs(s, [&](GstOmniOutput& o) {
     if (o.kind() == GstOmniOutput::Kind::speech) return;
     auto& out = static_cast<GstOmniTextOutput&>(o);
     if (o.kind() == GstOmniOutput::Kind::spatial) {
-      if (!document.empty()) out.push_result(document, GstClockTime(answer.picture->time), due + duration > GstClockTime(answer.picture->time) ? due + duration - GstClockTime(answer.picture->time) : 0);
-      else if (audience == Audience::spatial) o.push_gap(start + duration);
+      if (!document.empty())
+        out.push_result(document, GstClockTime(answer.picture->time),
+                        due + duration > GstClockTime(answer.picture->time)
+                            ? due + duration - GstClockTime(answer.picture->time)
+                            : 0);
+      else if (audience == Audience::spatial)
+        o.push_gap(start + duration);
     } else if (audience != Audience::spatial && !spoken) {
-      if (answer.text.empty()) out.push_gap(start + duration);
-      else out.push_result(answer.text, start, duration);
+      if (answer.text.empty())
+        out.push_gap(start + duration);
+      else
+        out.push_result(answer.text, start, duration);
     }
   });
   {
     std::lock_guard guard(s.lock);
     ++s.n_answers;
     s.n_tokens += guint64(answer.tokens);
-    s.n_objects += guint64(counts.objects), s.n_repaired += guint64(counts.repaired), s.n_malformed += guint64(counts.malformed);
+    s.n_objects += guint64(counts.objects), s.n_repaired += guint64(counts.repaired),
+        s.n_malformed += guint64(counts.malformed);
     s.first_token.add(GstClockTime(answer.first_token));
-    if (answer.tokens > 1) s.per_token_ms = double(answer.total - answer.first_token) / double(answer.tokens - 1) / GST_MSECOND;
+    if (answer.tokens > 1)
+      s.per_token_ms =
+          double(answer.total - answer.first_token) / double(answer.tokens - 1) / GST_MSECOND;
     s.context_tokens = guint64(session->n_context_tokens());
     s.n_late = guint64(session->n_late_segments());
   }
-  gst_element_post_message(GST_ELEMENT(self), gst_message_new_element(GST_OBJECT(self), gst_structure_new("omni/answer", "text", G_TYPE_STRING, answer.text.c_str(), "question", G_TYPE_STRING, question.c_str(), "spatial", G_TYPE_BOOLEAN,
-                                                gboolean(audience == Audience::spatial),
-                                                "running-time", G_TYPE_UINT64, guint64(start), "duration", G_TYPE_UINT64, guint64(duration), "tokens", G_TYPE_INT, answer.tokens,
-                                                "complete", G_TYPE_BOOLEAN, gboolean(answer.complete), "ttft", G_TYPE_UINT64, guint64(answer.first_token), "total",
-                                                G_TYPE_UINT64, guint64(answer.total), nullptr)));
+  gst_element_post_message(
+      GST_ELEMENT(self),
+      gst_message_new_element(
+          GST_OBJECT(self),
+          gst_structure_new(
+              "omni/answer", "text", G_TYPE_STRING, answer.text.c_str(), "question", G_TYPE_STRING,
+              question.c_str(), "spatial", G_TYPE_BOOLEAN, gboolean(audience == Audience::spatial),
+              "running-time", G_TYPE_UINT64, guint64(start), "duration", G_TYPE_UINT64,
+              guint64(duration), "tokens", G_TYPE_INT, answer.tokens, "complete", G_TYPE_BOOLEAN,
+              gboolean(answer.complete), "ttft", G_TYPE_UINT64, guint64(answer.first_token),
+              "total", G_TYPE_UINT64, guint64(answer.total), nullptr)));
   note_delay(self, due, is_live);
 }
 
-// The questions that stand: `prompt` for text pads and for whoever listens on the bus, `spatial-prompt` for spatial pads.
+// The questions that stand: `prompt` for text pads and for whoever listens on the bus,
+// `spatial-prompt` for spatial pads.
 void ask_standing(GstOmniModel* self, GstClockTime start, GstClockTime duration) {
   State& s = state(self);
   std::string prompt, spatial_prompt;
@@ -249,13 +290,15 @@ void ask_standing(GstOmniModel* self, GstClockTime start, GstClockTime duration)
     prompt = s.settings.prompt, spatial_prompt = s.settings.spatial_prompt;
   }
   const bool spatial = has_output(s, GstOmniOutput::Kind::spatial);
-  if (has_output(s, GstOmniOutput::Kind::text) || !spatial) ask(self, prompt, start, duration, Audience::text);
+  if (has_output(s, GstOmniOutput::Kind::text) || !spatial)
+    ask(self, prompt, start, duration, Audience::text);
   if (spatial) ask(self, spatial_prompt, start, duration, Audience::spatial);
 }
 
 void chunk_entered(GstOmniModel* self, const omni::TimeSpan& span) {
   State& s = state(self);
-  const auto start = GstClockTime(std::max<omni::Nanoseconds>(0, span.start)), end = start + GstClockTime(span.duration);
+  const auto start = GstClockTime(std::max<omni::Nanoseconds>(0, span.start)),
+             end = start + GstClockTime(span.duration);
   Trigger trigger;
   GstClockTime interval;
   {
@@ -297,8 +340,8 @@ struct Taken {
   int hidden = 0;
 };
 
-// The next thing to do for the media pads, earliest first. Under the lock. When nothing is live, no track runs further ahead than kMostAhead: the others
-// would have to be kept waiting without bound.
+// The next thing to do for the media pads, earliest first. Under the lock. When nothing is live, no
+// track runs further ahead than kMostAhead: the others would have to be kept waiting without bound.
 Taken take(State& s) {
   GstClockTime slowest = GST_CLOCK_TIME_NONE;
   for (const Input& in : s.inputs)
@@ -314,9 +357,12 @@ Taken take(State& s) {
     if (!best || in.queue.front().time < best->queue.front().time) best = &in;
   }
   if (!best) return {};
-  Taken t{Taken::segment, std::move(best->queue.front().buffer), best->queue.front().time, best->modality, best->hidden};
+  Taken t{Taken::segment, std::move(best->queue.front().buffer), best->queue.front().time,
+          best->modality, best->hidden};
   best->queue.pop_front();
-  best->reached = t.time + (GST_BUFFER_DURATION_IS_VALID(t.buffer.get()) ? GST_BUFFER_DURATION(t.buffer.get()) : 0);
+  best->reached =
+      t.time +
+      (GST_BUFFER_DURATION_IS_VALID(t.buffer.get()) ? GST_BUFFER_DURATION(t.buffer.get()) : 0);
   return t;
 }
 
@@ -354,7 +400,8 @@ bool work(GstOmniModel* self) {
   }
   s.changed.notify_all();
   if (taken.what == Taken::segment) {
-    omni::Segment segment = gst_omni_tokens_segment(taken.buffer.get(), taken.modality, taken.hidden);
+    omni::Segment segment =
+        gst_omni_tokens_segment(taken.buffer.get(), taken.modality, taken.hidden);
     segment.start = omni::Nanoseconds(taken.time);
     session->append(std::move(segment));
   } else if (taken.what == Taken::track_ended) {
@@ -372,7 +419,8 @@ bool work(GstOmniModel* self) {
   }
   Question question;
   while (next_question(s, ended, question)) {
-    const GstClockTime start = std::max(s.media_end > kChunk ? s.media_end - kChunk : 0, question.time);
+    const GstClockTime start =
+        std::max(s.media_end > kChunk ? s.media_end - kChunk : 0, question.time);
     ask(self, question.text, start, kChunk, Audience::everyone);
     progress = true;
   }
@@ -383,7 +431,8 @@ bool work(GstOmniModel* self) {
       std::lock_guard guard(s.settings.lock);
       trigger = Trigger(s.settings.trigger);
     }
-    if (!s.eos_asked && s.media_end > 0 && (trigger == Trigger::eos || (trigger == Trigger::interval && s.media_end > s.asked_until)))
+    if (!s.eos_asked && s.media_end > 0 &&
+        (trigger == Trigger::eos || (trigger == Trigger::interval && s.media_end > s.asked_until)))
       ask_standing(self, s.asked_until, s.media_end - s.asked_until);
     s.eos_asked = true;
     if (is_speaking(s)) return false;
@@ -444,7 +493,8 @@ void run_worker(GstOmniModel* self) {
     if (round == GstOmniRound::broken) return fail(self);
     std::unique_lock lock(s.lock);
     if (round == GstOmniRound::cancelled) s.reset_pending = true;  // what was half done is void
-    if (round == GstOmniRound::idle) s.changed.wait(lock, [&] { return s.stopping || s.n_told != told; });
+    if (round == GstOmniRound::idle)
+      s.changed.wait(lock, [&] { return s.stopping || s.n_told != told; });
     if (s.stopping) return;
   }
 }
@@ -455,7 +505,8 @@ void start_worker(GstOmniModel* self) {
     std::lock_guard guard(s.lock);
     s.stopping = s.failed = s.warned = false;
     s.reset_pending = false;
-    s.n_answers = s.n_tokens = s.n_dropped = s.n_late = s.context_tokens = s.n_objects = s.n_repaired = s.n_malformed = 0;
+    s.n_answers = s.n_tokens = s.n_dropped = s.n_late = s.context_tokens = s.n_objects =
+        s.n_repaired = s.n_malformed = 0;
     s.n_spoken = s.n_unspoken = s.n_interrupted = 0;
     s.delay = s.first_token = s.first_sound = GstOmniDelays();
     s.per_token_ms = 0;

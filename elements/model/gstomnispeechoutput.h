@@ -1,5 +1,6 @@
-// A speech pad of omnimodel: plays spoken answers one after the other as audio/x-raw. Within an answer the time stamps have no gap; outside there are GAPs. Live, sound leaves
-// at most kLead before it is due, so that an interruption is heard at once.
+// A speech pad of omnimodel: plays spoken answers one after the other as audio/x-raw. Within an
+// answer the time stamps have no gap; outside there are GAPs. Live, sound leaves at most kLead
+// before it is due, so that an interruption is heard at once.
 #pragma once
 
 #include <memory>
@@ -8,7 +9,8 @@
 #include "common/gstomnioutput.h"
 #include "omni/speech.h"
 
-// A spoken answer, and what the element wants to know of it. Called from the pad's task, without locks.
+// A spoken answer, and what the element wants to know of it. Called from the pad's task, without
+// locks.
 struct GstOmniUtterance {
   std::shared_ptr<omni::Speech> speech;
   GstClockTime not_before = 0;  // running time
@@ -23,13 +25,16 @@ using GstOmniNow = std::function<std::optional<GstClockTime>()>;
 
 class GstOmniSpeechOutput final : public GstOmniOutput {
  public:
-  // `guard` runs a body that may throw and posts what it threw; `rate`: of the sound that comes, in Hz, known before the first utterance.
-  GstOmniSpeechOutput(GstPad* pad, GstOmniNow now, std::function<bool(const std::function<void()>&)> guard);
+  // `guard` runs a body that may throw and posts what it threw; `rate`: of the sound that comes, in
+  // Hz, known before the first utterance.
+  GstOmniSpeechOutput(GstPad* pad, GstOmniNow now,
+                      std::function<bool(const std::function<void()>&)> guard);
   ~GstOmniSpeechOutput() override;
 
   void set_rate(int rate);
   void speak(std::shared_ptr<GstOmniUtterance> utterance);
-  // Ends what is being spoken within some milliseconds, and forgets what was to be spoken. True if there was anything.
+  // Ends what is being spoken within some milliseconds, and forgets what was to be spoken. True if
+  // there was anything.
   bool interrupt();
   bool is_speaking();
   size_t n_waiting();  // the one that is being spoken counted
@@ -58,7 +63,8 @@ class GstOmniSpeechOutput final : public GstOmniOutput {
   Played play(GstOmniUtterance& utterance);
   // False: interrupted or flushing.
   bool wait_until_due(GstClockTime pts);
-  GstBuffer* buffer_of(const std::vector<float>& samples, const GstOmniUtterance& utterance, GstClockTime start, guint64 at);
+  GstBuffer* buffer_of(const std::vector<float>& samples, const GstOmniUtterance& utterance,
+                       GstClockTime start, guint64 at);
   void push_gap_event(GstClockTime until);
 
   const GstOmniNow now_;

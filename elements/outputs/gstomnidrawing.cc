@@ -17,7 +17,9 @@ struct Colour {
 };
 
 // Told apart on any picture; a label keeps its colour for ever.
-constexpr Colour kPalette[] = {{1, .85, .1}, {.25, .8, 1}, {1, .45, .35}, {.45, .9, .4}, {1, .5, .9}, {1, .65, .15}, {.55, .6, 1}, {.3, .95, .8}, {.85, .95, .35}, {.85, .6, 1}};
+constexpr Colour kPalette[] = {{1, .85, .1},    {.25, .8, 1},  {1, .45, .35}, {.45, .9, .4},
+                               {1, .5, .9},     {1, .65, .15}, {.55, .6, 1},  {.3, .95, .8},
+                               {.85, .95, .35}, {.85, .6, 1}};
 
 Colour colour_of(const std::string& label) {
   uint32_t h = 2166136261u;  // FNV-1a
@@ -27,7 +29,9 @@ Colour colour_of(const std::string& label) {
 
 struct Area {
   int x, y, width, height;
-  bool meets(const omni::Box& b) const { return b.x1 < x + width && b.x2 > x && b.y1 < y + height && b.y2 > y; }
+  bool meets(const omni::Box& b) const {
+    return b.x1 < x + width && b.x2 > x && b.y1 < y + height && b.y2 > y;
+  }
 };
 
 // A picture to paint on, of which a composition rectangle is made.
@@ -37,7 +41,8 @@ class Canvas {
     buffer_ = gst_buffer_new_and_alloc(gsize(area.width) * gsize(area.height) * 4);
     gst_buffer_memset(buffer_, 0, 0, gst_buffer_get_size(buffer_));
     gst_buffer_map(buffer_, &map_, GST_MAP_READWRITE);
-    surface_ = cairo_image_surface_create_for_data(map_.data, CAIRO_FORMAT_ARGB32, area.width, area.height, area.width * 4);
+    surface_ = cairo_image_surface_create_for_data(map_.data, CAIRO_FORMAT_ARGB32, area.width,
+                                                   area.height, area.width * 4);
     cr_ = cairo_create(surface_);
     cairo_translate(cr_, -area.x, -area.y);
   }
@@ -49,10 +54,16 @@ class Canvas {
 
   void add_to(GstVideoOverlayComposition*& composition) {
     finish();
-    gst_buffer_add_video_meta(buffer_, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_OVERLAY_COMPOSITION_FORMAT_RGB, guint(area_.width), guint(area_.height));
-    GstVideoOverlayRectangle* r = gst_video_overlay_rectangle_new_raw(buffer_, area_.x, area_.y, guint(area_.width), guint(area_.height), GST_VIDEO_OVERLAY_FORMAT_FLAG_PREMULTIPLIED_ALPHA);
-    if (composition) gst_video_overlay_composition_add_rectangle(composition, r);
-    else composition = gst_video_overlay_composition_new(r);
+    gst_buffer_add_video_meta(buffer_, GST_VIDEO_FRAME_FLAG_NONE,
+                              GST_VIDEO_OVERLAY_COMPOSITION_FORMAT_RGB, guint(area_.width),
+                              guint(area_.height));
+    GstVideoOverlayRectangle* r = gst_video_overlay_rectangle_new_raw(
+        buffer_, area_.x, area_.y, guint(area_.width), guint(area_.height),
+        GST_VIDEO_OVERLAY_FORMAT_FLAG_PREMULTIPLIED_ALPHA);
+    if (composition)
+      gst_video_overlay_composition_add_rectangle(composition, r);
+    else
+      composition = gst_video_overlay_composition_new(r);
     gst_video_overlay_rectangle_unref(r);
   }
 
@@ -76,7 +87,8 @@ using LayoutPtr = std::unique_ptr<PangoLayout, GstOmniRelease<g_object_unref>>;
 
 // Text measured without a canvas.
 LayoutPtr layout_of(const std::string& text, const std::string& font, double pixels, bool bold) {
-  std::unique_ptr<PangoContext, GstOmniRelease<g_object_unref>> context(pango_font_map_create_context(pango_cairo_font_map_get_default()));
+  std::unique_ptr<PangoContext, GstOmniRelease<g_object_unref>> context(
+      pango_font_map_create_context(pango_cairo_font_map_get_default()));
   LayoutPtr layout(pango_layout_new(context.get()));
   PangoFontDescription* description = pango_font_description_from_string(font.c_str());
   pango_font_description_set_absolute_size(description, pixels * PANGO_SCALE);
@@ -104,11 +116,15 @@ std::string label_text(const omni::SpatialObject& o) {
   return text;
 }
 
-void draw_object(GstVideoOverlayComposition*& composition, const omni::SpatialObject& o, int width, int height, const GstOmniDrawingStyle& style) {
+void draw_object(GstVideoOverlayComposition*& composition, const omni::SpatialObject& o, int width,
+                 int height, const GstOmniDrawingStyle& style) {
   const int line = std::max(2, int(std::lround(std::min(width, height) / 240.0)));
   const double reach = o.box ? 0 : 5.0 * line;  // of the mark of a point
-  const omni::Box b = o.box ? *o.box : omni::Box{o.point->x - reach, o.point->y - reach, o.point->x + reach, o.point->y + reach};
-  const int x1 = int(std::floor(b.x1)), y1 = int(std::floor(b.y1)), x2 = int(std::ceil(b.x2)), y2 = int(std::ceil(b.y2));
+  const omni::Box b = o.box ? *o.box
+                            : omni::Box{o.point->x - reach, o.point->y - reach, o.point->x + reach,
+                                        o.point->y + reach};
+  const int x1 = int(std::floor(b.x1)), y1 = int(std::floor(b.y1)), x2 = int(std::ceil(b.x2)),
+            y2 = int(std::ceil(b.y2));
   const Colour c = colour_of(o.label);
 
   LayoutPtr label;
@@ -122,11 +138,16 @@ void draw_object(GstVideoOverlayComposition*& composition, const omni::SpatialOb
     pango_layout_get_pixel_size(label.get(), &lw, &lh);
     lw += 2 * pad, lh += pad;
     lx = std::clamp(x1 - line, 0, std::max(0, width - lw));
-    ly = y1 - line - lh;                                    // above,
-    if (ly < 0) ly = y2 + line + lh <= height ? y2 + line : std::clamp(y1 + line, 0, std::max(0, height - lh));  // below, or inside
+    ly = y1 - line - lh;  // above,
+    // below, or inside
+    if (ly < 0)
+      ly =
+          y2 + line + lh <= height ? y2 + line : std::clamp(y1 + line, 0, std::max(0, height - lh));
   }
-  const int left = std::max(0, std::min(x1 - line - 1, label ? lx : x1)), top = std::max(0, std::min(y1 - line - 1, label ? ly : y1));
-  const int right = std::min(width, std::max(x2 + line + 1, label ? lx + lw : x2)), bottom = std::min(height, std::max(y2 + line + 1, label ? ly + lh : y2));
+  const int left = std::max(0, std::min(x1 - line - 1, label ? lx : x1)),
+            top = std::max(0, std::min(y1 - line - 1, label ? ly : y1));
+  const int right = std::min(width, std::max(x2 + line + 1, label ? lx + lw : x2)),
+            bottom = std::min(height, std::max(y2 + line + 1, label ? ly + lh : y2));
   if (right <= left || bottom <= top) return;
 
   Canvas canvas({left, top, right - left, bottom - top});
@@ -138,7 +159,8 @@ void draw_object(GstVideoOverlayComposition*& composition, const omni::SpatialOb
       cairo_new_sub_path(cr);
       cairo_arc(cr, o.point->x, o.point->y, reach * 0.6, 0, 2 * M_PI);
       for (const double a : {0.0, M_PI / 2, M_PI, 1.5 * M_PI}) {
-        cairo_move_to(cr, o.point->x + std::cos(a) * reach * 0.6, o.point->y + std::sin(a) * reach * 0.6);
+        cairo_move_to(cr, o.point->x + std::cos(a) * reach * 0.6,
+                      o.point->y + std::sin(a) * reach * 0.6);
         cairo_line_to(cr, o.point->x + std::cos(a) * reach, o.point->y + std::sin(a) * reach);
       }
     }
@@ -164,7 +186,9 @@ void draw_object(GstVideoOverlayComposition*& composition, const omni::SpatialOb
   canvas.add_to(composition);
 }
 
-void draw_caption(GstVideoOverlayComposition*& composition, const std::string& caption, int width, int height, const std::vector<omni::SpatialObject>& objects, const GstOmniDrawingStyle& style) {
+void draw_caption(GstVideoOverlayComposition*& composition, const std::string& caption, int width,
+                  int height, const std::vector<omni::SpatialObject>& objects,
+                  const GstOmniDrawingStyle& style) {
   const double size = std::clamp(std::min(height / 18.0, width / 22.0), 9.0, 96.0);
   const int pad = int(size / 2.5), margin_y = int(height * 0.05);  // the title-safe area
   LayoutPtr layout = layout_of(caption, style.font, size, false);
@@ -182,7 +206,8 @@ void draw_caption(GstVideoOverlayComposition*& composition, const std::string& c
   area.y = std::max(0, places[0]);
   for (const int y : places) {
     const Area there{area.x, std::max(0, y), area.width, area.height};
-    if (std::none_of(objects.begin(), objects.end(), [&](const omni::SpatialObject& o) { return o.box && there.meets(*o.box); })) {
+    if (std::none_of(objects.begin(), objects.end(),
+                     [&](const omni::SpatialObject& o) { return o.box && there.meets(*o.box); })) {
       area.y = there.y;
       break;
     }
@@ -201,10 +226,14 @@ void draw_caption(GstVideoOverlayComposition*& composition, const std::string& c
 
 }  // namespace
 
-GstVideoOverlayComposition* gst_omni_draw(int width, int height, const std::vector<omni::SpatialObject>& objects, const std::string& caption, const GstOmniDrawingStyle& style) {
+GstVideoOverlayComposition* gst_omni_draw(int width, int height,
+                                          const std::vector<omni::SpatialObject>& objects,
+                                          const std::string& caption,
+                                          const GstOmniDrawingStyle& style) {
   GstVideoOverlayComposition* composition = nullptr;
   if (width < 8 || height < 8) return nullptr;
   for (const omni::SpatialObject& o : objects) draw_object(composition, o, width, height, style);
-  if (caption.find_first_not_of(" \t\r\n") != std::string::npos) draw_caption(composition, caption, width, height, objects, style);
+  if (caption.find_first_not_of(" \t\r\n") != std::string::npos)
+    draw_caption(composition, caption, width, height, objects, style);
   return composition;
 }

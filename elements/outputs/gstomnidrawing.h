@@ -1,4 +1,5 @@
-// What omnioverlay paints, independent of GStreamer's pads: objects with their labels, and a caption that keeps out of their way.
+// What omnioverlay paints, independent of GStreamer's pads: objects with their labels, and a
+// caption that keeps out of their way.
 #pragma once
 
 #include <gst/video/video.h>
@@ -13,5 +14,9 @@ struct GstOmniDrawingStyle {
   bool labels = true;
 };
 
-// Rectangles to blend over a picture of this size. Objects are in its pixels. nullptr where there is nothing to paint.
-GstVideoOverlayComposition* gst_omni_draw(int width, int height, const std::vector<omni::SpatialObject>& objects, const std::string& caption, const GstOmniDrawingStyle& style);
+// Rectangles to blend over a picture of this size. Objects are in its pixels. nullptr where there
+// is nothing to paint.
+GstVideoOverlayComposition* gst_omni_draw(int width, int height,
+                                          const std::vector<omni::SpatialObject>& objects,
+                                          const std::string& caption,
+                                          const GstOmniDrawingStyle& style);

@@ -9,7 +9,8 @@
 namespace {
 
 using namespace std::chrono_literals;
-// A file's frames wait for a slow model as long as that; then something upstream holds everything up.
+// A file's frames wait for a slow model as long as that; then something upstream holds everything
+// up.
 constexpr auto kStalled = 60s;
 
 }  // namespace
@@ -33,23 +34,30 @@ void GstOmniMerge::add_video_pads() {
   GST_PAD_SET_PROXY_ALLOCATION(sink_);
   gst_pad_set_chain_function(sink_, [](GstPad* pad, GstObject* parent, GstBuffer* buffer) {
     BufferPtr owned(buffer);
-    return gst_omni_guard(parent, GST_FLOW_ERROR, [&] { return of(pad)->chain_video(std::move(owned)); });
+    return gst_omni_guard(parent, GST_FLOW_ERROR,
+                          [&] { return of(pad)->chain_video(std::move(owned)); });
   });
   gst_pad_set_event_function(sink_, [](GstPad* pad, GstObject* parent, GstEvent* event) {
     EventPtr owned(event);
-    return gboolean(gst_omni_guard(parent, false, [&] { return of(pad)->event_video(std::move(owned)); }));
+    return gboolean(
+        gst_omni_guard(parent, false, [&] { return of(pad)->event_video(std::move(owned)); }));
   });
-  gst_pad_set_activatemode_function(sink_, [](GstPad* pad, GstObject*, GstPadMode mode, gboolean active) {
-    if (!active) of(pad)->set_flushing(true);
-    return gboolean(mode == GST_PAD_MODE_PUSH);
-  });
+  gst_pad_set_activatemode_function(sink_,
+                                    [](GstPad* pad, GstObject*, GstPadMode mode, gboolean active) {
+                                      if (!active) of(pad)->set_flushing(true);
+                                      return gboolean(mode == GST_PAD_MODE_PUSH);
+                                    });
   gst_pad_set_query_function(src_, [](GstPad* pad, GstObject* parent, GstQuery* query) {
-    return gboolean((GST_QUERY_TYPE(query) == GST_QUERY_LATENCY && of(pad)->query_src(query)) || gst_pad_query_default(pad, parent, query));
+    return gboolean((GST_QUERY_TYPE(query) == GST_QUERY_LATENCY && of(pad)->query_src(query)) ||
+                    gst_pad_query_default(pad, parent, query));
   });
-  gst_pad_set_event_function(src_, [](GstPad* pad, GstObject*, GstEvent* event) { return gst_pad_push_event(of(pad)->sink_, event); });
-  gst_pad_set_activatemode_function(src_, [](GstPad* pad, GstObject*, GstPadMode mode, gboolean active) {
-    return gboolean(mode == GST_PAD_MODE_PUSH && of(pad)->activate_src(active));
+  gst_pad_set_event_function(src_, [](GstPad* pad, GstObject*, GstEvent* event) {
+    return gst_pad_push_event(of(pad)->sink_, event);
   });
+  gst_pad_set_activatemode_function(
+      src_, [](GstPad* pad, GstObject*, GstPadMode mode, gboolean active) {
+        return gboolean(mode == GST_PAD_MODE_PUSH && of(pad)->activate_src(active));
+      });
   gst_element_add_pad(element_, sink_);
   gst_element_add_pad(element_, src_);
 }
@@ -57,14 +65,18 @@ void GstOmniMerge::add_video_pads() {
 void GstOmniMerge::add_side_pad(GstPad* pad) {
   gst_segment_init(&side_segment_, GST_FORMAT_TIME);
   gst_pad_set_element_private(pad, this);
-  gst_pad_set_iterate_internal_links_function(pad, [](GstPad*, GstObject*) -> GstIterator* { return nullptr; });  // the stream ends here
+  // the stream ends here
+  gst_pad_set_iterate_internal_links_function(
+      pad, [](GstPad*, GstObject*) -> GstIterator* { return nullptr; });
   gst_pad_set_chain_function(pad, [](GstPad* p, GstObject* parent, GstBuffer* buffer) {
     BufferPtr owned(buffer);
-    return gst_omni_guard(parent, GST_FLOW_ERROR, [&] { return of(p)->chain_side(std::move(owned)); });
+    return gst_omni_guard(parent, GST_FLOW_ERROR,
+                          [&] { return of(p)->chain_side(std::move(owned)); });
   });
   gst_pad_set_event_function(pad, [](GstPad* p, GstObject* parent, GstEvent* event) {
     EventPtr owned(event);
-    return gboolean(gst_omni_guard(parent, false, [&] { return of(p)->event_side(std::move(owned)); }));
+    return gboolean(
+        gst_omni_guard(parent, false, [&] { return of(p)->event_side(std::move(owned)); }));
   });
   gst_pad_set_link_function(pad, [](GstPad* p, GstObject*, GstPad*) {
     std::lock_guard guard(of(p)->lock_);
@@ -106,12 +118,13 @@ guint64 GstOmniMerge::n_undecorated() {
   return n_undecorated_;
 }
 
-// --- video -----------------------------------------------------------------------------------------------------------------------------------------------
+// --- video
 
 GstClockTime GstOmniMerge::held() const {
   GstClockTime first = GST_CLOCK_TIME_NONE, last = 0;
   for (const Item& i : queue_)
-    if (GST_CLOCK_TIME_IS_VALID(i.time)) first = std::min(first, i.time), last = std::max(last, i.time);
+    if (GST_CLOCK_TIME_IS_VALID(i.time))
+      first = std::min(first, i.time), last = std::max(last, i.time);
   return last > first ? last - first : 0;
 }
 
@@ -125,7 +138,10 @@ GstFlowReturn GstOmniMerge::chain_video(BufferPtr buffer) {
   changed_.wait(lock, [&] { return flushing_ || flow_ != GST_FLOW_OK || held() < most; });
   if (flushing_) return GST_FLOW_FLUSHING;
   if (flow_ != GST_FLOW_OK) return flow_;
-  const GstClockTime time = GST_BUFFER_PTS_IS_VALID(buffer.get()) ? gst_segment_to_running_time(&segment_, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer.get())) : GST_CLOCK_TIME_NONE;
+  const GstClockTime time =
+      GST_BUFFER_PTS_IS_VALID(buffer.get())
+          ? gst_segment_to_running_time(&segment_, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer.get()))
+          : GST_CLOCK_TIME_NONE;
   queue_.push_back({MiniObjectPtr(GST_MINI_OBJECT(buffer.release())), time});
   changed_.notify_all();
   return GST_FLOW_OK;
@@ -142,9 +158,13 @@ bool GstOmniMerge::event_video(EventPtr event) {
     case GST_EVENT_FLUSH_STOP: {
       const bool ok = gst_pad_push_event(src_, event.release());
       set_flushing(false);
-      gst_pad_start_task(src_, [](gpointer self) {
-        if (!static_cast<GstOmniMerge*>(self)->step()) gst_pad_pause_task(static_cast<GstOmniMerge*>(self)->src_);
-      }, this, nullptr);
+      gst_pad_start_task(
+          src_,
+          [](gpointer self) {
+            if (!static_cast<GstOmniMerge*>(self)->step())
+              gst_pad_pause_task(static_cast<GstOmniMerge*>(self)->src_);
+          },
+          this, nullptr);
       return ok;
     }
     case GST_EVENT_SEGMENT: {
@@ -157,11 +177,13 @@ bool GstOmniMerge::event_video(EventPtr event) {
       GstCaps* caps = nullptr;
       gst_event_parse_caps(event.get(), &caps);
       GstVideoInfo info;
-      // Frames that wait have the old caps: the hooks learn the new ones when the event's turn comes.
+      // Frames that wait have the old caps: the hooks learn the new ones when the event's turn
+      // comes.
       if (!gst_video_info_from_caps(&info, caps)) return false;
       break;
     }
-    default: break;
+    default:
+      break;
   }
   if (!GST_EVENT_IS_SERIALIZED(event.get())) return gst_pad_push_event(src_, event.release());
   std::lock_guard guard(lock_);
@@ -182,7 +204,8 @@ void GstOmniMerge::find_latency() {
   upstream_latency_ = min;
 }
 
-GstOmniMerge::Wait GstOmniMerge::wait_for_side(std::unique_lock<std::mutex>& lock, GstClockTime time) {
+GstOmniMerge::Wait GstOmniMerge::wait_for_side(std::unique_lock<std::mutex>& lock,
+                                               GstClockTime time) {
   GstClockTime most = 0;
   auto stalled_at = std::chrono::steady_clock::now() + kStalled;
   GstClockTime reached = side_reached_;
@@ -194,17 +217,22 @@ GstOmniMerge::Wait GstOmniMerge::wait_for_side(std::unique_lock<std::mutex>& loc
       most = settings_.max_size_time * GST_MSECOND;
     }
     if (live_) {
-      const GstClockTime due = time + upstream_latency_ + latency, t = gst_omni_running_time_now(element_);
+      const GstClockTime due = time + upstream_latency_ + latency,
+                         t = gst_omni_running_time_now(element_);
       if (!GST_CLOCK_TIME_IS_VALID(t) || t >= due || held() >= most) break;
       changed_.wait_for(lock, std::chrono::nanoseconds(due - t));
     } else {
-      if (side_reached_ != reached) reached = side_reached_, stalled_at = std::chrono::steady_clock::now() + kStalled;
+      if (side_reached_ != reached)
+        reached = side_reached_, stalled_at = std::chrono::steady_clock::now() + kStalled;
       if (std::chrono::steady_clock::now() >= stalled_at) {
         if (!warned_) {
           warned_ = true;
           lock.unlock();
-          GST_ELEMENT_WARNING(element_, STREAM, FAILED, ("The stream beside the video does not come: video goes on without it"),
-                              ("raise max-size-time above the model's chunk and interval, and give the queues around the tee room for as much"));
+          GST_ELEMENT_WARNING(
+              element_, STREAM, FAILED,
+              ("The stream beside the video does not come: video goes on without it"),
+              ("raise max-size-time above the model's chunk and interval, and give the queues "
+               "around the tee room for as much"));
           lock.lock();
         }
         break;
@@ -222,7 +250,9 @@ bool GstOmniMerge::step() {
     std::unique_lock lock(lock_);
     changed_.wait(lock, [this] { return flushing_ || !queue_.empty(); });
     if (flushing_) return false;
-    if (GST_CLOCK_TIME_IS_VALID(queue_.front().time) && wait_for_side(lock, queue_.front().time) == Wait::flushed) return false;
+    if (GST_CLOCK_TIME_IS_VALID(queue_.front().time) &&
+        wait_for_side(lock, queue_.front().time) == Wait::flushed)
+      return false;
     item = std::move(queue_.front());
     queue_.pop_front();
     if (GST_CLOCK_TIME_IS_VALID(item.time)) shown_ = std::max(shown_, item.time);
@@ -235,7 +265,8 @@ bool GstOmniMerge::step() {
       GstCaps* caps = nullptr;
       gst_event_parse_caps(event, &caps);
       GstVideoInfo info;
-      good = gst_video_info_from_caps(&info, caps) && gst_omni_guard(element_, false, [&] { return hooks_.set_info(info); });
+      good = gst_video_info_from_caps(&info, caps) &&
+             gst_omni_guard(element_, false, [&] { return hooks_.set_info(info); });
     }
     gst_pad_push_event(src_, event);
     if (!good) {
@@ -246,7 +277,8 @@ bool GstOmniMerge::step() {
   }
   BufferPtr frame(GST_BUFFER(item.object.release()));
   if (GST_CLOCK_TIME_IS_VALID(item.time)) {
-    frame = gst_omni_guard(element_, BufferPtr(), [&] { return hooks_.decorate(std::move(frame), item.time); });
+    frame = gst_omni_guard(element_, BufferPtr(),
+                           [&] { return hooks_.decorate(std::move(frame), item.time); });
   }
   const GstFlowReturn flow = frame ? gst_pad_push(src_, frame.release()) : GST_FLOW_ERROR;
   std::lock_guard guard(lock_);
@@ -280,9 +312,13 @@ bool GstOmniMerge::activate_src(bool active) {
     }
     return gst_pad_stop_task(src_);
   }
-  return gst_pad_start_task(src_, [](gpointer self) {
-    if (!static_cast<GstOmniMerge*>(self)->step()) gst_pad_pause_task(static_cast<GstOmniMerge*>(self)->src_);
-  }, this, nullptr);
+  return gst_pad_start_task(
+      src_,
+      [](gpointer self) {
+        if (!static_cast<GstOmniMerge*>(self)->step())
+          gst_pad_pause_task(static_cast<GstOmniMerge*>(self)->src_);
+      },
+      this, nullptr);
 }
 
 bool GstOmniMerge::query_src(GstQuery* query) {
@@ -307,7 +343,7 @@ bool GstOmniMerge::query_src(GstQuery* query) {
   return true;
 }
 
-// --- the stream beside it --------------------------------------------------------------------------------------------------------------------------------
+// --- the stream beside it
 
 void GstOmniMerge::side_advances(GstClockTime until) {
   {
@@ -319,10 +355,14 @@ void GstOmniMerge::side_advances(GstClockTime until) {
 
 GstFlowReturn GstOmniMerge::chain_side(BufferPtr buffer) {
   GstClockTime start, shown;
-  const GstClockTime duration = GST_BUFFER_DURATION_IS_VALID(buffer.get()) ? GST_BUFFER_DURATION(buffer.get()) : 0;
+  const GstClockTime duration =
+      GST_BUFFER_DURATION_IS_VALID(buffer.get()) ? GST_BUFFER_DURATION(buffer.get()) : 0;
   {
     std::lock_guard guard(lock_);
-    start = GST_BUFFER_PTS_IS_VALID(buffer.get()) ? gst_segment_to_running_time(&side_segment_, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer.get())) : shown_;
+    start = GST_BUFFER_PTS_IS_VALID(buffer.get())
+                ? gst_segment_to_running_time(&side_segment_, GST_FORMAT_TIME,
+                                              GST_BUFFER_PTS(buffer.get()))
+                : shown_;
     shown = shown_;
   }
   if (!GST_CLOCK_TIME_IS_VALID(start)) return GST_FLOW_OK;  // outside the segment
@@ -343,7 +383,9 @@ bool GstOmniMerge::event_side(EventPtr event) {
       gst_event_parse_gap(event.get(), &at, &duration);
       {
         std::lock_guard guard(lock_);
-        until = gst_segment_to_running_time(&side_segment_, GST_FORMAT_TIME, at + (GST_CLOCK_TIME_IS_VALID(duration) ? duration : 0));
+        until =
+            gst_segment_to_running_time(&side_segment_, GST_FORMAT_TIME,
+                                        at + (GST_CLOCK_TIME_IS_VALID(duration) ? duration : 0));
       }
       side_advances(until);
       break;
@@ -362,7 +404,8 @@ bool GstOmniMerge::event_side(EventPtr event) {
       side_eos_ = false;
       break;
     }
-    default: break;
+    default:
+      break;
   }
   changed_.notify_all();
   return true;  // it ends here

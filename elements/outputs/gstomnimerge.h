@@ -1,7 +1,9 @@
-// Video with a sparse stream beside it: frames wait, in order, for what belongs to them, are decorated and leave. What omnicombiner and omnioverlay share.
+// Video with a sparse stream beside it: frames wait, in order, for what belongs to them, are
+// decorated and leave. What omnicombiner and omnioverlay share.
 //
-// Under a file a frame waits until the side stream has passed its time. Live it waits until `latency` after its own time at most, then goes as it is. In both cases at most
-// `max-size-time` of video is held.
+// Under a file a frame waits until the side stream has passed its time. Live it waits until
+// `latency` after its own time at most, then goes as it is. In both cases at most `max-size-time`
+// of video is held.
 #pragma once
 
 #include <gst/video/video.h>
@@ -19,24 +21,33 @@ struct GstOmniMergeSettings : GstOmniSettings {
 
 template <class Settings>
 std::vector<GstOmniProperty<Settings>> gst_omni_merge_properties() {
-  return {{"latency", "Latency", "Longest wait of a live frame for what belongs to it, in ms; added to the pipeline's latency", &Settings::latency, 0, 60000, GstOmniMutable::playing},
-          {"max-size-time", "Most video held", "Longest stretch of video that waits, in ms: more than the model's chunk and interval", &Settings::max_size_time, 100, 3600000}};
+  return {{"latency", "Latency",
+           "Longest wait of a live frame for what belongs to it, in ms; added to the pipeline's "
+           "latency",
+           &Settings::latency, 0, 60000, GstOmniMutable::playing},
+          {"max-size-time", "Most video held",
+           "Longest stretch of video that waits, in ms: more than the model's chunk and interval",
+           &Settings::max_size_time, 100, 3600000}};
 }
 
-// What the elements do with the two streams. Called without locks held; take() and clear() from the side's thread, decorate() from the source pad's task.
+// What the elements do with the two streams. Called without locks held; take() and clear() from the
+// side's thread, decorate() from the source pad's task.
 class GstOmniMergeHooks {
  public:
   virtual ~GstOmniMergeHooks() = default;
   virtual bool set_info(const GstVideoInfo& info) = 0;  // before the first frame of these caps
-  // A buffer of the side stream for [start, start + duration) in running time; `shown`: up to where video has left already.
-  virtual void take(GstBuffer* buffer, GstClockTime start, GstClockTime duration, GstClockTime shown) = 0;
+  // A buffer of the side stream for [start, start + duration) in running time; `shown`: up to where
+  // video has left already.
+  virtual void take(GstBuffer* buffer, GstClockTime start, GstClockTime duration,
+                    GstClockTime shown) = 0;
   virtual BufferPtr decorate(BufferPtr frame, GstClockTime running_time) = 0;
   virtual void clear() = 0;
 };
 
 class GstOmniMerge {
  public:
-  GstOmniMerge(GstElement* element, GstOmniMergeSettings& settings, GstOmniMergeHooks& hooks) : element_(element), settings_(settings), hooks_(hooks) {}
+  GstOmniMerge(GstElement* element, GstOmniMergeSettings& settings, GstOmniMergeHooks& hooks)
+      : element_(element), settings_(settings), hooks_(hooks) {}
 
   // Gives the element its `sink` and `src` from its templates.
   void add_video_pads();
@@ -52,7 +63,9 @@ class GstOmniMerge {
     GstClockTime time = GST_CLOCK_TIME_NONE;  // running time of a frame
   };
 
-  static GstOmniMerge* of(GstPad* pad) { return static_cast<GstOmniMerge*>(gst_pad_get_element_private(pad)); }
+  static GstOmniMerge* of(GstPad* pad) {
+    return static_cast<GstOmniMerge*>(gst_pad_get_element_private(pad));
+  }
   GstFlowReturn chain_video(BufferPtr buffer);
   GstFlowReturn chain_side(BufferPtr buffer);
   bool event_video(EventPtr event);
@@ -64,7 +77,9 @@ class GstOmniMerge {
   enum class Wait { over, flushed };
   Wait wait_for_side(std::unique_lock<std::mutex>& lock, GstClockTime time);
   GstClockTime held() const;
-  bool side_has_passed(GstClockTime time) const { return !side_ || !side_linked_ || side_eos_ || side_reached_ > time; }
+  bool side_has_passed(GstClockTime time) const {
+    return !side_ || !side_linked_ || side_eos_ || side_reached_ > time;
+  }
   void side_advances(GstClockTime until);
   void find_latency();
 

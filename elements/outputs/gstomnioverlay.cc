@@ -1,18 +1,21 @@
 /**
  * element-omnioverlay:
  *
- * Draws boxes, points, labels and track ids that frames carry as metadata (of omnicombiner, or of any other element: regions of interest, GstAnalytics), and the
- * caption that comes on the `text` pad. A label keeps its colour; sizes follow the picture from 240 to 2160 lines; a caption keeps inside the safe area and, where a
- * third of the picture is free, off the boxes.
+ * Draws boxes, points, labels and track ids that frames carry as metadata (of omnicombiner, or of
+ * any other element: regions of interest, GstAnalytics), and the caption that comes on the `text`
+ * pad. A label keeps its colour; sizes follow the picture from 240 to 2160 lines; a caption keeps
+ * inside the safe area and, where a third of the picture is free, off the boxes.
  *
- * Under a file frames wait for the caption that belongs to them. Live they wait `latency` at most; a caption that comes later is shown from then on for its duration.
- * One without a duration is shown until the next, or for the time that it takes to read.
- * Latency = that of upstream + `latency` where `text` is linked.
+ * Under a file frames wait for the caption that belongs to them. Live they wait `latency` at most;
+ * a caption that comes later is shown from then on for its duration. One without a duration is
+ * shown until the next, or for the time that it takes to read. Latency = that of upstream +
+ * `latency` where `text` is linked.
  *
  * ## Example
  * |[
- * gst-launch-1.0 videotestsrc num-buffers=300 ! tee name=t  t. ! queue ! omnivideotokenizer model-path=models/nano ! omnimodel name=m
- *     t. ! queue ! o.sink  m.text_0 ! o.text  omnioverlay name=o ! videoconvert ! autovideosink
+ * gst-launch-1.0 videotestsrc num-buffers=300 ! tee name=t  t. ! queue ! omnivideotokenizer
+ * model-path=models/nano ! omnimodel name=m t. ! queue ! o.sink  m.text_0 ! o.text  omnioverlay
+ * name=o ! videoconvert ! autovideosink
  * ]|
  */
 #include "outputs/gstomnioverlay.h"
@@ -35,8 +38,10 @@ struct Settings : GstOmniMergeSettings {
 const GstOmniProperties<Settings>& properties() {
   static const GstOmniProperties<Settings> table = [] {
     auto rows = gst_omni_merge_properties<Settings>();
-    rows.push_back({"font", "Font", "Font family of labels and captions, as Pango writes it", &Settings::font, 0, 0, GstOmniMutable::playing});
-    rows.push_back({"labels", "Labels", "Write an object's label and track id at its box", &Settings::labels, 0, 0, GstOmniMutable::playing});
+    rows.push_back({"font", "Font", "Font family of labels and captions, as Pango writes it",
+                    &Settings::font, 0, 0, GstOmniMutable::playing});
+    rows.push_back({"labels", "Labels", "Write an object's label and track id at its box",
+                    &Settings::labels, 0, 0, GstOmniMutable::playing});
     return GstOmniProperties<Settings>(rows);
   }();
   return table;
@@ -56,9 +61,11 @@ class Painter final : public GstOmniMergeHooks {
     return true;
   }
 
-  void take(GstBuffer* buffer, GstClockTime start, GstClockTime duration, GstClockTime shown) override {
+  void take(GstBuffer* buffer, GstClockTime start, GstClockTime duration,
+            GstClockTime shown) override {
     GstMapInfo map;
-    if (!gst_buffer_map(buffer, &map, GST_MAP_READ)) throw omni::Error(omni::ErrorCode::corrupt_file, "a text buffer that cannot be read");
+    if (!gst_buffer_map(buffer, &map, GST_MAP_READ))
+      throw omni::Error(omni::ErrorCode::corrupt_file, "a text buffer that cannot be read");
     std::string text(reinterpret_cast<const char*>(map.data), map.size);
     gst_buffer_unmap(buffer, &map);
     while (!text.empty() && (text.back() == '\0' || text.back() == '\n')) text.pop_back();
@@ -84,17 +91,21 @@ class Painter final : public GstOmniMergeHooks {
     std::string key = caption + "\n" + style.font + (style.labels ? "1" : "0");
     for (const omni::SpatialObject& o : objects) {
       const omni::Box b = o.box ? *o.box : omni::Box{o.point->x, o.point->y, -1, -1};
-      for (const double v : {b.x1, b.y1, b.x2, b.y2}) key.append(",").append(std::to_string(int(v)));
+      for (const double v : {b.x1, b.y1, b.x2, b.y2})
+        key.append(",").append(std::to_string(int(v)));
       key.append(o.label).append("#").append(std::to_string(o.track));
     }
     if (key != known_) {
-      composition_.reset(gst_omni_draw(GST_VIDEO_INFO_WIDTH(&info_), GST_VIDEO_INFO_HEIGHT(&info_), objects, caption, style));
+      composition_.reset(gst_omni_draw(GST_VIDEO_INFO_WIDTH(&info_), GST_VIDEO_INFO_HEIGHT(&info_),
+                                       objects, caption, style));
       known_ = std::move(key);
     }
     if (!composition_) return frame;
     frame.reset(gst_buffer_make_writable(frame.release()));
     GstVideoFrame mapped;
-    if (!gst_video_frame_map(&mapped, &info_, frame.get(), GST_MAP_READWRITE)) throw omni::Error(omni::ErrorCode::unsupported, "a frame that cannot be mapped to be painted on");
+    if (!gst_video_frame_map(&mapped, &info_, frame.get(), GST_MAP_READWRITE))
+      throw omni::Error(omni::ErrorCode::unsupported,
+                        "a frame that cannot be mapped to be painted on");
     gst_video_overlay_composition_blend(composition_.get(), &mapped);
     gst_video_frame_unmap(&mapped);
     return frame;
@@ -158,12 +169,15 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
 void release_pad(GstElement* element, GstPad* pad) { state(element).merge.remove_side_pad(pad); }
 
 void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
-  if (!properties().set(state(object).settings, id, value)) G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-  else state(object).merge.settings_changed();
+  if (!properties().set(state(object).settings, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+  else
+    state(object).merge.settings_changed();
 }
 
 void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
-  if (!properties().get(state(object).settings, id, value)) G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+  if (!properties().get(state(object).settings, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
 }
 
 void finalize(GObject* object) {
@@ -178,9 +192,11 @@ void instance_init(GTypeInstance* instance, gpointer) {
   self->state->merge.add_video_pads();
 }
 
-void add_template(GstElementClass* klass, const char* name, GstPadDirection direction, GstPadPresence presence, const char* caps_text) {
+void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
+                  GstPadPresence presence, const char* caps_text) {
   CapsPtr caps(gst_caps_from_string(caps_text));
-  gst_element_class_add_pad_template(klass, gst_pad_template_new(name, direction, presence, caps.get()));
+  gst_element_class_add_pad_template(klass,
+                                     gst_pad_template_new(name, direction, presence, caps.get()));
 }
 
 void class_init(gpointer g_class, gpointer) {
@@ -193,15 +209,21 @@ void class_init(gpointer g_class, gpointer) {
   auto* element = GST_ELEMENT_CLASS(g_class);
   element->request_new_pad = GST_DEBUG_FUNCPTR(request_new_pad);
   element->release_pad = GST_DEBUG_FUNCPTR(release_pad);
-  add_template(element, "sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_VIDEO_CAPS_MAKE(GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS));
+  add_template(element, "sink", GST_PAD_SINK, GST_PAD_ALWAYS,
+               GST_VIDEO_CAPS_MAKE(GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS));
   add_template(element, "text", GST_PAD_SINK, GST_PAD_REQUEST, "text/x-raw, format=(string)utf8");
-  add_template(element, "src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_VIDEO_CAPS_MAKE(GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS));
-  gst_element_class_set_static_metadata(element, "Omni overlay", "Filter/Editor/Video", "Draws objects, their labels and captions on video", "gst-omni");
+  add_template(element, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
+               GST_VIDEO_CAPS_MAKE(GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS));
+  gst_element_class_set_static_metadata(element, "Omni overlay", "Filter/Editor/Video",
+                                        "Draws objects, their labels and captions on video",
+                                        "gst-omni");
 }
 
 GType get_type() {
   static const GType type = [] {
-    const GTypeInfo info = {sizeof(GstOmniOverlayClass), nullptr, nullptr, class_init, nullptr, nullptr, sizeof(GstOmniOverlay), 0, instance_init, nullptr};
+    const GTypeInfo info = {
+        sizeof(GstOmniOverlayClass), nullptr, nullptr,       class_init, nullptr, nullptr,
+        sizeof(GstOmniOverlay),      0,       instance_init, nullptr};
     return g_type_register_static(GST_TYPE_ELEMENT, "GstOmniOverlay", &info, GTypeFlags(0));
   }();
   return type;

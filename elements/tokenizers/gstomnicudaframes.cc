@@ -10,7 +10,9 @@
 #include <gst/cuda/gstcudamemory.h>
 #include <gst/cuda/gstcudautils.h>
 
-GstOmniCudaFrames::~GstOmniCudaFrames() { gst_clear_object(reinterpret_cast<GstObject**>(&context_)); }
+GstOmniCudaFrames::~GstOmniCudaFrames() {
+  gst_clear_object(reinterpret_cast<GstObject**>(&context_));
+}
 
 gpointer GstOmniCudaFrames::context(const std::string& device) {
   g_mutex_lock(&lock_);
@@ -21,7 +23,8 @@ gpointer GstOmniCudaFrames::context(const std::string& device) {
       const auto ours = omni::cuda_context(device);
       if (ours && gst_cuda_load_library()) {
         gst_cuda_memory_init_once();
-        context_ = gst_cuda_context_new_wrapped(static_cast<CUcontext>(ours->context), ours->device);
+        context_ =
+            gst_cuda_context_new_wrapped(static_cast<CUcontext>(ours->context), ours->device);
       }
     } catch (const omni::Error&) {  // whoever opens the engine posts it
     }
@@ -32,7 +35,8 @@ gpointer GstOmniCudaFrames::context(const std::string& device) {
 }
 
 bool GstOmniCudaFrames::answer(GstElement* element, GstQuery* query, const std::string& device) {
-  const bool asks_context = GST_QUERY_TYPE(query) == GST_QUERY_CONTEXT, asks_memory = GST_QUERY_TYPE(query) == GST_QUERY_ALLOCATION;
+  const bool asks_context = GST_QUERY_TYPE(query) == GST_QUERY_CONTEXT,
+             asks_memory = GST_QUERY_TYPE(query) == GST_QUERY_ALLOCATION;
   if (asks_context) {
     const gchar* type = nullptr;
     gst_query_parse_context_type(query, &type);
@@ -42,7 +46,9 @@ bool GstOmniCudaFrames::answer(GstElement* element, GstQuery* query, const std::
   gboolean needs_pool = FALSE;
   if (asks_memory) {
     gst_query_parse_allocation(query, &caps, &needs_pool);
-    if (!caps || !gst_caps_features_contains(gst_caps_get_features(caps, 0), GST_CAPS_FEATURE_MEMORY_CUDA_MEMORY)) return false;
+    if (!caps || !gst_caps_features_contains(gst_caps_get_features(caps, 0),
+                                             GST_CAPS_FEATURE_MEMORY_CUDA_MEMORY))
+      return false;
   }
   if (!asks_context && !asks_memory) return false;
   auto* ours = static_cast<GstCudaContext*>(context(device));
@@ -50,7 +56,8 @@ bool GstOmniCudaFrames::answer(GstElement* element, GstQuery* query, const std::
   if (asks_context) return gst_cuda_handle_context_query(element, query, ours);
   GstVideoInfo info;
   if (needs_pool && gst_video_info_from_caps(&info, caps)) {
-    std::unique_ptr<GstBufferPool, GstOmniRelease<gst_object_unref>> pool(gst_cuda_buffer_pool_new(ours));
+    std::unique_ptr<GstBufferPool, GstOmniRelease<gst_object_unref>> pool(
+        gst_cuda_buffer_pool_new(ours));
     GstStructure* config = gst_buffer_pool_get_config(pool.get());
     gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
     gst_buffer_pool_config_set_params(config, caps, guint(info.size), 0, 0);
@@ -67,12 +74,14 @@ bool GstOmniCudaFrames::answer(GstElement* element, GstQuery* query, const std::
 }
 
 GstMapFlags GstOmniCudaFrames::map_flags(GstBuffer* buffer) {
-  GstMemory* memory = gst_buffer_n_memory(buffer) == 1 ? gst_buffer_peek_memory(buffer, 0) : nullptr;
+  GstMemory* memory =
+      gst_buffer_n_memory(buffer) == 1 ? gst_buffer_peek_memory(buffer, 0) : nullptr;
   if (!memory || !gst_is_cuda_memory(memory)) return GstMapFlags(0);
   g_mutex_lock(&lock_);
   auto* ours = static_cast<GstCudaContext*>(context_);
   auto* its = GST_CUDA_MEMORY_CAST(memory)->context;
-  const bool same = ours && (ours == its || gst_cuda_context_get_handle(ours) == gst_cuda_context_get_handle(its));
+  const bool same = ours && (ours == its ||
+                             gst_cuda_context_get_handle(ours) == gst_cuda_context_get_handle(its));
   g_mutex_unlock(&lock_);
   if (!same) return GstMapFlags(0);
 #if GST_CHECK_VERSION(1, 24, 0)
@@ -83,7 +92,8 @@ GstMapFlags GstOmniCudaFrames::map_flags(GstBuffer* buffer) {
 
 std::string GstOmniCudaFrames::with_cuda_memory(const std::string& caps) {
   const std::string plain = "video/x-raw";
-  return plain + "(" GST_CAPS_FEATURE_MEMORY_CUDA_MEMORY ")" + caps.substr(plain.size()) + "; " + caps;
+  return plain + "(" GST_CAPS_FEATURE_MEMORY_CUDA_MEMORY ")" + caps.substr(plain.size()) + "; " +
+         caps;
 }
 
 #else

@@ -1,7 +1,9 @@
-// Decoded pictures that stay in CUDA memory on their way to the vision tower. Built where GStreamer's CUDA library and the toolkit's headers are; elsewhere nothing of it is there and
-// such buffers are downloaded by whoever maps them.
+// Decoded pictures that stay in CUDA memory on their way to the vision tower. Built where
+// GStreamer's CUDA library and the toolkit's headers are; elsewhere nothing of it is there and such
+// buffers are downloaded by whoever maps them.
 //
-// The neighbours are given the context that the engine computes in (the device's primary one), and a pool in it. A buffer of another context is downloaded.
+// The neighbours are given the context that the engine computes in (the device's primary one), and
+// a pool in it. A buffer of another context is downloaded.
 #pragma once
 
 #include <gst/video/video.h>
@@ -14,9 +16,11 @@ class GstOmniCudaFrames {
   ~GstOmniCudaFrames();
   GstOmniCudaFrames(const GstOmniCudaFrames&) = delete;
 
-  // Answers CONTEXT queries for a CUDA context and ALLOCATION queries for CUDA memory, where `device` is a CUDA device; false for all others. Any thread.
+  // Answers CONTEXT queries for a CUDA context and ALLOCATION queries for CUDA memory, where
+  // `device` is a CUDA device; false for all others. Any thread.
   bool answer(GstElement* element, GstQuery* query, const std::string& device);
-  // GST_MAP_CUDA where the buffer's memory is of our context and complete: to be mapped with GST_MAP_READ and looked at on the device; else 0.
+  // GST_MAP_CUDA where the buffer's memory is of our context and complete: to be mapped with
+  // GST_MAP_READ and looked at on the device; else 0.
   GstMapFlags map_flags(GstBuffer* buffer);
 
   // Of a pad template: the caps with the CUDA memory feature ahead.

@@ -1,26 +1,31 @@
 #include "tokenizers/gstomnitokenizer.h"
 
+#include <gst/video/video.h>
+
 #include <algorithm>
 
 #include "common/gstomniguard.h"
 #include "tokens/gstomnitokens.h"
-
-#include <gst/video/video.h>
 
 GST_DEBUG_CATEGORY(gst_omni_tokenizer_debug);
 #define GST_CAT_DEFAULT gst_omni_tokenizer_debug
 
 static GstElementClass* parent_class = nullptr;
 
-static GstOmniTokenizerClass* class_of(GstOmniTokenizer* self) { return reinterpret_cast<GstOmniTokenizerClass*>(G_OBJECT_GET_CLASS(self)); }
+static GstOmniTokenizerClass* class_of(GstOmniTokenizer* self) {
+  return reinterpret_cast<GstOmniTokenizerClass*>(G_OBJECT_GET_CLASS(self));
+}
 
-// --- queue -----------------------------------------------------------------------------------------------------------------------------------------
+// --- queue
 
-static GstClockTime duration_of(GstBuffer* b) { return GST_BUFFER_DURATION_IS_VALID(b) ? GST_BUFFER_DURATION(b) : 0; }
+static GstClockTime duration_of(GstBuffer* b) {
+  return GST_BUFFER_DURATION_IS_VALID(b) ? GST_BUFFER_DURATION(b) : 0;
+}
 
 static bool is_full(GstOmniTokenizer* self) {
   const auto* s = self->state;
-  return s->queued_buffers >= class_of(self)->max_buffers || (s->queued_time > 0 && s->queued_time >= class_of(self)->max_time);
+  return s->queued_buffers >= class_of(self)->max_buffers ||
+         (s->queued_time > 0 && s->queued_time >= class_of(self)->max_time);
 }
 
 static void account(GstOmniTokenizer* self, GstMiniObject* object, int sign) {
@@ -31,11 +36,14 @@ static void account(GstOmniTokenizer* self, GstMiniObject* object, int sign) {
 
 // A flush does not undo what a stream is: events that stay on pads stay in the queue.
 static bool survives_flush(GstMiniObject* object) {
-  return GST_IS_EVENT(object) && (GST_EVENT_TYPE(object) == GST_EVENT_STREAM_START || GST_EVENT_TYPE(object) == GST_EVENT_CAPS || GST_EVENT_TYPE(object) == GST_EVENT_TAG);
+  return GST_IS_EVENT(object) &&
+         (GST_EVENT_TYPE(object) == GST_EVENT_STREAM_START ||
+          GST_EVENT_TYPE(object) == GST_EVENT_CAPS || GST_EVENT_TYPE(object) == GST_EVENT_TAG);
 }
 
 static void clear_queue(GstOmniTokenizer* self) {
-  std::erase_if(self->state->queue, [](const MiniObjectPtr& o) { return !survives_flush(o.get()); });
+  std::erase_if(self->state->queue,
+                [](const MiniObjectPtr& o) { return !survives_flush(o.get()); });
   self->state->queued_buffers = 0;
   self->state->queued_time = 0;
 }
@@ -48,8 +56,9 @@ static GstMessage* drop_oldest(GstOmniTokenizer* self) {
     auto* b = GST_BUFFER(it->get());
     ++s->n_dropped;
     const GstClockTime pts = GST_BUFFER_PTS(b);
-    GstMessage* m = gst_message_new_qos(GST_OBJECT(self), s->live, gst_segment_to_running_time(&s->segment, GST_FORMAT_TIME, pts),
-                                        gst_segment_to_stream_time(&s->segment, GST_FORMAT_TIME, pts), pts, GST_BUFFER_DURATION(b));
+    GstMessage* m = gst_message_new_qos(
+        GST_OBJECT(self), s->live, gst_segment_to_running_time(&s->segment, GST_FORMAT_TIME, pts),
+        gst_segment_to_stream_time(&s->segment, GST_FORMAT_TIME, pts), pts, GST_BUFFER_DURATION(b));
     gst_message_set_qos_stats(m, GST_FORMAT_BUFFERS, s->n_in - s->n_dropped, s->n_dropped);
     account(self, it->get(), -1);
     s->queue.erase(it);
@@ -65,7 +74,8 @@ static void find_out_if_live(GstOmniTokenizer* self) {
   }
   QueryPtr query(gst_query_new_latency());
   gboolean live = FALSE;
-  if (gst_pad_peer_query(self->sink, query.get())) gst_query_parse_latency(query.get(), &live, nullptr, nullptr);
+  if (gst_pad_peer_query(self->sink, query.get()))
+    gst_query_parse_latency(query.get(), &live, nullptr, nullptr);
   std::lock_guard guard(self->state->lock);
   self->state->live = live;
   self->state->live_known = true;
@@ -82,9 +92,12 @@ static GstFlowReturn chain(GstPad*, GstObject* parent, GstBuffer* raw) {
     {
       std::unique_lock lock(s->lock);
       const GstClockTime pts = GST_BUFFER_PTS(buffer.get());
-      if (GST_CLOCK_TIME_IS_VALID(pts) && GST_CLOCK_TIME_IS_VALID(s->segment.stop) && s->segment.format == GST_FORMAT_TIME && pts >= s->segment.stop) return s->flow;
+      if (GST_CLOCK_TIME_IS_VALID(pts) && GST_CLOCK_TIME_IS_VALID(s->segment.stop) &&
+          s->segment.format == GST_FORMAT_TIME && pts >= s->segment.stop)
+        return s->flow;
       while (!s->ready && !s->live && !s->flushing && s->flow == GST_FLOW_OK) s->changed.wait(lock);
-      if (!class_of(self)->accepts(self, buffer.get())) return s->flushing ? GST_FLOW_FLUSHING : s->flow;
+      if (!class_of(self)->accepts(self, buffer.get()))
+        return s->flushing ? GST_FLOW_FLUSHING : s->flow;
       ++s->n_in;
       while (!s->flushing && s->flow == GST_FLOW_OK && is_full(self)) {
         if (s->live) {
@@ -105,7 +118,7 @@ static GstFlowReturn chain(GstPad*, GstObject* parent, GstBuffer* raw) {
   });
 }
 
-// --- task ------------------------------------------------------------------------------------------------------------------------------------------
+// --- task
 
 static void set_flow(GstOmniTokenizer* self, GstFlowReturn flow) {
   {
@@ -126,7 +139,8 @@ static void emit(GstOmniTokenizer* self, omni::Segment&& segment) {
   if (flow != GST_FLOW_OK) set_flow(self, flow);
 }
 
-static void handle_event(GstOmniTokenizer* self, EventPtr event, const GstOmniTokenizerWork::Emit& out) {
+static void handle_event(GstOmniTokenizer* self, EventPtr event,
+                         const GstOmniTokenizerWork::Emit& out) {
   auto* s = self->state;
   switch (GST_EVENT_TYPE(event.get())) {
     case GST_EVENT_CAPS: {
@@ -151,7 +165,8 @@ static void handle_event(GstOmniTokenizer* self, EventPtr event, const GstOmniTo
       break;
     case GST_EVENT_STREAM_START: {
       gst_pad_push_event(self->src, event.release());
-      CapsPtr caps(gst_omni_tokens_caps(class_of(self)->modality, s->engine->fingerprint(), s->engine->hidden()));
+      CapsPtr caps(gst_omni_tokens_caps(class_of(self)->modality, s->engine->fingerprint(),
+                                        s->engine->hidden()));
       gst_pad_push_event(self->src, gst_event_new_caps(caps.get()));
       return;
     }
@@ -190,8 +205,10 @@ static void loop(gpointer data) {
     }
     s->changed.notify_all();
     const auto out = [self](omni::Segment&& segment) { emit(self, std::move(segment)); };
-    if (GST_IS_BUFFER(object.get())) s->work->buffer(GST_BUFFER(object.get()), out);
-    else handle_event(self, EventPtr(GST_EVENT(object.release())), out);
+    if (GST_IS_BUFFER(object.get()))
+      s->work->buffer(GST_BUFFER(object.get()), out);
+    else
+      handle_event(self, EventPtr(GST_EVENT(object.release())), out);
     return true;
   });
   if (ok) return;
@@ -207,7 +224,7 @@ static void loop(gpointer data) {
   }
 }
 
-// --- events and queries ------------------------------------------------------------------------------------------------------------------------------
+// --- events and queries
 
 static void set_flushing(GstOmniTokenizer* self, bool flushing) {
   {
@@ -274,7 +291,8 @@ static gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
       return enqueue_event(self, event);
     }
     default:
-      return GST_EVENT_IS_SERIALIZED(event) ? enqueue_event(self, event) : gst_pad_event_default(pad, parent, event);
+      return GST_EVENT_IS_SERIALIZED(event) ? enqueue_event(self, event)
+                                            : gst_pad_event_default(pad, parent, event);
   }
 }
 
@@ -304,7 +322,8 @@ static gboolean src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
   return TRUE;
 }
 
-static gboolean src_activate_mode(GstPad* pad, GstObject* parent, GstPadMode mode, gboolean active) {
+static gboolean src_activate_mode(GstPad* pad, GstObject* parent, GstPadMode mode,
+                                  gboolean active) {
   auto* self = GST_OMNI_TOKENIZER(parent);
   if (mode != GST_PAD_MODE_PUSH) return FALSE;
   if (active) {
@@ -322,7 +341,7 @@ static gboolean sink_activate_mode(GstPad*, GstObject* parent, GstPadMode mode, 
   return TRUE;
 }
 
-// --- element -----------------------------------------------------------------------------------------------------------------------------------------
+// --- element
 
 static GstStateChangeReturn change_state(GstElement* element, GstStateChange transition) {
   auto* self = GST_OMNI_TOKENIZER(element);
@@ -362,8 +381,11 @@ static void class_init(gpointer g_class, gpointer) {
 
 GType gst_omni_tokenizer_get_type() {
   static const GType type = [] {
-    const GTypeInfo info = {sizeof(GstOmniTokenizerClass), nullptr, nullptr, class_init, nullptr, nullptr, sizeof(GstOmniTokenizer), 0, nullptr, nullptr};
-    return g_type_register_static(GST_TYPE_ELEMENT, "GstOmniTokenizer", &info, G_TYPE_FLAG_ABSTRACT);
+    const GTypeInfo info = {
+        sizeof(GstOmniTokenizerClass), nullptr, nullptr, class_init, nullptr, nullptr,
+        sizeof(GstOmniTokenizer),      0,       nullptr, nullptr};
+    return g_type_register_static(GST_TYPE_ELEMENT, "GstOmniTokenizer", &info,
+                                  G_TYPE_FLAG_ABSTRACT);
   }();
   return type;
 }
@@ -385,19 +407,27 @@ void gst_omni_tokenizer_setup(GstOmniTokenizer* self, GstOmniEngineSettings& set
   gst_element_add_pad(GST_ELEMENT(self), self->src);
 }
 
-void gst_omni_tokenizer_class_setup(GstOmniTokenizerClass* klass, const char* sink_caps, guint stats_id) {
+void gst_omni_tokenizer_class_setup(GstOmniTokenizerClass* klass, const char* sink_caps,
+                                    guint stats_id) {
   auto* element = GST_ELEMENT_CLASS(klass);
   CapsPtr in(gst_caps_from_string(sink_caps)), out(gst_caps_from_string(GST_OMNI_TOKENS_CAPS));
-  gst_element_class_add_pad_template(element, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, in.get()));
-  gst_element_class_add_pad_template(element, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, out.get()));
-  g_object_class_install_property(G_OBJECT_CLASS(klass), stats_id,
-                                  g_param_spec_boxed("stats", "Statistics", "What went in, came out and was dropped", GST_TYPE_STRUCTURE,
-                                                     GParamFlags(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
+  gst_element_class_add_pad_template(
+      element, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, in.get()));
+  gst_element_class_add_pad_template(
+      element, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, out.get()));
+  g_object_class_install_property(
+      G_OBJECT_CLASS(klass), stats_id,
+      g_param_spec_boxed("stats", "Statistics", "What went in, came out and was dropped",
+                         GST_TYPE_STRUCTURE,
+                         GParamFlags(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
 }
 
 GstStructure* gst_omni_tokenizer_stats(GstOmniTokenizer* self) {
   auto* s = self->state;
   std::lock_guard guard(s->lock);
-  return gst_structure_new("omni-tokenizer-stats", "compute", G_TYPE_STRING, s->engine_context.compute().c_str(), "buffers-in", G_TYPE_UINT64, s->n_in, "drops", G_TYPE_UINT64, s->n_dropped, "segments", G_TYPE_UINT64, s->n_segments,
-                           "tokens", G_TYPE_UINT64, s->n_tokens, "queue-depth", G_TYPE_UINT, s->queued_buffers, nullptr);
+  return gst_structure_new("omni-tokenizer-stats", "compute", G_TYPE_STRING,
+                           s->engine_context.compute().c_str(), "buffers-in", G_TYPE_UINT64,
+                           s->n_in, "drops", G_TYPE_UINT64, s->n_dropped, "segments", G_TYPE_UINT64,
+                           s->n_segments, "tokens", G_TYPE_UINT64, s->n_tokens, "queue-depth",
+                           G_TYPE_UINT, s->queued_buffers, nullptr);
 }

@@ -1,10 +1,12 @@
-// What the tokenizer elements share: a bounded queue between the chain function and a task of the source pad that does the work, so that neither a tee nor
-// a decoder ever stands still because a tower computes. Under a live upstream the newest data win and what is dropped is counted and reported by QoS;
-// otherwise the chain function waits.
+// What the tokenizer elements share: a bounded queue between the chain function and a task of the
+// source pad that does the work, so that neither a tee nor a decoder ever stands still because a
+// tower computes. Under a live upstream the newest data win and what is dropped is counted and
+// reported by QoS; otherwise the chain function waits.
 //
-//   chain ──► queue (buffers, serialized events) ──► task: load · convert · mel or patches · tower ──► src
+//   chain ──► queue (buffers, events) ──► task: load · convert · mel or patches · tower ──► src
 //
-// Locks: `lock` guards queue and flags and is never held while calling out. The work object belongs to the task.
+// Locks: `lock` guards queue and flags and is never held while calling out. The work object belongs
+// to the task.
 #pragma once
 
 #include <gst/gst.h>
@@ -38,7 +40,8 @@ struct GstOmniTokenizer {
   State* state;
 
   struct State {
-    explicit State(GstOmniTokenizer* self, GstOmniEngineSettings& settings) : engine_context(GST_ELEMENT(self), settings) {}
+    explicit State(GstOmniTokenizer* self, GstOmniEngineSettings& settings)
+        : engine_context(GST_ELEMENT(self), settings) {}
     GstOmniEngineContext engine_context;
 
     std::mutex lock;
@@ -61,7 +64,7 @@ struct GstOmniTokenizer {
 
 struct GstOmniTokenizerClass {
   GstElementClass parent_class;
-  guint max_buffers;          // of the queue
+  guint max_buffers;  // of the queue
   GstClockTime max_time;
   omni::Modality modality;
   // Throws omni::Error if these caps cannot be tokenized; called before they are queued.
@@ -72,8 +75,10 @@ struct GstOmniTokenizerClass {
   void (*restart)(GstOmniTokenizer* self);
   // Answers a query of the sink pad before anybody else; may be nullptr.
   bool (*query)(GstOmniTokenizer* self, GstQuery* query);
-  std::unique_ptr<GstOmniTokenizerWork> (*make_work)(GstOmniTokenizer* self, const omni::Engine& engine);
-  // Media time from a token buffer's PTS until its last sample or frame is there, plus the time allowed for computing.
+  std::unique_ptr<GstOmniTokenizerWork> (*make_work)(GstOmniTokenizer* self,
+                                                     const omni::Engine& engine);
+  // Media time from a token buffer's PTS until its last sample or frame is there, plus the time
+  // allowed for computing.
   GstClockTime (*own_latency)(GstOmniTokenizer* self);
 };
 
@@ -81,8 +86,11 @@ GType gst_omni_tokenizer_get_type();
 #define GST_TYPE_OMNI_TOKENIZER (gst_omni_tokenizer_get_type())
 #define GST_OMNI_TOKENIZER(o) reinterpret_cast<GstOmniTokenizer*>(o)
 
-// For a subclass's instance_init: makes pads and state; `settings` must outlive the element's state.
+// For a subclass's instance_init: makes pads and state; `settings` must outlive the element's
+// state.
 void gst_omni_tokenizer_setup(GstOmniTokenizer* self, GstOmniEngineSettings& settings);
-// For a subclass's class_init: sets the pad templates and the read-only property "stats" under `stats_id`.
-void gst_omni_tokenizer_class_setup(GstOmniTokenizerClass* klass, const char* sink_caps, guint stats_id);
+// For a subclass's class_init: sets the pad templates and the read-only property "stats" under
+// `stats_id`.
+void gst_omni_tokenizer_class_setup(GstOmniTokenizerClass* klass, const char* sink_caps,
+                                    guint stats_id);
 GstStructure* gst_omni_tokenizer_stats(GstOmniTokenizer* self);

@@ -1,17 +1,21 @@
 /**
  * element-omnivideotokenizer:
  *
- * Looks at raw video: picks frames by their time stamps, resizes, normalises and cuts them into patches in one pass, runs the checkpoint's vision tower, and
- * pushes one token buffer for every pair of frames. Interlaced video is refused; put deinterlace ahead.
+ * Looks at raw video: picks frames by their time stamps, resizes, normalises and cuts them into
+ * patches in one pass, runs the checkpoint's vision tower, and pushes one token buffer for every
+ * pair of frames. Interlaced video is refused; put deinterlace ahead.
  *
- * Built where nvcc and GStreamer's CUDA library are, it takes `video/x-raw(memory:CUDAMemory)` as well: with `device=cuda` such frames are read where they are (`… ! nvh264dec ! omnivideotokenizer device=cuda …`), otherwise
- * they are downloaded.
+ * Built where nvcc and GStreamer's CUDA library are, it takes `video/x-raw(memory:CUDAMemory)` as
+ * well: with `device=cuda` such frames are read where they are (`… ! nvh264dec ! omnivideotokenizer
+ * device=cuda …`), otherwise they are downloaded.
  *
- * Latency of a live stream = one frame interval of `frame-rate` (a pair is complete with its second frame) + `latency` (time allowed for the tower).
+ * Latency of a live stream = one frame interval of `frame-rate` (a pair is complete with its second
+ * frame) + `latency` (time allowed for the tower).
  *
  * ## Example
  * |[
- * gst-launch-1.0 videotestsrc num-buffers=120 ! omnivideotokenizer model-path=models/nano ! fakesink dump=true
+ * gst-launch-1.0 videotestsrc num-buffers=120 ! omnivideotokenizer model-path=models/nano !
+ * fakesink dump=true
  * ]|
  */
 #include "tokenizers/gstomnivideotokenizer.h"
@@ -29,14 +33,16 @@ GST_DEBUG_CATEGORY_EXTERN(gst_omni_tokenizer_debug);
 #define GST_CAT_DEFAULT gst_omni_tokenizer_debug
 
 static constexpr const char* kSinkCaps =
-    "video/x-raw, format=(string){ NV12, P010_10LE, I420, RGB, BGR, RGBx, BGRx, RGBA, BGRA, GRAY8 }, width=(int)[ 1, 16384 ], height=(int)[ 1, 16384 ], "
+    "video/x-raw, format=(string){ NV12, P010_10LE, I420, RGB, BGR, RGBx, BGRx, RGBA, BGRA, GRAY8 "
+    "}, width=(int)[ 1, 16384 ], height=(int)[ 1, 16384 ], "
     "framerate=(fraction)[ 0/1, max ]";
 
 static GType detail_get_type() {
-  static const GEnumValue values[] = {{int(omni::Detail::automatic), "as many pixels as the checkpoint asks for", "auto"},
-                                      {int(omni::Detail::low), "a quarter of that", "low"},
-                                      {int(omni::Detail::high), "as many as the family was trained with", "high"},
-                                      {0, nullptr, nullptr}};
+  static const GEnumValue values[] = {
+      {int(omni::Detail::automatic), "as many pixels as the checkpoint asks for", "auto"},
+      {int(omni::Detail::low), "a quarter of that", "low"},
+      {int(omni::Detail::high), "as many as the family was trained with", "high"},
+      {0, nullptr, nullptr}};
   static const GType type = g_enum_register_static("GstOmniDetail", values);
   return type;
 }
@@ -54,11 +60,20 @@ const GstOmniProperties<Settings>& properties() {
   static const GstOmniProperties<Settings> table = [] {
     auto rows = gst_omni_engine_properties<Settings>();
     const double most = 16384.0 * 16384;
-    rows.push_back({"frame-rate", "Frame rate", "Frames a second that the model sees, whatever the rate of the stream", &Settings::frame_rate});
-    rows.push_back({"detail", "Detail", "How closely to look", &Settings::detail, 0, 0, GstOmniMutable::ready, detail_get_type});
-    rows.push_back({"min-pixels", "Least pixels", "Fewest pixels of a resized frame (0 = what the checkpoint says)", &Settings::min_pixels, 0, most});
-    rows.push_back({"max-pixels", "Most pixels", "Most pixels of a resized frame (0 = what the checkpoint says)", &Settings::max_pixels, 0, most});
-    rows.push_back({"latency", "Latency", "Time allowed for the vision tower, in ms, as reported to live pipelines", &Settings::latency, 0, 60000});
+    rows.push_back({"frame-rate", "Frame rate",
+                    "Frames a second that the model sees, whatever the rate of the stream",
+                    &Settings::frame_rate});
+    rows.push_back({"detail", "Detail", "How closely to look", &Settings::detail, 0, 0,
+                    GstOmniMutable::ready, detail_get_type});
+    rows.push_back({"min-pixels", "Least pixels",
+                    "Fewest pixels of a resized frame (0 = what the checkpoint says)",
+                    &Settings::min_pixels, 0, most});
+    rows.push_back({"max-pixels", "Most pixels",
+                    "Most pixels of a resized frame (0 = what the checkpoint says)",
+                    &Settings::max_pixels, 0, most});
+    rows.push_back({"latency", "Latency",
+                    "Time allowed for the vision tower, in ms, as reported to live pipelines",
+                    &Settings::latency, 0, 60000});
     return GstOmniProperties<Settings>(rows);
   }();
   return table;
@@ -80,15 +95,27 @@ GstOmniVideoTokenizer* cast(gpointer p) { return static_cast<GstOmniVideoTokeniz
 
 omni::PixelFormat pixel_format(GstVideoFormat f) {
   switch (f) {
-    case GST_VIDEO_FORMAT_NV12: return omni::PixelFormat::nv12;
-    case GST_VIDEO_FORMAT_P010_10LE: return omni::PixelFormat::p010;
-    case GST_VIDEO_FORMAT_I420: return omni::PixelFormat::i420;
-    case GST_VIDEO_FORMAT_RGB: return omni::PixelFormat::rgb;
-    case GST_VIDEO_FORMAT_BGR: return omni::PixelFormat::bgr;
-    case GST_VIDEO_FORMAT_RGBx: case GST_VIDEO_FORMAT_RGBA: return omni::PixelFormat::rgba;
-    case GST_VIDEO_FORMAT_BGRx: case GST_VIDEO_FORMAT_BGRA: return omni::PixelFormat::bgra;
-    case GST_VIDEO_FORMAT_GRAY8: return omni::PixelFormat::gray8;
-    default: throw omni::Error(omni::ErrorCode::unsupported, std::string("video format ") + gst_video_format_to_string(f));
+    case GST_VIDEO_FORMAT_NV12:
+      return omni::PixelFormat::nv12;
+    case GST_VIDEO_FORMAT_P010_10LE:
+      return omni::PixelFormat::p010;
+    case GST_VIDEO_FORMAT_I420:
+      return omni::PixelFormat::i420;
+    case GST_VIDEO_FORMAT_RGB:
+      return omni::PixelFormat::rgb;
+    case GST_VIDEO_FORMAT_BGR:
+      return omni::PixelFormat::bgr;
+    case GST_VIDEO_FORMAT_RGBx:
+    case GST_VIDEO_FORMAT_RGBA:
+      return omni::PixelFormat::rgba;
+    case GST_VIDEO_FORMAT_BGRx:
+    case GST_VIDEO_FORMAT_BGRA:
+      return omni::PixelFormat::bgra;
+    case GST_VIDEO_FORMAT_GRAY8:
+      return omni::PixelFormat::gray8;
+    default:
+      throw omni::Error(omni::ErrorCode::unsupported,
+                        std::string("video format ") + gst_video_format_to_string(f));
   }
 }
 
@@ -96,20 +123,28 @@ GstVideoInfo parse_caps(GstCaps* caps) {
   GstVideoInfo info;
   CharPtr text(gst_caps_to_string(caps));
   if (!gst_video_info_from_caps(&info, caps) || info.width < 1 || info.height < 1)
-    throw omni::Error(omni::ErrorCode::unsupported, std::string("caps that describe no video: ") + text.get());
+    throw omni::Error(omni::ErrorCode::unsupported,
+                      std::string("caps that describe no video: ") + text.get());
   pixel_format(GST_VIDEO_INFO_FORMAT(&info));
   if (GST_VIDEO_INFO_IS_INTERLACED(&info))
-    throw omni::Error(omni::ErrorCode::unsupported, std::string("interlaced video (interlace-mode=") + gst_video_interlace_mode_to_string(GST_VIDEO_INFO_INTERLACE_MODE(&info)) +
-                                                         "): put deinterlace ahead of omnivideotokenizer");
+    throw omni::Error(omni::ErrorCode::unsupported,
+                      std::string("interlaced video (interlace-mode=") +
+                          gst_video_interlace_mode_to_string(GST_VIDEO_INFO_INTERLACE_MODE(&info)) +
+                          "): put deinterlace ahead of omnivideotokenizer");
   if (double(std::max(info.width, info.height)) / std::min(info.width, info.height) > 200)
-    throw omni::Error(omni::ErrorCode::unsupported, "video of " + std::to_string(info.width) + "x" + std::to_string(info.height) + ": the aspect ratio is above 200");
+    throw omni::Error(omni::ErrorCode::unsupported, "video of " + std::to_string(info.width) + "x" +
+                                                        std::to_string(info.height) +
+                                                        ": the aspect ratio is above 200");
   return info;
 }
 
 class VideoWork final : public GstOmniTokenizerWork {
  public:
-  VideoWork(std::unique_ptr<omni::VideoTokenizer> tokenizer, omni::Rational rate, GstOmniCudaFrames& cuda_frames)
-      : tokenizer_(std::move(tokenizer)), cuda_frames_(cuda_frames), pair_(GstClockTime(2e9 / rate.value())) {}
+  VideoWork(std::unique_ptr<omni::VideoTokenizer> tokenizer, omni::Rational rate,
+            GstOmniCudaFrames& cuda_frames)
+      : tokenizer_(std::move(tokenizer)),
+        cuda_frames_(cuda_frames),
+        pair_(GstClockTime(2e9 / rate.value())) {}
 
   void set_caps(GstCaps* caps) override {
     info_ = parse_caps(caps);
@@ -119,8 +154,16 @@ class VideoWork final : public GstOmniTokenizerWork {
   void buffer(GstBuffer* buffer, const Emit& emit) override {
     const GstClockTime pts = GST_BUFFER_PTS(buffer);
     // A pair whose halves lie far apart is no pair: the stream paused in between.
-    if (first_ != GST_CLOCK_TIME_NONE && (pts < first_ || pts - first_ > pair_ + pair_ / 2)) drain(emit);
-    omni::VideoFrame view{pixel_format(GST_VIDEO_INFO_FORMAT(&info_)), info_.width, info_.height, {}, {}, matrix(), full_range(), omni::Nanoseconds(pts)};
+    if (first_ != GST_CLOCK_TIME_NONE && (pts < first_ || pts - first_ > pair_ + pair_ / 2))
+      drain(emit);
+    omni::VideoFrame view{pixel_format(GST_VIDEO_INFO_FORMAT(&info_)),
+                          info_.width,
+                          info_.height,
+                          {},
+                          {},
+                          matrix(),
+                          full_range(),
+                          omni::Nanoseconds(pts)};
     auto segment = nvmm_ ? look_at_surface(buffer, view) : look_at_frame(buffer, view);
     first_ = segment ? GST_CLOCK_TIME_NONE : pts;
     if (segment) emit(std::move(*segment));
@@ -141,8 +184,10 @@ class VideoWork final : public GstOmniTokenizerWork {
     GstVideoFrame frame;
     const GstMapFlags where = cuda_frames_.map_flags(buffer);
     if (!gst_video_frame_map(&frame, &info_, buffer, GstMapFlags(GST_MAP_READ | where)))
-      throw omni::Error(omni::ErrorCode::corrupt_file, "a buffer of " + std::to_string(gst_buffer_get_size(buffer)) + " bytes is no frame of " +
-                                                            std::to_string(info_.width) + "x" + std::to_string(info_.height));
+      throw omni::Error(omni::ErrorCode::corrupt_file,
+                        "a buffer of " + std::to_string(gst_buffer_get_size(buffer)) +
+                            " bytes is no frame of " + std::to_string(info_.width) + "x" +
+                            std::to_string(info_.height));
     std::unique_ptr<GstVideoFrame, GstOmniRelease<gst_video_frame_unmap>> unmap(&frame);
     for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES(&frame); ++p) {
       view.data[p] = static_cast<const uint8_t*>(GST_VIDEO_FRAME_PLANE_DATA(&frame, p));
@@ -163,9 +208,12 @@ class VideoWork final : public GstOmniTokenizerWork {
 
   omni::ColourMatrix matrix() const {
     switch (info_.colorimetry.matrix) {
-      case GST_VIDEO_COLOR_MATRIX_BT709: return omni::ColourMatrix::bt709;
-      case GST_VIDEO_COLOR_MATRIX_BT2020: return omni::ColourMatrix::bt2020;
-      default: return omni::ColourMatrix::bt601;
+      case GST_VIDEO_COLOR_MATRIX_BT709:
+        return omni::ColourMatrix::bt709;
+      case GST_VIDEO_COLOR_MATRIX_BT2020:
+        return omni::ColourMatrix::bt2020;
+      default:
+        return omni::ColourMatrix::bt601;
     }
   }
   bool full_range() const { return info_.colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255; }
@@ -174,7 +222,7 @@ class VideoWork final : public GstOmniTokenizerWork {
   GstOmniCudaFrames& cuda_frames_;
   GstClockTime pair_;
   GstVideoInfo info_{};
-  bool nvmm_ = false;  // what the caps say
+  bool nvmm_ = false;                         // what the caps say
   GstClockTime first_ = GST_CLOCK_TIME_NONE;  // PTS of a frame that waits for its pair
 };
 
@@ -182,8 +230,10 @@ void check_caps(GstOmniTokenizer*, GstCaps* caps) { parse_caps(caps); }
 
 bool accepts(GstOmniTokenizer* base, GstBuffer* buffer) {
   auto* self = cast(base);
-  if (!GST_BUFFER_PTS_IS_VALID(buffer)) GST_BUFFER_PTS(buffer) = self->next_pts;  // rawvideoparse and the like always stamp; others start at 0
-  self->next_pts = GST_BUFFER_PTS(buffer) + (GST_BUFFER_DURATION_IS_VALID(buffer) ? GST_BUFFER_DURATION(buffer) : 0);
+  // rawvideoparse and the like always stamp; others start at 0
+  if (!GST_BUFFER_PTS_IS_VALID(buffer)) GST_BUFFER_PTS(buffer) = self->next_pts;
+  self->next_pts = GST_BUFFER_PTS(buffer) +
+                   (GST_BUFFER_DURATION_IS_VALID(buffer) ? GST_BUFFER_DURATION(buffer) : 0);
   return self->sampler->wants(omni::Nanoseconds(GST_BUFFER_PTS(buffer)));
 }
 
@@ -192,23 +242,32 @@ void restart(GstOmniTokenizer* base) {
   cast(base)->next_pts = 0;
 }
 
-std::unique_ptr<GstOmniTokenizerWork> make_work(GstOmniTokenizer* base, const omni::Engine& engine) {
+std::unique_ptr<GstOmniTokenizerWork> make_work(GstOmniTokenizer* base,
+                                                const omni::Engine& engine) {
   auto* self = cast(base);
   omni::VideoOptions options;
   {
     std::lock_guard guard(self->settings->lock);
-    if (!properties().was_set(*self->settings, &Settings::frame_rate) && engine.defaults().frame_rate) self->settings->frame_rate = *engine.defaults().frame_rate;
-    options = {.frame_rate = self->settings->frame_rate, .detail = omni::Detail(self->settings->detail), .min_pixels = self->settings->min_pixels,
+    if (!properties().was_set(*self->settings, &Settings::frame_rate) &&
+        engine.defaults().frame_rate)
+      self->settings->frame_rate = *engine.defaults().frame_rate;
+    options = {.frame_rate = self->settings->frame_rate,
+               .detail = omni::Detail(self->settings->detail),
+               .min_pixels = self->settings->min_pixels,
                .max_pixels = self->settings->max_pixels};
   }
   {
     std::lock_guard guard(base->state->lock);
     *self->sampler = omni::FrameSampler(options.frame_rate);
   }
-  return std::make_unique<VideoWork>(engine.make_video_tokenizer(options), options.frame_rate, *self->cuda_frames);
+  return std::make_unique<VideoWork>(engine.make_video_tokenizer(options), options.frame_rate,
+                                     *self->cuda_frames);
 }
 
-bool query(GstOmniTokenizer* self, GstQuery* query) { return cast(self)->cuda_frames->answer(GST_ELEMENT(self), query, self->state->engine_context.device()); }
+bool query(GstOmniTokenizer* self, GstQuery* query) {
+  return cast(self)->cuda_frames->answer(GST_ELEMENT(self), query,
+                                         self->state->engine_context.device());
+}
 
 GstClockTime own_latency(GstOmniTokenizer* base) {
   Settings& s = *cast(base)->settings;
@@ -227,8 +286,10 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec* ps
 }
 
 void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
-  if (id == properties().count() + 1) g_value_take_boxed(value, gst_omni_tokenizer_stats(GST_OMNI_TOKENIZER(object)));
-  else if (!properties().get(*cast(object)->settings, id, value)) G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+  if (id == properties().count() + 1)
+    g_value_take_boxed(value, gst_omni_tokenizer_stats(GST_OMNI_TOKENIZER(object)));
+  else if (!properties().get(*cast(object)->settings, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
 }
 
 GObjectClass* g_parent_class = nullptr;
@@ -258,9 +319,12 @@ void class_init(gpointer g_class, gpointer) {
   object->get_property = get_property;
   object->finalize = finalize;
   properties().install(object);
-  gst_omni_tokenizer_class_setup(klass, GstOmniNvmmFrames::with_nvmm(GstOmniCudaFrames::with_cuda_memory(kSinkCaps)).c_str(), properties().count() + 1);
-  gst_element_class_set_static_metadata(GST_ELEMENT_CLASS(g_class), "Omni video tokenizer", "Filter/Analyzer/Video",
-                                        "Turns raw video into the tokens of a multimodal model", "gst-omni");
+  gst_omni_tokenizer_class_setup(
+      klass, GstOmniNvmmFrames::with_nvmm(GstOmniCudaFrames::with_cuda_memory(kSinkCaps)).c_str(),
+      properties().count() + 1);
+  gst_element_class_set_static_metadata(
+      GST_ELEMENT_CLASS(g_class), "Omni video tokenizer", "Filter/Analyzer/Video",
+      "Turns raw video into the tokens of a multimodal model", "gst-omni");
   gst_type_mark_as_plugin_api(detail_get_type(), GstPluginAPIFlags(0));
   gst_type_mark_as_plugin_api(GST_TYPE_OMNI_TOKENIZER, GstPluginAPIFlags(0));
   klass->max_buffers = 8;
@@ -276,8 +340,11 @@ void class_init(gpointer g_class, gpointer) {
 
 GType get_type() {
   static const GType type = [] {
-    const GTypeInfo info = {sizeof(GstOmniVideoTokenizerClass), nullptr, nullptr, class_init, nullptr, nullptr, sizeof(GstOmniVideoTokenizer), 0, instance_init, nullptr};
-    return g_type_register_static(GST_TYPE_OMNI_TOKENIZER, "GstOmniVideoTokenizer", &info, GTypeFlags(0));
+    const GTypeInfo info = {
+        sizeof(GstOmniVideoTokenizerClass), nullptr, nullptr,       class_init, nullptr, nullptr,
+        sizeof(GstOmniVideoTokenizer),      0,       instance_init, nullptr};
+    return g_type_register_static(GST_TYPE_OMNI_TOKENIZER, "GstOmniVideoTokenizer", &info,
+                                  GTypeFlags(0));
   }();
   return type;
 }

@@ -1,4 +1,5 @@
-// What the two halves of omnitranscriber share: settings, the state under one lock, and what the element asks of its worker.
+// What the two halves of omnitranscriber share: settings, the state under one lock, and what the
+// element asks of its worker.
 #pragma once
 
 #include <condition_variable>
@@ -48,9 +49,11 @@ struct State {
   std::condition_variable changed;
   std::deque<MiniObjectPtr> queue;  // buffers and serialized events
   GstClockTime queued = 0;
-  bool flushing = true, stopping = false, failed = false, live = false, reset_pending = false, language_changed = false;
+  bool flushing = true, stopping = false, failed = false, live = false, reset_pending = false,
+       language_changed = false;
   GstSegment segment;
-  std::shared_ptr<omni::Transcriber> transcriber;  // shared so that cancel() may come from any thread
+  // shared so that cancel() may come from any thread
+  std::shared_ptr<omni::Transcriber> transcriber;
   omni::TranscriptionStats counts;
   std::string language;
   guint64 n_words = 0, n_dropped = 0, n_late = 0;

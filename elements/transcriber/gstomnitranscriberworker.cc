@@ -1,4 +1,5 @@
-// The worker of omnitranscriber: loads the checkpoint, takes sound and events out of the queue in their order, and sends the words and the time that passes without any.
+// The worker of omnitranscriber: loads the checkpoint, takes sound and events out of the queue in
+// their order, and sends the words and the time that passes without any.
 #include <algorithm>
 #include <utility>
 
@@ -15,7 +16,8 @@ constexpr GstClockTime kMostHole = 2 * GST_SECOND;
 bool find_out_if_live(State& s) {
   QueryPtr query(gst_query_new_latency());
   gboolean live = FALSE;
-  if (gst_pad_peer_query(s.sink, query.get())) gst_query_parse_latency(query.get(), &live, nullptr, nullptr);
+  if (gst_pad_peer_query(s.sink, query.get()))
+    gst_query_parse_latency(query.get(), &live, nullptr, nullptr);
   return live;
 }
 
@@ -25,7 +27,9 @@ void note_delay(GstElement* element, GstClockTime spoken) {
   guint64 promised = 0;
   {
     std::lock_guard guard(s.settings.lock);
-    promised = (s.settings.latency == G_MAXUINT ? GST_CLOCK_TIME_NONE : s.settings.latency * GST_MSECOND + s.settings.lateness * GST_MSECOND);
+    promised = (s.settings.latency == G_MAXUINT
+                    ? GST_CLOCK_TIME_NONE
+                    : s.settings.latency * GST_MSECOND + s.settings.lateness * GST_MSECOND);
   }
   bool higher = false, warn = false;
   const GstClockTime delay = GST_CLOCK_TIME_IS_VALID(now) && now > spoken ? now - spoken : 0;
@@ -39,14 +43,16 @@ void note_delay(GstElement* element, GstClockTime spoken) {
     }
   }
   if (higher) g_object_notify(G_OBJECT(element), "max-observed-delay");
-  if (warn) gst_omni_warn_late(element, "words", delay, promised, "a smaller checkpoint or a longer `step`");
+  if (warn)
+    gst_omni_warn_late(element, "words", delay, promised,
+                       "a smaller checkpoint or a longer `step`");
 }
 
-// A space goes without saying where readers expect one between two words; elsewhere it leads its word. With
-// `line_ends` nothing goes without saying, and each sentence is a line.
+// A space goes without saying where readers expect one between two words; elsewhere it leads its
+// word. With `line_ends` nothing goes without saying, and each sentence is a line.
 std::string text_of(State& s, const omni::Word& word, bool line_ends) {
-  const bool leads =
-      word.space_ahead && !s.last_word.empty() && (line_ends || !omni::expects_space(s.last_word, word.text));
+  const bool leads = word.space_ahead && !s.last_word.empty() &&
+                     (line_ends || !omni::expects_space(s.last_word, word.text));
   const bool ends_line = line_ends && word.ends_sentence;
   s.last_word = ends_line ? "" : word.text;
   return (leads ? " " : "") + word.text + (ends_line ? "\n" : "");
@@ -75,12 +81,15 @@ void send(GstElement* element, const std::vector<omni::Word>& words) {
     const auto duration = GstClockTime(w.duration);
     note_delay(element, start + duration);
     if (latency == G_MAXUINT && live)
-      if (const GstClockTime now = gst_omni_running_time_now(element); GST_CLOCK_TIME_IS_VALID(now)) start = now;
+      if (const GstClockTime now = gst_omni_running_time_now(element); GST_CLOCK_TIME_IS_VALID(now))
+        start = now;
     s.output->push_result(text_of(s, w, line_ends), start, duration);
   }
-  // Time that has passed without words; live, also what is so late that nobody waits for it any more.
+  // Time that has passed without words; live, also what is so late that nobody waits for it any
+  // more.
   GstClockTime until = GstClockTime(std::max<omni::Nanoseconds>(0, s.transcriber->settled()));
-  if (live && latency != G_MAXUINT && s.heard > latency * GST_MSECOND) until = std::max(until, s.heard - latency * GST_MSECOND);
+  if (live && latency != G_MAXUINT && s.heard > latency * GST_MSECOND)
+    until = std::max(until, s.heard - latency * GST_MSECOND);
   s.output->push_gap(std::min(until, s.heard));
 }
 
@@ -91,9 +100,10 @@ void make_transcriber(GstElement* element) {
   {
     std::lock_guard guard(s.settings.lock);
     const Policy p = Policy(s.settings.policy);
-    o.policy = p == Policy::whole || (p == Policy::automatic && !live) ? omni::TranscriptionPolicy::whole
-               : p == Policy::local_agreement                        ? omni::TranscriptionPolicy::local_agreement
-                                                                     : omni::TranscriptionPolicy::align_att;
+    o.policy = p == Policy::whole || (p == Policy::automatic && !live)
+                   ? omni::TranscriptionPolicy::whole
+               : p == Policy::local_agreement ? omni::TranscriptionPolicy::local_agreement
+                                              : omni::TranscriptionPolicy::align_att;
     o.language = s.settings.language_code;
     o.translate = s.settings.translate;
     o.initial_prompt = s.settings.initial_prompt;
@@ -102,21 +112,24 @@ void make_transcriber(GstElement* element) {
     o.step = omni::Nanoseconds(s.settings.step) * GST_MSECOND;
   }
   std::shared_ptr<omni::Transcriber> transcriber = s.engine->make_transcriber(o);
-  s.input = std::make_unique<GstOmniAudioInput>(transcriber->sample_rate(), kMostHole,
-                                                GstOmniAudioInput::Callbacks{[&s](GstClockTime time) {
-                                                                               GstClockTime running = 0;
-                                                                               {
-                                                                                 std::lock_guard guard(s.lock);
-                                                                                 running = gst_segment_to_running_time(&s.segment, GST_FORMAT_TIME, time);
-                                                                               }
-                                                                               s.heard = GST_CLOCK_TIME_IS_VALID(running) ? running : s.heard;
-                                                                               s.transcriber->start(omni::Nanoseconds(s.heard));
-                                                                             },
-                                                                             [&s, element](std::span<const float> samples) {
-                                                                               s.heard += gst_util_uint64_scale(samples.size(), GST_SECOND, guint64(s.transcriber->sample_rate()));
-                                                                               send(element, s.transcriber->push(samples));
-                                                                             },
-                                                                             [&s, element] { send(element, s.transcriber->finish()); }});
+  s.input = std::make_unique<GstOmniAudioInput>(
+      transcriber->sample_rate(), kMostHole,
+      GstOmniAudioInput::Callbacks{
+          [&s](GstClockTime time) {
+            GstClockTime running = 0;
+            {
+              std::lock_guard guard(s.lock);
+              running = gst_segment_to_running_time(&s.segment, GST_FORMAT_TIME, time);
+            }
+            s.heard = GST_CLOCK_TIME_IS_VALID(running) ? running : s.heard;
+            s.transcriber->start(omni::Nanoseconds(s.heard));
+          },
+          [&s, element](std::span<const float> samples) {
+            s.heard += gst_util_uint64_scale(samples.size(), GST_SECOND,
+                                             guint64(s.transcriber->sample_rate()));
+            send(element, s.transcriber->push(samples));
+          },
+          [&s, element] { send(element, s.transcriber->finish()); }});
   std::lock_guard guard(s.lock);
   s.live = live;
   s.transcriber = std::move(transcriber);
@@ -151,7 +164,8 @@ void handle_event(GstElement* element, EventPtr event) {
       s.output->push_eos();
       break;
     default:
-      break;  // what describes the sound stops here: the pad's own task sends what describes the text
+      // what describes the sound stops here: the pad's own task sends what describes the text
+      break;
   }
 }
 
@@ -167,7 +181,8 @@ bool work(GstElement* element) {
     language = std::exchange(s.language_changed, false);
     object = std::move(s.queue.front());
     s.queue.pop_front();
-    if (GST_IS_BUFFER(object.get()) && GST_BUFFER_DURATION_IS_VALID(GST_BUFFER(object.get()))) s.queued -= GST_BUFFER_DURATION(GST_BUFFER(object.get()));
+    if (GST_IS_BUFFER(object.get()) && GST_BUFFER_DURATION_IS_VALID(GST_BUFFER(object.get())))
+      s.queued -= GST_BUFFER_DURATION(GST_BUFFER(object.get()));
   }
   s.changed.notify_all();
   if (!s.transcriber) make_transcriber(element);
@@ -186,8 +201,11 @@ bool work(GstElement* element) {
   }
   if (GST_IS_BUFFER(object.get())) {
     auto* buffer = GST_BUFFER(object.get());
-    if (GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_GAP) && GST_BUFFER_PTS_IS_VALID(buffer) && GST_BUFFER_DURATION_IS_VALID(buffer)) s.input->gap(GST_BUFFER_PTS(buffer), GST_BUFFER_DURATION(buffer));
-    else s.input->buffer(buffer);
+    if (GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_GAP) && GST_BUFFER_PTS_IS_VALID(buffer) &&
+        GST_BUFFER_DURATION_IS_VALID(buffer))
+      s.input->gap(GST_BUFFER_PTS(buffer), GST_BUFFER_DURATION(buffer));
+    else
+      s.input->buffer(buffer);
   } else {
     handle_event(element, EventPtr(GST_EVENT(object.release())));
   }
@@ -211,7 +229,10 @@ void run_worker(GstElement* element) {
   };
   const bool loaded = gst_omni_guard(element, false, [&] {
     s.engine = s.engine_context.open([&] { return !stopping(); });
-    if (!s.engine->transcribes()) throw omni::Error(omni::ErrorCode::unsupported, "the checkpoint is no transcriber: use a Whisper checkpoint, or omnimodel for this one");
+    if (!s.engine->transcribes())
+      throw omni::Error(
+          omni::ErrorCode::unsupported,
+          "the checkpoint is no transcriber: use a Whisper checkpoint, or omnimodel for this one");
     return true;
   });
   if (!loaded) {
@@ -224,7 +245,8 @@ void run_worker(GstElement* element) {
     if (round == GstOmniRound::broken) return fail(s);
     std::unique_lock lock(s.lock);
     if (round == GstOmniRound::cancelled) s.reset_pending = true;
-    if (round == GstOmniRound::idle) s.changed.wait(lock, [&] { return s.stopping || (!s.flushing && !s.queue.empty()); });
+    if (round == GstOmniRound::idle)
+      s.changed.wait(lock, [&] { return s.stopping || (!s.flushing && !s.queue.empty()); });
     if (s.stopping) return;
   }
 }

@@ -11,8 +11,9 @@ namespace omni {
 
 namespace {
 
-constexpr Nanoseconds kMostLag = kSecond / 2;         // behind the words, for reading time
-constexpr Nanoseconds kLeastGap = 2 * kSecond / 5;    // a shorter gap between two captions is closed: it would flicker
+constexpr Nanoseconds kMostLag = kSecond / 2;  // behind the words, for reading time
+// a shorter gap between two captions is closed: it would flicker
+constexpr Nanoseconds kLeastGap = 2 * kSecond / 5;
 
 // A word, or a part of one behind which a line may end, with the space behind it.
 struct Timed {
@@ -24,12 +25,19 @@ class Formatter final : public CaptionFormatter {
  public:
   explicit Formatter(const CaptionLayout& layout) : layout_(layout) {
     if (layout.columns < 1 || layout.columns > 200 || layout.lines < 1 || layout.lines > 15)
-      throw Error(ErrorCode::invalid_argument, "captions of " + std::to_string(layout.lines) + " lines of " + std::to_string(layout.columns) + " columns");
-    if (!(layout.reading_speed >= 0) || layout.minimum_duration < 0 || layout.maximum_duration <= 0 || layout.maximum_duration < layout.minimum_duration || layout.pause < 0)
-      throw Error(ErrorCode::invalid_argument, "captions shown for " + std::to_string(layout.minimum_duration) + " to " + std::to_string(layout.maximum_duration) + " ns");
+      throw Error(ErrorCode::invalid_argument, "captions of " + std::to_string(layout.lines) +
+                                                   " lines of " + std::to_string(layout.columns) +
+                                                   " columns");
+    if (!(layout.reading_speed >= 0) || layout.minimum_duration < 0 ||
+        layout.maximum_duration <= 0 || layout.maximum_duration < layout.minimum_duration ||
+        layout.pause < 0)
+      throw Error(ErrorCode::invalid_argument,
+                  "captions shown for " + std::to_string(layout.minimum_duration) + " to " +
+                      std::to_string(layout.maximum_duration) + " ns");
   }
 
-  std::vector<Caption> push(const std::string& given, Nanoseconds start, Nanoseconds duration) override {
+  std::vector<Caption> push(const std::string& given, Nanoseconds start,
+                            Nanoseconds duration) override {
     out_.clear();
     start = std::max(start, words_.empty() ? Nanoseconds(0) : words_.back().start);
     duration = std::max<Nanoseconds>(duration, 0);
@@ -44,7 +52,8 @@ class Formatter final : public CaptionFormatter {
     if (speaker_changed_) text = ">> " + text;
     speaker_changed_ = false;
     if (spaced.ends_with(' ')) text += ' ';
-    if (!words_.empty() && expects_space(words_.back().text, text)) set_space_behind(words_.back().text);
+    if (!words_.empty() && expects_space(words_.back().text, text))
+      set_space_behind(words_.back().text);
     // What came as one text shares its time by length.
     const std::vector<std::string> parts = line_pieces(text, layout_.columns);
     int whole = 0, before = 0;
@@ -61,7 +70,9 @@ class Formatter final : public CaptionFormatter {
   std::vector<Caption> advance(Nanoseconds time) override {
     out_.clear();
     now_ = std::max(now_, time);
-    if (!words_.empty() && (now_ >= words_.front().start + layout_.maximum_duration || now_ >= words_.back().end + layout_.pause)) close_all({});
+    if (!words_.empty() && (now_ >= words_.front().start + layout_.maximum_duration ||
+                            now_ >= words_.back().end + layout_.pause))
+      close_all({});
     return std::move(out_);
   }
 
@@ -72,7 +83,9 @@ class Formatter final : public CaptionFormatter {
     return std::move(out_);
   }
 
-  Nanoseconds settled() const override { return std::max(shown_until_, words_.empty() ? now_ : std::min(now_, words_.front().start)); }
+  Nanoseconds settled() const override {
+    return std::max(shown_until_, words_.empty() ? now_ : std::min(now_, words_.front().start));
+  }
   int64_t too_fast() const override { return too_fast_; }
 
  private:
@@ -95,7 +108,8 @@ class Formatter final : public CaptionFormatter {
     const bool pause = added.start - last.end >= layout_.pause;
     const bool sentence = ends_sentence(text_of(words_.size() - 1)) &&
                           last.end - words_.front().start >= layout_.minimum_duration;
-    if (pause || (sentence && behind_each(TextUnit::line)[words_.size() - 1])) close(words_.size() - 1, {});
+    if (pause || (sentence && behind_each(TextUnit::line)[words_.size() - 1]))
+      close(words_.size() - 1, {});
     while (words_.size() > 1 && words_.back().end - words_.front().start > layout_.maximum_duration)
       close(at_clause(), {});
     while (words_.size() > 1 && !fits()) close(at_clause(), {});
@@ -113,8 +127,8 @@ class Formatter final : public CaptionFormatter {
     return out;
   }
 
-  // How many words the caption takes that is full, the last of all not among them: up to the last clause in
-  // its second half, else all that it can without tearing one.
+  // How many words the caption takes that is full, the last of all not among them: up to the last
+  // clause in its second half, else all that it can without tearing one.
   size_t at_clause() const {
     const size_t most = words_.size() - 1;
     const std::vector<bool> line = behind_each(TextUnit::line), word = behind_each(TextUnit::word);
@@ -129,7 +143,8 @@ class Formatter final : public CaptionFormatter {
     if (!words_.empty()) close(words_.size(), next);
   }
 
-  // The first n words become a caption. `next`: when the word behind all words begins, if that is known.
+  // The first n words become a caption. `next`: when the word behind all words begins, if that is
+  // known.
   void close(size_t n, std::optional<Nanoseconds> next) {
     const std::string text = text_of(n);
     const std::vector<Timed> mine(words_.begin(), words_.begin() + std::ptrdiff_t(n));
@@ -142,8 +157,12 @@ class Formatter final : public CaptionFormatter {
       characters += columns_of(line);
     }
     c.start = std::max(mine.front().start, shown_until_);
-    const Nanoseconds reading = layout_.reading_speed > 0 ? Nanoseconds(characters / layout_.reading_speed * double(kSecond)) : 0;
-    const Nanoseconds needed = std::min(std::max(layout_.minimum_duration, reading), layout_.maximum_duration);
+    const Nanoseconds reading =
+        layout_.reading_speed > 0
+            ? Nanoseconds(characters / layout_.reading_speed * double(kSecond))
+            : 0;
+    const Nanoseconds needed =
+        std::min(std::max(layout_.minimum_duration, reading), layout_.maximum_duration);
     Nanoseconds end = std::max(mine.back().end, c.start + needed);
     if (next) {
       end = std::min(end, std::max(*next + kMostLag, c.start + kSecond / 10));
@@ -171,6 +190,8 @@ Nanoseconds reading_time(const std::string& text) {
                   Nanoseconds(columns_of(text) / usual.reading_speed * double(kSecond)));
 }
 
-std::unique_ptr<CaptionFormatter> make_caption_formatter(const CaptionLayout& layout) { return std::make_unique<Formatter>(layout); }
+std::unique_ptr<CaptionFormatter> make_caption_formatter(const CaptionLayout& layout) {
+  return std::make_unique<Formatter>(layout);
+}
 
 }  // namespace omni

@@ -107,16 +107,17 @@ std::string upper_case(std::string_view text) {
 std::string single_spaced(std::string_view text) {
   std::vector<int32_t> points = code_points(text);
   std::replace(points.begin(), points.end(), int32_t('\n'), int32_t(' '));
-  points.erase(
-      std::unique(points.begin(), points.end(), [](int32_t a, int32_t b) { return a == ' ' && b == ' '; }),
-      points.end());
+  points.erase(std::unique(points.begin(), points.end(),
+                           [](int32_t a, int32_t b) { return a == ' ' && b == ' '; }),
+               points.end());
   return to_utf8(points);
 }
 
 std::string_view without_spaces_around(std::string_view text) {
   const size_t first = text.find_first_not_of(' ');
-  return first == std::string_view::npos ? std::string_view()
-                                         : text.substr(first, text.find_last_not_of(' ') + 1 - first);
+  return first == std::string_view::npos
+             ? std::string_view()
+             : text.substr(first, text.find_last_not_of(' ') + 1 - first);
 }
 
 int columns_of(std::string_view text) {

@@ -21,19 +21,27 @@ const Table& table() {
     // The basic set is ASCII but for these.
     for (int32_t c = 0x20; c < 0x7f; ++c) out[c] = {uint8_t(c)};
     for (const int32_t c : {'*', '\\', '^', '_', '`', '{', '|', '}', '~'}) out.erase(c);
-    constexpr std::pair<int32_t, uint8_t> basic[] = {{U'á', 0x2a}, {U'é', 0x5c}, {U'í', 0x5e}, {U'ó', 0x5f}, {U'ú', 0x60}, {U'ç', 0x7b}, {U'÷', 0x7c}, {U'Ñ', 0x7d}, {U'ñ', 0x7e}, {U'█', 0x7f}, {U'’', 0x27}};
+    constexpr std::pair<int32_t, uint8_t> basic[] = {
+        {U'á', 0x2a}, {U'é', 0x5c}, {U'í', 0x5e}, {U'ó', 0x5f}, {U'ú', 0x60}, {U'ç', 0x7b},
+        {U'÷', 0x7c}, {U'Ñ', 0x7d}, {U'ñ', 0x7e}, {U'█', 0x7f}, {U'’', 0x27}};
     for (const auto& [c, byte] : basic) out[c] = {byte};
     const std::u32string_view special = U"®°½¿™¢£♪à\u00a0èâêîôû";
-    for (size_t i = 0; i < special.size(); ++i) out[int32_t(special[i])] = {0, 0x11, uint8_t(0x30 + i)};
+    for (size_t i = 0; i < special.size(); ++i)
+      out[int32_t(special[i])] = {0, 0x11, uint8_t(0x30 + i)};
     // Extended characters, and what stands in for them.
-    const std::u32string_view spanish_french = U"ÁÉÓÚÜü‘¡*\u02bc—©℠•“”ÀÂÇÈÊËëÎÏïÔÙùÛ«»", portuguese_german = U"ÃãÍÌìÒòÕõ{}\\^_|~ÄäÖöß¥¤¦ÅåØø┌┐└┘";
-    const std::string_view stand_in_1 = "AEOUUu'!+'-CS.\"\"AACEEEeIIiOUuU<>", stand_in_2 = "AaIIiOoOo()/ -!-AaOosY$!AaOo++++";
+    const std::u32string_view spanish_french = U"ÁÉÓÚÜü‘¡*\u02bc—©℠•“”ÀÂÇÈÊËëÎÏïÔÙùÛ«»",
+                              portuguese_german = U"ÃãÍÌìÒòÕõ{}\\^_|~ÄäÖöß¥¤¦ÅåØø┌┐└┘";
+    const std::string_view stand_in_1 = "AEOUUu'!+'-CS.\"\"AACEEEeIIiOUuU<>",
+                           stand_in_2 = "AaIIiOoOo()/ -!-AaOosY$!AaOo++++";
     for (size_t i = 0; i < 32; ++i) {
       out[int32_t(spanish_french[i])] = {uint8_t(stand_in_1[i]), 0x12, uint8_t(0x20 + i)};
       out[int32_t(portuguese_german[i])] = {uint8_t(stand_in_2[i]), 0x13, uint8_t(0x20 + i)};
     }
     // What other fonts call the same.
-    const std::pair<int32_t, int32_t> same[] = {{U'`', U'‘'}, {U'´', '\''}, {U'′', '\''}, {U'″', '"'}, {U'‚', '\''}, {U'„', U'“'}, {U'–', '-'}, {U'‐', '-'}, {U'‑', '-'}, {U'−', '-'}, {U'―', U'—'}, {U'♫', U'♪'}, {U'·', U'•'}, {U'‹', '<'}, {U'›', '>'}};
+    const std::pair<int32_t, int32_t> same[] = {
+        {U'`', U'‘'}, {U'´', '\''}, {U'′', '\''}, {U'″', '"'}, {U'‚', '\''},
+        {U'„', U'“'}, {U'–', '-'},  {U'‐', '-'},  {U'‑', '-'}, {U'−', '-'},
+        {U'―', U'—'}, {U'♫', U'♪'}, {U'·', U'•'}, {U'‹', '<'}, {U'›', '>'}};
     for (const auto& [from, to] : same) out[from] = out.at(to);
     out[U'\u00a0'] = {0x20};
     return out;
@@ -48,8 +56,8 @@ const icu::Transliterator& nearest_letters() {
     std::unique_ptr<const icu::Transliterator> t(
         icu::Transliterator::createInstance(kRules, UTRANS_FORWARD, code));
     if (!t)
-      throw Error(ErrorCode::internal,
-                  std::string("ICU cannot open its transform ") + kRules + ": " + u_errorName(code));
+      throw Error(ErrorCode::internal, std::string("ICU cannot open its transform ") + kRules +
+                                           ": " + u_errorName(code));
     return t;
   }();
   return *transform;

@@ -10,12 +10,23 @@ namespace {
 std::string escaped(const std::string& text) {
   std::string out;
   for (const int32_t c : code_points(text)) switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\n': out += "<tt:br/>"; break;
-      default: out += to_utf8({c});
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\n':
+        out += "<tt:br/>";
+        break;
+      default:
+        out += to_utf8({c});
     }
   return out;
 }
@@ -23,8 +34,9 @@ std::string escaped(const std::string& text) {
 std::string clock_time(Nanoseconds t) {
   const int64_t ms = (t + kSecond / 2000) / (kSecond / 1000);
   char text[48];
-  std::snprintf(text, sizeof text, "%02lld:%02lld:%02lld.%03lld", static_cast<long long>(ms / 3600000), static_cast<long long>(ms / 60000 % 60), static_cast<long long>(ms / 1000 % 60),
-                static_cast<long long>(ms % 1000));
+  std::snprintf(text, sizeof text, "%02lld:%02lld:%02lld.%03lld",
+                static_cast<long long>(ms / 3600000), static_cast<long long>(ms / 60000 % 60),
+                static_cast<long long>(ms / 1000 % 60), static_cast<long long>(ms % 1000));
   return text;
 }
 
@@ -54,8 +66,10 @@ std::string ebu_tt_d_head(const std::string& language) {
 }
 
 std::string ebu_tt_d_paragraph(const Caption& c, int64_t number) {
-  return "      <tt:p xml:id=\"c" + std::to_string(number) + "\" region=\"bottom\" style=\"paragraph\" begin=\"" + clock_time(c.start) + "\" end=\"" + clock_time(c.start + c.duration) + "\"><tt:span style=\"text\">" +
-         escaped(c.text) + "</tt:span></tt:p>\n";
+  return "      <tt:p xml:id=\"c" + std::to_string(number) +
+         "\" region=\"bottom\" style=\"paragraph\" begin=\"" + clock_time(c.start) + "\" end=\"" +
+         clock_time(c.start + c.duration) + "\"><tt:span style=\"text\">" + escaped(c.text) +
+         "</tt:span></tt:p>\n";
 }
 
 std::string ebu_tt_d_tail() {

@@ -76,9 +76,11 @@ class Pieces {
     best[0][0].cost = 0;
     for (size_t l = 1; l <= lines; ++l)
       for (size_t from = 0; from < n; ++from)
-        for (size_t to = from + 1; to <= n && (to == from + 1 || length(from, to) <= columns_); ++to) {
+        for (size_t to = from + 1; to <= n && (to == from + 1 || length(from, to) <= columns_);
+             ++to) {
           const double off = (length(from, to) - mean) / columns_;
-          const double cost = best[l - 1][from].cost + off * off + (to < n ? cost_behind(to - 1) : 0);
+          const double cost =
+              best[l - 1][from].cost + off * off + (to < n ? cost_behind(to - 1) : 0);
           if (cost < best[l][to].cost) best[l][to] = {cost, from};
         }
     std::vector<size_t> out(lines);
@@ -89,8 +91,9 @@ class Pieces {
  private:
   const int columns_;
   std::vector<std::string> texts_;
-  std::vector<int> begins_{0}, ends_;  // columns in a line of them all; an end is ahead of the piece's spaces
-  std::vector<double> costs_;          // of a line that ends behind a piece
+  // columns in a line of them all; an end is ahead of the piece's spaces
+  std::vector<int> begins_{0}, ends_;
+  std::vector<double> costs_;  // of a line that ends behind a piece
 };
 
 std::string one_line(const std::string& text) {
@@ -127,7 +130,8 @@ int n_lines(const std::string& text, int columns) {
 }
 
 std::vector<std::string> break_lines(const std::string& text, int columns) {
-  if (columns < 1) throw Error(ErrorCode::invalid_argument, "lines of " + std::to_string(columns) + " columns");
+  if (columns < 1)
+    throw Error(ErrorCode::invalid_argument, "lines of " + std::to_string(columns) + " columns");
   const Pieces pieces(one_line(text), columns);
   std::vector<size_t> ends = pieces.fill();
   if (!ends.empty() && ends.size() <= kMostEven) ends = pieces.even(ends.size());

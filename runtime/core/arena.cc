@@ -11,8 +11,10 @@ constexpr size_t kAlign = 256, kFirstBlock = size_t{1} << 20;
 
 Arena::~Arena() {
   for (const Block& b : blocks_) {
-    if (queue_) queue_->release(b.data);
-    else std::free(b.data);
+    if (queue_)
+      queue_->release(b.data);
+    else
+      std::free(b.data);
   }
 }
 
@@ -23,7 +25,9 @@ void* Arena::allocate(size_t bytes) {
     const size_t grown = blocks_.empty() ? kFirstBlock : blocks_.back().size * 2;
     const size_t size = std::max(bytes, std::min(grown, size_t{64} << 20));
     void* data = queue_ ? queue_->allocate(size) : std::aligned_alloc(kAlign, size);
-    if (!data) throw Error(ErrorCode::out_of_memory, "no memory for " + std::to_string(size) + " bytes of intermediate results");
+    if (!data)
+      throw Error(ErrorCode::out_of_memory,
+                  "no memory for " + std::to_string(size) + " bytes of intermediate results");
     blocks_.push_back({data, size});
     used_ = 0;
   }
@@ -35,7 +39,11 @@ void* Arena::allocate(size_t bytes) {
 Tensor Arena::lasting(DType dtype, Shape shape) {
   if (!queue_) return Tensor::zeros(dtype, shape);
   void* data = queue_->allocate(std::max<size_t>(1, size_t(shape.numel()) * size_of(dtype)));
-  return Tensor::view(data, dtype, shape, std::shared_ptr<const void>(data, [queue = queue_](const void* p) { queue->release(const_cast<void*>(p)); }), device_);
+  return Tensor::view(
+      data, dtype, shape,
+      std::shared_ptr<const void>(
+          data, [queue = queue_](const void* p) { queue->release(const_cast<void*>(p)); }),
+      device_);
 }
 
 }  // namespace omni

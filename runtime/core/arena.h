@@ -1,6 +1,7 @@
-// Memory for the intermediate results of one computation: taken by bumping a pointer, given back all at once by leaving a Scope.
-// After the first pass over a model an Arena allocates nothing. One thread at a time; the blocks stay until the Arena goes.
-// On a device an Arena has a queue: what is computed with it runs there, in order.
+// Memory for the intermediate results of one computation: taken by bumping a pointer, given back
+// all at once by leaving a Scope. After the first pass over a model an Arena allocates nothing. One
+// thread at a time; the blocks stay until the Arena goes. On a device an Arena has a queue: what is
+// computed with it runs there, in order.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +13,8 @@ namespace omni {
 
 class Arena {
  public:
-  explicit Arena(const Device* device = nullptr) : device_(device), queue_(device ? device->make_queue() : nullptr) {}
+  explicit Arena(const Device* device = nullptr)
+      : device_(device), queue_(device ? device->make_queue() : nullptr) {}
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -22,9 +24,13 @@ class Arena {
 
   // Uninitialised memory, aligned to 64 bytes, valid until the innermost Scope ends.
   void* allocate(size_t bytes);
-  Tensor tensor(DType dtype, Shape shape) { return Tensor::view(allocate(size_t(shape.numel()) * size_of(dtype)), dtype, shape, nullptr, device_); }
+  Tensor tensor(DType dtype, Shape shape) {
+    return Tensor::view(allocate(size_t(shape.numel()) * size_of(dtype)), dtype, shape, nullptr,
+                        device_);
+  }
   Tensor f32(Shape shape) { return tensor(DType::f32, shape); }
-  // Memory of its own, zeroed on the host, uninitialised on a device, where it is taken and given back in the order of the queue's work: nothing waits for it, and no other queue may use it.
+  // Memory of its own, zeroed on the host, uninitialised on a device, where it is taken and given
+  // back in the order of the queue's work: nothing waits for it, and no other queue may use it.
   Tensor lasting(DType dtype, Shape shape);
 
   class Scope {

@@ -13,7 +13,8 @@ namespace omni {
 
 namespace {
 
-constexpr CpuLevel kBestFirst[] = {CpuLevel::avx512, CpuLevel::avx2, CpuLevel::neon, CpuLevel::portable};
+constexpr CpuLevel kBestFirst[] = {CpuLevel::avx512, CpuLevel::avx2, CpuLevel::neon,
+                                   CpuLevel::portable};
 
 CpuLevel chosen() {
   const char* forced = std::getenv("OMNI_CPU_ISA");
@@ -27,7 +28,8 @@ CpuLevel chosen() {
     }
     known += (known.empty() ? "" : ", ") + name;
   }
-  throw Error(ErrorCode::invalid_argument, std::string("OMNI_CPU_ISA=") + forced + " is not one of " + known);
+  throw Error(ErrorCode::invalid_argument,
+              std::string("OMNI_CPU_ISA=") + forced + " is not one of " + known);
 }
 
 }  // namespace
@@ -92,7 +94,8 @@ const char* name_of(CpuLevel level) {
 
 std::string describe_cpu_level() {
   const std::string more = std::string(cpu_has_bf16() ? "bf16" : "") +
-                           (cpu_has_bf16() && cpu_has_vnni() ? ", " : "") + (cpu_has_vnni() ? "vnni" : "");
+                           (cpu_has_bf16() && cpu_has_vnni() ? ", " : "") +
+                           (cpu_has_vnni() ? "vnni" : "");
   return name_of(cpu_level()) + (more.empty() ? more : " (" + more + ")");
 }
 

@@ -1,5 +1,6 @@
-// Memory that is not the host's, and the way there. Wherever a `const Device*` is asked for, nullptr stands for the host.
-// A queue holds copies and computations that run one after the other, later than they are asked for: only download() and wait() wait.
+// Memory that is not the host's, and the way there. Wherever a `const Device*` is asked for,
+// nullptr stands for the host. A queue holds copies and computations that run one after the other,
+// later than they are asked for: only download() and wait() wait.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +14,8 @@ class Device {
  public:
   virtual ~Device() = default;
   virtual std::string name() const = 0;
-  // What its driver calls the place where computations run (of CUDA: the CUcontext), and its number among devices of its kind. nullptr: the driver is not there.
+  // What its driver calls the place where computations run (of CUDA: the CUcontext), and its number
+  // among devices of its kind. nullptr: the driver is not there.
   virtual void* native_context() const = 0;
   virtual int index() const = 0;
 
@@ -44,13 +46,17 @@ class Device {
     // Memory from here on, and until here. Throws out_of_memory.
     virtual void* allocate(size_t bytes) = 0;
     virtual void release(void* data) noexcept = 0;
-    virtual void upload(void* to, const void* from, size_t bytes) = 0;  // `from` may change when it returns
+    // `from` may change when it returns
+    virtual void upload(void* to, const void* from, size_t bytes) = 0;
     virtual void download(void* to, const void* from, size_t bytes) = 0;
-    virtual void copy(void* to, const void* from, size_t bytes) = 0;  // both on the device, without overlap
+    // both on the device, without overlap
+    virtual void copy(void* to, const void* from, size_t bytes) = 0;
     virtual void wait() = 0;
     virtual void mark(Mark& here) = 0;
-    virtual void run_behind(const Mark& there) = 0;  // what is asked for from now on; nothing, where the mark was never set
-    // `work` asks this queue for computations and copies on the device: no upload, no waiting, no memory.
+    // what is asked for from now on; nothing, where the mark was never set
+    virtual void run_behind(const Mark& there) = 0;
+    // `work` asks this queue for computations and copies on the device: no upload, no waiting, no
+    // memory.
     virtual std::unique_ptr<Recording> record(const std::function<void()>& work) = 0;
     virtual void run(const Recording& recording) = 0;
   };

@@ -18,10 +18,13 @@ size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multipl
 class Slab {
  public:
   explicit Slab(size_t bytes) : size_(round_up(bytes, kPage)) {
-    // One page more, for a beginning on a border of pages; what is before and behind goes back at once.
-    void* mapped = ::mmap(nullptr, size_ + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    // One page more, for a beginning on a border of pages; what is before and behind goes back at
+    // once.
+    void* mapped =
+        ::mmap(nullptr, size_ + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED)
-      throw Error(ErrorCode::out_of_memory, "no memory for " + std::to_string(size_) + " bytes of weights");
+      throw Error(ErrorCode::out_of_memory,
+                  "no memory for " + std::to_string(size_) + " bytes of weights");
     auto* begin = static_cast<char*>(mapped);
     data_ = begin + (kPage - uintptr_t(begin) % kPage) % kPage;
     if (data_ > begin) ::munmap(begin, size_t(data_ - begin));

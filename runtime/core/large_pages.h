@@ -1,5 +1,6 @@
-// Memory for weights: mapped in large pages where the system has them, so that reading gigabytes once a token
-// does not wait for address translation (it is read half again as fast). Small tensors share a mapping.
+// Memory for weights: mapped in large pages where the system has them, so that reading gigabytes
+// once a token does not wait for address translation (it is read half again as fast). Small tensors
+// share a mapping.
 #pragma once
 
 #include "core/tensor.h"

@@ -49,7 +49,9 @@ void MappedFile::release_pages(const void* data, size_t bytes) {
 std::string read_text_file(const std::filesystem::path& path, size_t limit) {
   const MappedFile file(path);
   if (file.size() > limit)
-    throw Error(ErrorCode::corrupt_file, path.string() + ": " + std::to_string(file.size()) + " bytes, at most " + std::to_string(limit) + " are read");
+    throw Error(ErrorCode::corrupt_file, path.string() + ": " + std::to_string(file.size()) +
+                                             " bytes, at most " + std::to_string(limit) +
+                                             " are read");
   return {reinterpret_cast<const char*>(file.data()), file.size()};
 }
 

@@ -24,16 +24,21 @@ float step(const Matrix& w, int64_t o, int64_t i) {
   const int64_t at = o * w.n_in + i;
   if (w.format == WeightFormat::int8) return float(static_cast<const int8_t*>(w.values.raw())[at]);
   const uint8_t pair = static_cast<const uint8_t*>(w.values.raw())[at / 2];
-  const int zero = w.zeros.defined()
-                       ? static_cast<const uint8_t*>(w.zeros.raw())[o * (w.n_in / w.group) + i / w.group]
-                       : 8;
+  const int zero =
+      w.zeros.defined()
+          ? static_cast<const uint8_t*>(w.zeros.raw())[o * (w.n_in / w.group) + i / w.group]
+          : 8;
   return float((at % 2 ? pair >> 4 : pair & 15) - zero);
 }
 
 }  // namespace
 
 Matrix::Matrix(const Tensor& dense)
-    : format(format_of(dense)), n_out(dense.dim(0)), n_in(dense.dim(1)), values(dense), group(dense.dim(1)) {}
+    : format(format_of(dense)),
+      n_out(dense.dim(0)),
+      n_in(dense.dim(1)),
+      values(dense),
+      group(dense.dim(1)) {}
 
 Tensor dequantize(const Matrix& w, int64_t begin, int64_t end) {
   if (!is_quantized(w.format)) return to_f32(w.values.rows(begin, end));

@@ -7,7 +7,9 @@ namespace omni {
 
 enum class WeightFormat { f32, f16, bf16, int8, int4 };
 
-constexpr bool is_quantized(WeightFormat f) { return f == WeightFormat::int8 || f == WeightFormat::int4; }
+constexpr bool is_quantized(WeightFormat f) {
+  return f == WeightFormat::int8 || f == WeightFormat::int4;
+}
 
 constexpr const char* name_of(WeightFormat f) {
   switch (f) {
@@ -25,8 +27,8 @@ constexpr const char* name_of(WeightFormat f) {
   return "?";
 }
 
-// W[o, i] = values[o, i], or where it is quantized (values[o, i] − zeros[o, i / group]) · scales[o, i /
-// group]. On the host.
+// W[o, i] = values[o, i], or where it is quantized (values[o, i] − zeros[o, i / group]) · scales[o,
+// i / group]. On the host.
 struct Matrix {
   Matrix() = default;
   // A dense one: F32, F16 or BF16 [n_out, n_in]; any other type throws unsupported.
@@ -34,8 +36,8 @@ struct Matrix {
 
   WeightFormat format = WeightFormat::f32;
   int64_t n_out = 0, n_in = 0;
-  Tensor values;  // dense: [n_out, n_in]. int8: I8 [n_out, n_in]. int4: U8 [n_out, n_in / 2], the even column
-                  // in the low half
+  Tensor values;  // dense: [n_out, n_in]. int8: I8 [n_out, n_in]. int4: U8 [n_out, n_in / 2], the
+                  // even column in the low half
   Tensor scales;  // F32 [n_out, n_in / group]
   Tensor zeros;   // U8 [n_out, n_in / group], of int4 only; undefined: 8 (of int8 always 0)
   int64_t group = 0;  // columns that share a scale: n_in for a whole row

@@ -1,4 +1,5 @@
-// A Tensor is a view of contiguous row-major memory, of the host or of a device, and, where it owns any, a share in that memory. Copying copies the view.
+// A Tensor is a view of contiguous row-major memory, of the host or of a device, and, where it owns
+// any, a share in that memory. Copying copies the view.
 #pragma once
 
 #include <array>
@@ -40,7 +41,8 @@ class Tensor {
   // Uninitialised memory of its own on a device, zeroed on the host. The device must live as long.
   static Tensor on(const Device* device, DType dtype, Shape shape);
   // Borrows `data`; `owner`, if given, is kept alive as long as any view of it.
-  static Tensor view(void* data, DType dtype, Shape shape, std::shared_ptr<const void> owner = nullptr, const Device* device = nullptr);
+  static Tensor view(void* data, DType dtype, Shape shape,
+                     std::shared_ptr<const void> owner = nullptr, const Device* device = nullptr);
 
   bool defined() const { return data_ != nullptr; }
   const Device* device() const { return device_; }
@@ -56,9 +58,13 @@ class Tensor {
   const void* raw() const { return data_; }
   // Of the host; a tensor on a device throws internal.
   float* f32() { return static_cast<float*>(typed(DType::f32)); }
-  const float* f32() const { return static_cast<const float*>(const_cast<Tensor*>(this)->typed(DType::f32)); }
+  const float* f32() const {
+    return static_cast<const float*>(const_cast<Tensor*>(this)->typed(DType::f32));
+  }
   int64_t* i64() { return static_cast<int64_t*>(typed(DType::i64)); }
-  const int64_t* i64() const { return static_cast<const int64_t*>(const_cast<Tensor*>(this)->typed(DType::i64)); }
+  const int64_t* i64() const {
+    return static_cast<const int64_t*>(const_cast<Tensor*>(this)->typed(DType::i64));
+  }
 
   // The same memory under another shape of equal size.
   Tensor reshape(Shape shape) const;
@@ -79,9 +85,11 @@ class Tensor {
   std::shared_ptr<const void> owner_;
 };
 
-// A new float32 tensor with the same values (F32, F16 and BF16 are converted; other types throw unsupported).
+// A new float32 tensor with the same values (F32, F16 and BF16 are converted; other types throw
+// unsupported).
 Tensor to_f32(const Tensor& x);
-// The same values on a device (or, for nullptr, on the host), complete when it returns: x itself if it is there already.
+// The same values on a device (or, for nullptr, on the host), complete when it returns: x itself if
+// it is there already.
 Tensor to_device(const Tensor& x, const Device* device);
 
 }  // namespace omni

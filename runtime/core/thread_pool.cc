@@ -32,7 +32,7 @@ struct ThreadPool::Job {
   int64_t n_tiles;
   std::atomic<int64_t> next{0};
   std::atomic<int> helpers{0};  // workers inside take_tiles; changed under lock_
-  std::exception_ptr error;   // written once, by whoever wins `failed`
+  std::exception_ptr error;     // written once, by whoever wins `failed`
   std::atomic<bool> failed{false};
 };
 
@@ -53,7 +53,8 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::take_tiles(Job& job) {
   try {
-    for (int64_t tile; (tile = job.next.fetch_add(1, std::memory_order_relaxed)) < job.n_tiles;) job.call(job.body, tile);
+    for (int64_t tile; (tile = job.next.fetch_add(1, std::memory_order_relaxed)) < job.n_tiles;)
+      job.call(job.body, tile);
   } catch (...) {
     job.next.store(job.n_tiles, std::memory_order_relaxed);
     if (!job.failed.exchange(true)) job.error = std::current_exception();

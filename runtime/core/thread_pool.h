@@ -1,6 +1,8 @@
-// Worker threads that share out the tiles of a loop as they go. The caller works too and several callers may use one pool at once. There are no static
-// halves and no barriers: under load a descheduled worker delays at most the tile it holds. Whoever has nothing to do looks for some microseconds whether
-// that changes (the next product of a small model comes sooner than a wake-up takes), then sleeps.
+// Worker threads that share out the tiles of a loop as they go. The caller works too and several
+// callers may use one pool at once. There are no static halves and no barriers: under load a
+// descheduled worker delays at most the tile it holds. Whoever has nothing to do looks for some
+// microseconds whether that changes (the next product of a small model comes sooner than a wake-up
+// takes), then sleeps.
 #pragma once
 
 #include <atomic>
@@ -23,12 +25,14 @@ class ThreadPool {
 
   int n_threads() const { return int(workers_.size()) + 1; }
 
-  // Calls body(tile) once for every tile in [0, n_tiles), in any order and on any thread, and returns when all are done.
-  // The first exception that a tile throws is thrown again here. `work` = an estimate of the whole in nanoseconds: below some microseconds
-  // the caller does it alone.
+  // Calls body(tile) once for every tile in [0, n_tiles), in any order and on any thread, and
+  // returns when all are done. The first exception that a tile throws is thrown again here. `work`
+  // = an estimate of the whole in nanoseconds: below some microseconds the caller does it alone.
   template <class Body>
   void parallel_for(int64_t n_tiles, double work, const Body& body) {
-    run(n_tiles, work, [](const void* b, int64_t tile) { (*static_cast<const Body*>(b))(tile); }, &body);
+    run(
+        n_tiles, work, [](const void* b, int64_t tile) { (*static_cast<const Body*>(b))(tile); },
+        &body);
   }
 
  private:

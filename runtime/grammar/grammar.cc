@@ -44,7 +44,11 @@ bool Grammar::finish(int root) {
     changed = false;
     for (size_t i = symbols_.size(); i-- > 0;) {
       const Symbol& s = symbols_[i];
-      rest_[i] = s.kind == Symbol::end ? 0 : std::min(kNever, rest_[i + 1] + (s.kind == Symbol::bytes ? 1 : of_rule[size_t(s.index)]));
+      rest_[i] =
+          s.kind == Symbol::end
+              ? 0
+              : std::min(kNever,
+                         rest_[i + 1] + (s.kind == Symbol::bytes ? 1 : of_rule[size_t(s.index)]));
     }
     for (size_t r = 0; r < rules_.size(); ++r)
       for (const uint32_t first : rules_[r])
@@ -111,7 +115,8 @@ int Automaton::number_of(Grammar::State state) {
   const auto [there, is_new] = numbers_.try_emplace(std::move(state), int(facts_.size()));
   if (is_new) {
     const Grammar::State& s = there->first;
-    facts_.push_back({s, grammar_->shortest(s), Grammar::is_complete(s), s.size() == 1 && s[0].empty(), {}});
+    facts_.push_back(
+        {s, grammar_->shortest(s), Grammar::is_complete(s), s.size() == 1 && s[0].empty(), {}});
     facts_.back().next.fill(kRefused - 1);
   }
   return there->second;

@@ -1,5 +1,6 @@
-// A context-free grammar over bytes and the set of places in it where a text may be: what constrained decoding walks. Rules expand to the left-most byte; a tail call
-// leaves no trace on the stack, so that lists of any length keep states equal and masks reusable.
+// A context-free grammar over bytes and the set of places in it where a text may be: what
+// constrained decoding walks. Rules expand to the left-most byte; a tail call leaves no trace on
+// the stack, so that lists of any length keep states equal and masks reusable.
 #pragma once
 
 #include <array>
@@ -20,7 +21,8 @@ class Grammar {
     int index;  // of a byte set or a rule
   };
   using Sequence = std::vector<Symbol>;
-  // Places after which a text may go on: stacks of positions, the next byte's on top; an empty stack is a complete text. No stacks: no such text.
+  // Places after which a text may go on: stacks of positions, the next byte's on top; an empty
+  // stack is a complete text. No stacks: no such text.
   using Stack = std::vector<uint32_t>;
   using State = std::vector<Stack>;
 
@@ -42,13 +44,15 @@ class Grammar {
   void expand(Stack stack, State& out, State& seen) const;
 
   std::vector<std::vector<uint32_t>> rules_;  // → first position of each alternative
-  std::vector<Symbol> symbols_;               // alternatives one after the other, each closed by an end
+  // alternatives one after the other, each closed by an end
+  std::vector<Symbol> symbols_;
   std::vector<ByteSet> sets_;
-  std::vector<int> rest_;                     // bytes that the alternative needs from a position on
+  std::vector<int> rest_;  // bytes that the alternative needs from a position on
   int root_ = 0;
 };
 
-// The grammar's states as they turn up, numbered, with their transitions: a byte that was seen in a state before costs a look-up.
+// The grammar's states as they turn up, numbered, with their transitions: a byte that was seen in a
+// state before costs a look-up.
 class Automaton {
  public:
   static constexpr int kRefused = -1;
@@ -57,7 +61,9 @@ class Automaton {
   int start() { return number_of(grammar_->start()); }
   int next(int state, uint8_t byte);
   bool is_complete(int state) const { return facts_[size_t(state)].complete; }
-  bool is_finished(int state) const { return facts_[size_t(state)].finished; }  // nothing may follow
+  bool is_finished(int state) const {
+    return facts_[size_t(state)].finished;
+  }  // nothing may follow
   int shortest(int state) const { return facts_[size_t(state)].shortest; }
   size_t size() const { return facts_.size(); }
 

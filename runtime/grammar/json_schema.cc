@@ -16,29 +16,37 @@ constexpr int64_t kMostRepeats = 4096;
 
 class Compiler {
  public:
-  explicit Compiler(const std::string& text) : root_(Json::parse(text, "json-schema")), grammar_(std::make_shared<Grammar>()) {}
+  explicit Compiler(const std::string& text)
+      : root_(Json::parse(text, "json-schema")), grammar_(std::make_shared<Grammar>()) {}
 
   std::shared_ptr<const Grammar> compile() {
     const int root = rule_of(root_, "#");
-    if (!grammar_->finish(root)) throw Error(ErrorCode::invalid_argument, "json-schema: no document of finite length fits it");
+    if (!grammar_->finish(root))
+      throw Error(ErrorCode::invalid_argument, "json-schema: no document of finite length fits it");
     return grammar_;
   }
 
  private:
   using Sequence = Grammar::Sequence;
 
-  [[noreturn]] static void fail(const std::string& path, const std::string& reason) { throw Error(ErrorCode::invalid_argument, "json-schema at " + path + ": " + reason); }
+  [[noreturn]] static void fail(const std::string& path, const std::string& reason) {
+    throw Error(ErrorCode::invalid_argument, "json-schema at " + path + ": " + reason);
+  }
 
   static void know_keywords(const Json& s, const std::string& path, std::set<std::string> known) {
-    known.insert({"type", "title", "description", "default", "examples", "$schema", "$id", "$comment", "$defs", "definitions", "additionalProperties", "propertyOrdering"});
+    known.insert({"type", "title", "description", "default", "examples", "$schema", "$id",
+                  "$comment", "$defs", "definitions", "additionalProperties", "propertyOrdering"});
     for (const std::string& k : s.keys())
       if (!known.contains(k)) fail(path, "the keyword \"" + k + "\" is not supported here");
   }
 
-  static int64_t whole(const Json& s, const std::string& path, const std::string& key, int64_t otherwise, int64_t low, int64_t high) {
+  static int64_t whole(const Json& s, const std::string& path, const std::string& key,
+                       int64_t otherwise, int64_t low, int64_t high) {
     if (!s.has(key)) return otherwise;
     const double v = s.at(key).number();
-    if (v != double(int64_t(v)) || v < double(low) || v > double(high)) fail(path, key + " must be a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+    if (v != double(int64_t(v)) || v < double(low) || v > double(high))
+      fail(path, key + " must be a whole number from " + std::to_string(low) + " to " +
+                     std::to_string(high));
     return int64_t(v);
   }
 
@@ -66,7 +74,8 @@ class Compiler {
     return join({text(mark), use(space_)});
   }
 
-  // `item` from `low` to `high` times (high < 0: without end); every time but the first behind `between`.
+  // `item` from `low` to `high` times (high < 0: without end); every time but the first behind
+  // `between`.
   Sequence repeat(const Sequence& item, const Sequence& between, int64_t low, int64_t high) {
     const Sequence following = join({between, item});
     int rest;
@@ -76,7 +85,8 @@ class Compiler {
       grammar_->add_alternative(rest, join({following, use(rest)}));
     } else {
       rest = new_rule({{}});
-      for (int64_t i = std::max<int64_t>(low, 1); i < high; ++i) rest = new_rule({{}, join({following, use(rest)})});
+      for (int64_t i = std::max<int64_t>(low, 1); i < high; ++i)
+        rest = new_rule({{}, join({following, use(rest)})});
     }
     if (high == 0) return {};
     Sequence out = item;
@@ -110,14 +120,18 @@ class Compiler {
     return use(character_);
   }
 
-  // Decimal numbers from low to high, both of n digits; `prefix` alternatives are collected in `out`.
-  void digits(const std::string& low, const std::string& high, size_t at, Sequence prefix, std::vector<Sequence>& out) {
+  // Decimal numbers from low to high, both of n digits; `prefix` alternatives are collected in
+  // `out`.
+  void digits(const std::string& low, const std::string& high, size_t at, Sequence prefix,
+              std::vector<Sequence>& out) {
     if (at == low.size()) {
       out.push_back(prefix);
       return;
     }
-    const bool open_low = std::all_of(low.begin() + std::ptrdiff_t(at), low.end(), [](char c) { return c == '0'; });
-    const bool open_high = std::all_of(high.begin() + std::ptrdiff_t(at), high.end(), [](char c) { return c == '9'; });
+    const bool open_low =
+        std::all_of(low.begin() + std::ptrdiff_t(at), low.end(), [](char c) { return c == '0'; });
+    const bool open_high =
+        std::all_of(high.begin() + std::ptrdiff_t(at), high.end(), [](char c) { return c == '9'; });
     if (open_low && open_high) {
       for (size_t i = at; i < low.size(); ++i) prefix.push_back(range('0', '9'));
       out.push_back(prefix);
@@ -131,7 +145,8 @@ class Compiler {
     const std::string zeros(low.size(), '0'), nines(low.size(), '9');
     if (low[at] == high[at]) return digits(low, high, at + 1, with(low[at], low[at]), out);
     digits(low, nines, at + 1, with(low[at], low[at]), out);
-    if (low[at] + 1 < high[at]) digits(zeros, nines, at + 1, with(char(low[at] + 1), char(high[at] - 1)), out);
+    if (low[at] + 1 < high[at])
+      digits(zeros, nines, at + 1, with(char(low[at] + 1), char(high[at] - 1)), out);
     digits(zeros, high, at + 1, with(high[at], high[at]), out);
   }
   void natural(int64_t low, int64_t high, const Sequence& prefix, std::vector<Sequence>& out) {
@@ -171,7 +186,8 @@ class Compiler {
     if (s.has("enum")) {
       know_keywords(s, path, {"enum"});
       const Json values = s.at("enum");
-      if (!values.is_array() || values.size() == 0) fail(path, "enum must be a list with at least one value");
+      if (!values.is_array() || values.size() == 0)
+        fail(path, "enum must be a list with at least one value");
       std::vector<Sequence> out;
       for (size_t i = 0; i < values.size(); ++i) out.push_back(text(values.at(i).dump()));
       return out;
@@ -180,9 +196,11 @@ class Compiler {
       if (s.has(any)) {
         know_keywords(s, path, {any});
         const Json list = s.at(any);
-        if (!list.is_array() || list.size() == 0) fail(path, std::string(any) + " must be a list with at least one schema");
+        if (!list.is_array() || list.size() == 0)
+          fail(path, std::string(any) + " must be a list with at least one schema");
         std::vector<Sequence> out;
-        for (size_t i = 0; i < list.size(); ++i) out.push_back(use(rule_of(list.at(i), path + "/" + any + "/" + std::to_string(i))));
+        for (size_t i = 0; i < list.size(); ++i)
+          out.push_back(use(rule_of(list.at(i), path + "/" + any + "/" + std::to_string(i))));
         return out;
       }
     if (!s.has("type")) fail(path, "has neither type, enum, const, anyOf nor $ref");
@@ -199,26 +217,33 @@ class Compiler {
     if (type == "array") {
       know_keywords(s, path, {"items", "minItems", "maxItems"});
       if (!s.has("items")) fail(path, "an array needs items");
-      const int64_t low = whole(s, path, "minItems", 0, 0, kMostRepeats), high = whole(s, path, "maxItems", -1, low, kMostRepeats);
-      return {join({text("["), repeat(use(rule_of(s.at("items"), path + "/items")), separator(","), low, high), text("]")})};
+      const int64_t low = whole(s, path, "minItems", 0, 0, kMostRepeats),
+                    high = whole(s, path, "maxItems", -1, low, kMostRepeats);
+      return {join({text("["),
+                    repeat(use(rule_of(s.at("items"), path + "/items")), separator(","), low, high),
+                    text("]")})};
     }
     if (type == "string") {
       know_keywords(s, path, {"minLength", "maxLength"});
-      const int64_t low = whole(s, path, "minLength", 0, 0, kMostRepeats), high = whole(s, path, "maxLength", -1, low, kMostRepeats);
+      const int64_t low = whole(s, path, "minLength", 0, 0, kMostRepeats),
+                    high = whole(s, path, "maxLength", -1, low, kMostRepeats);
       return {join({text("\""), repeat(character(), {}, low, high), text("\"")})};
     }
     if (type == "integer") {
       know_keywords(s, path, {"minimum", "maximum"});
-      const int64_t low = whole(s, path, "minimum", -kLargest, -kLargest, kLargest), high = whole(s, path, "maximum", kLargest, low, kLargest);
+      const int64_t low = whole(s, path, "minimum", -kLargest, -kLargest, kLargest),
+                    high = whole(s, path, "maximum", kLargest, low, kLargest);
       return integer(low, high);
     }
     if (type == "number") {
       know_keywords(s, path, {"minimum"});
       const bool negative = !s.has("minimum");
-      if (!negative && s.at("minimum").number() != 0) fail(path, "the only minimum of a number is 0; an integer may have any");
+      if (!negative && s.at("minimum").number() != 0)
+        fail(path, "the only minimum of a number is 0; an integer may have any");
       const int fraction = new_rule({{}, join({text("."), repeat({range('0', '9')}, {}, 1, 6)})});
       std::vector<Sequence> out;
-      for (Sequence& a : integer(negative ? -kLargest : 0, kLargest)) out.push_back(join({a, use(fraction)}));
+      for (Sequence& a : integer(negative ? -kLargest : 0, kLargest))
+        out.push_back(join({a, use(fraction)}));
       return out;
     }
     know_keywords(s, path, {});
@@ -238,17 +263,22 @@ class Compiler {
     for (const char* list : {"propertyOrdering", "required"})
       for (size_t i = 0; s.has(list) && i < s.at(list).size(); ++i) {
         const std::string name = s.at(list).at(i).string();
-        if (!properties.has(name)) fail(path, std::string(list) + " names \"" + name + "\", which is no property");
+        if (!properties.has(name))
+          fail(path, std::string(list) + " names \"" + name + "\", which is no property");
         add(name);
         if (list[0] == 'r') required.insert(name);
       }
     for (const std::string& name : properties.keys()) add(name);
-    // From the last member to the first: what may follow when some member has been written, and when none has.
+    // From the last member to the first: what may follow when some member has been written, and
+    // when none has.
     int behind = new_rule({{}}), first = behind;
     for (size_t i = order.size(); i-- > 0;) {
       const std::string& name = order[i];
-      const Sequence member = join({text(json_string(name)), separator(":"), use(rule_of(properties.at(name), path + "/properties/" + name))});
-      std::vector<Sequence> with_comma = {join({separator(","), member, use(behind)})}, without = {join({member, use(behind)})};
+      const Sequence member =
+          join({text(json_string(name)), separator(":"),
+                use(rule_of(properties.at(name), path + "/properties/" + name))});
+      std::vector<Sequence> with_comma = {join({separator(","), member, use(behind)})},
+                            without = {join({member, use(behind)})};
       if (!required.contains(name)) {
         with_comma.push_back(use(behind));
         without.push_back(use(first));
@@ -260,7 +290,8 @@ class Compiler {
   }
 
   int reference(const std::string& to, const std::string& path) {
-    if (to.empty() || to[0] != '#') fail(path, "$ref \"" + to + "\" does not point into this schema");
+    if (to.empty() || to[0] != '#')
+      fail(path, "$ref \"" + to + "\" does not point into this schema");
     Json at = root_;
     std::string here = "#";
     for (size_t begin = 1; begin < to.size();) {

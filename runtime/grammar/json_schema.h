@@ -1,8 +1,11 @@
-// JSON Schema (the part that makes sense for answers) → a grammar of the documents that fit it, as compact JSON with at most one space behind ':' and ','.
+// JSON Schema (the part that makes sense for answers) → a grammar of the documents that fit it, as
+// compact JSON with at most one space behind ':' and ','.
 //
-// type object (properties, required; members come in the order of `propertyOrdering` if given, else of `required`, then the others by name), array (items, minItems,
-// maxItems), string (minLength, maxLength in characters), integer (minimum, maximum), number, boolean, null, a list of types; enum, const, anyOf, oneOf, $ref into the
-// same schema. Numbers have at most 15 digits, and 6 behind the point.
+// type object (properties, required; members come in the order of `propertyOrdering` if given, else
+// of `required`, then the others by name), array (items, minItems, maxItems), string (minLength,
+// maxLength in characters), integer (minimum, maximum), number, boolean, null, a list of types;
+// enum, const, anyOf, oneOf, $ref into the same schema. Numbers have at most 15 digits, and 6
+// behind the point.
 #pragma once
 
 #include <memory>

@@ -10,23 +10,35 @@ namespace omni {
 namespace {
 
 constexpr uint16_t kForbidden = 0xFFFF;
-constexpr size_t kMostKnown = 256;    // states whose masks are kept: 300 KB each for a vocabulary of 152 k
+// states whose masks are kept: 300 KB each for a vocabulary of 152 k
+constexpr size_t kMostKnown = 256;
 constexpr size_t kMostStates = 20000;  // of the automaton: 1 KB each
 
 }  // namespace
 
-TokenTable::TokenTable(int32_t n_tokens, const std::function<std::string(int32_t)>& bytes_of) : n_tokens_(n_tokens) {
+TokenTable::TokenTable(int32_t n_tokens, const std::function<std::string(int32_t)>& bytes_of)
+    : n_tokens_(n_tokens) {
   for (int32_t id = 0; id < n_tokens; ++id)
-    if (std::string bytes = bytes_of(id); !bytes.empty()) entries_.push_back({std::move(bytes), id, 0});
-  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.bytes < b.bytes; });
+    if (std::string bytes = bytes_of(id); !bytes.empty())
+      entries_.push_back({std::move(bytes), id, 0});
+  std::sort(entries_.begin(), entries_.end(),
+            [](const Entry& a, const Entry& b) { return a.bytes < b.bytes; });
   for (size_t i = 1; i < entries_.size(); ++i) {
     const std::string &a = entries_[i - 1].bytes, &b = entries_[i].bytes;
-    entries_[i].common = uint32_t(std::mismatch(a.begin(), a.begin() + std::ptrdiff_t(std::min(a.size(), b.size())), b.begin()).first - a.begin());
+    entries_[i].common =
+        uint32_t(std::mismatch(a.begin(), a.begin() + std::ptrdiff_t(std::min(a.size(), b.size())),
+                               b.begin())
+                     .first -
+                 a.begin());
   }
 }
 
-TokenMask::TokenMask(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTable> table, std::vector<int32_t> stops)
-    : grammar_(std::move(grammar)), table_(std::move(table)), stops_(std::move(stops)), automaton_(*grammar_) {}
+TokenMask::TokenMask(std::shared_ptr<const Grammar> grammar,
+                     std::shared_ptr<const TokenTable> table, std::vector<int32_t> stops)
+    : grammar_(std::move(grammar)),
+      table_(std::move(table)),
+      stops_(std::move(stops)),
+      automaton_(*grammar_) {}
 
 void TokenMask::begin(int budget) {
   if (automaton_.size() > kMostStates) {
@@ -37,7 +49,10 @@ void TokenMask::begin(int budget) {
   left_ = budget;
   // Byte by byte is the worst case: a vocabulary has a token for every byte.
   if (const int shortest = automaton_.shortest(state_) + 1; shortest > budget)
-    throw Error(ErrorCode::invalid_argument, "max-tokens " + std::to_string(budget) + " is too few for json-schema: its shortest document may take " + std::to_string(shortest));
+    throw Error(ErrorCode::invalid_argument,
+                "max-tokens " + std::to_string(budget) +
+                    " is too few for json-schema: its shortest document may take " +
+                    std::to_string(shortest));
 }
 
 const TokenMask::Needs& TokenMask::needs() {
@@ -59,14 +74,16 @@ const TokenMask::Needs& TokenMask::needs() {
       }
       path.push_back(next);
     }
-    if (refused == kNone) out[size_t(e.id)] = uint16_t(std::min(automaton_.shortest(path.back()), kForbidden - 1));
+    if (refused == kNone)
+      out[size_t(e.id)] = uint16_t(std::min(automaton_.shortest(path.back()), kForbidden - 1));
   }
   return known_.emplace(state_, std::move(out)).first->second;
 }
 
 std::vector<uint32_t> TokenMask::allowed(size_t vocabulary) {
   const Needs& n = needs();
-  const int most = left_ - 2;  // bytes that may be needed behind the next token: the stop token comes too
+  // bytes that may be needed behind the next token: the stop token comes too
+  const int most = left_ - 2;
   std::vector<uint32_t> bits((vocabulary + 31) / 32);
   bool any = false;
   const auto allow = [&](size_t id) { bits[id / 32] |= uint32_t{1} << id % 32, any = true; };
@@ -75,7 +92,9 @@ std::vector<uint32_t> TokenMask::allowed(size_t vocabulary) {
   if (automaton_.is_complete(state_))
     for (const int32_t id : stops_)
       if (size_t(id) < vocabulary) allow(size_t(id));
-  if (!any) throw Error(ErrorCode::unsupported, "the checkpoint's vocabulary cannot write what json-schema asks for");
+  if (!any)
+    throw Error(ErrorCode::unsupported,
+                "the checkpoint's vocabulary cannot write what json-schema asks for");
   return bits;
 }
 

@@ -1,4 +1,5 @@
-// Which tokens may come next so that the answer stays a text of a grammar and can still be finished within its token budget.
+// Which tokens may come next so that the answer stays a text of a grammar and can still be finished
+// within its token budget.
 #pragma once
 
 #include <functional>
@@ -12,7 +13,8 @@
 
 namespace omni {
 
-// The vocabulary in the order of its bytes, so that tokens with a common beginning are tried once. Const, shared by all answers.
+// The vocabulary in the order of its bytes, so that tokens with a common beginning are tried once.
+// Const, shared by all answers.
 class TokenTable {
  public:
   // `bytes_of(id)`: what a token writes; empty for tokens that may never be written (markup).
@@ -33,9 +35,11 @@ class TokenTable {
 
 class TokenMask {
  public:
-  TokenMask(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTable> table, std::vector<int32_t> stops);
+  TokenMask(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTable> table,
+            std::vector<int32_t> stops);
 
-  // Begins an answer of at most `budget` tokens, the stop token included. Throws invalid_argument if the shortest text may not fit.
+  // Begins an answer of at most `budget` tokens, the stop token included. Throws invalid_argument
+  // if the shortest text may not fit.
   void begin(int budget);
   // A bit for each token that may come next. Throws unsupported if there is none.
   std::vector<uint32_t> allowed(size_t vocabulary);

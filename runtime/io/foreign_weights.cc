@@ -20,11 +20,12 @@ const char* layout_of(const fs::path& file) {
 }
 
 [[noreturn]] void refuse(const fs::path& file) {
-  throw Error(ErrorCode::unsupported,
-              file.string() + ": " + layout_of(file) +
-                  " weights are not read here: take the same model in the Hugging Face layout " +
-                  "(a folder with config.json and .safetensors), dense or quantized by AWQ, GPTQ or "
-                  "compressed-tensors");
+  throw Error(
+      ErrorCode::unsupported,
+      file.string() + ": " + layout_of(file) +
+          " weights are not read here: take the same model in the Hugging Face layout " +
+          "(a folder with config.json and .safetensors), dense or quantized by AWQ, GPTQ or "
+          "compressed-tensors");
 }
 
 }  // namespace
@@ -38,7 +39,8 @@ void refuse_foreign_weights(const fs::path& path) {
   fs::path foreign;
   for (const auto& entry : fs::directory_iterator(path, error)) {
     if (entry.path().extension() == ".safetensors") return;
-    if (layout_of(entry.path()) && (foreign.empty() || entry.path() < foreign)) foreign = entry.path();
+    if (layout_of(entry.path()) && (foreign.empty() || entry.path() < foreign))
+      foreign = entry.path();
   }
   if (!foreign.empty()) refuse(foreign);
 }

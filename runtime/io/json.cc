@@ -24,8 +24,10 @@ bool too_deep(std::string_view text) {
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        in_string = false;
     } else if (c == '"') {
       in_string = true;
     } else if (c == '[' || c == '{') {
@@ -51,14 +53,18 @@ Json Json::parse(std::string_view text, const std::string& where) {
   return {std::move(document), root, where};
 }
 
-Json Json::parse_file(const std::filesystem::path& path, size_t limit) { return parse(read_text_file(path, limit), path.string()); }
+Json Json::parse_file(const std::filesystem::path& path, size_t limit) {
+  return parse(read_text_file(path, limit), path.string());
+}
 
 Json Json::parse_file_if_there(const std::filesystem::path& path) {
   std::error_code ignored;
   return std::filesystem::exists(path, ignored) ? parse_file(path) : parse("{}", path.string());
 }
 
-void Json::fail(const std::string& reason) const { throw Error(ErrorCode::corrupt_file, where_ + " " + reason); }
+void Json::fail(const std::string& reason) const {
+  throw Error(ErrorCode::corrupt_file, where_ + " " + reason);
+}
 
 bool Json::is_object() const { return value_of(value_).is_object(); }
 bool Json::is_array() const { return value_of(value_).is_array(); }
@@ -72,7 +78,8 @@ bool Json::has(const std::string& key) const {
 
 Json Json::at(const std::string& key) const {
   if (!has(key)) fail("has no \"" + key + "\"");
-  return {document_, &value_of(value_)[key], where_ + (where_.ends_with(".json") ? ": " : ".") + key};
+  return {document_, &value_of(value_)[key],
+          where_ + (where_.ends_with(".json") ? ": " : ".") + key};
 }
 
 Json Json::at(size_t index) const {
@@ -80,7 +87,9 @@ Json Json::at(size_t index) const {
   return {document_, &value_of(value_)[index], where_ + "[" + std::to_string(index) + "]"};
 }
 
-Json Json::find(const std::string& key) const { return has(key) ? at(key) : parse("{}", where_ + "." + key); }
+Json Json::find(const std::string& key) const {
+  return has(key) ? at(key) : parse("{}", where_ + "." + key);
+}
 
 std::string Json::string() const {
   if (!is_string()) fail("is not a string");
@@ -120,17 +129,31 @@ std::vector<std::string> Json::keys() const {
 
 int64_t Json::integer(const std::string& key, int64_t low, int64_t high) const {
   const int64_t v = at(key).integer();
-  if (v < low || v > high) at(key).fail("is " + std::to_string(v) + ", not in " + std::to_string(low) + " … " + std::to_string(high));
+  if (v < low || v > high)
+    at(key).fail("is " + std::to_string(v) + ", not in " + std::to_string(low) + " … " +
+                 std::to_string(high));
   return v;
 }
 
-int64_t Json::integer_or(const std::string& key, int64_t otherwise) const { return has(key) ? at(key).integer() : otherwise; }
-double Json::number_or(const std::string& key, double otherwise) const { return has(key) ? at(key).number() : otherwise; }
-std::string Json::string_or(const std::string& key, const std::string& otherwise) const { return has(key) ? at(key).string() : otherwise; }
-bool Json::boolean_or(const std::string& key, bool otherwise) const { return has(key) ? at(key).boolean() : otherwise; }
+int64_t Json::integer_or(const std::string& key, int64_t otherwise) const {
+  return has(key) ? at(key).integer() : otherwise;
+}
+double Json::number_or(const std::string& key, double otherwise) const {
+  return has(key) ? at(key).number() : otherwise;
+}
+std::string Json::string_or(const std::string& key, const std::string& otherwise) const {
+  return has(key) ? at(key).string() : otherwise;
+}
+bool Json::boolean_or(const std::string& key, bool otherwise) const {
+  return has(key) ? at(key).boolean() : otherwise;
+}
 
-std::string Json::dump() const { return value_of(value_).dump(-1, ' ', false, Value::error_handler_t::replace); }
+std::string Json::dump() const {
+  return value_of(value_).dump(-1, ' ', false, Value::error_handler_t::replace);
+}
 
-std::string json_string(std::string_view text) { return Value(std::string(text)).dump(-1, ' ', false, Value::error_handler_t::replace); }
+std::string json_string(std::string_view text) {
+  return Value(std::string(text)).dump(-1, ' ', false, Value::error_handler_t::replace);
+}
 
 }  // namespace omni

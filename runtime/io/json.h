@@ -1,4 +1,5 @@
-// Read-only JSON values whose errors name the file and the path of the value. The only place that knows the JSON library.
+// Read-only JSON values whose errors name the file and the path of the value. The only place that
+// knows the JSON library.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@ namespace omni {
 
 class Json {
  public:
-  // Throws corrupt_file (not JSON, nested deeper than 64, not UTF-8) with `where` ahead of the reason.
+  // Throws corrupt_file (not JSON, nested deeper than 64, not UTF-8) with `where` ahead of the
+  // reason.
   static Json parse(std::string_view text, const std::string& where);
   static Json parse_file(const std::filesystem::path& path, size_t limit = size_t{64} << 20);
   // An empty object where there is no such file.

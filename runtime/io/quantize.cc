@@ -15,7 +15,8 @@ namespace {
 constexpr int kMost = 15;            // of a number of 4 bits
 constexpr float kMostScale = 65504;  // of a float16
 
-// Nearest integer, ties to even, of |x| < 2^22: a form that every level of instructions computes in vectors.
+// Nearest integer, ties to even, of |x| < 2^22: a form that every level of instructions computes in
+// vectors.
 inline float rounded(float x) {
   constexpr float kShift = 0x1.8p23f;
   return (x + kShift) - kShift;
@@ -35,9 +36,9 @@ struct Fit {
   float zero = 0;
 };
 
-// Tries ranges around [lowest, highest]: a narrower one cuts the outermost weights and is finer for the
-// others. For each, the scale that fits its numbers best in the sense of least squares. (As ggml's
-// make_qkx2_quants, with a whole zero.)
+// Tries ranges around [lowest, highest]: a narrower one cuts the outermost weights and is finer for
+// the others. For each, the scale that fits its numbers best in the sense of least squares. (As
+// ggml's make_qkx2_quants, with a whole zero.)
 template <int kGroup>
 Fit fit(const float* w) {
   float low = 0, high = 0;
@@ -104,7 +105,8 @@ void row_int8(const float* w, int64_t n, int8_t* values, float* scale) {
 
 // body(row, its weights as float32), bands of rows shared out.
 template <class Body>
-void for_rows(const Matrix& dense, const std::string& name, const QuantizeOptions& o, const Body& body) {
+void for_rows(const Matrix& dense, const std::string& name, const QuantizeOptions& o,
+              const Body& body) {
   const int64_t band = std::max<int64_t>(1, (int64_t{1} << 19) / dense.n_in),
                 n_bands = (dense.n_out + band - 1) / band;
   parallel_for(o.pool, n_bands, double(dense.values.numel()) * 10, [&](int64_t tile) {
@@ -147,7 +149,8 @@ int64_t int4_group(int64_t n_in) {
   return 0;
 }
 
-Matrix quantize(const Matrix& dense, WeightFormat format, const std::string& name, const QuantizeOptions& o) {
+Matrix quantize(const Matrix& dense, WeightFormat format, const std::string& name,
+                const QuantizeOptions& o) {
   const int64_t group = int4_group(dense.n_in);
   if (format == WeightFormat::int8 || group == 0) return quantize_int8(dense, name, o);
   Matrix w = shaped(dense, WeightFormat::int4, group);

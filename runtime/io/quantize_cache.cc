@@ -73,7 +73,9 @@ std::string file_name(std::string name, WeightFormat format) {
   return name + "." + name_of(format) + ".safetensors";
 }
 
-bool is(const Tensor& t, DType type, const Shape& shape) { return t.dtype() == type && t.shape() == shape; }
+bool is(const Tensor& t, DType type, const Shape& shape) {
+  return t.dtype() == type && t.shape() == shape;
+}
 
 // Empty unless the file is whole and of this source.
 std::optional<Matrix> read(const fs::path& path, const Tensor& dense, int64_t source) {
@@ -91,9 +93,10 @@ std::optional<Matrix> read(const fs::path& path, const Tensor& dense, int64_t so
   if (w.group == 0) return std::nullopt;
   const Shape groups{w.n_out, w.n_in / w.group};
   if (!int8) w.zeros = file->get("zeros");
-  const bool good = is(w.values, int8 ? DType::i8 : DType::u8, {w.n_out, int8 ? w.n_in : w.n_in / 2}) &&
-                    is(w.scales, DType::f32, groups) && (int8 || is(w.zeros, DType::u8, groups)) &&
-                    stamp.i64()[1] == checksum(w);
+  const bool good =
+      is(w.values, int8 ? DType::i8 : DType::u8, {w.n_out, int8 ? w.n_in : w.n_in / 2}) &&
+      is(w.scales, DType::f32, groups) && (int8 || is(w.zeros, DType::u8, groups)) &&
+      stamp.i64()[1] == checksum(w);
   return good ? std::optional(w) : std::nullopt;
 }
 
@@ -139,7 +142,8 @@ bool QuantizeCache::keep(const fs::path& file, const Matrix& w, int64_t source) 
   Tensor stamp = Tensor::zeros(DType::i64, {2});
   stamp.i64()[0] = source;
   stamp.i64()[1] = checksum(w);
-  std::map<std::string, Tensor> tensors = {{"stamp", stamp}, {"values", w.values}, {"scales", w.scales}};
+  std::map<std::string, Tensor> tensors = {
+      {"stamp", stamp}, {"values", w.values}, {"scales", w.scales}};
   if (w.zeros.defined()) tensors["zeros"] = w.zeros;
   try {
     std::error_code ignored;  // the writer says why there is no folder
@@ -148,7 +152,8 @@ bool QuantizeCache::keep(const fs::path& file, const Matrix& w, int64_t source) 
     return true;
   } catch (const Error& e) {
     cannot_write_ = true;
-    log(LogLevel::info, std::string("quantized weights are not kept for the next start: ") + e.what());
+    log(LogLevel::info,
+        std::string("quantized weights are not kept for the next start: ") + e.what());
     return false;
   }
 }

@@ -1,6 +1,6 @@
-// Quantized matrices of a checkpoint, kept between starts: a folder a checkpoint, a safetensors file a
-// matrix, so that what was made before a start was cancelled is kept too. Everything in it can be deleted at
-// any time.
+// Quantized matrices of a checkpoint, kept between starts: a folder a checkpoint, a safetensors
+// file a matrix, so that what was made before a start was cancelled is kept too. Everything in it
+// can be deleted at any time.
 #pragma once
 
 #include <atomic>
@@ -19,9 +19,9 @@ class QuantizeCache {
   // $XDG_CACHE_HOME/gst-omni/<fingerprint>, else below ~/.cache; empty where there is neither.
   static std::filesystem::path folder_of(const std::string& fingerprint);
 
-  // The matrix that was made of this very tensor, mapped; or else what make() returns, kept for the next time
-  // and mapped. A file that is damaged or of something else is made anew; that none can be written is no
-  // error.
+  // The matrix that was made of this very tensor, mapped; or else what make() returns, kept for the
+  // next time and mapped. A file that is damaged or of something else is made anew; that none can
+  // be written is no error.
   Matrix get(const std::string& name, const Tensor& dense, WeightFormat format,
              const std::function<Matrix()>& make);
 

@@ -13,7 +13,8 @@ namespace {
 constexpr uint64_t kMostHeader = uint64_t{100} << 20;
 
 std::optional<DType> parse_dtype(const std::string& name) {
-  for (const DType t : {DType::f32, DType::bf16, DType::f16, DType::i64, DType::i32, DType::i8, DType::u8})
+  for (const DType t :
+       {DType::f32, DType::bf16, DType::f16, DType::i64, DType::i32, DType::i8, DType::u8})
     if (name == name_of(t)) return t;
   return std::nullopt;
 }
@@ -23,7 +24,8 @@ Shape parse_shape(const Json& entry) {
   if (dims.size() > size_t{Shape::kMaxRank}) entry.fail("has more than 5 dimensions");
   uint64_t numel = 1;
   for (int64_t d : dims)
-    if (d < 0 || __builtin_mul_overflow(numel, uint64_t(d), &numel) || numel > (uint64_t{1} << 48)) entry.fail("has an impossible shape");
+    if (d < 0 || __builtin_mul_overflow(numel, uint64_t(d), &numel) || numel > (uint64_t{1} << 48))
+      entry.fail("has an impossible shape");
   return {dims.data(), int(dims.size())};
 }
 
@@ -33,12 +35,17 @@ std::shared_ptr<const Safetensors> Safetensors::open(const std::filesystem::path
   auto self = std::make_shared<Safetensors>();
   auto file = std::make_shared<const MappedFile>(path);
   uint64_t header_size = 0;
-  if (file->size() < 8) throw Error(ErrorCode::corrupt_file, path.string() + ": " + std::to_string(file->size()) + " bytes are no safetensors file");
+  if (file->size() < 8)
+    throw Error(ErrorCode::corrupt_file, path.string() + ": " + std::to_string(file->size()) +
+                                             " bytes are no safetensors file");
   std::memcpy(&header_size, file->data(), 8);
   if (header_size > kMostHeader || header_size > file->size() - 8)
-    throw Error(ErrorCode::corrupt_file, path.string() + ": the header claims " + std::to_string(header_size) + " bytes of a file of " + std::to_string(file->size()));
+    throw Error(ErrorCode::corrupt_file, path.string() + ": the header claims " +
+                                             std::to_string(header_size) + " bytes of a file of " +
+                                             std::to_string(file->size()));
   const size_t data = 8 + size_t(header_size), data_size = file->size() - data;
-  const Json header = Json::parse({reinterpret_cast<const char*>(file->data()) + 8, size_t(header_size)}, path.string());
+  const Json header = Json::parse(
+      {reinterpret_cast<const char*>(file->data()) + 8, size_t(header_size)}, path.string());
   if (!header.is_object()) header.fail("has a header that is no object");
   for (const std::string& name : header.keys()) {
     if (name == "__metadata__") continue;
@@ -49,11 +56,14 @@ std::shared_ptr<const Safetensors> Safetensors::open(const std::filesystem::path
     if (!dtype) continue;
     const Shape shape = parse_shape(entry);
     const auto offsets = entry.at("data_offsets").integers();
-    if (offsets.size() != 2 || offsets[0] < 0 || offsets[1] < offsets[0] || uint64_t(offsets[1]) > data_size)
+    if (offsets.size() != 2 || offsets[0] < 0 || offsets[1] < offsets[0] ||
+        uint64_t(offsets[1]) > data_size)
       entry.fail("lies outside the file (is it truncated?)");
     if (uint64_t(shape.numel()) * size_of(*dtype) != uint64_t(offsets[1] - offsets[0]))
-      entry.fail("has " + std::to_string(offsets[1] - offsets[0]) + " bytes for " + shape.str() + " " + type);
-    self->entries_[name] = {type, dtype, shape, data + size_t(offsets[0]), data + size_t(offsets[1])};
+      entry.fail("has " + std::to_string(offsets[1] - offsets[0]) + " bytes for " + shape.str() +
+                 " " + type);
+    self->entries_[name] = {type, dtype, shape, data + size_t(offsets[0]),
+                            data + size_t(offsets[1])};
   }
   self->path_ = path;
   self->file_ = std::move(file);
@@ -68,16 +78,18 @@ std::vector<std::string> Safetensors::names() const {
 
 Tensor Safetensors::get(const std::string& name) const {
   const auto it = entries_.find(name);
-  if (it == entries_.end()) throw Error(ErrorCode::not_found, path_.string() + ": no tensor " + name);
+  if (it == entries_.end())
+    throw Error(ErrorCode::not_found, path_.string() + ": no tensor " + name);
   const Entry& e = it->second;
   if (!e.dtype)
-    throw Error(ErrorCode::unsupported, path_.string() + ": tensor " + name + " is of type " + e.type +
-                                            ", which is not computed with here");
+    throw Error(ErrorCode::unsupported, path_.string() + ": tensor " + name + " is of type " +
+                                            e.type + ", which is not computed with here");
   auto* bytes = const_cast<std::byte*>(file_->data() + e.begin);
   if (reinterpret_cast<uintptr_t>(bytes) % size_of(*e.dtype) == 0)
     return Tensor::view(bytes, *e.dtype, e.shape, file_);
   Tensor copy =
-      Tensor::zeros(*e.dtype, e.shape);  // a misaligned tensor: legal in the format, not for the processor
+      // a misaligned tensor: legal in the format, not for the processor
+      Tensor::zeros(*e.dtype, e.shape);
   std::memcpy(copy.raw(), bytes, e.end - e.begin);
   return copy;
 }
@@ -92,7 +104,8 @@ void Safetensors::release(const std::string& name, int64_t begin, int64_t end) c
   if (it == entries_.end() || !it->second.dtype) return;
   const Entry& e = it->second;
   const size_t row = (e.end - e.begin) / size_t(std::max<int64_t>(1, e.shape[0]));
-  MappedFile::release_pages(file_->data() + e.begin + size_t(begin) * row, size_t(end - begin) * row);
+  MappedFile::release_pages(file_->data() + e.begin + size_t(begin) * row,
+                            size_t(end - begin) * row);
 }
 
 }  // namespace omni

@@ -1,5 +1,6 @@
-// Reader of one safetensors file: 8 bytes header size, a JSON header, tensor bytes (huggingface.co/docs/safetensors). The file is mapped;
-// nothing in it is trusted: every size and offset is checked against the file before a tensor is handed out.
+// Reader of one safetensors file: 8 bytes header size, a JSON header, tensor bytes
+// (huggingface.co/docs/safetensors). The file is mapped; nothing in it is trusted: every size and
+// offset is checked against the file before a tensor is handed out.
 #pragma once
 
 #include <filesystem>
@@ -20,11 +21,11 @@ class Safetensors {
 
   // True for a tensor of any type, also one that nobody here computes with.
   bool has(const std::string& name) const { return entries_.count(name) != 0; }
-  // A view into the mapped file that keeps it open. Throws not_found, or unsupported for a type that nobody
-  // here computes with.
+  // A view into the mapped file that keeps it open. Throws not_found, or unsupported for a type
+  // that nobody here computes with.
   Tensor get(const std::string& name) const;
-  // The caller has copied what it needs: its pages, or those of rows [begin, end), may leave memory (they can
-  // be read again).
+  // The caller has copied what it needs: its pages, or those of rows [begin, end), may leave memory
+  // (they can be read again).
   void release(const std::string& name) const;
   void release(const std::string& name, int64_t begin, int64_t end) const;
   std::vector<std::string> names() const;

@@ -18,9 +18,9 @@ std::string header_of(const std::map<std::string, Tensor>& tensors) {
   size_t at = 0;
   for (const auto& [name, t] : tensors) {
     const std::string shape = t.shape().str();  // "[3, 4]": JSON as it is
-    header += (header.size() > 1 ? "," : "") + json_string(name) + ":{\"dtype\":\"" + name_of(t.dtype()) +
-              "\",\"shape\":" + shape + ",\"data_offsets\":[" + std::to_string(at) + "," +
-              std::to_string(at + t.nbytes()) + "]}";
+    header += (header.size() > 1 ? "," : "") + json_string(name) + ":{\"dtype\":\"" +
+              name_of(t.dtype()) + "\",\"shape\":" + shape + ",\"data_offsets\":[" +
+              std::to_string(at) + "," + std::to_string(at + t.nbytes()) + "]}";
     at += t.nbytes();
   }
   header += "}";
@@ -37,7 +37,8 @@ std::filesystem::path beside(const std::filesystem::path& path) {
 
 }  // namespace
 
-void write_safetensors(const std::filesystem::path& path, const std::map<std::string, Tensor>& tensors) {
+void write_safetensors(const std::filesystem::path& path,
+                       const std::map<std::string, Tensor>& tensors) {
   const std::filesystem::path temporary = beside(path);
   const std::string header = header_of(tensors);
   const uint64_t header_size = header.size();

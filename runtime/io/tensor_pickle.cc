@@ -33,7 +33,8 @@ class Archive {
       if (u32(header) != 0x04034b50) fail("has a broken entry " + name);
       const size_t data = header + 30 + u16(header + 26) + u16(header + 28);
       view(data, bytes);
-      entries_[name.substr(name.find('/') + 1)] = {data, bytes};  // names begin with the archive's own
+      // names begin with the archive's own
+      entries_[name.substr(name.find('/') + 1)] = {data, bytes};
       entry += 46 + name_length + u16(entry + 30) + u16(entry + 32);
     }
   }
@@ -43,8 +44,13 @@ class Archive {
     if (there == entries_.end()) fail("has no entry " + name);
     return view(there->second.first, there->second.second);
   }
-  [[noreturn]] void fail(const std::string& reason) const { throw Error(ErrorCode::corrupt_file, path_.string() + " " + reason); }
-  [[noreturn]] void refuse(const std::string& what) const { throw Error(ErrorCode::unsupported, path_.string() + " asks for " + what + ", which is not read here (nothing in it is executed)"); }
+  [[noreturn]] void fail(const std::string& reason) const {
+    throw Error(ErrorCode::corrupt_file, path_.string() + " " + reason);
+  }
+  [[noreturn]] void refuse(const std::string& what) const {
+    throw Error(ErrorCode::unsupported, path_.string() + " asks for " + what +
+                                            ", which is not read here (nothing in it is executed)");
+  }
 
  private:
   size_t size() const { return file_.size(); }
@@ -77,17 +83,38 @@ class Machine {
     for (;;) {
       const uint8_t op = byte();
       switch (op) {
-        case 0x80: byte(); break;                                   // PROTO
-        case 0x95: take(8); break;                                  // FRAME
-        case '(': marks_.push_back(stack_.size()); break;           // MARK
-        case '}': push(empty(PickledValue::dictionary)); break;
-        case ')': push(empty(PickledValue::tuple)); break;
-        case 'N': push(empty(PickledValue::none)); break;
-        case 0x88: case 0x89: push(integer(op == 0x88)); break;     // NEWTRUE, NEWFALSE
-        case 'K': push(integer(byte())); break;                     // BININT1
-        case 'M': push(integer(little(2))); break;                  // BININT2
-        case 'J': push(integer(int32_t(little(4)))); break;         // BININT
-        case 0x8a: {                                                // LONG1
+        case 0x80:
+          byte();
+          break;  // PROTO
+        case 0x95:
+          take(8);
+          break;  // FRAME
+        case '(':
+          marks_.push_back(stack_.size());
+          break;  // MARK
+        case '}':
+          push(empty(PickledValue::dictionary));
+          break;
+        case ')':
+          push(empty(PickledValue::tuple));
+          break;
+        case 'N':
+          push(empty(PickledValue::none));
+          break;
+        case 0x88:
+        case 0x89:
+          push(integer(op == 0x88));
+          break;  // NEWTRUE, NEWFALSE
+        case 'K':
+          push(integer(byte()));
+          break;  // BININT1
+        case 'M':
+          push(integer(little(2)));
+          break;  // BININT2
+        case 'J':
+          push(integer(int32_t(little(4))));
+          break;      // BININT
+        case 0x8a: {  // LONG1
           const size_t n = byte();
           if (n > 8) archive_.refuse("an integer of more than 64 bits");
           uint64_t v = uint64_t(little(n));
@@ -95,33 +122,65 @@ class Machine {
           push(integer(int64_t(v)));
           break;
         }
-        case 'X': push(string(take(size_t(little(4))))); break;     // BINUNICODE
-        case 0x8c: push(string(take(byte()))); break;               // SHORT_BINUNICODE
-        case 'q': memo_[byte()] = top(); break;                     // BINPUT
-        case 'r': memo_[size_t(little(4))] = top(); break;          // LONG_BINPUT
-        case 0x94: memo_[memo_.size()] = top(); break;              // MEMOIZE
-        case 'h': get(byte()); break;                               // BINGET
-        case 'j': get(size_t(little(4))); break;                    // LONG_BINGET
-        case 'c': {                                                 // GLOBAL
+        case 'X':
+          push(string(take(size_t(little(4)))));
+          break;  // BINUNICODE
+        case 0x8c:
+          push(string(take(byte())));
+          break;  // SHORT_BINUNICODE
+        case 'q':
+          memo_[byte()] = top();
+          break;  // BINPUT
+        case 'r':
+          memo_[size_t(little(4))] = top();
+          break;  // LONG_BINPUT
+        case 0x94:
+          memo_[memo_.size()] = top();
+          break;  // MEMOIZE
+        case 'h':
+          get(byte());
+          break;  // BINGET
+        case 'j':
+          get(size_t(little(4)));
+          break;     // LONG_BINGET
+        case 'c': {  // GLOBAL
           const std::string module = line();
           push(global(module + "." + line()));
           break;
         }
-        case 0x93: {                                                // STACK_GLOBAL
+        case 0x93: {  // STACK_GLOBAL
           const Object name = pop(), module = pop();
           push(global(module.value.text + "." + name.value.text));
           break;
         }
-        case 't': tuple(above_mark()); break;                       // TUPLE
-        case 0x85: tuple(popped(1)); break;
-        case 0x86: tuple(popped(2)); break;
-        case 0x87: tuple(popped(3)); break;
-        case 'Q': storage(); break;                                 // BINPERSID
-        case 'R': reduce(); break;                                  // REDUCE
-        case 's': set(popped(2)); break;                            // SETITEM
-        case 'u': set(above_mark()); break;                         // SETITEMS
-        case '.': return pop().value;                               // STOP
-        default: archive_.refuse("pickle operation " + std::to_string(op));
+        case 't':
+          tuple(above_mark());
+          break;  // TUPLE
+        case 0x85:
+          tuple(popped(1));
+          break;
+        case 0x86:
+          tuple(popped(2));
+          break;
+        case 0x87:
+          tuple(popped(3));
+          break;
+        case 'Q':
+          storage();
+          break;  // BINPERSID
+        case 'R':
+          reduce();
+          break;  // REDUCE
+        case 's':
+          set(popped(2));
+          break;  // SETITEM
+        case 'u':
+          set(above_mark());
+          break;  // SETITEMS
+        case '.':
+          return pop().value;  // STOP
+        default:
+          archive_.refuse("pickle operation " + std::to_string(op));
       }
       if (stack_.size() + memo_.size() > kMostObjects) archive_.fail("is too large a pickle");
     }
@@ -141,10 +200,16 @@ class Machine {
   };
 
   static Object empty(PickledValue::Kind kind) { return {{kind, 0, {}, {}, {}, {}}, {}, {}, {}}; }
-  static Object integer(int64_t v) { return {{PickledValue::integer, v, {}, {}, {}, {}}, {}, {}, {}}; }
-  static Object string(std::string_view v) { return {{PickledValue::string, 0, std::string(v), {}, {}, {}}, {}, {}, {}}; }
+  static Object integer(int64_t v) {
+    return {{PickledValue::integer, v, {}, {}, {}, {}}, {}, {}, {}};
+  }
+  static Object string(std::string_view v) {
+    return {{PickledValue::string, 0, std::string(v), {}, {}, {}}, {}, {}, {}};
+  }
   Object global(const std::string& name) const {
-    for (const char* known : {"torch._utils._rebuild_tensor_v2", "torch.FloatStorage", "torch.HalfStorage", "torch.BFloat16Storage", "collections.OrderedDict"})
+    for (const char* known :
+         {"torch._utils._rebuild_tensor_v2", "torch.FloatStorage", "torch.HalfStorage",
+          "torch.BFloat16Storage", "collections.OrderedDict"})
       if (name == known) return {{}, name, {}, {}};
     archive_.refuse(name);
   }
@@ -176,7 +241,8 @@ class Machine {
   Object pop() {
     Object o = std::move(top());
     stack_.pop_back();
-    if (!marks_.empty() && stack_.size() < marks_.back()) archive_.fail("has a pickle that takes what is not there");
+    if (!marks_.empty() && stack_.size() < marks_.back())
+      archive_.fail("has a pickle that takes what is not there");
     return o;
   }
   void get(size_t index) {
@@ -190,7 +256,8 @@ class Machine {
     return out;
   }
   std::vector<Object> above_mark() {
-    if (marks_.empty() || marks_.back() > stack_.size()) archive_.fail("has a pickle without a mark");
+    if (marks_.empty() || marks_.back() > stack_.size())
+      archive_.fail("has a pickle without a mark");
     const size_t n = stack_.size() - marks_.back();
     std::vector<Object> out = popped(n);
     marks_.pop_back();
@@ -202,7 +269,8 @@ class Machine {
     push(std::move(o));
   }
   void set(std::vector<Object> pairs) {
-    if (pairs.size() % 2 || top().value.kind != PickledValue::dictionary) archive_.refuse("items of something that is no dictionary");
+    if (pairs.size() % 2 || top().value.kind != PickledValue::dictionary)
+      archive_.refuse("items of something that is no dictionary");
     for (size_t i = 0; i < pairs.size(); i += 2) {
       if (pairs[i].value.kind != PickledValue::string) archive_.refuse("a key that is no text");
       top().value.members[pairs[i].value.text] = std::move(pairs[i + 1].value);
@@ -211,24 +279,36 @@ class Machine {
   // ('storage', type, key, location, number of elements)
   void storage() {
     const Object o = pop();
-    if (o.parts.size() != 5 || o.parts[0].value.text != "storage" || o.parts[4].value.kind != PickledValue::integer) archive_.refuse("a persistent object that is no storage");
+    if (o.parts.size() != 5 || o.parts[0].value.text != "storage" ||
+        o.parts[4].value.kind != PickledValue::integer)
+      archive_.refuse("a persistent object that is no storage");
     const std::string& type = o.parts[1].global;
-    const DType dtype = type == "torch.FloatStorage" ? DType::f32 : type == "torch.HalfStorage" ? DType::f16 : DType::bf16;
-    if (dtype == DType::bf16 && type != "torch.BFloat16Storage") archive_.refuse("a storage of type " + type);
+    const DType dtype = type == "torch.FloatStorage"  ? DType::f32
+                        : type == "torch.HalfStorage" ? DType::f16
+                                                      : DType::bf16;
+    if (dtype == DType::bf16 && type != "torch.BFloat16Storage")
+      archive_.refuse("a storage of type " + type);
     push(Object{{}, {}, Storage{o.parts[2].value.text, dtype, o.parts[4].value.number}, {}});
   }
   void reduce() {
     const Object arguments = pop(), callable = pop();
-    if (callable.global == "collections.OrderedDict" && arguments.parts.empty()) return push(empty(PickledValue::dictionary));
-    if (callable.global != "torch._utils._rebuild_tensor_v2" || arguments.parts.size() < 4 || !arguments.parts[0].storage) archive_.refuse("a call of " + (callable.global.empty() ? "something" : callable.global));
+    if (callable.global == "collections.OrderedDict" && arguments.parts.empty())
+      return push(empty(PickledValue::dictionary));
+    if (callable.global != "torch._utils._rebuild_tensor_v2" || arguments.parts.size() < 4 ||
+        !arguments.parts[0].storage)
+      archive_.refuse("a call of " + (callable.global.empty() ? "something" : callable.global));
     Object o = empty(PickledValue::tensor);
-    o.value.values = tensor(*arguments.parts[0].storage, arguments.parts[1].value.number, arguments.parts[2].parts, arguments.parts[3].parts);
+    o.value.values = tensor(*arguments.parts[0].storage, arguments.parts[1].value.number,
+                            arguments.parts[2].parts, arguments.parts[3].parts);
     push(std::move(o));
   }
-  Tensor tensor(const Storage& s, int64_t offset, const std::vector<Object>& sizes, const std::vector<Object>& strides) const {
+  Tensor tensor(const Storage& s, int64_t offset, const std::vector<Object>& sizes,
+                const std::vector<Object>& strides) const {
     const std::string_view bytes = archive_.entry("data/" + s.key);
     const auto stored = int64_t(bytes.size() / size_of(s.dtype));
-    if (sizes.size() > size_t(Shape::kMaxRank) || sizes.size() != strides.size() || offset < 0 || s.n < 0 || s.n > stored) archive_.fail("has an impossible tensor");
+    if (sizes.size() > size_t(Shape::kMaxRank) || sizes.size() != strides.size() || offset < 0 ||
+        s.n < 0 || s.n > stored)
+      archive_.fail("has an impossible tensor");
     int64_t dims[Shape::kMaxRank], n = 1;
     for (size_t d = 0; d < sizes.size(); ++d) {
       dims[d] = sizes[d].value.number;
@@ -238,7 +318,8 @@ class Machine {
     }
     int64_t dense = 1;
     for (size_t d = sizes.size(); d-- > 0;) {
-      if (dims[d] > 1 && strides[d].value.number != dense) archive_.refuse("a tensor that is not contiguous");
+      if (dims[d] > 1 && strides[d].value.number != dense)
+        archive_.refuse("a tensor that is not contiguous");
       dense *= std::max<int64_t>(dims[d], 1);
     }
     if (offset > s.n - n) archive_.fail("has a tensor outside its storage");

@@ -1,5 +1,7 @@
-// Reader of what torch.save() made of dictionaries of tensors and numbers (spk_dict.pt): a zip archive of a pickle and raw storages. The pickle is read by a machine that
-// knows dictionaries, tuples, strings, integers and tensors of stored floats, and refuses everything else: nothing in the file is ever executed.
+// Reader of what torch.save() made of dictionaries of tensors and numbers (spk_dict.pt): a zip
+// archive of a pickle and raw storages. The pickle is read by a machine that knows dictionaries,
+// tuples, strings, integers and tensors of stored floats, and refuses everything else: nothing in
+// the file is ever executed.
 #pragma once
 
 #include <filesystem>
@@ -16,7 +18,7 @@ struct PickledValue {
   enum Kind { none, integer, string, tensor, dictionary, tuple } kind = none;
   int64_t number = 0;  // also of bools
   std::string text;
-  Tensor values;       // float32
+  Tensor values;  // float32
   std::map<std::string, PickledValue> members;
   std::vector<PickledValue> items;
 };

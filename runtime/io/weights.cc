@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 struct Weights::Files {
   fs::path folder;
-  std::map<std::string, std::string> file_of;  // tensor → file name
+  std::map<std::string, std::string> file_of;     // tensor → file name
   std::unique_ptr<const QuantizedFormat> format;  // nullptr: dense
   std::mutex lock;
   std::map<std::string, std::shared_ptr<const Safetensors>> open;  // under lock
@@ -35,13 +35,15 @@ Weights Weights::open(const fs::path& folder) {
   const auto index = folder / "model.safetensors.index.json";
   std::error_code ignored;
   if (!fs::exists(index, ignored)) {
-    for (const std::string& name : w.files_->file("model.safetensors").names()) w.files_->file_of[name] = "model.safetensors";
+    for (const std::string& name : w.files_->file("model.safetensors").names())
+      w.files_->file_of[name] = "model.safetensors";
     return w;
   }
   const Json map = Json::parse_file(index).at("weight_map");
   for (const std::string& name : map.keys()) {
     const std::string file = map.at(name).string();
-    if (file.empty() || file.find('/') != std::string::npos) map.at(name).fail("names a file outside the folder: " + file);
+    if (file.empty() || file.find('/') != std::string::npos)
+      map.at(name).fail("names a file outside the folder: " + file);
     w.files_->file_of[name] = file;
   }
   return w;
@@ -77,25 +79,33 @@ std::string Weights::quantization() const {
 
 void Weights::fail(const std::string& name, ErrorCode code, const std::string& reason) const {
   const auto file = files_->file_of.find(prefix_ + name);
-  const fs::path path = file == files_->file_of.end() ? files_->folder : files_->folder / file->second;
+  const fs::path path =
+      file == files_->file_of.end() ? files_->folder : files_->folder / file->second;
   throw Error(code, path.string() + ": tensor " + prefix_ + name + " " + reason);
 }
 
-bool Weights::has(const std::string& name) const { return files_->file_of.count(prefix_ + name) != 0; }
+bool Weights::has(const std::string& name) const {
+  return files_->file_of.count(prefix_ + name) != 0;
+}
 
 Tensor Weights::get(const std::string& name) const {
   const std::string full = prefix_ + name;
   const auto it = files_->file_of.find(full);
-  if (it == files_->file_of.end()) throw Error(ErrorCode::not_found, files_->folder.string() + ": the checkpoint has no tensor " + full);
+  if (it == files_->file_of.end())
+    throw Error(ErrorCode::not_found,
+                files_->folder.string() + ": the checkpoint has no tensor " + full);
   return files_->file(it->second).get(full);
 }
 
 Tensor Weights::get(const std::string& name, const Shape& shape) const {
   Tensor t = get(name);
   if (t.shape() == shape) return t;
-  if (t.numel() == shape.numel() && t.rank() != shape.rank()) return t.reshape(shape);  // a convolution used as a product
+  // a convolution used as a product
+  if (t.numel() == shape.numel() && t.rank() != shape.rank()) return t.reshape(shape);
   const std::string full = prefix_ + name;
-  throw Error(ErrorCode::corrupt_file, (files_->folder / files_->file_of.at(full)).string() + ": tensor " + full + " is " + t.shape().str() + ", config.json asks for " + shape.str());
+  throw Error(ErrorCode::corrupt_file, (files_->folder / files_->file_of.at(full)).string() +
+                                           ": tensor " + full + " is " + t.shape().str() +
+                                           ", config.json asks for " + shape.str());
 }
 
 Tensor Weights::get_f32(const std::string& name, const Shape& shape) const {
@@ -117,7 +127,8 @@ Matrix Weights::matrix(const std::string& name, int64_t n_out, int64_t n_in) con
                     ", and no quantization_config of config.json says what it means");
   if (files_->format || (precision_ != Precision::int8 && precision_ != Precision::int4))
     return Matrix(dense);
-  return module.quantized(dense, precision_ == Precision::int8 ? WeightFormat::int8 : WeightFormat::int4);
+  return module.quantized(dense,
+                          precision_ == Precision::int8 ? WeightFormat::int8 : WeightFormat::int4);
 }
 
 // "weight" of this scope.
@@ -126,7 +137,8 @@ Matrix Weights::quantized(const Tensor& dense, WeightFormat format) const {
     const auto read = [&](int64_t begin, int64_t end) { release("weight", begin, end); };
     return quantize(Matrix(dense), format, full_name("weight"), {quantizing_.pool, read});
   };
-  return quantizing_.cache ? quantizing_.cache->get(full_name("weight"), dense, format, make) : make();
+  return quantizing_.cache ? quantizing_.cache->get(full_name("weight"), dense, format, make)
+                           : make();
 }
 
 void Weights::release(const std::string& name) const {

@@ -1,7 +1,7 @@
 // The named tensors of a checkpoint folder: model.safetensors, or the shards that
-// model.safetensors.index.json lists. Read-only and shared; scope("layers.3") looks at the tensors below a
-// prefix, so that layers name their weights as the checkpoint does. A linear layer may be stored quantized in
-// one of several layouts (io/quantized/); matrix() knows, nobody else does.
+// model.safetensors.index.json lists. Read-only and shared; scope("layers.3") looks at the tensors
+// below a prefix, so that layers name their weights as the checkpoint does. A linear layer may be
+// stored quantized in one of several layouts (io/quantized/); matrix() knows, nobody else does.
 #pragma once
 
 #include <filesystem>
@@ -19,7 +19,8 @@ class ThreadPool;
 
 // What quantizing and unpacking may use.
 struct Quantizing {
-  ThreadPool* pool = nullptr;            // lives as long as the weights; nullptr: the caller does it alone
+  // lives as long as the weights; nullptr: the caller does it alone
+  ThreadPool* pool = nullptr;
   std::shared_ptr<QuantizeCache> cache;  // nullptr: nothing is kept
 };
 
@@ -35,15 +36,19 @@ class Weights {
   Weights on(const Device* device) const;
   const Device* device() const { return device_; }
 
-  // The same tensors with matrix() as `precision` (not automatic) asks for, which a checkpoint that was
-  // published quantized passes over.
+  // The same tensors with matrix() as `precision` (not automatic) asks for, which a checkpoint that
+  // was published quantized passes over.
   Weights with(Precision precision) const;
   Weights with(Precision precision, const Quantizing& how) const;
-  // The same for what four bits would hurt more than they save: the matrix that makes logits, towers, voices.
-  Weights at_least_int8() const { return precision_ == Precision::int4 ? with(Precision::int8) : *this; }
+  // The same for what four bits would hurt more than they save: the matrix that makes logits,
+  // towers, voices.
+  Weights at_least_int8() const {
+    return precision_ == Precision::int4 ? with(Precision::int8) : *this;
+  }
   Precision precision() const { return precision_; }
 
-  // How the checkpoint was published, "AWQ, 4 bits in groups of 128"; empty where its matrices are dense.
+  // How the checkpoint was published, "AWQ, 4 bits in groups of 128"; empty where its matrices are
+  // dense.
   std::string quantization() const;
 
   std::string full_name(const std::string& name) const { return prefix_ + name; }
@@ -54,15 +59,18 @@ class Weights {
   // As in the file. Throws not_found with the full name, corrupt_file if the shape is not `shape`.
   Tensor get(const std::string& name, const Shape& shape) const;
   Tensor get(const std::string& name) const;
-  // The weight of the linear layer `name`, [n_out, n_in]: as stored, or quantized as with() asked for. Throws
-  // as get() does; unsupported names a type or a layout that cannot be multiplied with.
+  // The weight of the linear layer `name`, [n_out, n_in]: as stored, or quantized as with() asked
+  // for. Throws as get() does; unsupported names a type or a layout that cannot be multiplied with.
   Matrix matrix(const std::string& name, int64_t n_out, int64_t n_in) const;
-  // The same converted to float32, in memory of its own. Throws unsupported for what is no floating-point
-  // tensor.
+  // The same converted to float32, in memory of its own. Throws unsupported for what is no
+  // floating-point tensor.
   Tensor get_f32(const std::string& name, const Shape& shape) const;
   // The same on device().
-  Tensor load_f32(const std::string& name, const Shape& shape) const { return to_device(get_f32(name, shape), device_); }
-  // The caller has copied the tensor, or rows [begin, end) of it: its pages of the file may leave memory.
+  Tensor load_f32(const std::string& name, const Shape& shape) const {
+    return to_device(get_f32(name, shape), device_);
+  }
+  // The caller has copied the tensor, or rows [begin, end) of it: its pages of the file may leave
+  // memory.
   void release(const std::string& name) const;
   void release(const std::string& name, int64_t begin, int64_t end) const;
   // Element type of the first floating-point tensor of the files: what the checkpoint is stored in.

@@ -44,18 +44,21 @@ Conv1dK3::Conv1dK3(const Weights& w, int64_t c_in, int64_t c_out, int stride) : 
   Tensor by_tap = Tensor::zeros(DType::f32, {c_out, 3 * c_in});
   for (int64_t o = 0; o < c_out; ++o)
     for (int64_t c = 0; c < c_in; ++c)
-      for (int64_t t = 0; t < 3; ++t) by_tap.f32()[(o * 3 + t) * c_in + c] = by_channel.f32()[(o * c_in + c) * 3 + t];
+      for (int64_t t = 0; t < 3; ++t)
+        by_tap.f32()[(o * 3 + t) * c_in + c] = by_channel.f32()[(o * c_in + c) * 3 + t];
   weight_ = pack(w, by_tap);
   bias_ = w.load_f32("bias", {c_out});
 }
 
-Conv1d::Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int dilation, ops::Padding padding, Bias bias)
+Conv1d::Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int dilation,
+               ops::Padding padding, Bias bias)
     : kernel_(kernel), dilation_(dilation), padding_(padding) {
   const Tensor by_channel = w.get_f32("weight", {c_out, c_in, kernel});
   Tensor by_tap = Tensor::zeros(DType::f32, {c_out, kernel * c_in});
   for (int64_t o = 0; o < c_out; ++o)
     for (int64_t c = 0; c < c_in; ++c)
-      for (int64_t t = 0; t < kernel; ++t) by_tap.f32()[(o * kernel + t) * c_in + c] = by_channel.f32()[(o * c_in + c) * kernel + t];
+      for (int64_t t = 0; t < kernel; ++t)
+        by_tap.f32()[(o * kernel + t) * c_in + c] = by_channel.f32()[(o * c_in + c) * kernel + t];
   weight_ = pack(w, by_tap);
   w.release("weight");
   if (bias != Bias::none) bias_ = w.load_f32("bias", {c_out});
@@ -65,10 +68,13 @@ SwiGluMlp::SwiGluMlp(const Weights& w, int64_t hidden, int64_t intermediate, Bia
     : gate_up_proj_(w, {{"gate_proj", intermediate}, {"up_proj", intermediate}}, hidden, bias),
       down_proj_(w, {{"down_proj", hidden}}, intermediate, bias) {}
 
-Tensor SwiGluMlp::operator()(ops::Context& cx, const Tensor& x) const { return down_proj_(cx, ops::silu_mul(cx, gate_up_proj_(cx, x))); }
+Tensor SwiGluMlp::operator()(ops::Context& cx, const Tensor& x) const {
+  return down_proj_(cx, ops::silu_mul(cx, gate_up_proj_(cx, x)));
+}
 
 ops::Heads heads_of(const Tensor& qkv, int64_t offset, int n_heads, int head_dim) {
-  return {static_cast<float*>(const_cast<void*>(qkv.raw())) + offset, qkv.dim(1), n_heads, head_dim};
+  return {static_cast<float*>(const_cast<void*>(qkv.raw())) + offset, qkv.dim(1), n_heads,
+          head_dim};
 }
 
 }  // namespace omni

@@ -1,4 +1,5 @@
-// The building blocks of every family, made from a Weights scope whose names are the checkpoint's. Immutable once made, shared by all sessions.
+// The building blocks of every family, made from a Weights scope whose names are the checkpoint's.
+// Immutable once made, shared by all sessions.
 #pragma once
 
 #include <initializer_list>
@@ -10,12 +11,15 @@
 
 namespace omni {
 
-// A matrix of the host that is not as in the file, for the device and the precision of `like`; never quantized.
+// A matrix of the host that is not as in the file, for the device and the precision of `like`;
+// never quantized.
 std::shared_ptr<const ops::LinearWeight> pack(const Weights& like, const Tensor& weight);
 
-enum class Bias { none, each, where_there };  // where_there: zeros stand in for a part without one (k_proj of Whisper-like towers)
+// where_there: zeros stand in for a part without one (k_proj of Whisper-like towers)
+enum class Bias { none, each, where_there };
 
-// y = x · Wᵀ + b. Several parts of one input (q, k, v) are packed under one another and run as one product.
+// y = x · Wᵀ + b. Several parts of one input (q, k, v) are packed under one another and run as one
+// product.
 class Linear {
  public:
   Linear() = default;
@@ -24,11 +28,15 @@ class Linear {
     int64_t n_out;
   };
   Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in, Bias bias);
-  // Of tensors of the host that are not as in the file: weight [n_out, n_in], bias [n_out] or undefined; for the device and the precision of `like`.
+  // Of tensors of the host that are not as in the file: weight [n_out, n_in], bias [n_out] or
+  // undefined; for the device and the precision of `like`.
   Linear(const Tensor& weight, const Tensor& bias, const Weights& like)
-      : weight_(pack(like, weight)), bias_(bias.defined() ? to_device(bias, like.device()) : bias) {}
+      : weight_(pack(like, weight)),
+        bias_(bias.defined() ? to_device(bias, like.device()) : bias) {}
 
-  Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::linear(cx, x, *weight_, bias_); }
+  Tensor operator()(ops::Context& cx, const Tensor& x) const {
+    return ops::linear(cx, x, *weight_, bias_);
+  }
 
  private:
   std::shared_ptr<const ops::LinearWeight> weight_;
@@ -40,7 +48,9 @@ class Conv1dK3 {
  public:
   Conv1dK3() = default;
   Conv1dK3(const Weights& w, int64_t c_in, int64_t c_out, int stride);
-  Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::conv1d_k3(cx, x, *weight_, bias_, stride_); }
+  Tensor operator()(ops::Context& cx, const Tensor& x) const {
+    return ops::conv1d_k3(cx, x, *weight_, bias_, stride_);
+  }
 
  private:
   std::shared_ptr<const ops::LinearWeight> weight_;
@@ -52,8 +62,11 @@ class Conv1dK3 {
 class Conv1d {
  public:
   Conv1d() = default;
-  Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int dilation, ops::Padding padding, Bias bias);
-  Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::conv1d(cx, x, *weight_, bias_, kernel_, dilation_, padding_); }
+  Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int dilation,
+         ops::Padding padding, Bias bias);
+  Tensor operator()(ops::Context& cx, const Tensor& x) const {
+    return ops::conv1d(cx, x, *weight_, bias_, kernel_, dilation_, padding_);
+  }
 
  private:
   std::shared_ptr<const ops::LinearWeight> weight_;
@@ -66,7 +79,9 @@ class RmsNorm {
  public:
   RmsNorm() = default;
   RmsNorm(const Weights& w, int64_t n, float eps) : weight_(w.load_f32("weight", {n})), eps_(eps) {}
-  Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::rms_norm(cx, x, weight_, eps_); }
+  Tensor operator()(ops::Context& cx, const Tensor& x) const {
+    return ops::rms_norm(cx, x, weight_, eps_);
+  }
 
  private:
   Tensor weight_;
@@ -76,8 +91,11 @@ class RmsNorm {
 class LayerNorm {
  public:
   LayerNorm() = default;
-  LayerNorm(const Weights& w, int64_t n, float eps) : weight_(w.load_f32("weight", {n})), bias_(w.load_f32("bias", {n})), eps_(eps) {}
-  Tensor operator()(ops::Context& cx, const Tensor& x) const { return ops::layer_norm(cx, x, weight_, bias_, eps_); }
+  LayerNorm(const Weights& w, int64_t n, float eps)
+      : weight_(w.load_f32("weight", {n})), bias_(w.load_f32("bias", {n})), eps_(eps) {}
+  Tensor operator()(ops::Context& cx, const Tensor& x) const {
+    return ops::layer_norm(cx, x, weight_, bias_, eps_);
+  }
 
  private:
   Tensor weight_, bias_;

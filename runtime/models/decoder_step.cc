@@ -2,15 +2,20 @@
 
 namespace omni {
 
-Tensor DecoderStep::run(ops::Context& cx, const Tensor& x, std::span<const float> angles, KvCache& cache) {
+Tensor DecoderStep::run(ops::Context& cx, const Tensor& x, std::span<const float> angles,
+                        KvCache& cache) {
   cache.reserve(cx, 1);
-  if (cx.arena.device()) run_on_device(cx, x, angles, cache);
-  else result_ = work_(cx, x, {angles.data(), angles.data() + angles.size() / 2, cache.length()}, cache);
+  if (cx.arena.device())
+    run_on_device(cx, x, angles, cache);
+  else
+    result_ =
+        work_(cx, x, {angles.data(), angles.data() + angles.size() / 2, cache.length()}, cache);
   cache.advance(1);
   return result_;
 }
 
-void DecoderStep::run_on_device(ops::Context& cx, const Tensor& x, std::span<const float> angles, KvCache& cache) {
+void DecoderStep::run_on_device(ops::Context& cx, const Tensor& x, std::span<const float> angles,
+                                KvCache& cache) {
   if (!x_.defined()) {
     x_ = cx.arena.lasting(DType::f32, x.shape());
     angles_ = cx.arena.lasting(DType::f32, {int64_t(angles.size())});
@@ -23,7 +28,11 @@ void DecoderStep::run_on_device(ops::Context& cx, const Tensor& x, std::span<con
   const auto work = [&] {
     Arena::Scope scope(cx.arena);
     const auto* cos = static_cast<const float*>(angles_.raw());
-    const Tensor y = work_(cx, x_, {cos, cos + angles_.numel() / 2, {cache.capacity() - 1, static_cast<const int64_t*>(n_past_.raw())}}, cache);
+    const Tensor y = work_(cx, x_,
+                           {cos,
+                            cos + angles_.numel() / 2,
+                            {cache.capacity() - 1, static_cast<const int64_t*>(n_past_.raw())}},
+                           cache);
     if (!result_.defined()) result_ = cx.arena.lasting(DType::f32, y.shape());
     ops::copy_(cx, result_, y);
   };

@@ -1,5 +1,7 @@
-// A decoder's work for one row behind its cache. On a device it is recorded and then run as a whole, which spares its many launches: what differs from row to row (the values, the place)
-// lies in memory of its own. The first row in a cache that has moved runs unrecorded, so that the arena has grown when the second is recorded.
+// A decoder's work for one row behind its cache. On a device it is recorded and then run as a
+// whole, which spares its many launches: what differs from row to row (the values, the place) lies
+// in memory of its own. The first row in a cache that has moved runs unrecorded, so that the arena
+// has grown when the second is recorded.
 #pragma once
 
 #include <functional>
@@ -15,14 +17,17 @@ class DecoderStep {
     const float *cos, *sin;  // [1, head_dim / 2]
     ops::Length n_past;
   };
-  using Work = std::function<Tensor(ops::Context& cx, const Tensor& x, const Place& place, KvCache& cache)>;
+  using Work =
+      std::function<Tensor(ops::Context& cx, const Tensor& x, const Place& place, KvCache& cache)>;
   explicit DecoderStep(Work work) : work_(std::move(work)) {}
 
-  // x [1, width], angles: cosines, then sines → the work's result, valid until the next row; the cache has one row more. Always with the same arena and cache.
+  // x [1, width], angles: cosines, then sines → the work's result, valid until the next row; the
+  // cache has one row more. Always with the same arena and cache.
   Tensor run(ops::Context& cx, const Tensor& x, std::span<const float> angles, KvCache& cache);
 
  private:
-  void run_on_device(ops::Context& cx, const Tensor& x, std::span<const float> angles, KvCache& cache);
+  void run_on_device(ops::Context& cx, const Tensor& x, std::span<const float> angles,
+                     KvCache& cache);
 
   Work work_;
   Tensor x_, angles_, n_past_, result_;  // on the device

@@ -1,4 +1,5 @@
-// Keys and values of the tokens that a session has seen, one pair of tensors a layer, on the model's device; part of a session, never of a model. Always used with the same arena.
+// Keys and values of the tokens that a session has seen, one pair of tensors a layer, on the
+// model's device; part of a session, never of a model. Always used with the same arena.
 #pragma once
 
 #include <algorithm>
@@ -46,7 +47,9 @@ class KvCache {
   float* k(int layer) { return static_cast<float*>(k_[size_t(layer)].raw()); }
   float* v(int layer) { return static_cast<float*>(v_[size_t(layer)].raw()); }
   int64_t row() const { return row_; }
-  int64_t capacity() const { return capacity_; }  // rows there is room for; the layers move when it changes
+  int64_t capacity() const {
+    return capacity_;
+  }  // rows there is room for; the layers move when it changes
 
  private:
   int64_t row_, length_ = 0, capacity_ = 0;

@@ -14,8 +14,11 @@ namespace {
 struct Family {
   const char* model_type;
   std::unique_ptr<const Model> (*load)(const ModelOptions&, const LoadProgress&);
-  std::unique_ptr<const SpeechModel> (*load_speech)(const ModelOptions&, const LoadProgress&);  // nullptr: the family has no voice
-  std::unique_ptr<const TranscriptionModel> (*load_transcription)(const ModelOptions&, const LoadProgress&);  // instead of a Model
+  // nullptr: the family has no voice
+  std::unique_ptr<const SpeechModel> (*load_speech)(const ModelOptions&, const LoadProgress&);
+  // instead of a Model
+  std::unique_ptr<const TranscriptionModel> (*load_transcription)(const ModelOptions&,
+                                                                  const LoadProgress&);
 };
 
 constexpr Family kFamilies[] = {
@@ -32,29 +35,40 @@ const Family& family_of(const std::filesystem::path& folder) {
     if (type == f.model_type) return f;
     known += (known.empty() ? "" : ", ") + std::string(f.model_type);
   }
-  throw Error(ErrorCode::unsupported, path.string() + ": model_type \"" + type + "\" is not one of " + known);
+  throw Error(ErrorCode::unsupported,
+              path.string() + ": model_type \"" + type + "\" is not one of " + known);
 }
 
 }  // namespace
 
 std::unique_ptr<const Model> load_model(const ModelOptions& options, const LoadProgress& progress) {
   const Family& f = family_of(options.folder);
-  if (!f.load) throw Error(ErrorCode::unsupported, options.folder.string() + ": a " + f.model_type + " transcribes and does nothing else");
+  if (!f.load)
+    throw Error(ErrorCode::unsupported, options.folder.string() + ": a " + f.model_type +
+                                            " transcribes and does nothing else");
   return f.load(options, progress);
 }
 
-bool transcribes(const std::filesystem::path& folder) { return family_of(folder).load_transcription != nullptr; }
+bool transcribes(const std::filesystem::path& folder) {
+  return family_of(folder).load_transcription != nullptr;
+}
 
-std::unique_ptr<const TranscriptionModel> load_transcription(const ModelOptions& options, const LoadProgress& progress) {
+std::unique_ptr<const TranscriptionModel> load_transcription(const ModelOptions& options,
+                                                             const LoadProgress& progress) {
   const Family& f = family_of(options.folder);
-  if (!f.load_transcription) throw Error(ErrorCode::unsupported, options.folder.string() + ": a " + f.model_type + " is no transcriber");
+  if (!f.load_transcription)
+    throw Error(ErrorCode::unsupported,
+                options.folder.string() + ": a " + f.model_type + " is no transcriber");
   return f.load_transcription(options, progress);
 }
 
-std::unique_ptr<const SpeechModel> load_speech(const ModelOptions& options, const LoadProgress& progress) {
+std::unique_ptr<const SpeechModel> load_speech(const ModelOptions& options,
+                                               const LoadProgress& progress) {
   const Family& f = family_of(options.folder);
   auto speech = f.load_speech ? f.load_speech(options, progress) : nullptr;
-  if (!speech) throw Error(ErrorCode::unsupported, options.folder.string() + " has no voice: it holds no Talker and Token2Wav");
+  if (!speech)
+    throw Error(ErrorCode::unsupported,
+                options.folder.string() + " has no voice: it holds no Talker and Token2Wav");
   return speech;
 }
 

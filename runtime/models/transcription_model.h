@@ -1,5 +1,5 @@
-// What a family that transcribes provides: an encoder for a window of sound, a decoder that writes about it token by token. Weights are const and shared; caches belong to
-// whoever decodes.
+// What a family that transcribes provides: an encoder for a window of sound, a decoder that writes
+// about it token by token. Weights are const and shared; caches belong to whoever decodes.
 #pragma once
 
 #include <map>
@@ -19,11 +19,13 @@ namespace omni {
 
 // Ids with a meaning of their own, and rules that the checkpoint asks for.
 struct TranscriptionTokens {
-  int32_t start_of_transcript, end_of_text, no_timestamps, first_timestamp, start_of_previous, no_speech;
-  int32_t transcribe = -1, translate = -1;      // −1: the checkpoint knows one language and one task
-  std::map<std::string, int32_t> languages;     // "en" → id; empty likewise
+  int32_t start_of_transcript, end_of_text, no_timestamps, first_timestamp, start_of_previous,
+      no_speech;
+  // −1: the checkpoint knows one language and one task
+  int32_t transcribe = -1, translate = -1;
+  std::map<std::string, int32_t> languages;  // "en" → id; empty likewise
   std::vector<int32_t> suppressed, suppressed_at_begin;
-  int max_initial_timestamp = 50;               // steps
+  int max_initial_timestamp = 50;  // steps
 };
 
 // A window of sound as the decoder sees it.
@@ -32,29 +34,34 @@ struct EncodedSound {
   std::vector<Tensor> keys_values;  // a layer: [n_states, 2 · d_model]
 };
 
-// Where the decoder looked while it wrote: for each token that went in, the mean over the alignment heads of their scores (before the softmax) is not enough to find word
-// times, so all heads are kept: [heads][states] of softmax over the states.
+// Where the decoder looked while it wrote: for each token that went in, the mean over the alignment
+// heads of their scores (before the softmax) is not enough to find word times, so all heads are
+// kept: [heads][states] of softmax over the states.
 using Attention = std::vector<float>;
 
 class TranscriptionModel {
  public:
   virtual ~TranscriptionModel() = default;
 
-  virtual const Device* device() const = 0;  // where its weights are and a Context's arena must be; nullptr: the host
+  // where its weights are and a Context's arena must be; nullptr: the host
+  virtual const Device* device() const = 0;
   virtual const BpeTokenizer& tokenizer() const = 0;
   virtual const TranscriptionTokens& tokens() const = 0;
   virtual int n_mels() const = 0;
-  virtual int max_states() const = 0;        // of a window
-  virtual int max_tokens() const = 0;        // of a text, prompt included
+  virtual int max_states() const = 0;  // of a window
+  virtual int max_tokens() const = 0;  // of a text, prompt included
   virtual double seconds_per_state() const = 0;
   virtual int mel_frames_per_state() const = 0;
   virtual int n_alignment_heads() const = 0;
 
-  // mel [frames ≤ max_states · mel_frames_per_state, n_mels], normalised, on the host → of its own memory
+  // mel [frames ≤ max_states · mel_frames_per_state, n_mels], normalised, on the host → of its own
+  // memory
   virtual EncodedSound encode(ops::Context& cx, const Tensor& mel) const = 0;
   virtual KvCache new_cache() const = 0;
-  // Runs `ids` behind the cache. → logits of the last, [1, vocabulary]. `attention`, if given, gets the alignment heads' rows of every id, [ids][heads][n_states].
-  virtual Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound, KvCache& cache, Attention* attention) const = 0;
+  // Runs `ids` behind the cache. → logits of the last, [1, vocabulary]. `attention`, if given, gets
+  // the alignment heads' rows of every id, [ids][heads][n_states].
+  virtual Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound,
+                        KvCache& cache, Attention* attention) const = 0;
 };
 
 }  // namespace omni

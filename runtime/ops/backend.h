@@ -1,4 +1,5 @@
-// What computes the operations of ops.h on the host (ops/cpu) or on a device (ops/cuda): a function each, called by ops.cc when the shapes are checked and the result has its memory.
+// What computes the operations of ops.h on the host (ops/cpu) or on a device (ops/cuda): a function
+// each, called by ops.cc when the shapes are checked and the result has its memory.
 #pragma once
 
 #include "ops/frame_patches.h"
@@ -21,7 +22,8 @@ class LinearWeight {
   int64_t n_out_, n_in_;
 };
 
-// Which frames a column of a convolution over time is made of: frame i · stride + tap · dilation − before, for `n` columns from column `first` on.
+// Which frames a column of a convolution over time is made of: frame i · stride + tap · dilation −
+// before, for `n` columns from column `first` on.
 struct Unfold {
   int64_t first, n;
   int kernel, stride, dilation;
@@ -32,10 +34,14 @@ struct Unfold {
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts, MatmulPrecision precision) const = 0;
-  virtual void linear(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, Tensor& y) const = 0;
-  virtual void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps, Tensor& y) const = 0;
-  virtual void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps, Tensor& y) const = 0;
+  virtual std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts,
+                                                          MatmulPrecision precision) const = 0;
+  virtual void linear(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
+                      Tensor& y) const = 0;
+  virtual void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
+                        Tensor& y) const = 0;
+  virtual void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                          float eps, Tensor& y) const = 0;
   virtual void silu_mul(Context& cx, const Tensor& x, Tensor& y) const = 0;
   virtual void gelu(Context& cx, Tensor& x) const = 0;
   virtual void gelu_tanh(Context& cx, Tensor& x) const = 0;
@@ -43,32 +49,47 @@ class Backend {
   virtual void div(Context& cx, Tensor& x, float divisor) const = 0;
   virtual void add(Context& cx, Tensor& x, const Tensor& y) const = 0;
   virtual void add_scaled(Context& cx, Tensor& x, const Tensor& y, const float* scale) const = 0;
-  virtual void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table, Tensor& y) const = 0;
-  virtual void index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows, Tensor& y) const = 0;
+  virtual void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table,
+                         Tensor& y) const = 0;
+  virtual void index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows,
+                            Tensor& y) const = 0;
   virtual void copy_rows(Context& cx, Heads to, Heads from, int64_t n) const = 0;
   virtual void avg_pool_pairs(Context& cx, const Tensor& x, Tensor& y) const = 0;
-  // A convolution at once, with zeros beyond the ends; false where the backend has none for it: then it is unfolded.
-  virtual bool convolution(Context&, const Tensor& /*x*/, const LinearWeight&, const Tensor& /*bias*/, const Unfold&, Tensor& /*y*/) const { return false; }
+  // A convolution at once, with zeros beyond the ends; false where the backend has none for it:
+  // then it is unfolded.
+  virtual bool convolution(Context&, const Tensor& /*x*/, const LinearWeight&,
+                           const Tensor& /*bias*/, const Unfold&, Tensor& /*y*/) const {
+    return false;
+  }
   virtual void unfold(Context& cx, const Tensor& x, const Unfold& how, Tensor& columns) const = 0;
-  virtual void fold(Context& cx, const Tensor& columns, const Tensor& bias, int kernel, int stride, int padding, Tensor& y) const = 0;
-  virtual void snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal, const float* filter, Tensor& y) const = 0;
-  virtual void rotary(Context& cx, Heads x, int64_t n, const float* cos, const float* sin) const = 0;
+  virtual void fold(Context& cx, const Tensor& columns, const Tensor& bias, int kernel, int stride,
+                    int padding, Tensor& y) const = 0;
+  virtual void snake_beta(Context& cx, const Tensor& x, const Tensor& alpha,
+                          const Tensor& beta_reciprocal, const float* filter, Tensor& y) const = 0;
+  virtual void rotary(Context& cx, Heads x, int64_t n, const float* cos,
+                      const float* sin) const = 0;
   virtual void attention_weights(Context& cx, Heads q, Heads k, Tensor& y) const = 0;
   // causal: query i of a range sees n_keys − (end − begin) + i + 1 keys.
-  virtual void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges, bool causal, Tensor& y) const = 0;
+  virtual void attention(Context& cx, Heads q, Heads k, Heads v,
+                         std::span<const AttentionRange> ranges, bool causal, Tensor& y) const = 0;
   // Asked for on a device only; the first two with a length that is there.
-  virtual void append_rows(Context& cx, Heads cache, Length length, Heads from, int64_t n) const = 0;
-  virtual void attention_of_one(Context& cx, Heads q, Heads k, Heads v, Length n_past, Tensor& y) const = 0;
-  virtual SampledToken sample(Context& cx, const Tensor& logits, const Sampling& sampling) const = 0;
+  virtual void append_rows(Context& cx, Heads cache, Length length, Heads from,
+                           int64_t n) const = 0;
+  virtual void attention_of_one(Context& cx, Heads q, Heads k, Heads v, Length n_past,
+                                Tensor& y) const = 0;
+  virtual SampledToken sample(Context& cx, const Tensor& logits,
+                              const Sampling& sampling) const = 0;
 };
 
 // What every Device of this project is.
 class ComputeDevice : public Device {
  public:
-  // out: [grid_h · grid_w, 3 · 2 · patch · patch]. Throws unsupported for a frame so large that a patch is made of too many samples.
+  // out: [grid_h · grid_w, 3 · 2 · patch · patch]. Throws unsupported for a frame so large that a
+  // patch is made of too many samples.
   virtual void frame_to_patches(Queue& queue, const FramePatches& frame, float* out) const = 0;
   // samples: [(n − 1) · 160 + 400] → out: [n, n_mels], log10 of the power of each band.
-  virtual void mel_frames(Queue& queue, const MelFrames& how, const float* samples, int64_t n, float* out) const = 0;
+  virtual void mel_frames(Queue& queue, const MelFrames& how, const float* samples, int64_t n,
+                          float* out) const = 0;
   virtual const Backend& backend() const = 0;
 };
 

@@ -1,4 +1,5 @@
-// What a device needs to know to make patches of a raw frame that is in its memory; made by tokenizers/video, done by a ComputeDevice. (The host has FrameScaler and patchify.)
+// What a device needs to know to make patches of a raw frame that is in its memory; made by
+// tokenizers/video, done by a ComputeDevice. (The host has FrameScaler and patchify.)
 #pragma once
 
 #include <cstdint>

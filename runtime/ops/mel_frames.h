@@ -1,4 +1,5 @@
-// What a device needs to know to make log-mel frames of samples in its memory; made by tokenizers/audio, done by a ComputeDevice. (The host has LogMel.) All pointers are the device's.
+// What a device needs to know to make log-mel frames of samples in its memory; made by
+// tokenizers/audio, done by a ComputeDevice. (The host has LogMel.) All pointers are the device's.
 #pragma once
 
 namespace omni::ops {

@@ -11,7 +11,9 @@ namespace omni::ops {
 namespace {
 
 void require(bool ok, const char* op, const Tensor& a, const Tensor& b) {
-  if (!ok) throw Error(ErrorCode::internal, std::string(op) + ": shapes " + a.shape().str() + " and " + b.shape().str() + " do not fit");
+  if (!ok)
+    throw Error(ErrorCode::internal, std::string(op) + ": shapes " + a.shape().str() + " and " +
+                                         b.shape().str() + " do not fit");
 }
 
 int64_t last(const Tensor& x) { return x.dim(x.rank() - 1); }
@@ -20,7 +22,9 @@ const Backend& backend(Context& cx) { return backend_of(cx.arena.device()); }
 
 }  // namespace
 
-const Backend& backend_of(const Device* device) { return device ? static_cast<const ComputeDevice*>(device)->backend() : cpu::backend(); }
+const Backend& backend_of(const Device* device) {
+  return device ? static_cast<const ComputeDevice*>(device)->backend() : cpu::backend();
+}
 
 Tensor from_host(Context& cx, const Tensor& x) {
   if (x.device() == cx.arena.device()) return x;
@@ -38,8 +42,10 @@ std::span<const float> to_host(Context& cx, const Tensor& x, std::vector<float>&
 
 void copy_(Context& cx, Tensor& x, const Tensor& y) {
   require(x.nbytes() == y.nbytes() && x.device() == y.device(), "copy_", x, y);
-  if (cx.arena.device()) cx.arena.queue().copy(x.raw(), y.raw(), x.nbytes());
-  else std::memcpy(x.raw(), y.raw(), x.nbytes());
+  if (cx.arena.device())
+    cx.arena.queue().copy(x.raw(), y.raw(), x.nbytes());
+  else
+    std::memcpy(x.raw(), y.raw(), x.nbytes());
 }
 
 Tensor clone(Context& cx, const Tensor& x) {
@@ -48,14 +54,17 @@ Tensor clone(Context& cx, const Tensor& x) {
   return y;
 }
 
-std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts, MatmulPrecision precision, const Device* device) {
-  for (const Matrix& p : parts) require(p.n_in == parts[0].n_in, "pack_linear", p.values, parts[0].values);
+std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts,
+                                                MatmulPrecision precision, const Device* device) {
+  for (const Matrix& p : parts)
+    require(p.n_in == parts[0].n_in, "pack_linear", p.values, parts[0].values);
   return backend_of(device).pack_linear(parts, precision);
 }
 
 Tensor linear(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias) {
   if (x.rank() != 2 || x.dim(1) != weight.n_in())
-    throw Error(ErrorCode::internal, "linear: x " + x.shape().str() + " with a weight of " + std::to_string(weight.n_in()) + " inputs");
+    throw Error(ErrorCode::internal, "linear: x " + x.shape().str() + " with a weight of " +
+                                         std::to_string(weight.n_in()) + " inputs");
   Tensor y = cx.arena.f32({x.dim(0), weight.n_out()});
   backend(cx).linear(cx, x, weight, bias, y);
   return y;
@@ -68,7 +77,8 @@ Tensor rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps) {
   return y;
 }
 
-Tensor layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps) {
+Tensor layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                  float eps) {
   require(weight.numel() == last(x) && bias.numel() == last(x), "layer_norm", x, weight);
   Tensor y = cx.arena.f32(x.shape());
   backend(cx).layer_norm(cx, x, weight, bias, eps, y);
@@ -101,7 +111,10 @@ void add_(Context& cx, Tensor& x, const Tensor& y) {
 
 Tensor embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table) {
   for (int32_t id : ids)
-    if (id < 0 || id >= table.dim(0)) throw Error(ErrorCode::invalid_argument, "token id " + std::to_string(id) + " outside the embedding table " + table.shape().str());
+    if (id < 0 || id >= table.dim(0))
+      throw Error(
+          ErrorCode::invalid_argument,
+          "token id " + std::to_string(id) + " outside the embedding table " + table.shape().str());
   Tensor y = cx.arena.f32({int64_t(ids.size()), table.dim(1)});
   backend(cx).embedding(cx, ids, table, y);
   return y;
@@ -109,7 +122,9 @@ Tensor embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table)
 
 Tensor index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows) {
   for (int64_t row : rows)
-    if (row < 0 || row >= x.dim(0)) throw Error(ErrorCode::internal, "index_select: row " + std::to_string(row) + " of " + x.shape().str());
+    if (row < 0 || row >= x.dim(0))
+      throw Error(ErrorCode::internal,
+                  "index_select: row " + std::to_string(row) + " of " + x.shape().str());
   Tensor y = cx.arena.f32({int64_t(rows.size()), last(x)});
   backend(cx).index_select(cx, x, rows, y);
   return y;
@@ -124,14 +139,17 @@ Tensor avg_pool_pairs(Context& cx, const Tensor& x) {
 namespace {
 
 // By the backend at once, or as products of unfolded columns, some rows at a time.
-void convolve(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, const Unfold& whole, Tensor& y) {
-  if (whole.padding == Padding::zeros && backend(cx).convolution(cx, x, weight, bias, whole, y)) return;
+void convolve(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
+              const Unfold& whole, Tensor& y) {
+  if (whole.padding == Padding::zeros && backend(cx).convolution(cx, x, weight, bias, whole, y))
+    return;
   constexpr int64_t kRows = 384;
   for (int64_t begin = 0; begin < whole.n; begin += kRows) {
     Arena::Scope scope(cx.arena);
     Unfold some = whole;
     some.first = begin, some.n = std::min(kRows, whole.n - begin);
-    Tensor columns = cx.arena.f32({some.n, whole.kernel * x.dim(1)}), part = y.rows(begin, begin + some.n);
+    Tensor columns = cx.arena.f32({some.n, whole.kernel * x.dim(1)}),
+           part = y.rows(begin, begin + some.n);
     backend(cx).unfold(cx, x, some, columns);
     backend(cx).linear(cx, columns, weight, bias, part);
   }
@@ -139,24 +157,32 @@ void convolve(Context& cx, const Tensor& x, const LinearWeight& weight, const Te
 
 }  // namespace
 
-Tensor conv1d_k3(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int stride) {
+Tensor conv1d_k3(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
+                 int stride) {
   const int64_t n_out = (x.dim(0) - 1) / stride + 1;
   Tensor y = cx.arena.f32({n_out, weight.n_out()});
   convolve(cx, x, weight, bias, {0, n_out, 3, stride, 1, 1, Padding::zeros}, y);
   return y;
 }
 
-Tensor conv1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int kernel, int dilation, Padding padding) {
+Tensor conv1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
+              int kernel, int dilation, Padding padding) {
   const int64_t n = x.dim(0), c = x.dim(1), before = int64_t{kernel / 2} * dilation;
-  if (weight.n_in() != kernel * c) throw Error(ErrorCode::internal, "conv1d: x " + x.shape().str() + " with a weight of " + std::to_string(weight.n_in()) + " inputs");
-  if (padding == Padding::reflect && n <= before) throw Error(ErrorCode::invalid_argument, "conv1d: " + std::to_string(n) + " frames are too few to be reflected");
+  if (weight.n_in() != kernel * c)
+    throw Error(ErrorCode::internal, "conv1d: x " + x.shape().str() + " with a weight of " +
+                                         std::to_string(weight.n_in()) + " inputs");
+  if (padding == Padding::reflect && n <= before)
+    throw Error(ErrorCode::invalid_argument,
+                "conv1d: " + std::to_string(n) + " frames are too few to be reflected");
   Tensor y = cx.arena.f32({n, weight.n_out()});
   convolve(cx, x, weight, bias, {0, n, kernel, 1, dilation, before, padding}, y);
   return y;
 }
 
-Tensor conv_transpose1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int kernel, int stride, int padding) {
-  const int64_t n = x.dim(0), c = weight.n_out() / kernel, n_out = (n - 1) * stride + kernel - 2 * padding;
+Tensor conv_transpose1d(Context& cx, const Tensor& x, const LinearWeight& weight,
+                        const Tensor& bias, int kernel, int stride, int padding) {
+  const int64_t n = x.dim(0), c = weight.n_out() / kernel,
+                n_out = (n - 1) * stride + kernel - 2 * padding;
   require(bias.numel() == c, "conv_transpose1d", x, bias);
   Tensor y = cx.arena.f32({n_out, c});
   Arena::Scope scope(cx.arena);
@@ -164,7 +190,8 @@ Tensor conv_transpose1d(Context& cx, const Tensor& x, const LinearWeight& weight
   return y;
 }
 
-Tensor snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal, const float* filter) {
+Tensor snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal,
+                  const float* filter) {
   require(alpha.numel() == last(x) && beta_reciprocal.numel() == last(x), "snake_beta", x, alpha);
   Tensor y = cx.arena.f32(x.shape());
   backend(cx).snake_beta(cx, x, alpha, beta_reciprocal, filter, y);
@@ -172,46 +199,62 @@ Tensor snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tenso
 }
 
 SampledToken sample(Context& cx, const Tensor& logits, const Sampling& s) {
-  if (!logits.device() || s.top_k < 1 || s.top_k > Sampling::kMostChoices || !(s.temperature > 0) || (!s.allowed.empty() && int64_t(s.allowed.size()) * 32 < logits.numel()))
-    throw Error(ErrorCode::internal, "sample: " + logits.shape().str() + ", top_k " + std::to_string(s.top_k));
+  if (!logits.device() || s.top_k < 1 || s.top_k > Sampling::kMostChoices || !(s.temperature > 0) ||
+      (!s.allowed.empty() && int64_t(s.allowed.size()) * 32 < logits.numel()))
+    throw Error(ErrorCode::internal,
+                "sample: " + logits.shape().str() + ", top_k " + std::to_string(s.top_k));
   Arena::Scope scope(cx.arena);
   return backend(cx).sample(cx, logits, s);
 }
 
 void copy_rows(Context& cx, Heads to, Heads from, int64_t n) {
-  if (to.n_heads != from.n_heads || to.head_dim != from.head_dim) throw Error(ErrorCode::internal, "copy_rows: " + std::to_string(from.n_heads) + " heads to " + std::to_string(to.n_heads));
+  if (to.n_heads != from.n_heads || to.head_dim != from.head_dim)
+    throw Error(ErrorCode::internal, "copy_rows: " + std::to_string(from.n_heads) + " heads to " +
+                                         std::to_string(to.n_heads));
   backend(cx).copy_rows(cx, to, from, n);
 }
 
 void append_rows(Context& cx, Heads cache, Length length, Heads from, int64_t n) {
   if (!length.there) return copy_rows(cx, cache.from(length.value), from, n);
-  if (cache.n_heads != from.n_heads || cache.head_dim != from.head_dim) throw Error(ErrorCode::internal, "append_rows: " + std::to_string(from.n_heads) + " heads to " + std::to_string(cache.n_heads));
+  if (cache.n_heads != from.n_heads || cache.head_dim != from.head_dim)
+    throw Error(ErrorCode::internal, "append_rows: " + std::to_string(from.n_heads) + " heads to " +
+                                         std::to_string(cache.n_heads));
   backend(cx).append_rows(cx, cache, length, from, n);
 }
 
-void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin) { backend(cx).rotary(cx, x, n, cos, sin); }
+void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin) {
+  backend(cx).rotary(cx, x, n, cos, sin);
+}
 
 namespace {
 
 void check_heads(Heads q, Heads k, Heads v) {
-  if (k.n_heads <= 0 || q.n_heads % k.n_heads || q.head_dim != k.head_dim || v.head_dim != k.head_dim)
-    throw Error(ErrorCode::internal, "attention: " + std::to_string(q.n_heads) + " query heads over " + std::to_string(k.n_heads) + " key heads");
+  if (k.n_heads <= 0 || q.n_heads % k.n_heads || q.head_dim != k.head_dim ||
+      v.head_dim != k.head_dim)
+    throw Error(ErrorCode::internal, "attention: " + std::to_string(q.n_heads) +
+                                         " query heads over " + std::to_string(k.n_heads) +
+                                         " key heads");
 }
 
-Tensor attend(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges, bool causal) {
+Tensor attend(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges,
+              bool causal) {
   check_heads(q, k, v);
-  Tensor y = cx.arena.f32({ranges.empty() ? 0 : ranges.back().end, int64_t(q.n_heads) * q.head_dim});
+  Tensor y =
+      cx.arena.f32({ranges.empty() ? 0 : ranges.back().end, int64_t(q.n_heads) * q.head_dim});
   backend(cx).attention(cx, q, k, v, ranges, causal, y);
   return y;
 }
 
 }  // namespace
 
-Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges) { return attend(cx, q, k, v, ranges, false); }
+Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges) {
+  return attend(cx, q, k, v, ranges, false);
+}
 
 Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const int64_t> spans) {
   std::vector<AttentionRange> ranges;
-  for (size_t s = 1; s < spans.size(); ++s) ranges.push_back({spans[s - 1], spans[s], spans[s - 1], spans[s] - spans[s - 1]});
+  for (size_t s = 1; s < spans.size(); ++s)
+    ranges.push_back({spans[s - 1], spans[s], spans[s - 1], spans[s] - spans[s - 1]});
   return attend(cx, q, k, v, ranges, false);
 }
 
@@ -227,7 +270,9 @@ Tensor causal_attention(Context& cx, Heads q, int64_t n, Heads k, Heads v, Lengt
     return attend(cx, q, k, v, {&whole, 1}, true);
   }
   check_heads(q, k, v);
-  if (n != 1) throw Error(ErrorCode::internal, "causal_attention: " + std::to_string(n) + " tokens behind a length on the device");
+  if (n != 1)
+    throw Error(ErrorCode::internal,
+                "causal_attention: " + std::to_string(n) + " tokens behind a length on the device");
   Tensor y = cx.arena.f32({1, int64_t{q.n_heads} * q.head_dim});
   backend(cx).attention_of_one(cx, q, k, v, n_past, y);
   return y;

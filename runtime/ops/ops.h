@@ -1,7 +1,9 @@
-// Operations on tensors, named as in PyTorch's functional API. Activations are float32 [n, ...]; results live in the context's arena, on its device, unless said
-// otherwise; all tensors of a call, and all pointers but those of spans, are there too. On a device an op only asks for the work: to_host() waits for it.
-// Shapes are checked, and a wrong one throws `internal` with both shapes: user input never reaches an op unchecked.
-// Every op may be called from several threads at once with different contexts.
+// Operations on tensors, named as in PyTorch's functional API. Activations are float32 [n, ...];
+// results live in the context's arena, on its device, unless said otherwise; all tensors of a call,
+// and all pointers but those of spans, are there too. On a device an op only asks for the work:
+// to_host() waits for it. Shapes are checked, and a wrong one throws `internal` with both shapes:
+// user input never reaches an op unchecked. Every op may be called from several threads at once
+// with different contexts.
 #pragma once
 
 #include <memory>
@@ -14,7 +16,8 @@
 #include "core/thread_pool.h"
 namespace omni::ops {
 
-// What a computation runs on: the arena's device, and for the host's part the pool. One computation at a time uses an arena; any number share the pool.
+// What a computation runs on: the arena's device, and for the host's part the pool. One computation
+// at a time uses an arena; any number share the pool.
 struct Context {
   ThreadPool& pool;
   Arena& arena;
@@ -27,15 +30,19 @@ enum class MatmulPrecision { f32, bf16 };
 
 // A tensor of the host on the context's device: x itself if it is there already.
 Tensor from_host(Context& cx, const Tensor& x);
-// The values, when they are there: x itself on the host, otherwise a copy that the caller's `room` holds.
+// The values, when they are there: x itself on the host, otherwise a copy that the caller's `room`
+// holds.
 std::span<const float> to_host(Context& cx, const Tensor& x, std::vector<float>& room);
 // x ← y, and a new tensor like x.
 void copy_(Context& cx, Tensor& x, const Tensor& y);
 Tensor clone(Context& cx, const Tensor& x);
 
-// Packs the rows of `parts` ([n_i, k] each), one under the other, for linear() on a device. What is packed may point into the parts' own memory and then
-// keeps it; where it is a mapped file, nothing is copied.
-std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts, MatmulPrecision precision, const Device* device = nullptr);
+// Packs the rows of `parts` ([n_i, k] each), one under the other, for linear() on a device. What is
+// packed may point into the parts' own memory and then keeps it; where it is a mapped file, nothing
+// is copied.
+std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts,
+                                                MatmulPrecision precision,
+                                                const Device* device = nullptr);
 
 // y[n, n_out] = x[n, k] · weightᵀ + bias. `bias` [n_out] may be undefined.
 Tensor linear(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias);
@@ -44,7 +51,8 @@ Tensor linear(Context& cx, const Tensor& x, const LinearWeight& weight, const Te
 Tensor rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps);
 
 // y = (x − mean) / sqrt(var + eps) · weight + bias, over the last dimension. (arXiv 1607.06450)
-Tensor layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps);
+Tensor layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                  float eps);
 
 // x[n, 2m] holds gate‖up: y[n, m] = silu(gate) · up. (SwiGLU, arXiv 2002.05202)
 Tensor silu_mul(Context& cx, const Tensor& x);
@@ -67,30 +75,41 @@ void add_scaled_(Context& cx, Tensor& x, const Tensor& y, const float* scale);
 // x ← x + y, in place.
 void add_(Context& cx, Tensor& x, const Tensor& y);
 
-// y[n_ids, hidden] = rows of table[n_rows, hidden] (F32, F16 or BF16). An id outside the table throws invalid_argument.
+// y[n_ids, hidden] = rows of table[n_rows, hidden] (F32, F16 or BF16). An id outside the table
+// throws invalid_argument.
 Tensor embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table);
 
 // y[rows.size(), hidden]: those rows of x[n, hidden].
 Tensor index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows);
 
-// y[n / 2, hidden]: the means of pairs of rows; an odd last one is dropped. (avg_pool1d with kernel and stride 2)
+// y[n / 2, hidden]: the means of pairs of rows; an odd last one is dropped. (avg_pool1d with kernel
+// and stride 2)
 Tensor avg_pool_pairs(Context& cx, const Tensor& x);
 
-// x[n, c_in] with zeros before and after, kernel 3: y[(n − 1)/stride + 1, c_out]. `weight` is packed from [c_out, 3 · c_in], tap-major.
-Tensor conv1d_k3(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int stride);
+// x[n, c_in] with zeros before and after, kernel 3: y[(n − 1)/stride + 1, c_out]. `weight` is
+// packed from [c_out, 3 · c_in], tap-major.
+Tensor conv1d_k3(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
+                 int stride);
 
 enum class Padding { zeros, reflect };
-// "same" convolution over time: x[n, c_in] → y[n, c_out]; `weight` is packed from [c_out, kernel · c_in], tap-major. Reflection needs n > kernel/2 · dilation.
-Tensor conv1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int kernel, int dilation, Padding padding);
-// x[n, c_in] → y[(n − 1) · stride + kernel − 2 · padding, c_out]; `weight` is packed from [kernel · c_out, c_in], tap-major.
-Tensor conv_transpose1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias, int kernel, int stride, int padding);
+// "same" convolution over time: x[n, c_in] → y[n, c_out]; `weight` is packed from [c_out, kernel ·
+// c_in], tap-major. Reflection needs n > kernel/2 · dilation.
+Tensor conv1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
+              int kernel, int dilation, Padding padding);
+// x[n, c_in] → y[(n − 1) · stride + kernel − 2 · padding, c_out]; `weight` is packed from [kernel ·
+// c_out, c_in], tap-major.
+Tensor conv_transpose1d(Context& cx, const Tensor& x, const LinearWeight& weight,
+                        const Tensor& bias, int kernel, int stride, int padding);
 
-// x + sin²(αx)/β between upsampling by 2 and downsampling by 2 with a filter of 12 taps, so that what the sine adds does not alias; the ends are repeated. x[n, c];
-// alpha, beta_reciprocal [c] as they are used; filter [12]. (BigVGAN, arXiv 2206.04658; Qwen2_5OmniAntiAliasedActivation1d)
-Tensor snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal, const float* filter);
+// x + sin²(αx)/β between upsampling by 2 and downsampling by 2 with a filter of 12 taps, so that
+// what the sine adds does not alias; the ends are repeated. x[n, c]; alpha, beta_reciprocal [c] as
+// they are used; filter [12]. (BigVGAN, arXiv 2206.04658; Qwen2_5OmniAntiAliasedActivation1d)
+Tensor snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal,
+                  const float* filter);
 
-// How a token is drawn from logits: those that `allowed` (a bit a token; empty: all) leaves, those of `seen` (each id once) moved by the penalty, over the temperature; the likeliest top_k
-// of them, and of these the likeliest that together reach top_p. (transformers' generate())
+// How a token is drawn from logits: those that `allowed` (a bit a token; empty: all) leaves, those
+// of `seen` (each id once) moved by the penalty, over the temperature; the likeliest top_k of them,
+// and of these the likeliest that together reach top_p. (transformers' generate())
 struct Sampling {
   static constexpr int kMostChoices = 1024;
   int top_k;  // 1 … kMostChoices; 1: the likeliest, of equals the first
@@ -118,7 +137,8 @@ struct Heads {
 // The heads of n tokens, copied to another place of the same device.
 void copy_rows(Context& cx, Heads to, Heads from, int64_t n);
 
-// How many tokens there are. In work that a device records (Device::Queue::record) it is read where it lies in the device's memory, when the work runs; `value` is then the most it can be.
+// How many tokens there are. In work that a device records (Device::Queue::record) it is read where
+// it lies in the device's memory, when the work runs; `value` is then the most it can be.
 struct Length {
   Length(int64_t value_, const int64_t* there_ = nullptr) : value(value_), there(there_) {}
   int64_t value;
@@ -127,11 +147,13 @@ struct Length {
 // The heads of n tokens, copied behind the first `length` of a cache.
 void append_rows(Context& cx, Heads cache, Length length, Heads from, int64_t n);
 
-// Rotates each head of n tokens by halves: (a, b) ← (a·cos − b·sin, b·cos + a·sin), in place. cos, sin: [n, head_dim/2].
+// Rotates each head of n tokens by halves: (a, b) ← (a·cos − b·sin, b·cos + a·sin), in place. cos,
+// sin: [n, head_dim/2].
 void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin);
 
 // softmax(q · kᵀ / √head_dim) · v with grouped queries (q.n_heads is a multiple of k.n_heads).
-// Bidirectional inside each span: tokens [spans[i], spans[i+1]) see one another and nobody else. y[n, q.n_heads · head_dim]
+// Bidirectional inside each span: tokens [spans[i], spans[i+1]) see one another and nobody else.
+// y[n, q.n_heads · head_dim]
 Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const int64_t> spans);
 // Queries [begin, end) see keys [first_key, first_key + n_keys). Ranges cover the queries in order.
 struct AttentionRange {
@@ -140,7 +162,8 @@ struct AttentionRange {
 Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges);
 // softmax(q · kᵀ / √head_dim) of one head: [n, n_keys].
 Tensor attention_weights(Context& cx, Heads q, int64_t n, Heads k, int64_t n_keys);
-// Causal over a cache: query i sees keys [0, n_past + i]. y[n, q.n_heads · head_dim]. With a length on the device n is 1.
+// Causal over a cache: query i sees keys [0, n_past + i]. y[n, q.n_heads · head_dim]. With a length
+// on the device n is 1.
 Tensor causal_attention(Context& cx, Heads q, int64_t n, Heads k, Heads v, Length n_past);
 
 }  // namespace omni::ops

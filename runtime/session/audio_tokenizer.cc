@@ -11,9 +11,17 @@ constexpr Nanoseconds kDefaultWindow = 30 * kSecond;
 
 class ModelAudioTokenizer final : public AudioTokenizer {
  public:
-  ModelAudioTokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const AudioOptions& options)
-      : engine_(std::move(engine)), model_(model), pool_(pool), arena_(model.device()), options_(options), mel_(make_log_mel(arena_, model.n_mels())), unit_(model.mel_frames_per_unit()) {
-    const Nanoseconds window = options.normaliser_window > 0 ? options.normaliser_window : kDefaultWindow;
+  ModelAudioTokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool,
+                      const AudioOptions& options)
+      : engine_(std::move(engine)),
+        model_(model),
+        pool_(pool),
+        arena_(model.device()),
+        options_(options),
+        mel_(make_log_mel(arena_, model.n_mels())),
+        unit_(model.mel_frames_per_unit()) {
+    const Nanoseconds window =
+        options.normaliser_window > 0 ? options.normaliser_window : kDefaultWindow;
     window_units_ = size_t(std::max<Nanoseconds>(1, window / unit_duration(unit_)));
   }
 
@@ -47,7 +55,9 @@ class ModelAudioTokenizer final : public AudioTokenizer {
   }
 
  private:
-  static Nanoseconds unit_duration(int64_t frames) { return frames * LogMel::kHop * kSecond / LogMel::kSampleRate; }
+  static Nanoseconds unit_duration(int64_t frames) {
+    return frames * LogMel::kHop * kSecond / LogMel::kSampleRate;
+  }
   int n_frames() const { return int(frames_.size()) / mel_.n_mels(); }
 
   std::vector<Segment> whole_units() {
@@ -68,7 +78,8 @@ class ModelAudioTokenizer final : public AudioTokenizer {
     LogMel::normalise(unit, maximum(unit));
     Arena::Scope scope(arena_);
     ops::Context cx{pool_, arena_};
-    const Tensor y = model_.encode_sound(cx, Tensor::view(unit.data(), DType::f32, {n, mel_.n_mels()}));
+    const Tensor y =
+        model_.encode_sound(cx, Tensor::view(unit.data(), DType::f32, {n, mel_.n_mels()}));
     Segment s;
     s.modality = Modality::audio;
     s.n_tokens = s.grid_t = int(y.dim(0));
@@ -90,17 +101,19 @@ class ModelAudioTokenizer final : public AudioTokenizer {
   Arena arena_;
   AudioOptions options_;
   LogMel mel_;
-  int unit_;                     // mel frames
+  int unit_;  // mel frames
   size_t window_units_;
-  std::vector<float> frames_;    // log-mel, not yet normalised
-  std::deque<float> maxima_;     // of the last units
+  std::vector<float> frames_;  // log-mel, not yet normalised
+  std::deque<float> maxima_;   // of the last units
   Nanoseconds start_ = 0;
   int64_t n_units_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<AudioTokenizer> make_audio_tokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const AudioOptions& options) {
+std::unique_ptr<AudioTokenizer> make_audio_tokenizer(std::shared_ptr<const void> engine,
+                                                     const Model& model, ThreadPool& pool,
+                                                     const AudioOptions& options) {
   return std::make_unique<ModelAudioTokenizer>(std::move(engine), model, pool, options);
 }
 

@@ -30,7 +30,8 @@ void* open_module() {
   if (dladdr(reinterpret_cast<const void*>(&open_module), &here) && here.dli_fname) {
     const auto beside = std::filesystem::path(here.dli_fname).parent_path() / name;
     std::error_code ignored;
-    if (std::filesystem::exists(beside, ignored)) return dlopen(beside.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (std::filesystem::exists(beside, ignored))
+      return dlopen(beside.c_str(), RTLD_NOW | RTLD_LOCAL);
   }
   return dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
 }
@@ -63,17 +64,21 @@ std::optional<CudaContext> cuda_context(const std::string& name) {
 }
 
 const Device* open_device(const std::string& name) {
-  // The CUDA module has never run on a GPU: until tools/gpu-check was seen to pass on some, it runs only where it is asked for by name.
+  // The CUDA module has never run on a GPU: until tools/gpu-check was seen to pass on some, it runs
+  // only where it is asked for by name.
   if (name == "cpu" || name == "auto") return nullptr;
   int index = 0;
   const bool numbered = name.starts_with("cuda:");
   const char *begin = name.data() + 5, *end = name.data() + name.size();
-  if (name != "cuda" && !(numbered && begin < end && std::from_chars(begin, end, index).ptr == end && index >= 0))
-    throw Error(ErrorCode::invalid_argument, "device=" + name + " is not one of auto, cpu, cuda, cuda:N");
+  if (name != "cuda" &&
+      !(numbered && begin < end && std::from_chars(begin, end, index).ptr == end && index >= 0))
+    throw Error(ErrorCode::invalid_argument,
+                "device=" + name + " is not one of auto, cpu, cuda, cuda:N");
   try {
     return open_cuda(index);
   } catch (const Error& e) {
-    throw Error(ErrorCode::device, "device=" + name + ": " + e.what() + "; device=auto and device=cpu need none");
+    throw Error(ErrorCode::device,
+                "device=" + name + ": " + e.what() + "; device=auto and device=cpu need none");
   }
 }
 

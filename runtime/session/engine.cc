@@ -33,7 +33,8 @@ constexpr int64_t kMostPixels = int64_t{16384} * 16384;
 class Fingerprint {
  public:
   void add(const void* data, size_t n) {
-    for (const auto* p = static_cast<const unsigned char*>(data); n--; ++p) hash_ = (hash_ ^ *p) * 0x100000001b3u;
+    for (const auto* p = static_cast<const unsigned char*>(data); n--; ++p)
+      hash_ = (hash_ ^ *p) * 0x100000001b3u;
   }
   std::string hex() const {
     char text[17];
@@ -59,19 +60,22 @@ std::string fingerprint_of(const fs::path& folder) {
     const MappedFile file(path);
     const size_t size = file.size(), step = std::max<size_t>(4096, size / 256);
     f.add(&size, sizeof size);
-    for (size_t at = 0; at < size; at += step) f.add(file.data() + at, std::min<size_t>(64, size - at));
+    for (size_t at = 0; at < size; at += step)
+      f.add(file.data() + at, std::min<size_t>(64, size - at));
   }
   return f.hex();
 }
 
 std::optional<Rational> parse_rational(const Json& j) {
   Rational r;
-  if (std::sscanf(j.string().c_str(), "%d/%d", &r.num, &r.den) < 1 || r.num <= 0 || r.den <= 0) j.fail("is no fraction like \"2/1\"");
+  if (std::sscanf(j.string().c_str(), "%d/%d", &r.num, &r.den) < 1 || r.num <= 0 || r.den <= 0)
+    j.fail("is no fraction like \"2/1\"");
   return r;
 }
 
 CheckpointDefaults read_defaults(const fs::path& folder) {
-  const Json generation = Json::parse_file_if_there(folder / "generation_config.json"), omni = generation.find("omni");
+  const Json generation = Json::parse_file_if_there(folder / "generation_config.json"),
+             omni = generation.find("omni");
   CheckpointDefaults d;
   if (omni.has("system-prompt")) d.system_prompt = omni.at("system-prompt").string();
   if (omni.has("prompt")) d.prompt = omni.at("prompt").string();
@@ -86,7 +90,8 @@ CheckpointDefaults read_defaults(const fs::path& folder) {
   if (omni.has("speech-temperature")) d.speech.temperature = omni.at("speech-temperature").number();
   if (omni.has("speech-top-p")) d.speech.top_p = omni.at("speech-top-p").number();
   if (omni.has("speech-top-k")) d.speech.top_k = int(omni.integer("speech-top-k", 0, 1 << 24));
-  if (omni.has("speech-repetition-penalty")) d.speech.repetition_penalty = omni.at("speech-repetition-penalty").number();
+  if (omni.has("speech-repetition-penalty"))
+    d.speech.repetition_penalty = omni.at("speech-repetition-penalty").number();
   if (omni.has("flow-points")) d.speech.flow_points = int(omni.integer("flow-points", 2, 1000));
   if (omni.has("flow-guidance")) d.speech.flow_guidance = omni.at("flow-guidance").number();
   if (omni.has("max-tokens")) d.max_tokens = int(omni.integer("max-tokens", 1, 1 << 20));
@@ -153,7 +158,8 @@ class OpenEngine : public Engine {
 
 class ModelEngine final : public OpenEngine, public std::enable_shared_from_this<ModelEngine> {
  public:
-  ModelEngine(const EngineOptions& options, const Device* device, const std::function<void(double)>& progress)
+  ModelEngine(const EngineOptions& options, const Device* device,
+              const std::function<void(double)>& progress)
       : OpenEngine(options, device), model_(load_model(how_to_load(), {progress})) {
     log_loaded();
   }
@@ -169,7 +175,8 @@ class ModelEngine final : public OpenEngine, public std::enable_shared_from_this
   }
   std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions& asked) const override {
     AudioOptions o = asked;
-    if (o.normaliser_window <= 0) o.normaliser_window = Nanoseconds(defaults_.normaliser_window.value_or(0) * double(kSecond));
+    if (o.normaliser_window <= 0)
+      o.normaliser_window = Nanoseconds(defaults_.normaliser_window.value_or(0) * double(kSecond));
     return omni::make_audio_tokenizer(shared_from_this(), *model_, pool_, o);
   }
   std::unique_ptr<Session> make_session(const SessionOptions& options) const override {
@@ -187,8 +194,11 @@ class ModelEngine final : public OpenEngine, public std::enable_shared_from_this
   std::unique_ptr<Speech> make_speech(const SpeechOptions& asked) const override {
     load_speech({});
     const SpeechOptions& own = defaults_.speech;
-    // Behind what is asked and what the checkpoint says: the published values. (Qwen2_5OmniForConditionalGeneration.generate)
-    const auto value = [](const auto& a, const auto& b, auto published) { return a ? *a : b.value_or(published); };
+    // Behind what is asked and what the checkpoint says: the published values.
+    // (Qwen2_5OmniForConditionalGeneration.generate)
+    const auto value = [](const auto& a, const auto& b, auto published) {
+      return a ? *a : b.value_or(published);
+    };
     SpeechSettings s;
     s.voice = asked.voice.empty() ? own.voice : asked.voice;
     s.sampling.temperature = value(asked.temperature, own.temperature, 0.9);
@@ -202,7 +212,9 @@ class ModelEngine final : public OpenEngine, public std::enable_shared_from_this
   }
 
   bool transcribes() const override { return false; }
-  std::unique_ptr<Transcriber> make_transcriber(const TranscriptionOptions&) const override { throw Error(ErrorCode::unsupported, folder_.string() + " is no transcriber: use omnimodel"); }
+  std::unique_ptr<Transcriber> make_transcriber(const TranscriptionOptions&) const override {
+    throw Error(ErrorCode::unsupported, folder_.string() + " is no transcriber: use omnimodel");
+  }
 
  private:
   std::unique_ptr<const Model> model_;
@@ -210,7 +222,8 @@ class ModelEngine final : public OpenEngine, public std::enable_shared_from_this
   mutable std::unique_ptr<const SpeechModel> speech_;  // once there, it stays
 };
 
-class TranscriptionEngine final : public OpenEngine, public std::enable_shared_from_this<TranscriptionEngine> {
+class TranscriptionEngine final : public OpenEngine,
+                                  public std::enable_shared_from_this<TranscriptionEngine> {
  public:
   TranscriptionEngine(const EngineOptions& options, const Device* device,
                       const std::function<void(double)>& progress)
@@ -220,18 +233,28 @@ class TranscriptionEngine final : public OpenEngine, public std::enable_shared_f
 
   int hidden() const override { refuse(); }
   Nanoseconds chunk_duration() const override { refuse(); }
-  std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions&) const override { refuse(); }
-  std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions&) const override { refuse(); }
+  std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions&) const override {
+    refuse();
+  }
+  std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions&) const override {
+    refuse();
+  }
   std::unique_ptr<Session> make_session(const SessionOptions&) const override { refuse(); }
   void load_speech(const std::function<void(double)>&) const override { refuse(); }
   std::vector<std::string> voices() const override { refuse(); }
   std::unique_ptr<Speech> make_speech(const SpeechOptions&) const override { refuse(); }
 
   bool transcribes() const override { return true; }
-  std::unique_ptr<Transcriber> make_transcriber(const TranscriptionOptions& options) const override { return omni::make_transcriber(shared_from_this(), *model_, pool_, options); }
+  std::unique_ptr<Transcriber> make_transcriber(
+      const TranscriptionOptions& options) const override {
+    return omni::make_transcriber(shared_from_this(), *model_, pool_, options);
+  }
 
  private:
-  [[noreturn]] void refuse() const { throw Error(ErrorCode::unsupported, folder_.string() + " transcribes and does nothing else: use omnitranscriber"); }
+  [[noreturn]] void refuse() const {
+    throw Error(ErrorCode::unsupported,
+                folder_.string() + " transcribes and does nothing else: use omnitranscriber");
+  }
 
   std::unique_ptr<const TranscriptionModel> model_;
 };
@@ -247,7 +270,8 @@ std::shared_ptr<Slot> slot_for(const std::string& key) {
   static std::map<std::string, std::shared_ptr<Slot>> slots;
   std::lock_guard guard(lock);
   for (auto it = slots.begin(); it != slots.end();)
-    it = it->second.use_count() == 1 && it->second->engine.expired() ? slots.erase(it) : std::next(it);
+    it = it->second.use_count() == 1 && it->second->engine.expired() ? slots.erase(it)
+                                                                     : std::next(it);
   auto& slot = slots[key];
   if (!slot) slot = std::make_shared<Slot>();
   return slot;
@@ -257,23 +281,29 @@ std::shared_ptr<Slot> slot_for(const std::string& key) {
 
 std::string cpu_instructions() { return describe_cpu_level(); }
 
-std::shared_ptr<const Engine> Engine::open(const EngineOptions& options, const std::function<void(double)>& progress) {
+std::shared_ptr<const Engine> Engine::open(const EngineOptions& options,
+                                           const std::function<void(double)>& progress) {
   cpu_level();  // what is wrong with OMNI_CPU_ISA is said before anything is read
   const Device* device = open_device(options.device);
   std::error_code error;
   EngineOptions o = options;
   const fs::path folder = fs::canonical(options.model_path, error);
-  if (error) throw Error(ErrorCode::not_found, "model-path " + options.model_path + ": " + error.message());
+  if (error)
+    throw Error(ErrorCode::not_found, "model-path " + options.model_path + ": " + error.message());
   refuse_foreign_weights(folder);
-  if (!fs::is_directory(folder, error)) throw Error(ErrorCode::not_found, "model-path " + options.model_path + " is no folder");
+  if (!fs::is_directory(folder, error))
+    throw Error(ErrorCode::not_found, "model-path " + options.model_path + " is no folder");
   o.model_path = folder.string();
-  const auto slot = slot_for(o.model_path + '\n' + std::to_string(int(o.precision)) + '\n' + std::to_string(o.threads) + '\n' + (device ? device->name() : "cpu"));
+  const auto slot = slot_for(o.model_path + '\n' + std::to_string(int(o.precision)) + '\n' +
+                             std::to_string(o.threads) + '\n' + (device ? device->name() : "cpu"));
   std::lock_guard guard(slot->lock);
   if (auto engine = slot->engine.lock()) return engine;
   try {
     std::shared_ptr<const Engine> engine;
-    if (omni::transcribes(folder)) engine = std::make_shared<const TranscriptionEngine>(o, device, progress);
-    else engine = std::make_shared<const ModelEngine>(o, device, progress);
+    if (omni::transcribes(folder))
+      engine = std::make_shared<const TranscriptionEngine>(o, device, progress);
+    else
+      engine = std::make_shared<const ModelEngine>(o, device, progress);
     slot->engine = engine;
     return engine;
   } catch (const std::bad_alloc&) {

@@ -6,7 +6,8 @@
 namespace omni {
 
 namespace {
-constexpr int64_t kPiece = 512;  // rows a step of prefill: bounds memory and the time until a cancel is seen
+// rows a step of prefill: bounds memory and the time until a cancel is seen
+constexpr int64_t kPiece = 512;
 
 double probability(std::span<const float> logits, int32_t id) {
   const float highest = *std::max_element(logits.begin(), logits.end());
@@ -26,12 +27,17 @@ void Context::prefill(const Rows& rows, const float* values) {
     ops::Context cx{pool_, arena_};
     const std::span ids(rows.ids.data() + begin, size_t(end - begin));
     if (begin == 0) cache_.reserve(cx, n);
-    const Tensor x = values ? ops::from_host(cx, Tensor::view(const_cast<float*>(values) + begin * hidden, DType::f32, {end - begin, hidden})) : model_.embed(cx, ids);
-    const Tensor y = model_.forward(cx, x, {rows.positions.data() + begin, size_t(end - begin)}, cache_);
+    const Tensor x =
+        values ? ops::from_host(cx, Tensor::view(const_cast<float*>(values) + begin * hidden,
+                                                 DType::f32, {end - begin, hidden}))
+               : model_.embed(cx, ids);
+    const Tensor y =
+        model_.forward(cx, x, {rows.positions.data() + begin, size_t(end - begin)}, cache_);
     keep(cx, y, values ? nullptr : &x);
     ops::copy_(cx, last_hidden_, y.rows(end - begin - 1, end - begin));
     ids_.insert(ids_.end(), ids.begin(), ids.end());
-    positions_.insert(positions_.end(), rows.positions.begin() + begin, rows.positions.begin() + end);
+    positions_.insert(positions_.end(), rows.positions.begin() + begin,
+                      rows.positions.begin() + end);
   }
 }
 
@@ -55,12 +61,15 @@ std::span<float> Context::logits() {
   return logits_;
 }
 
-Context::Choice Context::choose(Sampler& sampler, const SamplingOptions& options, TokenMask* mask, bool with_probability) {
+Context::Choice Context::choose(Sampler& sampler, const SamplingOptions& options, TokenMask* mask,
+                                bool with_probability) {
   if (model_.device() && Sampler::on_device(options)) {
     Arena::Scope scope(arena_);
     ops::Context cx{pool_, arena_};
     const Tensor there = model_.logits(cx, last_hidden_);
-    const ops::SampledToken token = sampler.pick(cx, there, ids_, options, mask ? mask->allowed(size_t(there.numel())) : std::vector<uint32_t>());
+    const ops::SampledToken token =
+        sampler.pick(cx, there, ids_, options,
+                     mask ? mask->allowed(size_t(there.numel())) : std::vector<uint32_t>());
     return {token.id, token.probability};
   }
   const std::span<float> values = logits();
@@ -96,7 +105,8 @@ void Context::erase(int64_t begin, int64_t end) {
   cache_.erase(cx, begin, end);
   ids_.erase(ids_.begin() + begin, ids_.begin() + end);
   positions_.erase(positions_.begin() + begin, positions_.begin() + end);
-  if (keeps_rows_) kept_.erase(kept_.begin() + begin * model_.hidden(), kept_.begin() + end * model_.hidden());
+  if (keeps_rows_)
+    kept_.erase(kept_.begin() + begin * model_.hidden(), kept_.begin() + end * model_.hidden());
 }
 
 void Context::shift(int64_t begin, const std::function<Position(int64_t)>& delta) {
@@ -107,7 +117,8 @@ void Context::shift(int64_t begin, const std::function<Position(int64_t)>& delta
     for (size_t axis = 0; axis < 3; ++axis) positions_[size_t(row)][axis] -= d[axis];
   }
   cursor_.next = 0;
-  for (const Position& p : positions_) cursor_.next = std::max(cursor_.next, 1 + *std::max_element(p.begin(), p.end()));
+  for (const Position& p : positions_)
+    cursor_.next = std::max(cursor_.next, 1 + *std::max_element(p.begin(), p.end()));
 }
 
 }  // namespace omni

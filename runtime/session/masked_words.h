@@ -10,7 +10,8 @@ namespace omni {
 class MaskedWords {
  public:
   explicit MaskedWords(const std::vector<std::string>& words);
-  // The word with all but its first letter as asterisks if it is one of them, whatever its case and the punctuation around it; else as it is.
+  // The word with all but its first letter as asterisks if it is one of them, whatever its case and
+  // the punctuation around it; else as it is.
   std::string apply(const std::string& word) const;
 
  private:

@@ -20,11 +20,16 @@ void penalise(std::span<float> logits, std::span<const int32_t> history, double 
 
 }  // namespace
 
-std::vector<std::pair<float, int32_t>> Sampler::distribution(std::span<float> logits, std::span<const int32_t> history, const SamplingOptions& o) {
+std::vector<std::pair<float, int32_t>> Sampler::distribution(std::span<float> logits,
+                                                             std::span<const int32_t> history,
+                                                             const SamplingOptions& o) {
   penalise(logits, history, o.repetition_penalty);
   std::vector<std::pair<float, int32_t>> all(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) all[i] = {logits[i] / float(o.temperature), int32_t(i)};
-  const auto likelier = [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; };
+  for (size_t i = 0; i < logits.size(); ++i)
+    all[i] = {logits[i] / float(o.temperature), int32_t(i)};
+  const auto likelier = [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  };
   const size_t k = o.top_k > 0 ? std::min(size_t(o.top_k), all.size()) : all.size();
   std::partial_sort(all.begin(), all.begin() + std::ptrdiff_t(k), all.end(), likelier);
   all.resize(k);
@@ -40,7 +45,8 @@ std::vector<std::pair<float, int32_t>> Sampler::distribution(std::span<float> lo
   return all;
 }
 
-int32_t Sampler::pick(std::span<float> logits, std::span<const int32_t> history, const SamplingOptions& o) {
+int32_t Sampler::pick(std::span<float> logits, std::span<const int32_t> history,
+                      const SamplingOptions& o) {
   if (o.temperature <= 0) {
     penalise(logits, history, o.repetition_penalty);
     return int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
@@ -52,7 +58,9 @@ int32_t Sampler::pick(std::span<float> logits, std::span<const int32_t> history,
   return choices.back().second;
 }
 
-ops::SampledToken Sampler::pick(ops::Context& cx, const Tensor& logits, std::span<const int32_t> history, const SamplingOptions& o, std::span<const uint32_t> allowed) {
+ops::SampledToken Sampler::pick(ops::Context& cx, const Tensor& logits,
+                                std::span<const int32_t> history, const SamplingOptions& o,
+                                std::span<const uint32_t> allowed) {
   std::vector<int32_t> seen;
   if (o.repetition_penalty != 1) {
     for (const int32_t id : history)
@@ -60,8 +68,11 @@ ops::SampledToken Sampler::pick(ops::Context& cx, const Tensor& logits, std::spa
     std::sort(seen.begin(), seen.end());
     seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
   }
-  ops::Sampling s{.top_k = 1, .penalty = float(o.repetition_penalty), .seen = seen, .allowed = allowed};
-  if (o.temperature > 0) s.top_k = o.top_k, s.temperature = float(o.temperature), s.top_p = float(o.top_p), s.draw = float(draw());
+  ops::Sampling s{
+      .top_k = 1, .penalty = float(o.repetition_penalty), .seen = seen, .allowed = allowed};
+  if (o.temperature > 0)
+    s.top_k = o.top_k, s.temperature = float(o.temperature), s.top_p = float(o.top_p),
+    s.draw = float(draw());
   return ops::sample(cx, logits, s);
 }
 

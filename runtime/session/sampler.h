@@ -1,4 +1,5 @@
-// From logits to a token: repetition penalty, temperature, top-k, top-p, in the order of transformers' generate().
+// From logits to a token: repetition penalty, temperature, top-k, top-p, in the order of
+// transformers' generate().
 #pragma once
 
 #include <random>
@@ -15,15 +16,22 @@ class Sampler {
   explicit Sampler(uint64_t seed) : random_(seed) {}
 
   // `history`: all ids so far, prompt included; only the penalty looks at it. `logits` is used up.
-  int32_t pick(std::span<float> logits, std::span<const int32_t> history, const SamplingOptions& options);
+  int32_t pick(std::span<float> logits, std::span<const int32_t> history,
+               const SamplingOptions& options);
 
-  // The same on a device, from logits [1, vocabulary] there: of tokens with their bit in `allowed` (empty: of all).
-  ops::SampledToken pick(ops::Context& cx, const Tensor& logits, std::span<const int32_t> history, const SamplingOptions& options, std::span<const uint32_t> allowed);
+  // The same on a device, from logits [1, vocabulary] there: of tokens with their bit in `allowed`
+  // (empty: of all).
+  ops::SampledToken pick(ops::Context& cx, const Tensor& logits, std::span<const int32_t> history,
+                         const SamplingOptions& options, std::span<const uint32_t> allowed);
   // Whether a device can; otherwise the logits have to come to the host.
-  static bool on_device(const SamplingOptions& o) { return o.temperature <= 0 || (o.top_k > 0 && o.top_k <= ops::Sampling::kMostChoices); }
+  static bool on_device(const SamplingOptions& o) {
+    return o.temperature <= 0 || (o.top_k > 0 && o.top_k <= ops::Sampling::kMostChoices);
+  }
 
   // The tokens that may be drawn and their probabilities, likeliest first. Exposed for tests.
-  static std::vector<std::pair<float, int32_t>> distribution(std::span<float> logits, std::span<const int32_t> history, const SamplingOptions& options);
+  static std::vector<std::pair<float, int32_t>> distribution(std::span<float> logits,
+                                                             std::span<const int32_t> history,
+                                                             const SamplingOptions& options);
 
  private:
   double draw() { return std::uniform_real_distribution<double>(0, 1)(random_); }

@@ -1,6 +1,7 @@
-// The context of a session, row by row: system turn · opening of the user's turn · [markers · chunk · chunk · …] and, only while a question is being
-// answered, [markers · question · answer]. When the window slides, the oldest chunk's rows leave the cache and the kept ones are turned back in time, so that
-// positions never grow and nothing is computed again.
+// The context of a session, row by row: system turn · opening of the user's turn · [markers · chunk
+// · chunk · …] and, only while a question is being answered, [markers · question · answer]. When
+// the window slides, the oldest chunk's rows leave the cache and the kept ones are turned back in
+// time, so that positions never grow and nothing is computed again.
 #include "session/session.h"
 
 #include <algorithm>
@@ -23,22 +24,34 @@ namespace {
 
 constexpr Nanoseconds kDefaultContext = 60 * kSecond;
 
-
-Nanoseconds now() { return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+Nanoseconds now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
 
 class ModelSession final : public Session {
  public:
-  ModelSession(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const SessionOptions& options)
-      : engine_(std::move(engine)), model_(model), options_(options), tracks_{options.video, options.audio}, timeline_(tracks_, model.chunk_duration()),
-        context_(model, pool, cancelled_), sampler_(options.seed) {
+  ModelSession(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool,
+               const SessionOptions& options)
+      : engine_(std::move(engine)),
+        model_(model),
+        options_(options),
+        tracks_{options.video, options.audio},
+        timeline_(tracks_, model.chunk_duration()),
+        context_(model, pool, cancelled_),
+        sampler_(options.seed) {
     if (options_.speech) context_.keep_rows();
     if (options_.context_duration <= 0) options_.context_duration = kDefaultContext;
   }
 
   void append(Segment segment) override {
-    if (segment.hidden != model_.hidden() || segment.embeddings.size() != size_t(segment.n_tokens) * size_t(segment.hidden))
-      throw Error(ErrorCode::invalid_argument, "a segment of " + std::to_string(segment.n_tokens) + " tokens of " + std::to_string(segment.hidden) +
-                                                   " values for a model of " + std::to_string(model_.hidden()));
+    if (segment.hidden != model_.hidden() ||
+        segment.embeddings.size() != size_t(segment.n_tokens) * size_t(segment.hidden))
+      throw Error(ErrorCode::invalid_argument, "a segment of " + std::to_string(segment.n_tokens) +
+                                                   " tokens of " + std::to_string(segment.hidden) +
+                                                   " values for a model of " +
+                                                   std::to_string(model_.hidden()));
     timeline_.append(std::move(segment));
   }
 
@@ -60,7 +73,8 @@ class ModelSession final : public Session {
     return chunk->span;
   }
 
-  Answer ask(const std::string& question, const SamplingOptions& sampling, const std::function<void(const AnswerToken&)>& on_token, Speech* speech) override {
+  Answer ask(const std::string& question, const SamplingOptions& sampling,
+             const std::function<void(const AnswerToken&)>& on_token, Speech* speech) override {
     interrupted_ = false;
     const Nanoseconds begin = now();
     TokenMask* mask = mask_for(sampling);
@@ -118,8 +132,10 @@ class ModelSession final : public Session {
     const Rows rows = model_.ask(end, question);
     if (end.next + max_tokens > model_.max_positions()) {
       context_.back_to(before);
-      throw Error(ErrorCode::invalid_argument, "the prompt ends at position " + std::to_string(end.next) + " and max-tokens asks for " + std::to_string(max_tokens) +
-                                                   " more, but the model holds " + std::to_string(model_.max_positions()));
+      throw Error(ErrorCode::invalid_argument,
+                  "the prompt ends at position " + std::to_string(end.next) +
+                      " and max-tokens asks for " + std::to_string(max_tokens) +
+                      " more, but the model holds " + std::to_string(model_.max_positions()));
     }
     context_.cursor() = end;
     context_.prefill(rows);
@@ -130,23 +146,31 @@ class ModelSession final : public Session {
   SpeechStream* begin_speech(Speech* speech) {
     auto* spoken = dynamic_cast<SpeechStream*>(speech);
     if (!spoken) return nullptr;
-    if (!options_.speech) throw Error(ErrorCode::internal, "a session without speech was asked to speak");
-    spoken->begin({{context_.kept_rows().begin(), context_.kept_rows().end()}, {context_.positions().begin(), context_.positions().end()}});
+    if (!options_.speech)
+      throw Error(ErrorCode::internal, "a session without speech was asked to speak");
+    spoken->begin({{context_.kept_rows().begin(), context_.kept_rows().end()},
+                   {context_.positions().begin(), context_.positions().end()}});
     return spoken;
   }
 
   // A token of the answer enters the context.
   void write(int32_t id, std::string_view bytes, SpeechStream* spoken) {
     context_.decode(id);
-    if (spoken) spoken->add(context_.kept_rows().last(size_t(model_.hidden())), model_.tokenizer().is_special(id) ? std::string_view() : bytes);
+    if (spoken)
+      spoken->add(context_.kept_rows().last(size_t(model_.hidden())),
+                  model_.tokenizer().is_special(id) ? std::string_view() : bytes);
   }
 
-  int32_t ids_between(Nanoseconds from, Nanoseconds to) const { return int32_t(std::lround(double(to - from) / double(kSecond) * model_.ids_per_second())); }
+  int32_t ids_between(Nanoseconds from, Nanoseconds to) const {
+    return int32_t(std::lround(double(to - from) / double(kSecond) * model_.ids_per_second()));
+  }
 
-  // Position index of a segment: a picture counts as soon as its time has begun, sound to the nearest step.
+  // Position index of a segment: a picture counts as soon as its time has begun, sound to the
+  // nearest step.
   int32_t index_of(const Segment& s) const {
     const double index = double(s.start - run_start_) / double(kSecond) * model_.ids_per_second();
-    return std::max(0, int32_t(s.modality == Modality::audio ? std::lround(index) : std::floor(index + 0.025)));
+    return std::max(
+        0, int32_t(s.modality == Modality::audio ? std::lround(index) : std::floor(index + 0.025)));
   }
 
   // A step of video is a pair of frames, half a step apart.
@@ -159,12 +183,17 @@ class ModelSession final : public Session {
   void prefill_media(const Segment& s) {
     if (s.n_tokens == 0) return;
     const Rows rows = model_.media(context_.cursor(), s, index_of(s));
-    if (int64_t(rows.size()) != s.n_tokens) throw Error(ErrorCode::invalid_argument, "a segment whose grid does not hold its tokens");
+    if (int64_t(rows.size()) != s.n_tokens)
+      throw Error(ErrorCode::invalid_argument, "a segment whose grid does not hold its tokens");
     if (context_.cursor().next >= model_.max_positions())
-      throw Error(ErrorCode::invalid_argument, "the media end at position " + std::to_string(context_.cursor().next) + ", but the model holds " +
-                                                   std::to_string(model_.max_positions()) + ": shorten context-duration");
+      throw Error(ErrorCode::invalid_argument,
+                  "the media end at position " + std::to_string(context_.cursor().next) +
+                      ", but the model holds " + std::to_string(model_.max_positions()) +
+                      ": shorten context-duration");
     context_.prefill(rows, s.embeddings.data());
-    if (s.modality != Modality::audio) picture_ = SeenPicture{{s.source_width, s.source_height, s.resized_width, s.resized_height}, last_frame_of(s)};
+    if (s.modality != Modality::audio)
+      picture_ = SeenPicture{{s.source_width, s.source_height, s.resized_width, s.resized_height},
+                             last_frame_of(s)};
     media_modality_.insert(media_modality_.end(), size_t(s.n_tokens), s.modality);
   }
 
@@ -188,7 +217,9 @@ class ModelSession final : public Session {
     media_modality_.erase(media_modality_.begin(), media_modality_.begin() + rows);
     chunks_.erase(chunks_.begin(), chunks_.begin() + std::ptrdiff_t(gone));
     const int32_t ids = ids_between(run_start_, chunks_.front().start);
-    context_.shift(first, [&](int64_t row) { return model_.rebase(media_modality_[size_t(row - first)], ids); });
+    context_.shift(first, [&](int64_t row) {
+      return model_.rebase(media_modality_[size_t(row - first)], ids);
+    });
     run_start_ = chunks_.front().start;
   }
 
@@ -202,7 +233,10 @@ class ModelSession final : public Session {
       std::vector<int32_t> stops;
       for (int32_t id = 0; id < t.n_tokens(); ++id)
         if (model_.is_stop(id)) stops.push_back(id);
-      if (!table_) table_ = std::make_shared<TokenTable>(t.n_tokens(), [&](int32_t id) { return t.is_special(id) ? std::string() : t.token_bytes(id); });
+      if (!table_)
+        table_ = std::make_shared<TokenTable>(t.n_tokens(), [&](int32_t id) {
+          return t.is_special(id) ? std::string() : t.token_bytes(id);
+        });
       mask_ = std::make_unique<TokenMask>(std::move(grammar), table_, std::move(stops));
       mask_schema_ = sampling.json_schema;
     }
@@ -210,7 +244,9 @@ class ModelSession final : public Session {
     return mask_.get();
   }
 
-  Answer generate(const SamplingOptions& sampling, TokenMask* mask, const std::function<void(const AnswerToken&)>& on_token, SpeechStream* spoken, Nanoseconds begin) {
+  Answer generate(const SamplingOptions& sampling, TokenMask* mask,
+                  const std::function<void(const AnswerToken&)>& on_token, SpeechStream* spoken,
+                  Nanoseconds begin) {
     Answer answer;
     answer.picture = picture_;
     answer.prompt_tokens = int(context_.length());
@@ -249,20 +285,21 @@ class ModelSession final : public Session {
   std::atomic<bool> cancelled_{false}, interrupted_{false};
   Context context_;
   Sampler sampler_;
-  std::unique_ptr<TokenMask> mask_;       // of mask_schema_
+  std::unique_ptr<TokenMask> mask_;  // of mask_schema_
   std::string mask_schema_;
   std::shared_ptr<const TokenTable> table_;
-  std::optional<SeenPicture> picture_;    // the last one that entered the context
+  std::optional<SeenPicture> picture_;  // the last one that entered the context
   bool dialogue_open_ = false;
-  Context::Mark before_run_{};            // where the run of media begins
-  Nanoseconds run_start_ = 0;             // media time of position run_base
+  Context::Mark before_run_{};  // where the run of media begins
+  Nanoseconds run_start_ = 0;   // media time of position run_base
   std::deque<HeldChunk> chunks_;
-  std::deque<Modality> media_modality_;   // of each row of the run
+  std::deque<Modality> media_modality_;  // of each row of the run
 };
 
 }  // namespace
 
-std::unique_ptr<Session> make_session(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const SessionOptions& options) {
+std::unique_ptr<Session> make_session(std::shared_ptr<const void> engine, const Model& model,
+                                      ThreadPool& pool, const SessionOptions& options) {
   return std::make_unique<ModelSession>(std::move(engine), model, pool, options);
 }
 

@@ -8,6 +8,7 @@
 
 namespace omni {
 
-std::unique_ptr<Session> make_session(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const SessionOptions& options);
+std::unique_ptr<Session> make_session(std::shared_ptr<const void> engine, const Model& model,
+                                      ThreadPool& pool, const SessionOptions& options);
 
 }  // namespace omni

@@ -9,11 +9,13 @@ namespace omni {
 
 namespace {
 
-constexpr double kMostSound = 2;           // seconds that wait to be read
-// Speech far longer than its text is a Talker that does not find the end: people say 10 to 25 characters a second.
+constexpr double kMostSound = 2;  // seconds that wait to be read
+// Speech far longer than its text is a Talker that does not find the end: people say 10 to 25
+// characters a second.
 constexpr double kSecondsAhead = 3, kSecondsACharacter = 0.4;
 
-// A standard normal deviate of (seed, frame, i), by hashing: any frame of it can be had at any time.
+// A standard normal deviate of (seed, frame, i), by hashing: any frame of it can be had at any
+// time.
 uint64_t mixed(uint64_t x) {  // splitmix64's finalizer
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
@@ -23,8 +25,10 @@ uint64_t mixed(uint64_t x) {  // splitmix64's finalizer
 FrameNoise seeded_noise(uint64_t seed) {
   return [seed](int64_t frame, std::span<float> row) {
     for (size_t i = 0; i < row.size(); i += 2) {
-      const uint64_t bits = mixed(mixed(mixed(seed + 0x9e3779b97f4a7c15u) ^ uint64_t(frame)) ^ uint64_t(i));
-      const double u = (double(bits >> 32) + 1) / 4294967297.0, v = double(bits & 0xffffffffu) / 4294967296.0;
+      const uint64_t bits =
+          mixed(mixed(mixed(seed + 0x9e3779b97f4a7c15u) ^ uint64_t(frame)) ^ uint64_t(i));
+      const double u = (double(bits >> 32) + 1) / 4294967297.0,
+                   v = double(bits & 0xffffffffu) / 4294967296.0;
       const double radius = std::sqrt(-2 * std::log(u));
       row[i] = float(radius * std::cos(2 * M_PI * v));
       if (i + 1 < row.size()) row[i + 1] = float(radius * std::sin(2 * M_PI * v));
@@ -32,11 +36,14 @@ FrameNoise seeded_noise(uint64_t seed) {
   };
 }
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 }  // namespace
 
-SpeechStream::SpeechStream(std::shared_ptr<const void> engine, const SpeechModel& model, ThreadPool& pool, const SpeechSettings& settings)
+SpeechStream::SpeechStream(std::shared_ptr<const void> engine, const SpeechModel& model,
+                           ThreadPool& pool, const SpeechSettings& settings)
     : engine_(std::move(engine)), model_(model), pool_(pool), settings_(settings) {
   if (settings_.voice.empty()) settings_.voice = model_.default_voice();
   model_.talk({}, settings_.voice);  // throws for an unknown one
@@ -74,7 +81,8 @@ void SpeechStream::add(std::span<const float> row, std::string_view text) {
     std::lock_guard guard(lock_);
     rows_.emplace_back(row.begin(), row.end());
     n_text_ += text.size();
-    speakable_ |= std::any_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x80 || std::isalnum(c); });
+    speakable_ |= std::any_of(text.begin(), text.end(),
+                              [](unsigned char c) { return c >= 0x80 || std::isalnum(c); });
   }
   changed_.notify_all();
 }
@@ -97,15 +105,19 @@ void SpeechStream::stop() {
 }
 
 size_t SpeechStream::most_codes() const {
-  return size_t((kSecondsAhead + kSecondsACharacter * double(n_text_)) * model_.sample_rate() / model_.samples_per_code());
+  return size_t((kSecondsAhead + kSecondsACharacter * double(n_text_)) * model_.sample_rate() /
+                model_.samples_per_code());
 }
 
-// A code needs the next row of the reply: while the text model has not written it, the Talker waits. It never pads instead.
+// A code needs the next row of the reply: while the text model has not written it, the Talker
+// waits. It never pads instead.
 void SpeechStream::run_talker() {
   std::unique_ptr<CodeStream> stream;
   Arena arena(model_.device());
   Sampler sampler(settings_.seed);
-  const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) { return sampler.pick(logits, history, settings_.sampling); };
+  const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
+    return sampler.pick(logits, history, settings_.sampling);
+  };
   for (;;) {
     std::vector<float> row;
     {
@@ -157,7 +169,9 @@ void SpeechStream::run_wave() {
     std::vector<int32_t> codes;
     {
       std::unique_lock lock(lock_);
-      changed_.wait(lock, [&] { return stopped_ || ((codes_ended_ || !codes_.empty()) && samples_.size() < most); });
+      changed_.wait(lock, [&] {
+        return stopped_ || ((codes_ended_ || !codes_.empty()) && samples_.size() < most);
+      });
       if (stopped_ || (codes_ended_ && n_codes_ == 0)) break;
       codes.assign(codes_.begin(), codes_.end());
       codes_.clear();
@@ -165,7 +179,8 @@ void SpeechStream::run_wave() {
     }
     changed_.notify_all();
     const double begin = now();
-    if (!stream) stream = model_.sound(cx, settings_.voice, seeded_noise(settings_.seed), settings_.flow);
+    if (!stream)
+      stream = model_.sound(cx, settings_.voice, seeded_noise(settings_.seed), settings_.flow);
     std::vector<float> samples = stream->push(cx, codes);
     if (last) {
       const std::vector<float> rest = stream->finish(cx);

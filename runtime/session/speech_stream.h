@@ -1,5 +1,6 @@
-// An answer on its way from the rows of the text model to sound: two threads, Talker and Token2Wav, between three queues. Rows and codes (some bytes each) wait for
-// nobody, sound is bounded, so that who plays sets the pace.
+// An answer on its way from the rows of the text model to sound: two threads, Talker and Token2Wav,
+// between three queues. Rows and codes (some bytes each) wait for nobody, sound is bounded, so that
+// who plays sets the pace.
 #pragma once
 
 #include <condition_variable>
@@ -24,7 +25,8 @@ struct SpeechSettings {
 class SpeechStream final : public Speech {
  public:
   // Throws invalid_argument for an unknown voice.
-  SpeechStream(std::shared_ptr<const void> engine, const SpeechModel& model, ThreadPool& pool, const SpeechSettings& settings);
+  SpeechStream(std::shared_ptr<const void> engine, const SpeechModel& model, ThreadPool& pool,
+               const SpeechSettings& settings);
   ~SpeechStream() override;
 
   int sample_rate() const override { return model_.sample_rate(); }
@@ -37,7 +39,8 @@ class SpeechStream final : public Speech {
 
   // --- the session's side
   void begin(SpokenPrompt prompt);
-  // The row of a token that was written, [hidden], and what it writes. What has no letter or digit is not spoken.
+  // The row of a token that was written, [hidden], and what it writes. What has no letter or digit
+  // is not spoken.
   void add(std::span<const float> row, std::string_view text);
   void end();
 
@@ -46,7 +49,9 @@ class SpeechStream final : public Speech {
   void run_wave();
   void guard(void (SpeechStream::*run)());
   size_t most_codes() const;  // under lock_
-  Nanoseconds whole() const { return Nanoseconds(n_codes_) * model_.samples_per_code() * kSecond / model_.sample_rate(); }  // under lock_
+  Nanoseconds whole() const {
+    return Nanoseconds(n_codes_) * model_.samples_per_code() * kSecond / model_.sample_rate();
+  }  // under lock_
 
   std::shared_ptr<const void> engine_;
   const SpeechModel& model_;
@@ -57,15 +62,15 @@ class SpeechStream final : public Speech {
   std::condition_variable changed_;
   std::optional<SpokenPrompt> prompt_;
   std::deque<std::vector<float>> rows_;
-  size_t n_text_ = 0;          // bytes
+  size_t n_text_ = 0;  // bytes
   bool speakable_ = false, text_ended_ = false;
   std::deque<int32_t> codes_;
-  size_t n_codes_ = 0;         // made so far
+  size_t n_codes_ = 0;  // made so far
   bool codes_ended_ = false, runaway_ = false;
   std::function<void(Nanoseconds)> duration_known_;
   std::deque<float> samples_;
-  size_t n_samples_ = 0;       // made so far
-  double making_ = 0;          // seconds that the last piece took
+  size_t n_samples_ = 0;  // made so far
+  double making_ = 0;     // seconds that the last piece took
   bool samples_ended_ = false, stopped_ = false;
   std::exception_ptr error_;
 

@@ -24,7 +24,8 @@ bool goes_in_circles(const std::vector<int32_t>& t) {
     const size_t times = unit == 1 ? 8 : unit <= 3 ? 5 : 4;
     if (t.size() < unit * times) continue;
     bool same = true;
-    for (size_t i = t.size() - unit * (times - 1); i < t.size() && same; ++i) same = t[i] == t[i - unit];
+    for (size_t i = t.size() - unit * (times - 1); i < t.size() && same; ++i)
+      same = t[i] == t[i - unit];
     if (same) return true;
   }
   return false;
@@ -33,7 +34,10 @@ bool goes_in_circles(const std::vector<int32_t>& t) {
 }  // namespace
 
 double DecodedText::mean_log_probability() const {
-  return log_probabilities.empty() ? 0 : std::accumulate(log_probabilities.begin(), log_probabilities.end(), 0.0) / double(log_probabilities.size());
+  return log_probabilities.empty()
+             ? 0
+             : std::accumulate(log_probabilities.begin(), log_probabilities.end(), 0.0) /
+                   double(log_probabilities.size());
 }
 
 bool DecodedText::is_repetitive(int32_t first_timestamp) const {
@@ -42,11 +46,13 @@ bool DecodedText::is_repetitive(int32_t first_timestamp) const {
     if (id < first_timestamp) words.push_back(id);
   if (words.size() < 14) return false;
   std::set<std::array<int32_t, 3>> different;
-  for (size_t i = 0; i + 2 < words.size(); ++i) different.insert({words[i], words[i + 1], words[i + 2]});
+  for (size_t i = 0; i + 2 < words.size(); ++i)
+    different.insert({words[i], words[i + 1], words[i + 2]});
   return double(different.size()) < 0.6 * double(words.size() - 2);
 }
 
-void TextDecoder::apply_rules(std::span<float> logits, const DecodedText& text, const DecodingOptions& options) const {
+void TextDecoder::apply_rules(std::span<float> logits, const DecodedText& text,
+                              const DecodingOptions& options) const {
   const TranscriptionTokens& t = model_.tokens();
   const auto forbid = [&](int32_t id) {
     if (id >= 0 && size_t(id) < logits.size()) logits[size_t(id)] = -INFINITY;
@@ -55,26 +61,37 @@ void TextDecoder::apply_rules(std::span<float> logits, const DecodedText& text, 
   for (int32_t id = t.start_of_transcript; id <= t.no_timestamps; ++id) forbid(id);
   if (text.tokens.empty() && options.given.empty())
     for (const int32_t id : t.suppressed_at_begin) forbid(id);
-  if (options.timestamps) apply_timestamp_rules(logits, text.tokens);
-  else std::fill(logits.begin() + t.first_timestamp, logits.end(), -INFINITY);
+  if (options.timestamps)
+    apply_timestamp_rules(logits, text.tokens);
+  else
+    std::fill(logits.begin() + t.first_timestamp, logits.end(), -INFINITY);
 }
 
-// In pairs, never back, the first within the first second; and one of them wherever all together they are likelier than any word. (ApplyTimestampRules)
-void TextDecoder::apply_timestamp_rules(std::span<float> logits, const std::vector<int32_t>& tokens) const {
+// In pairs, never back, the first within the first second; and one of them wherever all together
+// they are likelier than any word. (ApplyTimestampRules)
+void TextDecoder::apply_timestamp_rules(std::span<float> logits,
+                                        const std::vector<int32_t>& tokens) const {
   const TranscriptionTokens& t = model_.tokens();
   const auto is_time = [&](int32_t id) { return id >= t.first_timestamp; };
-  const auto forbid = [&](int64_t from, int64_t to) { std::fill(logits.begin() + std::min<int64_t>(from, int64_t(logits.size())), logits.begin() + std::min<int64_t>(to, int64_t(logits.size())), -INFINITY); };
+  const auto forbid = [&](int64_t from, int64_t to) {
+    std::fill(logits.begin() + std::min<int64_t>(from, int64_t(logits.size())),
+              logits.begin() + std::min<int64_t>(to, int64_t(logits.size())), -INFINITY);
+  };
   const int64_t n = int64_t(logits.size());
-  const bool last = !tokens.empty() && is_time(tokens.back()), before = tokens.size() < 2 || is_time(tokens[tokens.size() - 2]);
-  if (last && before) forbid(t.first_timestamp, n);
-  else if (last) forbid(0, t.end_of_text);
+  const bool last = !tokens.empty() && is_time(tokens.back()),
+             before = tokens.size() < 2 || is_time(tokens[tokens.size() - 2]);
+  if (last && before)
+    forbid(t.first_timestamp, n);
+  else if (last)
+    forbid(0, t.end_of_text);
   const auto latest = std::find_if(tokens.rbegin(), tokens.rend(), is_time);
   if (latest != tokens.rend()) forbid(t.first_timestamp, *latest + (last && !before ? 0 : 1));
   if (tokens.empty()) {
     forbid(0, t.first_timestamp);
     forbid(t.first_timestamp + t.max_initial_timestamp + 1, n);
   }
-  const float times = log_sum_exp(logits.subspan(size_t(t.first_timestamp))), word = *std::max_element(logits.begin(), logits.begin() + t.first_timestamp);
+  const float times = log_sum_exp(logits.subspan(size_t(t.first_timestamp))),
+              word = *std::max_element(logits.begin(), logits.begin() + t.first_timestamp);
   if (times > word) forbid(0, t.first_timestamp);
 }
 
@@ -83,7 +100,8 @@ DecodedText TextDecoder::decode(const EncodedSound& sound, const DecodingOptions
   std::vector<int32_t> prompt;
   if (!options.previous.empty()) {
     prompt.push_back(t.start_of_previous);
-    const size_t most = size_t(model_.max_tokens() / 2 - 1), n = std::min(options.previous.size(), most);
+    const size_t most = size_t(model_.max_tokens() / 2 - 1),
+                 n = std::min(options.previous.size(), most);
     prompt.insert(prompt.end(), options.previous.end() - std::ptrdiff_t(n), options.previous.end());
   }
   const size_t at_start = prompt.size();
@@ -112,17 +130,23 @@ DecodedText TextDecoder::decode(const EncodedSound& sound, const DecodingOptions
   if (!rest.empty()) run(rest);
   if (!options.given.empty()) {
     // The row of a token is the one on the way to it: that of the token before.
-    text.attention.insert(text.attention.end(), attention.end() - std::ptrdiff_t(row), attention.end());
+    text.attention.insert(text.attention.end(), attention.end() - std::ptrdiff_t(row),
+                          attention.end());
     run(options.given);
-    text.attention.insert(text.attention.end(), attention.begin(), attention.end() - std::ptrdiff_t(row));
+    text.attention.insert(text.attention.end(), attention.begin(),
+                          attention.end() - std::ptrdiff_t(row));
     text.n_given = int64_t(options.given.size());
   }
-  const int64_t most = std::min<int64_t>(model_.max_tokens() / 2, model_.max_tokens() - cache.length() - 1);
+  const int64_t most =
+      std::min<int64_t>(model_.max_tokens() / 2, model_.max_tokens() - cache.length() - 1);
   while (int64_t(text.tokens.size()) < most) {
     apply_rules(logits, text, options);
     const float whole = log_sum_exp(logits);
     std::vector<float> copy = options.temperature > 0 ? logits : std::vector<float>();
-    const int32_t id = options.temperature > 0 ? sampler_.pick(copy, {}, {.temperature = options.temperature}) : int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    const int32_t id =
+        options.temperature > 0
+            ? sampler_.pick(copy, {}, {.temperature = options.temperature})
+            : int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
     if (id == t.end_of_text) {
       text.complete = true;
       break;
@@ -148,8 +172,12 @@ std::pair<std::string, int32_t> TextDecoder::detect_language(const EncodedSound&
   Arena::Scope scope(arena_);
   ops::Context cx{pool_, arena_};
   std::vector<float> room;
-  const auto logits = ops::to_host(cx, model_.decode(cx, {&t.start_of_transcript, 1}, sound, cache, nullptr), room);
-  const auto best = std::max_element(t.languages.begin(), t.languages.end(), [&](const auto& a, const auto& b) { return logits[size_t(a.second)] < logits[size_t(b.second)]; });
+  const auto logits =
+      ops::to_host(cx, model_.decode(cx, {&t.start_of_transcript, 1}, sound, cache, nullptr), room);
+  const auto best =
+      std::max_element(t.languages.begin(), t.languages.end(), [&](const auto& a, const auto& b) {
+        return logits[size_t(a.second)] < logits[size_t(b.second)];
+      });
   return {best->first, best->second};
 }
 

@@ -5,8 +5,8 @@
 namespace omni {
 
 namespace {
-// A segment that ends this much before its chunk does still fills it, and one that starts this much early still belongs to it: time stamps are rounded
-// and a frame may come a little before its time.
+// A segment that ends this much before its chunk does still fills it, and one that starts this much
+// early still belongs to it: time stamps are rounded and a frame may come a little before its time.
 constexpr Nanoseconds kSlack = 20'000'000;
 }  // namespace
 
@@ -26,7 +26,8 @@ void Timeline::reset() {
   index_ = 0;
 }
 
-// Chunk 0 starts with the earliest segment of all tracks: known once each track has one or has ended.
+// Chunk 0 starts with the earliest segment of all tracks: known once each track has one or has
+// ended.
 bool Timeline::fix_origin(bool wait_for_all) {
   std::optional<Nanoseconds> earliest, latest;
   bool all = true;

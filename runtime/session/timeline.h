@@ -1,4 +1,5 @@
-// Cuts several tracks of segments into chunks of equal duration, counted from the earliest start. (models.md 1.5: within a chunk video comes first)
+// Cuts several tracks of segments into chunks of equal duration, counted from the earliest start.
+// (models.md 1.5: within a chunk video comes first)
 #pragma once
 
 #include <deque>
@@ -17,7 +18,8 @@ struct Chunk {
 
 class Timeline {
  public:
-  Timeline(Tracks tracks, Nanoseconds chunk_duration) : tracks_(tracks), duration_(chunk_duration) {}
+  Timeline(Tracks tracks, Nanoseconds chunk_duration)
+      : tracks_(tracks), duration_(chunk_duration) {}
 
   void append(Segment segment);
   void end(Modality track) { state(track).ended = true; }

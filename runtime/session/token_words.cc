@@ -20,7 +20,8 @@ std::vector<TokenWord> words_of(const std::vector<std::string>& tokens) {
   std::vector<TokenWord> words;
   size_t at = 0;
   for (size_t i = 0; i < tokens.size(); ++i) {
-    const bool begins = words.empty() || (!tokens[i].empty() && (tokens[i][0] == ' ' || begins_unspaced(at)));
+    const bool begins =
+        words.empty() || (!tokens[i].empty() && (tokens[i][0] == ' ' || begins_unspaced(at)));
     if (begins) words.push_back({"", i, 0});
     words.back().text += tokens[i];
     ++words.back().n_tokens;

@@ -9,7 +9,11 @@
 
 namespace omni {
 
-std::unique_ptr<VideoTokenizer> make_video_tokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const VideoOptions& options);
-std::unique_ptr<AudioTokenizer> make_audio_tokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool, const AudioOptions& options);
+std::unique_ptr<VideoTokenizer> make_video_tokenizer(std::shared_ptr<const void> engine,
+                                                     const Model& model, ThreadPool& pool,
+                                                     const VideoOptions& options);
+std::unique_ptr<AudioTokenizer> make_audio_tokenizer(std::shared_ptr<const void> engine,
+                                                     const Model& model, ThreadPool& pool,
+                                                     const AudioOptions& options);
 
 }  // namespace omni

@@ -8,6 +8,8 @@
 namespace omni {
 
 // `engine` keeps model and pool alive.
-std::unique_ptr<Transcriber> make_transcriber(std::shared_ptr<const void> engine, const TranscriptionModel& model, ThreadPool& pool, const TranscriptionOptions& options);
+std::unique_ptr<Transcriber> make_transcriber(std::shared_ptr<const void> engine,
+                                              const TranscriptionModel& model, ThreadPool& pool,
+                                              const TranscriptionOptions& options);
 
 }  // namespace omni

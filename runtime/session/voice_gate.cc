@@ -7,10 +7,13 @@
 namespace omni {
 
 namespace {
-constexpr size_t kWindow = 100, kStep = 25;   // frames of 10 ms
-constexpr float kFloor = -5.5f;               // log10 mel power below which nobody speaks
-constexpr float kRange = 4;                   // what is that much weaker than the strongest band of the window does not count: of a tone that is rounding noise
-constexpr double kLeastChange = 0.12;         // standard deviation of the mean log10 power within a window; steady noise has some hundredths
+constexpr size_t kWindow = 100, kStep = 25;  // frames of 10 ms
+constexpr float kFloor = -5.5f;              // log10 mel power below which nobody speaks
+// what is that much weaker than the strongest band of the window does not count: of a tone that is
+// rounding noise
+constexpr float kRange = 4;
+// standard deviation of the mean log10 power within a window; steady noise has some hundredths
+constexpr double kLeastChange = 0.12;
 }  // namespace
 
 bool may_hold_a_voice(std::span<const float> log_mel, int n_mels) {
@@ -24,7 +27,8 @@ bool may_hold_a_voice(std::span<const float> log_mel, int n_mels) {
     double sum = 0, squares = 0;
     for (size_t i = 0; i < end - begin; ++i) {
       double level = 0;
-      for (size_t k = 0; k < bands; ++k) level += double(std::max(window[i * bands + k], highest - kRange));
+      for (size_t k = 0; k < bands; ++k)
+        level += double(std::max(window[i * bands + k], highest - kRange));
       level /= double(bands);
       sum += level, squares += level * level;
     }

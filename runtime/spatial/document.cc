@@ -29,13 +29,20 @@ const char* truth(bool b) { return b ? "true" : "false"; }
 std::string object_json(const SpatialObject& o, const PictureGeometry& g) {
   const double w = std::max(1, g.source_width), h = std::max(1, g.source_height);
   std::string s = "{\"label\":" + json_string(o.label);
-  if (o.box) s += ",\"box\":" + list({o.box->x1, o.box->y1, o.box->x2, o.box->y2}, 2) + ",\"box_normalised\":" + list({o.box->x1 / w, o.box->y1 / h, o.box->x2 / w, o.box->y2 / h}, 5);
-  if (o.point) s += ",\"point\":" + list({o.point->x, o.point->y}, 2) + ",\"point_normalised\":" + list({o.point->x / w, o.point->y / h}, 5);
+  if (o.box)
+    s += ",\"box\":" + list({o.box->x1, o.box->y1, o.box->x2, o.box->y2}, 2) +
+         ",\"box_normalised\":" +
+         list({o.box->x1 / w, o.box->y1 / h, o.box->x2 / w, o.box->y2 / h}, 5);
+  if (o.point)
+    s += ",\"point\":" + list({o.point->x, o.point->y}, 2) +
+         ",\"point_normalised\":" + list({o.point->x / w, o.point->y / h}, 5);
   s += ",\"confidence\":" + number(std::sqrt(o.label_probability * o.place_probability), 4);
   if (o.track) s += ",\"track\":" + std::to_string(o.track);
   if (o.velocity) s += ",\"velocity\":" + list({o.velocity->x, o.velocity->y}, 2);
-  s += ",\"checks\":{\"in_frame\":" + std::string(truth(o.in_frame)) + ",\"has_area\":" + truth(o.has_area) + ",\"duplicate\":" + truth(o.duplicate) +
-       ",\"label_probability\":" + number(o.label_probability, 4) + ",\"place_probability\":" + number(o.place_probability, 4);
+  s += ",\"checks\":{\"in_frame\":" + std::string(truth(o.in_frame)) +
+       ",\"has_area\":" + truth(o.has_area) + ",\"duplicate\":" + truth(o.duplicate) +
+       ",\"label_probability\":" + number(o.label_probability, 4) +
+       ",\"place_probability\":" + number(o.place_probability, 4);
   if (o.agrees) s += std::string(",\"agrees\":") + truth(*o.agrees);
   return s + "}}";
 }
@@ -43,18 +50,26 @@ std::string object_json(const SpatialObject& o, const PictureGeometry& g) {
 }  // namespace
 
 std::string to_json(const SpatialResult& r) {
-  std::string s = "{\"version\":" + std::to_string(kVersion) + ",\"question\":" + json_string(r.question) + ",\"checkpoint\":" + json_string(r.checkpoint) +
-                  ",\"start\":" + std::to_string(r.start) + ",\"duration\":" + std::to_string(r.duration) + ",\"frame\":{\"time\":" + std::to_string(r.frame_time) +
-                  ",\"width\":" + std::to_string(r.geometry.source_width) + ",\"height\":" + std::to_string(r.geometry.source_height) +
-                  ",\"seen_width\":" + std::to_string(r.geometry.resized_width) + ",\"seen_height\":" + std::to_string(r.geometry.resized_height) + "},\"complete\":" + truth(r.complete) +
-                  ",\"repaired\":" + std::to_string(r.counts.repaired) + ",\"malformed\":" + std::to_string(r.counts.malformed) + ",\"objects\":[";
-  for (size_t i = 0; i < r.objects.size(); ++i) s += (i ? "," : "") + object_json(r.objects[i], r.geometry);
+  std::string s =
+      "{\"version\":" + std::to_string(kVersion) + ",\"question\":" + json_string(r.question) +
+      ",\"checkpoint\":" + json_string(r.checkpoint) + ",\"start\":" + std::to_string(r.start) +
+      ",\"duration\":" + std::to_string(r.duration) +
+      ",\"frame\":{\"time\":" + std::to_string(r.frame_time) +
+      ",\"width\":" + std::to_string(r.geometry.source_width) +
+      ",\"height\":" + std::to_string(r.geometry.source_height) +
+      ",\"seen_width\":" + std::to_string(r.geometry.resized_width) +
+      ",\"seen_height\":" + std::to_string(r.geometry.resized_height) +
+      "},\"complete\":" + truth(r.complete) + ",\"repaired\":" + std::to_string(r.counts.repaired) +
+      ",\"malformed\":" + std::to_string(r.counts.malformed) + ",\"objects\":[";
+  for (size_t i = 0; i < r.objects.size(); ++i)
+    s += (i ? "," : "") + object_json(r.objects[i], r.geometry);
   return s + "]}";
 }
 
 SpatialResult spatial_result_from_json(std::string_view text) {
   const Json j = Json::parse(text, "spatial result");
-  if (!j.is_object() || j.integer("version", 0, INT32_MAX) != kVersion) j.fail("is no spatial result of version 1");
+  if (!j.is_object() || j.integer("version", 0, INT32_MAX) != kVersion)
+    j.fail("is no spatial result of version 1");
   SpatialResult r;
   r.question = j.string_or("question", "");
   r.checkpoint = j.string_or("checkpoint", "");
@@ -65,7 +80,9 @@ SpatialResult spatial_result_from_json(std::string_view text) {
   r.counts.malformed = int(j.integer_or("malformed", 0));
   const Json frame = j.at("frame");
   r.frame_time = frame.integer_or("time", 0);
-  const auto size = [&](const char* name) { return int(frame.has(name) ? frame.integer(name, 0, 1 << 20) : 0); };
+  const auto size = [&](const char* name) {
+    return int(frame.has(name) ? frame.integer(name, 0, 1 << 20) : 0);
+  };
   r.geometry = {size("width"), size("height"), size("seen_width"), size("seen_height")};
   const Json objects = j.at("objects");
   for (size_t i = 0; i < objects.size(); ++i) {
@@ -74,7 +91,8 @@ SpatialResult spatial_result_from_json(std::string_view text) {
     s.label = o.string_or("label", "");
     const auto values = [&](const char* name, size_t n) {
       const Json list = o.at(name);
-      if (!list.is_array() || list.size() != n) list.fail("has not " + std::to_string(n) + " values");
+      if (!list.is_array() || list.size() != n)
+        list.fail("has not " + std::to_string(n) + " values");
       std::vector<double> v;
       for (size_t k = 0; k < n; ++k) v.push_back(list.at(k).number());
       return v;

@@ -1,5 +1,6 @@
-// A scanner that collects the text of one candidate at a time — from the innermost '{' to its '}', or from one marker to the next — and reads it leniently when it is
-// complete. Nothing else of the answer is kept.
+// A scanner that collects the text of one candidate at a time — from the innermost '{' to its '}',
+// or from one marker to the next — and reads it leniently when it is complete. Nothing else of the
+// answer is kept.
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -11,12 +12,13 @@ namespace omni {
 
 namespace {
 
-constexpr size_t kLongest = 4096;     // bytes of one candidate
+constexpr size_t kLongest = 4096;  // bytes of one candidate
 constexpr size_t kLongestLabel = 256;
 
 struct Written {
   std::string text;
-  std::vector<float> log_probability;  // of each byte's token, at the first byte of the token; NaN at the others
+  // of each byte's token, at the first byte of the token; NaN at the others
+  std::vector<float> log_probability;
 
   void add(char c, float p) {
     text += c;
@@ -31,7 +33,8 @@ struct Written {
     double sum = 0;
     int n = 0;
     size_t from = std::min(begin, text.size());
-    while (from > 0 && std::isnan(log_probability[std::min(from, text.size() - 1)])) --from;  // the token that `begin` lies in
+    // the token that `begin` lies in
+    while (from > 0 && std::isnan(log_probability[std::min(from, text.size() - 1)])) --from;
     for (size_t i = from; i < std::min(end, text.size()); ++i)
       if (!std::isnan(log_probability[i])) sum += log_probability[i], ++n;
     return n ? std::exp(sum / n) : 1;
@@ -51,15 +54,20 @@ std::string bounded(std::string s) {
 }
 
 std::optional<double> number(std::string_view text) {
-  while (!text.empty() && (std::isspace(static_cast<unsigned char>(text.front())) || text.front() == '+')) text.remove_prefix(1);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
+  while (!text.empty() &&
+         (std::isspace(static_cast<unsigned char>(text.front())) || text.front() == '+'))
+    text.remove_prefix(1);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())))
+    text.remove_suffix(1);
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return std::nullopt;
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
+    return std::nullopt;
   return std::clamp(value, -1e6, 1e6);
 }
 
-// Reads `"key": value` members without insisting on more than that; `repaired` tells that strict JSON would not have it.
+// Reads `"key": value` members without insisting on more than that; `repaired` tells that strict
+// JSON would not have it.
 class LenientObject {
  public:
   LenientObject(const Written& w, Coordinates c) : w_(w), coordinates_(c) {}
@@ -72,8 +80,10 @@ class LenientObject {
         std::string key;
         if (!string(at, key)) return std::nullopt;
         spaces(at);
-        if (at < w_.text.size() && w_.text[at] == ':') value(key, ++at);
-        else repaired_ = true;
+        if (at < w_.text.size() && w_.text[at] == ':')
+          value(key, ++at);
+        else
+          repaired_ = true;
       } else {
         if (c == ',' && trailing(at)) repaired_ = true;
         ++at;
@@ -138,7 +148,9 @@ class LenientObject {
     }
   }
   bool is_place(const std::string& key) const {
-    return coordinates_ == Coordinates::thousandths_y_first ? key == "box_2d" || key == "point" : key == "bbox_2d" || key == "point_2d" || key == "bbox" || key == "point";
+    return coordinates_ == Coordinates::thousandths_y_first
+               ? key == "box_2d" || key == "point"
+               : key == "bbox_2d" || key == "point_2d" || key == "bbox" || key == "point";
   }
   void place(const std::string& key, std::string_view text, size_t begin, size_t end) {
     std::vector<double> values;
@@ -147,7 +159,9 @@ class LenientObject {
       const size_t comma = std::min(text.find(',', from), text.size());
       std::string part(text.substr(from, comma - from));
       repaired_ |= part.find_first_of("\"'") != std::string::npos;
-      std::erase_if(part, [](char c) { return c == '[' || c == ']' || c == '(' || c == ')' || c == '"' || c == '\''; });
+      std::erase_if(part, [](char c) {
+        return c == '[' || c == ']' || c == '(' || c == ')' || c == '"' || c == '\'';
+      });
       if (part.find_first_not_of(" \t\n\r") == std::string::npos) {
         repaired_ = true;  // a stray comma
       } else if (const auto v = number(part)) {
@@ -158,7 +172,8 @@ class LenientObject {
       from = comma + 1;
     }
     if (values.size() == 4 && key[0] == 'b') {
-      if (coordinates_ == Coordinates::thousandths_y_first) values = {values[1], values[0], values[3], values[2]};
+      if (coordinates_ == Coordinates::thousandths_y_first)
+        values = {values[1], values[0], values[3], values[2]};
       if (values[0] > values[2]) std::swap(values[0], values[2]), repaired_ = true;
       if (values[1] > values[3]) std::swap(values[1], values[3]), repaired_ = true;
       object_.box = Box{values[0], values[1], values[2], values[3]};
@@ -184,10 +199,10 @@ struct SpatialParser::State {
 
   Coordinates coordinates;
   Counts counts;
-  Written object;            // JSON: from '{' on
+  Written object;  // JSON: from '{' on
   bool in_object = false, in_string = false, escaped = false;
   char quote = '"';
-  Written tail;               // markup: since the last object
+  Written tail;  // markup: since the last object
 
   void json(char c, float p, std::vector<SpatialObject>& out) {
     if (!in_object) {
@@ -196,9 +211,13 @@ struct SpatialParser::State {
     }
     if (in_string) {
       object.add(c, p);
-      if (escaped) escaped = false;
-      else if (c == '\\') escaped = true;
-      else if (c == quote || c == '\n') in_string = false;  // no label has a line break: the quote was lost
+      if (escaped)
+        escaped = false;
+      else if (c == '\\')
+        escaped = true;
+      // no label has a line break: the quote was lost
+      else if (c == quote || c == '\n')
+        in_string = false;
     } else if (c == '{') {
       open(c, p);  // only the innermost braces hold an object
     } else if (c == '}') {
@@ -250,12 +269,14 @@ struct SpatialParser::State {
     }
   }
   std::optional<SpatialObject> read_markup() {
-    static constexpr std::string_view kRef = "<|object_ref_start|>", kRefEnd = "<|object_ref_end|>", kBox = "<|box_start|>";
+    static constexpr std::string_view kRef = "<|object_ref_start|>", kRefEnd = "<|object_ref_end|>",
+                                      kBox = "<|box_start|>";
     const std::string& t = tail.text;
     const size_t box = t.rfind(kBox);
     if (box == std::string::npos) return std::nullopt;
     SpatialObject o;
-    const size_t ref = t.rfind(kRef, box), ref_end = t.find(kRefEnd, ref == std::string::npos ? 0 : ref);
+    const size_t ref = t.rfind(kRef, box),
+                 ref_end = t.find(kRefEnd, ref == std::string::npos ? 0 : ref);
     if (ref != std::string::npos && ref_end != std::string::npos && ref_end < box) {
       o.label = bounded(t.substr(ref + kRef.size(), ref_end - ref - kRef.size()));
       o.label_probability = tail.probability(ref + kRef.size(), ref_end);
@@ -279,12 +300,14 @@ struct SpatialParser::State {
     if (values.size() != 4) return std::nullopt;
     const bool swapped = values[0] > values[2] || values[1] > values[3];
     counts.repaired += swapped;
-    o.box = Box{std::min(values[0], values[2]), std::min(values[1], values[3]), std::max(values[0], values[2]), std::max(values[1], values[3])};
+    o.box = Box{std::min(values[0], values[2]), std::min(values[1], values[3]),
+                std::max(values[0], values[2]), std::max(values[1], values[3])};
     return o;
   }
 };
 
-SpatialParser::SpatialParser(Coordinates coordinates) : state_(std::make_unique<State>(coordinates)) {}
+SpatialParser::SpatialParser(Coordinates coordinates)
+    : state_(std::make_unique<State>(coordinates)) {}
 SpatialParser::~SpatialParser() = default;
 SpatialParser::SpatialParser(SpatialParser&&) noexcept = default;
 
@@ -292,7 +315,8 @@ std::vector<SpatialObject> SpatialParser::push(std::string_view bytes, double pr
   std::vector<SpatialObject> out;
   float p = float(std::log(std::clamp(probability, 1e-30, 1.0)));
   for (const char c : bytes) {
-    state_->coordinates == Coordinates::thousandths_markup ? state_->markup(c, p, out) : state_->json(c, p, out);
+    state_->coordinates == Coordinates::thousandths_markup ? state_->markup(c, p, out)
+                                                           : state_->json(c, p, out);
     p = NAN;
   }
   return out;

@@ -19,14 +19,16 @@ SpatialObject moved(const SpatialObject& o, double seconds) {
   return m;
 }
 
-// 1 = the same place, 0 = nothing to do with each other. Between two looks a thing may leave its own outline: nearness counts, in its own sizes.
+// 1 = the same place, 0 = nothing to do with each other. Between two looks a thing may leave its
+// own outline: nearness counts, in its own sizes.
 double likeness(const SpatialObject& a, const SpatialObject& b) {
   if (a.box.has_value() != b.box.has_value()) return 0;
   const Point p = place(a), q = place(b);
   const double distance = std::hypot(p.x - q.x, p.y - q.y);
   if (!a.box) return std::max(0.0, 0.5 - distance / 400);
   const double size = std::sqrt(std::max(a.box->area(), b.box->area()));
-  return 0.5 * intersection_over_union(*a.box, *b.box) + 0.5 * std::max(0.0, 1 - distance / (4 * size + 1));
+  return 0.5 * intersection_over_union(*a.box, *b.box) +
+         0.5 * std::max(0.0, 1 - distance / (4 * size + 1));
 }
 
 }  // namespace
@@ -42,10 +44,12 @@ void Tracker::update(std::vector<SpatialObject>& objects, Nanoseconds time) {
   for (size_t i = 0; i < objects.size(); ++i)
     for (size_t j = 0; j < tracks_.size(); ++j)
       if (objects[i].label == tracks_[j].label) {
-        const double l = likeness(objects[i], moved(tracks_[j].last, double(time - tracks_[j].time) / double(kSecond)));
+        const double l = likeness(
+            objects[i], moved(tracks_[j].last, double(time - tracks_[j].time) / double(kSecond)));
         if (l > 0.05) pairs.push_back({l, i, j});
       }
-  std::stable_sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) { return a.likeness > b.likeness; });
+  std::stable_sort(pairs.begin(), pairs.end(),
+                   [](const Pair& a, const Pair& b) { return a.likeness > b.likeness; });
   const bool had_answer = previous_ >= 0;
   std::vector<bool> taken(tracks_.size());
   for (SpatialObject& o : objects) {

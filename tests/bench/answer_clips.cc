@@ -1,5 +1,7 @@
-// answer_clips FOLDER < clips: answers questions about clips through the public API, for tools/train/evaluate.py. A clip is a line `clip WIDTH HEIGHT FRAMES SAMPLES QUESTIONS STILL`, the RGB
-// frames (2 a second), the float32 samples (16 kHz), and QUESTIONS lines. Each answer is a line, with the milliseconds that it took from the first frame ahead of it.
+// answer_clips FOLDER < clips: answers questions about clips through the public API, for
+// tools/train/evaluate.py. A clip is a line `clip WIDTH HEIGHT FRAMES SAMPLES QUESTIONS STILL`, the
+// RGB frames (2 a second), the float32 samples (16 kHz), and QUESTIONS lines. Each answer is a
+// line, with the milliseconds that it took from the first frame ahead of it.
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -11,23 +13,40 @@ using namespace omni;
 
 int main(int argc, char** argv) try {
   if (argc < 2) return std::fprintf(stderr, "answer_clips FOLDER < clips\n"), 2;
-  const auto engine = Engine::open({.model_path = argv[1], .precision = Precision::float32, .threads = argc > 2 ? std::atoi(argv[2]) : 1});
+  const auto engine = Engine::open({.model_path = argv[1],
+                                    .precision = Precision::float32,
+                                    .threads = argc > 2 ? std::atoi(argv[2]) : 1});
   for (std::string head; std::getline(std::cin, head);) {
     std::istringstream s(head);
     std::string word;
     int width = 0, height = 0, frames = 0, samples = 0, n_questions = 0, still = 0;
-    if (!(s >> word >> width >> height >> frames >> samples >> n_questions >> still) || word != "clip") throw Error(ErrorCode::corrupt_file, "no clip: " + head);
+    if (!(s >> word >> width >> height >> frames >> samples >> n_questions >> still) ||
+        word != "clip")
+      throw Error(ErrorCode::corrupt_file, "no clip: " + head);
     std::string rgb(size_t(width) * size_t(height) * 3 * size_t(frames), '\0');
     std::vector<float> sound(static_cast<size_t>(samples));
     std::cin.read(rgb.data(), std::streamsize(rgb.size()));
-    std::cin.read(reinterpret_cast<char*>(sound.data()), std::streamsize(sound.size() * sizeof(float)));
+    std::cin.read(reinterpret_cast<char*>(sound.data()),
+                  std::streamsize(sound.size() * sizeof(float)));
     const auto begin = std::chrono::steady_clock::now();
-    const auto session = engine->make_session({.system_prompt = engine->defaults().system_prompt.value_or(""), .video = frames > 0, .audio = samples > 0});
+    const auto session =
+        engine->make_session({.system_prompt = engine->defaults().system_prompt.value_or(""),
+                              .video = frames > 0,
+                              .audio = samples > 0});
     if (frames > 0) {
       const auto video = engine->make_video_tokenizer({.still = still != 0});
       for (int i = 0; i < frames; ++i) {
-        const auto* data = reinterpret_cast<const uint8_t*>(rgb.data()) + rgb.size() / size_t(frames) * size_t(i);
-        if (auto segment = video->push({PixelFormat::rgb, width, height, {data, nullptr, nullptr}, {int64_t{width} * 3, 0, 0}, ColourMatrix::bt601, false, i * kSecond / 2})) session->append(std::move(*segment));
+        const auto* data =
+            reinterpret_cast<const uint8_t*>(rgb.data()) + rgb.size() / size_t(frames) * size_t(i);
+        if (auto segment = video->push({PixelFormat::rgb,
+                                        width,
+                                        height,
+                                        {data, nullptr, nullptr},
+                                        {int64_t{width} * 3, 0, 0},
+                                        ColourMatrix::bt601,
+                                        false,
+                                        i * kSecond / 2}))
+          session->append(std::move(*segment));
       }
       if (auto segment = video->finish()) session->append(std::move(*segment));
       session->end(Modality::video);
@@ -45,7 +64,11 @@ int main(int argc, char** argv) try {
       std::string question;
       std::getline(std::cin, question);
       const Answer a = session->ask(question, {.max_tokens = 160});
-      std::printf("%.0f %s\n", std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count(), a.text.c_str());
+      std::printf(
+          "%.0f %s\n",
+          std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)
+              .count(),
+          a.text.c_str());
     }
     std::fflush(stdout);
   }

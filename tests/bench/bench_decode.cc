@@ -1,5 +1,6 @@
-// bench_decode FOLDER [prompt tokens] [answer tokens]: load time, memory, prefill and decode speed of a checkpoint's text model, and its towers.
-// tools/bench makes the folder and prints a peer beside it.
+// bench_decode FOLDER [prompt tokens] [answer tokens]: load time, memory, prefill and decode speed
+// of a checkpoint's text model, and its towers. tools/bench makes the folder and prints a peer
+// beside it.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -9,21 +10,22 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-
 #include <random>
 
+#include "bench/precision.h"
 #include "core/cpu_level.h"
 #include "grammar/json_schema.h"
 #include "grammar/token_mask.h"
 #include "models/registry.h"
-#include "bench/precision.h"
 #include "session/answer_schema.h"
 
 using namespace omni;
 
 namespace {
 
-double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 template <class Body>
 double median_seconds(int repeats, const Body& body) {
@@ -47,9 +49,11 @@ double peak_mb() {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc < 2) return std::fprintf(stderr, "usage: bench_decode FOLDER [prompt tokens] [answer tokens]\n"), 2;
+  if (argc < 2)
+    return std::fprintf(stderr, "usage: bench_decode FOLDER [prompt tokens] [answer tokens]\n"), 2;
   const std::filesystem::path folder = argv[1];
-  const int n_prompt = argc > 2 ? std::atoi(argv[2]) : 128, n_answer = argc > 3 ? std::atoi(argv[3]) : 32;
+  const int n_prompt = argc > 2 ? std::atoi(argv[2]) : 128,
+            n_answer = argc > 3 ? std::atoi(argv[3]) : 32;
   const int threads = std::getenv("OMNI_THREADS") ? std::atoi(std::getenv("OMNI_THREADS")) : 0;
   double file_mb = 0;
   for (const auto& f : std::filesystem::directory_iterator(folder))
@@ -59,14 +63,16 @@ int main(int argc, char** argv) try {
   const auto precision = asked_precision(cpu_has_bf16() ? Precision::bfloat16 : Precision::float32);
   ThreadPool pool(threads);
   const auto model = load_model({folder, precision, nullptr, {&pool, nullptr}}, {});
-  std::printf("load            %8.1f s    %.0f MB of files, peak memory %.0f MB\n", seconds() - begin, file_mb, peak_mb());
+  std::printf("load            %8.1f s    %.0f MB of files, peak memory %.0f MB\n",
+              seconds() - begin, file_mb, peak_mb());
 
   Arena arena;
   ops::Context cx{pool, arena};
   KvCache cache = model->new_cache();
   std::vector<int32_t> ids(static_cast<size_t>(n_prompt));
   std::vector<Position> positions(ids.size());
-  for (int i = 0; i < n_prompt; ++i) ids[size_t(i)] = 100 + i % 1000, positions[size_t(i)] = {i, i, i};
+  for (int i = 0; i < n_prompt; ++i)
+    ids[size_t(i)] = 100 + i % 1000, positions[size_t(i)] = {i, i, i};
   const double prefill = median_seconds(3, [&] {
     Arena::Scope scope(arena);
     cache.truncate(0);
@@ -83,11 +89,15 @@ int main(int argc, char** argv) try {
     steps.push_back(seconds() - t);
   }
   std::sort(steps.begin(), steps.end());
-  std::printf("decode  %5d   %8.2f tokens/s  (median step %.2f ms)\n", n_answer, 1 / steps[steps.size() / 2], 1e3 * steps[steps.size() / 2]);
+  std::printf("decode  %5d   %8.2f tokens/s  (median step %.2f ms)\n", n_answer,
+              1 / steps[steps.size() / 2], 1e3 * steps[steps.size() / 2]);
 
-  // What json-schema=boxes adds to a step: random answers of 200 tokens, the first of which meets every state for the first time.
+  // What json-schema=boxes adds to a step: random answers of 200 tokens, the first of which meets
+  // every state for the first time.
   const BpeTokenizer& t = model->tokenizer();
-  auto table = std::make_shared<TokenTable>(t.n_tokens(), [&](int32_t id) { return t.is_special(id) ? std::string() : t.token_bytes(id); });
+  auto table = std::make_shared<TokenTable>(t.n_tokens(), [&](int32_t id) {
+    return t.is_special(id) ? std::string() : t.token_bytes(id);
+  });
   TokenMask mask(grammar_of_json_schema(answer_schema("boxes", model->coordinates())), table, {});
   std::mt19937 random(1);
   std::vector<float> logits(static_cast<size_t>(t.n_tokens()));
@@ -105,8 +115,10 @@ int main(int argc, char** argv) try {
     double sum = 0;
     for (const double c : costs) sum += c;
     std::sort(costs.begin(), costs.end());
-    std::printf("mask %d  %6d   %8.3f ms a token, median %.3f, most %.1f  (%.1f %% of a decode step)\n", answer, t.n_tokens(), 1e3 * sum / double(costs.size()), 1e3 * costs[costs.size() / 2], 1e3 * costs.back(),
-                100 * sum / double(costs.size()) / steps[steps.size() / 2]);
+    std::printf(
+        "mask %d  %6d   %8.3f ms a token, median %.3f, most %.1f  (%.1f %% of a decode step)\n",
+        answer, t.n_tokens(), 1e3 * sum / double(costs.size()), 1e3 * costs[costs.size() / 2],
+        1e3 * costs.back(), 100 * sum / double(costs.size()) / steps[steps.size() / 2]);
   }
 
   const int patch = model->vision().layout.patch, side = 448 / patch;
@@ -125,7 +137,8 @@ int main(int argc, char** argv) try {
     model->encode_sound(cx, mel);
   });
   std::printf("audio   2 s     %8.3f s\n", audio);
-  std::printf("peak memory     %8.0f MB   (%.3f of the files)\n", peak_mb(), peak_mb() * 1.048576 / file_mb);
+  std::printf("peak memory     %8.0f MB   (%.3f of the files)\n", peak_mb(),
+              peak_mb() * 1.048576 / file_mb);
   return 0;
 } catch (const Error& e) {
   std::fprintf(stderr, "bench_decode: %s\n", e.what());

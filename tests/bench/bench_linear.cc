@@ -1,6 +1,6 @@
-// bench_linear [n_out n_in]: the products of the level in use (OMNI_CPU_ISA), each implementation and format:
-// rows a call, operations a second, and weights read a second beside what this machine reads at all. One
-// thread (OMNI_THREADS for more); as many matrices as no cache holds.
+// bench_linear [n_out n_in]: the products of the level in use (OMNI_CPU_ISA), each implementation
+// and format: rows a call, operations a second, and weights read a second beside what this machine
+// reads at all. One thread (OMNI_THREADS for more); as many matrices as no cache holds.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -55,7 +55,8 @@ Matrix random_matrix(WeightFormat format, int64_t n_out, int64_t n_in, int64_t g
   }
   w.values = Tensor::zeros(format == WeightFormat::int8 ? DType::i8 : DType::u8,
                            {n_out, format == WeightFormat::int8 ? n_in : n_in / 2});
-  for (size_t i = 0; i < w.values.nbytes(); ++i) static_cast<uint8_t*>(w.values.raw())[i] = uint8_t(g());
+  for (size_t i = 0; i < w.values.nbytes(); ++i)
+    static_cast<uint8_t*>(w.values.raw())[i] = uint8_t(g());
   w.scales = Tensor::zeros(DType::f32, {n_out, n_in / group});
   std::fill_n(w.scales.f32(), w.scales.numel(), 1.f / 64);
   return w;
@@ -64,7 +65,8 @@ Matrix random_matrix(WeightFormat format, int64_t n_out, int64_t n_in, int64_t g
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int64_t n_out = argc > 2 ? std::atoll(argv[1]) : 2048, n_in = argc > 2 ? std::atoll(argv[2]) : 2048;
+  const int64_t n_out = argc > 2 ? std::atoll(argv[1]) : 2048,
+                n_in = argc > 2 ? std::atoll(argv[2]) : 2048;
   ThreadPool pool(std::getenv("OMNI_THREADS") ? std::atoi(std::getenv("OMNI_THREADS")) : 1);
   Arena arena;
   ops::Context cx{pool, arena};
@@ -80,10 +82,12 @@ int main(int argc, char** argv) {
                                         {WeightFormat::int4, int64_t{128}},
                                         {WeightFormat::int4, int64_t{64}},
                                         {WeightFormat::int4, int64_t{32}}}) {
-      const auto precision = std::strcmp(implementation.name, "onednn_bf16") == 0 ? ops::MatmulPrecision::bf16
-                                                                                  : ops::MatmulPrecision::f32;
+      const auto precision = std::strcmp(implementation.name, "onednn_bf16") == 0
+                                 ? ops::MatmulPrecision::bf16
+                                 : ops::MatmulPrecision::f32;
       const Matrix w = random_matrix(format, n_out, n_in, group);
-      if (std::strcmp(implementation.name, "portable") == 0 || !implementation.accepts(w, precision))
+      if (std::strcmp(implementation.name, "portable") == 0 ||
+          !implementation.accepts(w, precision))
         continue;
       const double bytes = double(w.values.nbytes()) + 2 * double(w.scales.numel());
       std::vector<std::shared_ptr<const ops::cpu::LinearWeight>> weights;
@@ -102,7 +106,8 @@ int main(int argc, char** argv) {
           times.push_back(seconds() - begin);
           spent += times.back();
         }
-        std::nth_element(times.begin(), times.begin() + std::ptrdiff_t(times.size() / 2), times.end());
+        std::nth_element(times.begin(), times.begin() + std::ptrdiff_t(times.size() / 2),
+                         times.end());
         const double time = times[times.size() / 2];
         std::printf(" | %lld: %5.0f GOP/s", static_cast<long long>(n),
                     2e-9 * double(n) * double(n_out * n_in) / time);

@@ -1,6 +1,7 @@
-// bench_speech FOLDER                       the stages of the speaking half of a checkpoint, one after the other: load, prompt, Talker, flow, vocoder; memory
-// bench_speech FOLDER --say FILE OUT        says each line of FILE, greedily, into OUT/<line number>.wav (first sound and real-time factor printed)
-// tools/bench makes the folders.
+// bench_speech FOLDER                       the stages of the speaking half of a checkpoint, one
+// after the other: load, prompt, Talker, flow, vocoder; memory bench_speech FOLDER --say FILE OUT
+// says each line of FILE, greedily, into OUT/<line number>.wav (first sound and real-time factor
+// printed) tools/bench makes the folders.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -23,7 +24,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 double peak_mb() {
   rusage u{};
@@ -36,7 +39,8 @@ void write_wav(const fs::path& path, const std::vector<float>& x, uint32_t rate)
   const auto u32 = [&](uint32_t v) { f.write(reinterpret_cast<const char*>(&v), 4); };
   const auto u16 = [&](uint16_t v) { f.write(reinterpret_cast<const char*>(&v), 2); };
   const auto bytes = uint32_t(x.size() * 2);
-  f << "RIFF", u32(36 + bytes), f << "WAVEfmt ", u32(16), u16(1), u16(1), u32(rate), u32(rate * 2), u16(2), u16(16), f << "data", u32(bytes);
+  f << "RIFF", u32(36 + bytes), f << "WAVEfmt ", u32(16), u16(1), u16(1), u32(rate), u32(rate * 2),
+      u16(2), u16(16), f << "data", u32(bytes);
   for (const float v : x) u16(uint16_t(int16_t(std::lrint(std::clamp(v, -1.f, 1.f) * 32767))));
 }
 
@@ -75,8 +79,11 @@ int say(const fs::path& folder, const fs::path& file, const fs::path& out) {
   }
   std::sort(first.begin(), first.end());
   if (first.empty()) return std::printf("nothing was said\n"), 1;
-  std::printf("%zu sentences, %.1f s of speech, real-time factor %.3f, first sound p50 %.0f ms p95 %.0f ms, peak memory %.0f MB\n", first.size(), sound, work / sound,
-              1000 * first[first.size() / 2], 1000 * first[first.size() * 95 / 100], peak_mb());
+  std::printf(
+      "%zu sentences, %.1f s of speech, real-time factor %.3f, first sound p50 %.0f ms p95 %.0f "
+      "ms, peak memory %.0f MB\n",
+      first.size(), sound, work / sound, 1000 * first[first.size() / 2],
+      1000 * first[first.size() * 95 / 100], peak_mb());
   return 0;
 }
 
@@ -86,7 +93,8 @@ int main(int argc, char** argv) try {
   if (argc == 5 && std::string(argv[2]) == "--say") return say(argv[1], argv[3], argv[4]);
   if (argc != 2) return std::fprintf(stderr, "usage: bench_speech FOLDER [--say FILE OUT]\n"), 2;
   const fs::path folder = argv[1];
-  const ModelOptions options{folder, asked_precision(cpu_has_bf16() ? Precision::bfloat16 : Precision::float32)};
+  const ModelOptions options{
+      folder, asked_precision(cpu_has_bf16() ? Precision::bfloat16 : Precision::float32)};
   double file_mb = 0;
   for (const auto& f : fs::directory_iterator(folder))
     if (f.path().extension() == ".safetensors") file_mb += double(f.file_size()) / 1e6;
@@ -135,11 +143,17 @@ int main(int argc, char** argv) try {
   const auto talk = speech->talk(std::move(prompt), speech->default_voice());
   Sampler sampler(1);
   const SamplingOptions sampling{.temperature = 1};
-  const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) { return sampler.pick(logits, history, sampling); };
+  const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
+    return sampler.pick(logits, history, sampling);
+  };
   const double rate = speech->sample_rate(), code_seconds = speech->samples_per_code() / rate;
   std::vector<int32_t> codes;
   for (int k = 0; k < int(2 / code_seconds); ++k) {
-    const auto code = talk->next(cx, k < kReply ? std::span<const float>(reply.data() + k * width, size_t(width)) : std::span<const float>(), pick);
+    const auto code =
+        talk->next(cx,
+                   k < kReply ? std::span<const float>(reply.data() + k * width, size_t(width))
+                              : std::span<const float>(),
+                   pick);
     if (!code) break;
     codes.push_back(*code);
   }

@@ -1,5 +1,5 @@
-// bench_tokenizers: one thread, CPU time. 1080p frames → normalised patches of 448x448 and 252x140; log-mel
-// of a second of sound.
+// bench_tokenizers: one thread, CPU time. 1080p frames → normalised patches of 448x448 and 252x140;
+// log-mel of a second of sound.
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
@@ -31,7 +31,8 @@ void report(const char* name, int per, const Body& body) {
     times.push_back((cpu_ms() - begin) / per);
   }
   std::sort(times.begin(), times.end());
-  std::printf("%-44s %8.3f / %.3f / %.3f ms (min/med/max)\n", name, times.front(), times[times.size() / 2], times.back());
+  std::printf("%-44s %8.3f / %.3f / %.3f ms (min/med/max)\n", name, times.front(),
+              times[times.size() / 2], times.back());
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
-// bench_transcribe FOLDER [--policy align-att|local-agreement|whole] [--step SECONDS] [--language L] [--threads N] [--words] WAV…
-// Transcribes recordings (16-bit WAV, any rate that divides or is divided by 16 kHz evenly enough for a test) as a live stream would come, and prints text, real-time factor, the longest
-// look, how long after they were spoken words left (sound time only, computing not counted), and memory.
+// bench_transcribe FOLDER [--policy align-att|local-agreement|whole] [--step SECONDS] [--language
+// L] [--threads N] [--words] WAV… Transcribes recordings (16-bit WAV, any rate that divides or is
+// divided by 16 kHz evenly enough for a test) as a live stream would come, and prints text,
+// real-time factor, the longest look, how long after they were spoken words left (sound time only,
+// computing not counted), and memory.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -19,7 +21,9 @@ using namespace omni;
 
 namespace {
 
-double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 std::vector<float> read_wav(const char* path) {
   std::ifstream f(path, std::ios::binary);
@@ -31,7 +35,9 @@ std::vector<float> read_wav(const char* path) {
   while (at + 8 <= b.size()) {
     uint32_t size = 0;
     std::memcpy(&size, b.data() + at + 4, 4);
-    if (b.compare(at, 4, "fmt ") == 0) std::memcpy(&channels, b.data() + at + 10, 2), std::memcpy(&rate, b.data() + at + 12, 4), std::memcpy(&bits, b.data() + at + 22, 2);
+    if (b.compare(at, 4, "fmt ") == 0)
+      std::memcpy(&channels, b.data() + at + 10, 2), std::memcpy(&rate, b.data() + at + 12, 4),
+          std::memcpy(&bits, b.data() + at + 22, 2);
     if (b.compare(at, 4, "data") == 0) {
       const size_t n = std::min<size_t>(size, b.size() - at - 8) / 2 / channels;
       for (size_t i = 0; i < n; ++i) {
@@ -46,7 +52,8 @@ std::vector<float> read_wav(const char* path) {
     }
     at += 8 + size + (size & 1);
   }
-  if (bits != 16 || mono.empty()) throw Error(ErrorCode::corrupt_file, std::string(path) + " is no 16-bit WAV");
+  if (bits != 16 || mono.empty())
+    throw Error(ErrorCode::corrupt_file, std::string(path) + " is no 16-bit WAV");
   if (rate != 16000) {
     std::vector<float> out(size_t(double(mono.size()) * 16000 / rate));
     for (size_t i = 0; i < out.size(); ++i) {
@@ -77,16 +84,29 @@ int main(int argc, char** argv) try {
     const std::string a = argv[i];
     if (a == "--policy") {
       const std::string p = argv[++i];
-      t.policy = p == "whole" ? TranscriptionPolicy::whole : p == "local-agreement" ? TranscriptionPolicy::local_agreement : TranscriptionPolicy::align_att;
-    } else if (a == "--step") t.step = Nanoseconds(std::atof(argv[++i]) * double(kSecond));
-    else if (a == "--language") t.language = argv[++i];
-    else if (a == "--threads") options.threads = std::atoi(argv[++i]);
-    else if (a == "--no-gate") t.voice_gate = false;
-    else if (a == "--words") words = true;
-    else if (options.model_path.empty()) options.model_path = a;
-    else files.push_back(argv[i]);
+      t.policy = p == "whole"             ? TranscriptionPolicy::whole
+                 : p == "local-agreement" ? TranscriptionPolicy::local_agreement
+                                          : TranscriptionPolicy::align_att;
+    } else if (a == "--step")
+      t.step = Nanoseconds(std::atof(argv[++i]) * double(kSecond));
+    else if (a == "--language")
+      t.language = argv[++i];
+    else if (a == "--threads")
+      options.threads = std::atoi(argv[++i]);
+    else if (a == "--no-gate")
+      t.voice_gate = false;
+    else if (a == "--words")
+      words = true;
+    else if (options.model_path.empty())
+      options.model_path = a;
+    else
+      files.push_back(argv[i]);
   }
-  if (options.model_path.empty() || files.empty()) return std::fprintf(stderr, "usage: bench_transcribe FOLDER [--policy P] [--step S] [--language L] [--threads N] [--no-gate] [--words] WAV…\n"), 2;
+  if (options.model_path.empty() || files.empty())
+    return std::fprintf(stderr,
+                        "usage: bench_transcribe FOLDER [--policy P] [--step S] [--language L] "
+                        "[--threads N] [--no-gate] [--words] WAV…\n"),
+           2;
   const auto engine = Engine::open(options);
   for (const char* file : files) {
     const std::vector<float> x = read_wav(file);
@@ -115,13 +135,22 @@ int main(int argc, char** argv) try {
     const TranscriptionStats s = transcriber->stats();
     std::printf("== %s\n", file);
     for (const Word& w : all) {
-      if (words) std::printf("%7.2f %5.2f %.2f %s\n", double(w.start) / double(kSecond), double(w.duration) / double(kSecond), w.probability, w.text.c_str());
-      else std::printf("%s ", w.text.c_str());
+      if (words)
+        std::printf("%7.2f %5.2f %.2f %s\n", double(w.start) / double(kSecond),
+                    double(w.duration) / double(kSecond), w.probability, w.text.c_str());
+      else
+        std::printf("%s ", w.text.c_str());
     }
     std::sort(delays.begin(), delays.end());
-    std::printf("\n   [%s] %.1f s of sound, real-time factor %.3f (encoder %.2f s, decoder %.2f s, %lld tokens), %lld looks, %lld gated, %lld rejected, longest look %.0f ms, delay p50 %.2f p95 %.2f s, peak %.0f MB\n",
-                transcriber->language().c_str(), length, spent / length, s.encoder_seconds, s.decoder_seconds, static_cast<long long>(s.tokens), static_cast<long long>(s.looks),
-                static_cast<long long>(s.gated), static_cast<long long>(s.rejected), 1000 * longest, delays.empty() ? 0 : delays[delays.size() / 2], delays.empty() ? 0 : delays[delays.size() * 95 / 100], peak_mb());
+    std::printf(
+        "\n   [%s] %.1f s of sound, real-time factor %.3f (encoder %.2f s, decoder %.2f s, %lld "
+        "tokens), %lld looks, %lld gated, %lld rejected, longest look %.0f ms, delay p50 %.2f p95 "
+        "%.2f s, peak %.0f MB\n",
+        transcriber->language().c_str(), length, spent / length, s.encoder_seconds,
+        s.decoder_seconds, static_cast<long long>(s.tokens), static_cast<long long>(s.looks),
+        static_cast<long long>(s.gated), static_cast<long long>(s.rejected), 1000 * longest,
+        delays.empty() ? 0 : delays[delays.size() / 2],
+        delays.empty() ? 0 : delays[delays.size() * 95 / 100], peak_mb());
   }
   return 0;
 } catch (const std::exception& e) {

@@ -16,8 +16,8 @@ inline Precision asked_precision(Precision otherwise) {
   constexpr const char* kNames[] = {"auto", "float32", "bfloat16", "int8", "int4"};
   for (int i = 0; i < int(std::size(kNames)); ++i)
     if (std::string(name) == kNames[i]) return i == 0 ? otherwise : Precision(i);
-  throw Error(ErrorCode::invalid_argument,
-              std::string("OMNI_PRECISION=") + name + " is none of auto, float32, bfloat16, int8, int4");
+  throw Error(ErrorCode::invalid_argument, std::string("OMNI_PRECISION=") + name +
+                                               " is none of auto, float32, bfloat16, int8, int4");
 }
 
 }  // namespace omni

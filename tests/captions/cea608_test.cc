@@ -1,4 +1,5 @@
-// CEA-608 by what others' decoders make of it: libzvbi's screen frame by frame, and FFmpeg's, which knows the extended characters.
+// CEA-608 by what others' decoders make of it: libzvbi's screen frame by frame, and FFmpeg's, which
+// knows the extended characters.
 #include <gtest/gtest.h>
 #include <libzvbi.h>
 
@@ -34,7 +35,8 @@ class Screen {
     vbi_decode(decoder_, &line, 1, time_);
   }
 
-  // The rows with text, from top to bottom, without the space around them; where the last of them stands is in `row` and `column`.
+  // The rows with text, from top to bottom, without the space around them; where the last of them
+  // stands is in `row` and `column`.
   int row = 0, column = 0;
   std::vector<std::string> rows() {
     vbi_page page;
@@ -42,13 +44,15 @@ class Screen {
     std::vector<std::string> out;
     for (int r = 0; r < page.rows; ++r) {
       std::vector<int32_t> points;
-      for (int c = 0; c < page.columns; ++c) points.push_back(int32_t(page.text[r * page.columns + c].unicode));
+      for (int c = 0; c < page.columns; ++c)
+        points.push_back(int32_t(page.text[r * page.columns + c].unicode));
       std::string text;
       for (const std::string& w : words_of(to_utf8(points))) text += (text.empty() ? "" : " ") + w;
       if (text.empty()) continue;
       out.push_back(text);
       row = r + 1, column = 0;
-      while (points[size_t(column + 1)] == ' ') ++column;  // libzvbi's pages have a column of margin
+      // libzvbi's pages have a column of margin
+      while (points[size_t(column + 1)] == ' ') ++column;
     }
     vbi_unref_page(&page);
     return out;
@@ -63,7 +67,9 @@ class Screen {
 // FFmpeg's decoder of field 1: the texts that were on screen, as it tells of them.
 class Ffmpeg {
  public:
-  Ffmpeg() : context_(avcodec_alloc_context3(avcodec_find_decoder(AV_CODEC_ID_EIA_608))), packet_(av_packet_alloc()) {
+  Ffmpeg()
+      : context_(avcodec_alloc_context3(avcodec_find_decoder(AV_CODEC_ID_EIA_608))),
+        packet_(av_packet_alloc()) {
     av_opt_set_int(context_->priv_data, "real_time", 1, 0);
     context_->pkt_timebase = {1, 1000};
     avcodec_open2(context_, nullptr, nullptr);
@@ -93,10 +99,15 @@ class Ffmpeg {
     for (int commas = 0; commas < 8; ++commas) ass.erase(0, ass.find(',') + 1);
     std::string out;
     for (size_t i = 0; i < ass.size(); ++i) {
-      if (ass[i] == '{' && ass[i + 1] == '\\') i = ass.find('}', i);
-      else if (ass[i] == '\\' && ass[i + 1] == 'N') out += '\n', ++i;
-      else if (ass[i] == '\\' && i + 1 < ass.size() && std::string("{}\\").find(ass[i + 1]) != std::string::npos) out += ass[++i];
-      else out += ass[i];
+      if (ass[i] == '{' && ass[i + 1] == '\\')
+        i = ass.find('}', i);
+      else if (ass[i] == '\\' && ass[i + 1] == 'N')
+        out += '\n', ++i;
+      else if (ass[i] == '\\' && i + 1 < ass.size() &&
+               std::string("{}\\").find(ass[i + 1]) != std::string::npos)
+        out += ass[++i];
+      else
+        out += ass[i];
     }
     return out;
   }
@@ -128,17 +139,21 @@ std::vector<std::string> letters_of(const std::string& text) {
 // The basic and the special characters.
 const std::vector<std::string>& letters() {
   static const std::vector<std::string> all = letters_of(
-      "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:?!%&()+-/<=>@$#\"'áéíóúç÷Ññ®°½¿™¢£♪àèâêîôû");
+      "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN"
+      "OPQRSTUVWXYZ0123456789.,;:?!%&()+-/<=>@$#\"'áéíóúç÷Ññ®°½¿™¢£♪àèâêîôû");
   return all;
 }
 const std::vector<std::string>& extended_letters() {
-  static const std::vector<std::string> all = letters_of("ÁÉÓÚÜü¡*©℠“”ÀÂÇÈÊËëÎÏïÔÙùÛ«»ÃãÍÌìÒòÕõ^_|~ÄäÖöß¥¤ÅåØø┌┐└┘");
+  static const std::vector<std::string> all =
+      letters_of("ÁÉÓÚÜü¡*©℠“”ÀÂÇÈÊËëÎÏïÔÙùÛ«»ÃãÍÌìÒòÕõ^_|~ÄäÖöß¥¤ÅåØø┌┐└┘");
   return all;
 }
 std::string random_word(std::mt19937& r, bool extended = false) {
-  std::string w(1, char('a' + r() % 26));  // libzvbi shows a special character that stands alone only with what follows
+  // libzvbi shows a special character that stands alone only with what follows
+  std::string w(1, char('a' + r() % 26));
   for (size_t n = r() % 9; n > 0; --n) {
-    const std::vector<std::string>& from = extended && r() % 4 == 0 ? extended_letters() : letters();
+    const std::vector<std::string>& from =
+        extended && r() % 4 == 0 ? extended_letters() : letters();
     w += from[r() % from.size()];
   }
   return w;
@@ -197,7 +212,8 @@ TEST(Cea608, FfmpegReadsAThousandPopOnCaptions) {
     encoder->push(text, begin, begin + 140, true);
     begin += 150;
     for (; n < begin; ++n)
-      if (const auto now = ffmpeg.feed(encoder->frame(n)); now && !now->empty()) shown.push_back(*now);
+      if (const auto now = ffmpeg.feed(encoder->frame(n)); now && !now->empty())
+        shown.push_back(*now);
   }
   ASSERT_EQ(shown.size(), sent.size());
   for (size_t i = 0; i < sent.size(); ++i) EXPECT_EQ(as_shown(shown[i]), as_shown(sent[i])) << i;
@@ -207,13 +223,16 @@ TEST(Cea608, PopOnCaptionsStandFromTheirFirstToTheirLastFrame) {
   for (const int channel : {1, 2, 3, 4})
     for (const bool centred : {false, true}) {
       std::mt19937 r(uint32_t(channel * 2 + centred));
-      const auto encoder = make_cea608_encoder({.mode = Cea608Mode::pop_on, .channel = channel, .row = channel == 2 ? 4 : 15, .centred = centred});
+      const auto encoder = make_cea608_encoder({.mode = Cea608Mode::pop_on,
+                                                .channel = channel,
+                                                .row = channel == 2 ? 4 : 15,
+                                                .centred = centred});
       Screen screen(channel);
       std::string before;
       int64_t n = 0, begin = 100;
       for (int i = 0; i < 250; ++i) {
         std::string text = random_line(r);
-      if (r() % 2) text.append("\n").append(random_line(r));
+        if (r() % 2) text.append("\n").append(random_line(r));
         const int64_t end = begin + 110 + int64_t(r() % 100);
         const bool next_at_once = r() % 3 == 0;
         encoder->push(text, begin, end, true);
@@ -223,7 +242,8 @@ TEST(Cea608, PopOnCaptionsStandFromTheirFirstToTheirLastFrame) {
         }
         before = text;
         screen.feed(encoder->frame(n++));
-        EXPECT_EQ(joined(screen.rows()), as_shown(text)) << "channel " << channel << ", caption " << i;
+        EXPECT_EQ(joined(screen.rows()), as_shown(text))
+            << "channel " << channel << ", caption " << i;
         EXPECT_EQ(encoder->lag(), 0);
         for (; n < begin + 5; ++n) screen.feed(encoder->frame(n));
         begin = next_at_once ? end : end + 130;
@@ -238,10 +258,12 @@ TEST(Cea608, PopOnCaptionsStandFromTheirFirstToTheirLastFrame) {
 }
 
 TEST(Cea608, RollUpWordsAreAllShownInTheirOrder) {
-  for (const Cea608Mode mode : {Cea608Mode::roll_up_2, Cea608Mode::roll_up_3, Cea608Mode::roll_up_4})
+  for (const Cea608Mode mode :
+       {Cea608Mode::roll_up_2, Cea608Mode::roll_up_3, Cea608Mode::roll_up_4})
     for (const int channel : {1, 3}) {
       std::mt19937 r(uint32_t(channel) + 10 * uint32_t(mode));
-      const auto encoder = make_cea608_encoder({.mode = mode, .channel = channel, .keep_frames = 100000});
+      const auto encoder =
+          make_cea608_encoder({.mode = mode, .channel = channel, .keep_frames = 100000});
       Screen screen(channel);
       std::string sent, before;
       int64_t n = 0;
@@ -255,12 +277,17 @@ TEST(Cea608, RollUpWordsAreAllShownInTheirOrder) {
         const std::vector<std::string> rows = screen.rows();
         const std::string shown = joined(rows, " ");
         const size_t at = sent.rfind(shown);
-        ASSERT_TRUE(at != std::string::npos && at + shown.size() >= (channel > 2 ? before : sent).size() && (before.empty() || !shown.empty()))
-            << "word " << i << ": " << shown << " is not the end of …" << sent.substr(sent.size() - std::min<size_t>(sent.size(), 150));
+        ASSERT_TRUE(at != std::string::npos &&
+                    at + shown.size() >= (channel > 2 ? before : sent).size() &&
+                    (before.empty() || !shown.empty()))
+            << "word " << i << ": " << shown << " is not the end of …"
+            << sent.substr(sent.size() - std::min<size_t>(sent.size(), 150));
         before = sent;
         most_rows = std::max(most_rows, rows.size());
       }
-      EXPECT_EQ(most_rows, mode == Cea608Mode::roll_up_2 ? 2u : mode == Cea608Mode::roll_up_3 ? 3u : 4u);
+      EXPECT_EQ(most_rows, mode == Cea608Mode::roll_up_2   ? 2u
+                           : mode == Cea608Mode::roll_up_3 ? 3u
+                                                           : 4u);
     }
 }
 
@@ -285,7 +312,7 @@ TEST(Cea608, PaintedCaptionsAppearAsTheyAreSent) {
   int64_t n = 0, begin = 30;
   for (int i = 0; i < 1000; ++i) {
     std::string text = random_line(r);
-      if (r() % 2) text.append("\n").append(random_line(r));
+    if (r() % 2) text.append("\n").append(random_line(r));
     encoder->push(text, begin, begin + 130, true);
     for (; n < begin + 128; ++n) screen.feed(encoder->frame(n));
     EXPECT_EQ(joined(screen.rows()), as_shown(text)) << "caption " << i;
@@ -299,7 +326,7 @@ TEST(Cea608, PaintedWordsFillTheRowsAndBeginAgain) {
   const auto encoder = make_cea608_encoder({.mode = Cea608Mode::paint_on});
   Screen screen(1);
   int64_t n = 0, time = 0;
-    for (int i = 0; i < 60; ++i) {
+  for (int i = 0; i < 60; ++i) {
     const std::string word = "word" + std::to_string(i);
     encoder->push(word, time, time + 15, false);
     for (time += 15; n < time; ++n) screen.feed(encoder->frame(n));
@@ -323,7 +350,9 @@ TEST(Cea608, TooMuchTextIsLateAndWhole) {
       screen.feed(encoder->frame(n));
       lag = std::max(lag, encoder->lag());
       const std::string now = joined(screen.rows());
-      if (std::find(sent.begin(), sent.end(), now) != sent.end() && (shown.empty() || shown.back() != now)) shown.push_back(now);
+      if (std::find(sent.begin(), sent.end(), now) != sent.end() &&
+          (shown.empty() || shown.back() != now))
+        shown.push_back(now);
     }
     EXPECT_EQ(shown, sent) << "mode " << int(mode);
     EXPECT_GT(lag, 1000) << "and it says so";
@@ -343,9 +372,12 @@ TEST(Cea608, WhatItHasNotIsCountedAndTheRestStays) {
 }
 
 TEST(Cea608, LettersThatItHasNotBecomeTheNearest) {
-  const std::pair<std::string, std::string> cases[] = {
-      {"œuvre Œuvre", "oeuvre OEuvre"}, {"5 €", "5 EUR"},        {"zł Łódź đ Þ æ ı ŋ", "zl Lódz d TH ae i n"},
-      {"ﬁn № x²", "fin No x2"},         {"ș ğ ĳ ſ", "s g ij s"}, {"Ω я 日 👨\u200d👩", "? ? ? ??"}};
+  const std::pair<std::string, std::string> cases[] = {{"œuvre Œuvre", "oeuvre OEuvre"},
+                                                       {"5 €", "5 EUR"},
+                                                       {"zł Łódź đ Þ æ ı ŋ", "zl Lódz d TH ae i n"},
+                                                       {"ﬁn № x²", "fin No x2"},
+                                                       {"ș ğ ĳ ſ", "s g ij s"},
+                                                       {"Ω я 日 👨\u200d👩", "? ? ? ??"}};
   for (const auto& [text, shown] : cases) {
     const auto encoder = make_cea608_encoder({.mode = Cea608Mode::pop_on});
     Screen screen(1);
@@ -367,7 +399,8 @@ TEST(Cea608, RowsAreAsLongAsTheLettersThatAreShown) {
 TEST(Cea608, CaptionsStandInTheirRowAndColumn) {
   for (int row = 1; row <= 15; ++row)
     for (const size_t length : {1, 17, 30, 32}) {
-      const auto encoder = make_cea608_encoder({.mode = Cea608Mode::pop_on, .row = row, .centred = true});
+      const auto encoder =
+          make_cea608_encoder({.mode = Cea608Mode::pop_on, .row = row, .centred = true});
       Screen screen(1);
       encoder->push(std::string(length, 'x'), 60, 90, true);
       for (int64_t n = 0; n < 70; ++n) screen.feed(encoder->frame(n));

@@ -16,7 +16,8 @@ std::string joined(const std::vector<std::string>& lines, const char* between) {
   return out;
 }
 
-std::vector<Caption> format(const CaptionLayout& layout, const std::vector<std::string>& words, Nanoseconds each, Nanoseconds gap = 0) {
+std::vector<Caption> format(const CaptionLayout& layout, const std::vector<std::string>& words,
+                            Nanoseconds each, Nanoseconds gap = 0) {
   const auto f = make_caption_formatter(layout);
   std::vector<Caption> out;
   Nanoseconds t = 0;
@@ -29,13 +30,16 @@ std::vector<Caption> format(const CaptionLayout& layout, const std::vector<std::
 }
 
 const std::string kText =
-    "And so, my fellow Americans, ask not what your country can do for you, ask what you can do for your country. This is the second sentence, which is longer than two lines can hold and has to be divided. Short. "
+    "And so, my fellow Americans, ask not what your country can do for you, ask what you can do "
+    "for your country. This is the second sentence, which is longer than two lines can hold and "
+    "has to be divided. Short. "
     "The last one ends here.";
 
 TEST(Captions, NothingIsLostAndLinesAreShortEnough) {
   for (const int columns : {10, 32, 37, 42})
     for (const int lines : {1, 2, 3}) {
-      const std::vector<Caption> captions = format({.columns = columns, .lines = lines}, words_of(kText), kSecond * 3 / 10);
+      const std::vector<Caption> captions =
+          format({.columns = columns, .lines = lines}, words_of(kText), kSecond * 3 / 10);
       std::string all;
       Nanoseconds end = 0;
       for (const Caption& c : captions) {
@@ -56,15 +60,19 @@ TEST(Captions, NothingIsLostAndLinesAreShortEnough) {
 }
 
 TEST(Captions, BreaksStandWhereAReaderExpectsThem) {
-  EXPECT_EQ(joined(break_lines("And so, my fellow Americans, ask not what your country", 37), "|"), "And so, my fellow Americans,|ask not what your country");
-  EXPECT_EQ(joined(break_lines("We were quite ill, some of them never came in", 30), "|"), "We were quite ill,|some of them never came in") << "rather than evenly, behind `some`";
+  EXPECT_EQ(joined(break_lines("And so, my fellow Americans, ask not what your country", 37), "|"),
+            "And so, my fellow Americans,|ask not what your country");
+  EXPECT_EQ(joined(break_lines("We were quite ill, some of them never came in", 30), "|"),
+            "We were quite ill,|some of them never came in")
+      << "rather than evenly, behind `some`";
   EXPECT_EQ(joined(break_lines("short", 37), "|"), "short");
   EXPECT_EQ(break_lines("Donaudampfschifffahrtsgesellschaft", 10).size(), 4u);
   EXPECT_EQ(joined(break_lines("日本語の字幕です", 8), "|"), "日本語の|字幕です");
 }
 
 TEST(Captions, SentencesPausesSpeakersAndSoundsStandAlone) {
-  std::vector<Caption> c = format({}, words_of("This is one sentence. This is another."), kSecond / 2);
+  std::vector<Caption> c =
+      format({}, words_of("This is one sentence. This is another."), kSecond / 2);
   ASSERT_EQ(c.size(), 2u);
   EXPECT_EQ(c[0].text, "This is one sentence.");
   EXPECT_EQ(c[0].start + c[0].duration, 2 * kSecond) << "up to the next, without a gap";
@@ -107,9 +115,11 @@ TEST(Captions, DoNotFallBehindFastSpeech) {
   Nanoseconds spoken = 0;
   int64_t n = 0;
   for (int i = 0; i < 200; ++i)
-    for (const Caption& c : f->push("word" + std::to_string(i) + (i % 5 == 4 ? "." : ""), i * kSecond / 4, kSecond / 4)) {
+    for (const Caption& c : f->push("word" + std::to_string(i) + (i % 5 == 4 ? "." : ""),
+                                    i * kSecond / 4, kSecond / 4)) {
       EXPECT_LE(c.start - spoken, kSecond / 2);
-      n += std::count(c.text.begin(), c.text.end(), ' ') + std::count(c.text.begin(), c.text.end(), '\n') + 1;
+      n += std::count(c.text.begin(), c.text.end(), ' ') +
+           std::count(c.text.begin(), c.text.end(), '\n') + 1;
       spoken = n * kSecond / 4;
     }
   EXPECT_GT(f->too_fast(), 10) << "and it is counted";
@@ -133,7 +143,9 @@ TEST(Captions, BadLayoutsAreErrors) {
 TEST(EbuTtD, EscapesAndTimes) {
   EXPECT_NE(ebu_tt_d_head("en").find("xml:lang=\"en\""), std::string::npos);
   EXPECT_EQ(ebu_tt_d_paragraph({"a < b &\n\"c\"", 3723 * kSecond + 4 * kSecond / 1000, kSecond}, 7),
-            "      <tt:p xml:id=\"c7\" region=\"bottom\" style=\"paragraph\" begin=\"01:02:03.004\" end=\"01:02:04.004\"><tt:span style=\"text\">a &lt; b &amp;<tt:br/>&quot;c&quot;</tt:span></tt:p>\n");
+            "      <tt:p xml:id=\"c7\" region=\"bottom\" style=\"paragraph\" "
+            "begin=\"01:02:03.004\" end=\"01:02:04.004\"><tt:span style=\"text\">a &lt; b "
+            "&amp;<tt:br/>&quot;c&quot;</tt:span></tt:p>\n");
 }
 
 }  // namespace

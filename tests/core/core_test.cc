@@ -37,7 +37,8 @@ TEST(Float16, RoundsToTheNearest) {
 TEST(LargePages, ZeroedAlignedAndApart) {
   std::vector<Tensor> all;
   for (const int64_t n :
-       {1, 100, 1 << 20, 3 << 20, 20 << 20})  // small ones share a mapping, large ones have their own
+       // small ones share a mapping, large ones have their own
+       {1, 100, 1 << 20, 3 << 20, 20 << 20})
     for (int i = 0; i < 3; ++i) all.push_back(zeros_in_large_pages(DType::u8, {n}));
   for (size_t i = 0; i < all.size(); ++i) {
     auto* bytes = static_cast<uint8_t*>(all[i].raw());

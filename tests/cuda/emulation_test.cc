@@ -1,4 +1,5 @@
-// The emulation itself: that its checker finds the mistakes it is there for, each in a few lines of wrong code.
+// The emulation itself: that its checker finds the mistakes it is there for, each in a few lines of
+// wrong code.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -37,17 +38,25 @@ class Emulation : public testing::Test {
 };
 
 TEST_F(Emulation, FindsEachWrongKernel) {
-  const std::pair<Wrong, const char*> all[] = {
-      {Wrong::no_barrier_after_store, "race"},       {Wrong::no_barrier_before_reuse, "race"},     {Wrong::one_past_the_end, "out of bounds"},    {Wrong::unwritten_shared, "uninitialised read"},
-      {Wrong::barrier_in_a_branch, "divergent barrier"}, {Wrong::shuffle_in_a_branch, "warp operation"}, {Wrong::two_blocks_one_sum, "race"},           {Wrong::misaligned_vector, "misaligned"},
-      {Wrong::too_much_shared, "shared memory"},     {Wrong::unwritten_global, "uninitialised read"}, {Wrong::freed, "out of bounds"}};
+  const std::pair<Wrong, const char*> all[] = {{Wrong::no_barrier_after_store, "race"},
+                                               {Wrong::no_barrier_before_reuse, "race"},
+                                               {Wrong::one_past_the_end, "out of bounds"},
+                                               {Wrong::unwritten_shared, "uninitialised read"},
+                                               {Wrong::barrier_in_a_branch, "divergent barrier"},
+                                               {Wrong::shuffle_in_a_branch, "warp operation"},
+                                               {Wrong::two_blocks_one_sum, "race"},
+                                               {Wrong::misaligned_vector, "misaligned"},
+                                               {Wrong::too_much_shared, "shared memory"},
+                                               {Wrong::unwritten_global, "uninitialised read"},
+                                               {Wrong::freed, "out of bounds"}};
   for (const auto& [wrong, kind] : all) {
     emu::reports().clear();
     float* scratch = nullptr;
     cudaMalloc(reinterpret_cast<void**>(&scratch), 1024 * sizeof(float));
     if (wrong == Wrong::freed) cudaFree(scratch);
     ASSERT_EQ(run_wrong(wrong, data_, scratch, stream_), cudaSuccess);
-    EXPECT_NE(found().find(kind), std::string::npos) << "wrong kernel " << int(wrong) << " is to be found as " << kind << ", found: " << found();
+    EXPECT_NE(found().find(kind), std::string::npos)
+        << "wrong kernel " << int(wrong) << " is to be found as " << kind << ", found: " << found();
     if (wrong != Wrong::freed) cudaFree(scratch);
   }
   emu::reports().clear();
@@ -57,7 +66,8 @@ TEST_F(Emulation, FindsEachWrongKernel) {
 
 TEST_F(Emulation, AMissingEventWaitIsSeen) {
   run_wrong(Wrong::nothing, data_, more_, stream_);
-  cudaMemcpyAsync(host_, more_, 256 * sizeof(float), cudaMemcpyDeviceToHost, other_);  // without waiting for stream_
+  // without waiting for stream_
+  cudaMemcpyAsync(host_, more_, 256 * sizeof(float), cudaMemcpyDeviceToHost, other_);
   cudaStreamSynchronize(other_);
   EXPECT_NE(found().find("uninitialised read"), std::string::npos);
 }
@@ -121,7 +131,8 @@ TEST_F(Emulation, ARecordedGraphRunsAgain) {
   EXPECT_EQ(found(), "");
 }
 
-// Another stream that an event draws into a capture has to be joined before it ends, and runs where the events put it.
+// Another stream that an event draws into a capture has to be joined before it ends, and runs where
+// the events put it.
 TEST_F(Emulation, AnUnjoinedCaptureIsRefused) {
   cudaEvent_t fork = nullptr, join = nullptr;
   cudaEventCreateWithFlags(&fork, 0), cudaEventCreateWithFlags(&join, 0);
@@ -136,7 +147,8 @@ TEST_F(Emulation, AnUnjoinedCaptureIsRefused) {
       cudaEventRecord(join, other_);
       cudaStreamWaitEvent(stream_, join, 0);
     }
-    EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined);
+    EXPECT_EQ(cudaStreamEndCapture(stream_, &graph),
+              joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined);
     EXPECT_EQ(graph != nullptr, joined);
     if (!graph) continue;
     cudaGraphExec_t exec = nullptr;
@@ -154,8 +166,12 @@ TEST_F(Emulation, AnUnjoinedCaptureIsRefused) {
 TEST_F(Emulation, ACaptureNeitherWaitsNorAllocates) {
   void* p = nullptr;
   float pageable[4] = {};
-  const std::function<cudaError_t()> forbidden[] = {[&] { return cudaStreamSynchronize(stream_); }, [&] { return cudaMalloc(&p, 16); }, [&] { return cudaFree(data_); }, [] { return cudaDeviceSynchronize(); },
-                                                    [&] { return cudaMemcpyAsync(data_, pageable, sizeof pageable, cudaMemcpyHostToDevice, stream_); }};
+  const std::function<cudaError_t()> forbidden[] = {
+      [&] { return cudaStreamSynchronize(stream_); }, [&] { return cudaMalloc(&p, 16); },
+      [&] { return cudaFree(data_); }, [] { return cudaDeviceSynchronize(); },
+      [&] {
+        return cudaMemcpyAsync(data_, pageable, sizeof pageable, cudaMemcpyHostToDevice, stream_);
+      }};
   for (const auto& call : forbidden) {
     cudaGraph_t graph = nullptr;
     ASSERT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
@@ -174,8 +190,10 @@ TEST_F(Emulation, LimitsAndErrorsAreCudas) {
   EXPECT_EQ(cudaGetLastError(), cudaSuccess);
   emu::Memory::instance().set_limit(size_t{8} << 30);
   EXPECT_EQ(cudaFree(host_), cudaErrorInvalidDevicePointer);
-  EXPECT_EQ(cudaStreamSynchronize(reinterpret_cast<cudaStream_t>(0x10)), cudaErrorInvalidResourceHandle);
-  EXPECT_EQ(run_wrong(Wrong::too_many_threads, data_, more_, stream_), cudaErrorInvalidConfiguration);
+  EXPECT_EQ(cudaStreamSynchronize(reinterpret_cast<cudaStream_t>(0x10)),
+            cudaErrorInvalidResourceHandle);
+  EXPECT_EQ(run_wrong(Wrong::too_many_threads, data_, more_, stream_),
+            cudaErrorInvalidConfiguration);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// A libcublasLt.so.13 over the emulation: refuses what the manual forbids, and computes in double precision what was asked for.
+// A libcublasLt.so.13 over the emulation: refuses what the manual forbids, and computes in double
+// precision what was asked for.
 #include <dlfcn.h>
 
 #include <cstdint>
@@ -40,12 +41,16 @@ float read(const void* p, int type, int64_t i) {
 
 int check(const Desc& desc, const Layout& a, const Layout& b, const Layout& d) {
   if (desc.compute != COMPUTE_32F || desc.scale != R_32F) return NOT_SUPPORTED;
-  if (a.type != b.type || d.type != R_32F || (a.type != R_32F && a.type != R_16BF)) return NOT_SUPPORTED;
-  if (desc.get<int>(MATMUL_DESC_TRANSA, 0) != OP_T) return NOT_SUPPORTED;  // what the project asks for
+  if (a.type != b.type || d.type != R_32F || (a.type != R_32F && a.type != R_16BF))
+    return NOT_SUPPORTED;
+  // what the project asks for
+  if (desc.get<int>(MATMUL_DESC_TRANSA, 0) != OP_T) return NOT_SUPPORTED;
   if (a.rows != b.rows || a.columns != d.rows || b.columns != d.columns) return INVALID_VALUE;
   for (const Layout* l : {&a, &b, &d})
     if (l->leading < int64_t(l->rows)) return INVALID_VALUE;
-  if ((desc.get<int>(MATMUL_DESC_EPILOGUE, 1) == EPILOGUE_BIAS) != (desc.get<const float*>(MATMUL_DESC_BIAS_POINTER, nullptr) != nullptr)) return INVALID_VALUE;
+  if ((desc.get<int>(MATMUL_DESC_EPILOGUE, 1) == EPILOGUE_BIAS) !=
+      (desc.get<const float*>(MATMUL_DESC_BIAS_POINTER, nullptr) != nullptr))
+    return INVALID_VALUE;
   return SUCCESS;
 }
 
@@ -55,19 +60,31 @@ int check(const Desc& desc, const Layout& a, const Layout& b, const Layout& d) {
 
 API cublasLtCreate(void** h) { return *h = new int, SUCCESS; }
 API cublasLtDestroy(int* h) { return delete h, SUCCESS; }
-API cublasLtMatmulDescCreate(Desc** d, int compute, int scale) { return *d = new Desc{compute, scale, {}}, SUCCESS; }
+API cublasLtMatmulDescCreate(Desc** d, int compute, int scale) {
+  return *d = new Desc{compute, scale, {}}, SUCCESS;
+}
 API cublasLtMatmulDescDestroy(Desc* d) { return delete d, SUCCESS; }
 API cublasLtMatmulDescSetAttribute(Desc* d, int name, const void* value, size_t bytes) {
-  if (bytes != (name == MATMUL_DESC_BIAS_POINTER ? sizeof(void*) : sizeof(int32_t))) return INVALID_VALUE;
-  d->attributes[name].assign(static_cast<const char*>(value), static_cast<const char*>(value) + bytes);
+  if (bytes != (name == MATMUL_DESC_BIAS_POINTER ? sizeof(void*) : sizeof(int32_t)))
+    return INVALID_VALUE;
+  d->attributes[name].assign(static_cast<const char*>(value),
+                             static_cast<const char*>(value) + bytes);
   return SUCCESS;
 }
-API cublasLtMatrixLayoutCreate(Layout** l, int type, uint64_t rows, uint64_t columns, int64_t leading) { return *l = new Layout{type, rows, columns, leading}, SUCCESS; }
+API cublasLtMatrixLayoutCreate(Layout** l, int type, uint64_t rows, uint64_t columns,
+                               int64_t leading) {
+  return *l = new Layout{type, rows, columns, leading}, SUCCESS;
+}
 API cublasLtMatrixLayoutDestroy(Layout* l) { return delete l, SUCCESS; }
 API cublasLtMatmulPreferenceCreate(Desc** p) { return *p = new Desc{}, SUCCESS; }
 API cublasLtMatmulPreferenceDestroy(Desc* p) { return delete p, SUCCESS; }
-API cublasLtMatmulPreferenceSetAttribute(Desc*, int name, const void*, size_t bytes) { return bytes == (name == MATMUL_PREF_MAX_WORKSPACE_BYTES ? sizeof(uint64_t) : sizeof(uint32_t)) ? SUCCESS : INVALID_VALUE; }
-API cublasLtMatmulAlgoGetHeuristic(void*, Desc* desc, Layout* a, Layout* b, Layout*, Layout* d, Desc*, int wanted, HeuristicResult* results, int* found) {
+API cublasLtMatmulPreferenceSetAttribute(Desc*, int name, const void*, size_t bytes) {
+  return bytes == (name == MATMUL_PREF_MAX_WORKSPACE_BYTES ? sizeof(uint64_t) : sizeof(uint32_t))
+             ? SUCCESS
+             : INVALID_VALUE;
+}
+API cublasLtMatmulAlgoGetHeuristic(void*, Desc* desc, Layout* a, Layout* b, Layout*, Layout* d,
+                                   Desc*, int wanted, HeuristicResult* results, int* found) {
   *found = 0;
   if (const int status = check(*desc, *a, *b, *d)) return status;
   if (wanted && a->rows % 2 == 0) {  // odd sizes have none here, so that its twin is asked
@@ -77,16 +94,19 @@ API cublasLtMatmulAlgoGetHeuristic(void*, Desc* desc, Layout* a, Layout* b, Layo
   }
   return *found ? SUCCESS : NOT_SUPPORTED;
 }
-API cublasLtMatmul(void*, Desc* desc, const float* alpha, const void* a, Layout* la, const void* b, Layout* lb, const float* beta, const void*, Layout*, float* d, Layout* ld, const void* algorithm, void* workspace,
-                   size_t workspace_bytes, void* stream) {
+API cublasLtMatmul(void*, Desc* desc, const float* alpha, const void* a, Layout* la, const void* b,
+                   Layout* lb, const float* beta, const void*, Layout*, float* d, Layout* ld,
+                   const void* algorithm, void* workspace, size_t workspace_bytes, void* stream) {
   if (const int status = check(*desc, *la, *lb, *ld)) return status;
-  if (!algorithm || !workspace || workspace_bytes < size_t{1} << 20 || *alpha != 1 || *beta != 0) return INVALID_VALUE;
+  if (!algorithm || !workspace || workspace_bytes < size_t{1} << 20 || *alpha != 1 || *beta != 0)
+    return INVALID_VALUE;
   for (const void* p : {a, b, static_cast<const void*>(d)})
     if (reinterpret_cast<uintptr_t>(p) % 16) return INVALID_VALUE;  // as the preference says
   void* module = dlopen("libomni-cuda-emulated.so", RTLD_NOW | RTLD_NOLOAD);
   if (!module) module = RTLD_DEFAULT;
   const auto wait = reinterpret_cast<int (*)(void*)>(dlsym(module, "cudaStreamSynchronize"));
-  const auto copy = reinterpret_cast<int (*)(void*, const void*, size_t, int, void*)>(dlsym(module, "cudaMemcpyAsync"));
+  const auto copy = reinterpret_cast<int (*)(void*, const void*, size_t, int, void*)>(
+      dlsym(module, "cudaMemcpyAsync"));
   if (!wait || !copy) return NOT_SUPPORTED;
   wait(stream);
   const auto* bias = desc->get<const float*>(MATMUL_DESC_BIAS_POINTER, nullptr);
@@ -94,7 +114,9 @@ API cublasLtMatmul(void*, Desc* desc, const float* alpha, const void* a, Layout*
   for (uint64_t column = 0; column < ld->columns; ++column)
     for (uint64_t row = 0; row < ld->rows; ++row) {
       double sum = bias ? bias[row] : 0;
-      for (uint64_t k = 0; k < la->rows; ++k) sum += double(read(a, la->type, int64_t(row) * la->leading + int64_t(k))) * read(b, lb->type, int64_t(column) * lb->leading + int64_t(k));
+      for (uint64_t k = 0; k < la->rows; ++k)
+        sum += double(read(a, la->type, int64_t(row) * la->leading + int64_t(k))) *
+               read(b, lb->type, int64_t(column) * lb->leading + int64_t(k));
       out[column * uint64_t(ld->leading) + row] = float(sum);
     }
   return copy(d, out.data(), out.size() * sizeof(float), 4, stream);

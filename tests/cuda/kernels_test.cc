@@ -1,4 +1,5 @@
-// CUDA kernels, run by the CPU emulation under its checker, against the portable CPU operator. Sizes: below, at and just above what a block or a stretch takes, odd, and none.
+// CUDA kernels, run by the CPU emulation under its checker, against the portable CPU operator.
+// Sizes: below, at and just above what a block or a stretch takes, odd, and none.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -24,7 +25,9 @@ namespace {
 template <class T>
 class Device {
  public:
-  explicit Device(size_t n) : n_(n) { EXPECT_EQ(cudaMalloc(reinterpret_cast<void**>(&data_), n * sizeof(T)), cudaSuccess); }
+  explicit Device(size_t n) : n_(n) {
+    EXPECT_EQ(cudaMalloc(reinterpret_cast<void**>(&data_), n * sizeof(T)), cudaSuccess);
+  }
   Device(const std::vector<float>& values, cudaStream_t stream) : Device(values.size()) {
     std::vector<T> host(values.size());
     for (size_t i = 0; i < values.size(); ++i) assign(host[i], values[i]);
@@ -74,11 +77,13 @@ class Kernels : public testing::Test {
     EXPECT_EQ(emu::reports(), std::vector<std::string>());
   }
   static constexpr double tolerance() { return sizeof(T) == 4 ? 1e-5 : 8e-3; }
-  void expect_near(const std::vector<float>& a, const std::vector<double>& b, const std::string& what) {
+  void expect_near(const std::vector<float>& a, const std::vector<double>& b,
+                   const std::string& what) {
     ASSERT_EQ(a.size(), b.size()) << what;
     double scale = 1e-30;
     for (const double x : b) scale = std::max(scale, std::abs(x));
-    for (size_t i = 0; i < a.size(); ++i) ASSERT_LE(std::abs(a[i] - b[i]) / scale, tolerance()) << what << " at " << i;
+    for (size_t i = 0; i < a.size(); ++i)
+      ASSERT_LE(std::abs(a[i] - b[i]) / scale, tolerance()) << what << " at " << i;
   }
   std::vector<float> values(size_t n, uint32_t seed) {
     std::vector<float> v = random_values(n, seed);
@@ -96,32 +101,43 @@ TYPED_TEST(Kernels, RmsNorm) {
       const auto x = this->values(size_t(rows * width), 1), w = random_values(size_t(width), 2);
       const Device<TypeParam> dx(x, this->stream_), dy(x.size());
       const Device<float> dw(w, this->stream_);
-      ASSERT_EQ(rms_norm(dx.get(), dw.get(), dy.get(), rows, width, 1e-6f, this->stream_), cudaSuccess);
+      ASSERT_EQ(rms_norm(dx.get(), dw.get(), dy.get(), rows, width, 1e-6f, this->stream_),
+                cudaSuccess);
       std::vector<double> y;
       for (int64_t r = 0; r < rows; ++r) {
         double squares = 0;
-        for (int i = 0; i < width; ++i) squares += double(x[size_t(r * width + i)]) * x[size_t(r * width + i)];
-        for (int i = 0; i < width; ++i) y.push_back(x[size_t(r * width + i)] / std::sqrt(squares / width + 1e-6) * w[size_t(i)]);
+        for (int i = 0; i < width; ++i)
+          squares += double(x[size_t(r * width + i)]) * x[size_t(r * width + i)];
+        for (int i = 0; i < width; ++i)
+          y.push_back(x[size_t(r * width + i)] / std::sqrt(squares / width + 1e-6) * w[size_t(i)]);
       }
-      this->expect_near(dy.read(this->stream_), y, std::to_string(rows) + " × " + std::to_string(width));
+      this->expect_near(dy.read(this->stream_), y,
+                        std::to_string(rows) + " × " + std::to_string(width));
     }
 }
 
 TYPED_TEST(Kernels, LayerNorm) {
   for (const int width : {1, 31, 256, 257, 1280})
     for (const int64_t rows : {0, 1, 3}) {
-      const auto x = this->values(size_t(rows * width), 1), w = random_values(size_t(width), 2), b = random_values(size_t(width), 3);
+      const auto x = this->values(size_t(rows * width), 1), w = random_values(size_t(width), 2),
+                 b = random_values(size_t(width), 3);
       const Device<TypeParam> dx(x, this->stream_), dy(x.size());
       const Device<float> dw(w, this->stream_), db(b, this->stream_);
-      ASSERT_EQ(layer_norm(dx.get(), dw.get(), db.get(), dy.get(), rows, width, 1e-5f, this->stream_), cudaSuccess);
+      ASSERT_EQ(
+          layer_norm(dx.get(), dw.get(), db.get(), dy.get(), rows, width, 1e-5f, this->stream_),
+          cudaSuccess);
       std::vector<double> y;
       for (int64_t r = 0; r < rows; ++r) {
         double mean = 0, squares = 0;
         for (int i = 0; i < width; ++i) mean += x[size_t(r * width + i)] / double(width);
         for (int i = 0; i < width; ++i) squares += std::pow(x[size_t(r * width + i)] - mean, 2);
-        for (int i = 0; i < width; ++i) y.push_back((x[size_t(r * width + i)] - mean) / std::sqrt(squares / width + 1e-5) * w[size_t(i)] + b[size_t(i)]);
+        for (int i = 0; i < width; ++i)
+          y.push_back((x[size_t(r * width + i)] - mean) / std::sqrt(squares / width + 1e-5) *
+                          w[size_t(i)] +
+                      b[size_t(i)]);
       }
-      this->expect_near(dy.read(this->stream_), y, std::to_string(rows) + " × " + std::to_string(width));
+      this->expect_near(dy.read(this->stream_), y,
+                        std::to_string(rows) + " × " + std::to_string(width));
     }
 }
 
@@ -137,7 +153,8 @@ TYPED_TEST(Kernels, SiluMul) {
           const double g = x[size_t(r * 2 * width + i)];
           y.push_back(g / (1 + std::exp(-g)) * x[size_t(r * 2 * width + width + i)]);
         }
-      this->expect_near(dy.read(this->stream_), y, std::to_string(rows) + " × " + std::to_string(width));
+      this->expect_near(dy.read(this->stream_), y,
+                        std::to_string(rows) + " × " + std::to_string(width));
     }
 }
 
@@ -146,17 +163,21 @@ TYPED_TEST(Kernels, Rotate) {
     for (const int heads : {1, 3})
       for (const int64_t tokens : {0, 1, 7}) {
         const int64_t stride = heads * head_dim + 5;  // other things lie behind the heads
-        const auto x = this->values(size_t(tokens * stride), 1), angle = random_values(size_t(tokens * head_dim / 2), 2);
+        const auto x = this->values(size_t(tokens * stride), 1),
+                   angle = random_values(size_t(tokens * head_dim / 2), 2);
         std::vector<float> c, s;
         for (const float a : angle) c.push_back(std::cos(a)), s.push_back(std::sin(a));
         const Device<TypeParam> dx(x, this->stream_);
         const Device<float> dc(c, this->stream_), ds(s, this->stream_);
-        ASSERT_EQ(rotate(dx.get(), stride, dc.get(), ds.get(), tokens, heads, head_dim, this->stream_), cudaSuccess);
+        ASSERT_EQ(
+            rotate(dx.get(), stride, dc.get(), ds.get(), tokens, heads, head_dim, this->stream_),
+            cudaSuccess);
         std::vector<double> y(x.begin(), x.end());
         for (int64_t t = 0; t < tokens; ++t)
           for (int h = 0; h < heads; ++h)
             for (int k = 0; k < head_dim / 2; ++k) {
-              const size_t i = size_t(t * stride + h * head_dim + k), j = i + size_t(head_dim / 2), at = size_t(t * head_dim / 2 + k);
+              const size_t i = size_t(t * stride + h * head_dim + k), j = i + size_t(head_dim / 2),
+                           at = size_t(t * head_dim / 2 + k);
               y[i] = double(x[i]) * c[at] - double(x[j]) * s[at];
               y[j] = double(x[j]) * c[at] + double(x[i]) * s[at];
             }
@@ -167,13 +188,20 @@ TYPED_TEST(Kernels, Rotate) {
 TYPED_TEST(Kernels, AttentionDecode) {
   for (const int head_dim : {20, 32, 128})
     for (const auto& [heads, kv_heads] : std::vector<std::pair<int, int>>{{1, 1}, {6, 2}})
-      for (const int keys : {1, kDecodeKeys - 1, kDecodeKeys, kDecodeKeys + 1, 3 * kDecodeKeys + 17}) {
+      for (const int keys :
+           {1, kDecodeKeys - 1, kDecodeKeys, kDecodeKeys + 1, 3 * kDecodeKeys + 17}) {
         const int64_t stride = kv_heads * head_dim + 3;
-        const auto q = this->values(size_t(heads * head_dim), 1), k = this->values(size_t(keys * stride), 2), v = this->values(size_t(keys * stride), 3);
-        const Device<TypeParam> dq(q, this->stream_), dk(k, this->stream_), dv(v, this->stream_), dy(q.size());
-        const Device<float> partial(size_t(heads * ((keys + kDecodeKeys - 1) / kDecodeKeys) * (head_dim + 2)));
+        const auto q = this->values(size_t(heads * head_dim), 1),
+                   k = this->values(size_t(keys * stride), 2),
+                   v = this->values(size_t(keys * stride), 3);
+        const Device<TypeParam> dq(q, this->stream_), dk(k, this->stream_), dv(v, this->stream_),
+            dy(q.size());
+        const Device<float> partial(
+            size_t(heads * ((keys + kDecodeKeys - 1) / kDecodeKeys) * (head_dim + 2)));
         const float scale = 1.f / std::sqrt(float(head_dim));
-        ASSERT_EQ(attention_decode(dq.get(), dk.get(), dv.get(), stride, dy.get(), partial.get(), heads, kv_heads, head_dim, keys, nullptr, scale, this->stream_), cudaSuccess);
+        ASSERT_EQ(attention_decode(dq.get(), dk.get(), dv.get(), stride, dy.get(), partial.get(),
+                                   heads, kv_heads, head_dim, keys, nullptr, scale, this->stream_),
+                  cudaSuccess);
         std::vector<double> y(q.size(), 0);
         for (int h = 0; h < heads; ++h) {
           const size_t kv = size_t(h / (heads / kv_heads) * head_dim);
@@ -181,12 +209,15 @@ TYPED_TEST(Kernels, AttentionDecode) {
           double sum = 0;
           for (int j = 0; j < keys; ++j) {
             double s = 0;
-            for (int c = 0; c < head_dim; ++c) s += double(q[size_t(h * head_dim + c)]) * k[size_t(j * stride) + kv + size_t(c)];
+            for (int c = 0; c < head_dim; ++c)
+              s += double(q[size_t(h * head_dim + c)]) * k[size_t(j * stride) + kv + size_t(c)];
             p.push_back(std::exp(s * scale));
             sum += p.back();
           }
           for (int j = 0; j < keys; ++j)
-            for (int c = 0; c < head_dim; ++c) y[size_t(h * head_dim + c)] += p[size_t(j)] / sum * v[size_t(j * stride) + kv + size_t(c)];
+            for (int c = 0; c < head_dim; ++c)
+              y[size_t(h * head_dim + c)] +=
+                  p[size_t(j)] / sum * v[size_t(j * stride) + kv + size_t(c)];
         }
         this->expect_near(dy.read(this->stream_), y, std::to_string(keys) + " keys");
         // The same where only the device knows how many there are, and there might be more.
@@ -195,22 +226,31 @@ TYPED_TEST(Kernels, AttentionDecode) {
         int64_t* there = nullptr;
         cudaMalloc(reinterpret_cast<void**>(&there), sizeof n_past);
         cudaMemcpyAsync(there, &n_past, sizeof n_past, cudaMemcpyHostToDevice, this->stream_);
-        const Device<float> wide(size_t(heads * ((keys + kMore + kDecodeKeys - 1) / kDecodeKeys) * (head_dim + 2)));
+        const Device<float> wide(
+            size_t(heads * ((keys + kMore + kDecodeKeys - 1) / kDecodeKeys) * (head_dim + 2)));
         const Device<TypeParam> again(q.size());
-        ASSERT_EQ(attention_decode(dq.get(), dk.get(), dv.get(), stride, again.get(), wide.get(), heads, kv_heads, head_dim, keys + kMore, there, scale, this->stream_), cudaSuccess);
+        ASSERT_EQ(
+            attention_decode(dq.get(), dk.get(), dv.get(), stride, again.get(), wide.get(), heads,
+                             kv_heads, head_dim, keys + kMore, there, scale, this->stream_),
+            cudaSuccess);
         EXPECT_EQ(again.read(this->stream_), dy.read(this->stream_));
         cudaFree(there);
       }
   const Device<TypeParam> x(1000);
-  EXPECT_EQ(attention_decode(x.get(), x.get(), x.get(), 64, x.get(), static_cast<float*>(nullptr), 3, 2, 64, 5, nullptr, 1.f, this->stream_), cudaErrorInvalidValue);
+  EXPECT_EQ(attention_decode(x.get(), x.get(), x.get(), 64, x.get(), static_cast<float*>(nullptr),
+                             3, 2, 64, 5, nullptr, 1.f, this->stream_),
+            cudaErrorInvalidValue);
 }
 
-// What lies beside a buffer is nobody's here, where each is an allocation of its own (tests/ops/device_test.cc compares the values).
+// What lies beside a buffer is nobody's here, where each is an allocation of its own
+// (tests/ops/device_test.cc compares the values).
 TEST(Bounds, OfEachKernel) {
   emu::reports().clear();
   cudaStream_t s = nullptr;
   cudaStreamCreate(&s);
-  const auto buffer = [&](int64_t n) { return std::make_unique<Device<float>>(random_values(size_t(n), 1), s); };
+  const auto buffer = [&](int64_t n) {
+    return std::make_unique<Device<float>>(random_values(size_t(n), 1), s);
+  };
   for (const int64_t n : {1, 8, 9, 63, 65})
     for (const int n_out : {1, 65, 129}) {
       const auto x = buffer(n * 40), w = buffer(n_out * 40), b = buffer(n_out);
@@ -223,21 +263,30 @@ TEST(Bounds, OfEachKernel) {
   for (const int n : {1, 15, 17, 40}) {
     const auto q = buffer(n * 4 * 36), kv = buffer((n + 3) * 2 * 36);
     std::vector<AttentionTile> tiles;
-    for (int begin = 0; begin < n; begin += kTileQueries) tiles.push_back({begin, 0, std::min(kTileQueries, n - begin), 4 + begin});
+    for (int begin = 0; begin < n; begin += kTileQueries)
+      tiles.push_back({begin, 0, std::min(kTileQueries, n - begin), 4 + begin});
     AttentionTile* there = nullptr;
     cudaMalloc(reinterpret_cast<void**>(&there), tiles.size() * sizeof(AttentionTile));
-    cudaMemcpyAsync(there, tiles.data(), tiles.size() * sizeof(AttentionTile), cudaMemcpyHostToDevice, s);
+    cudaMemcpyAsync(there, tiles.data(), tiles.size() * sizeof(AttentionTile),
+                    cudaMemcpyHostToDevice, s);
     const Device<float> y(size_t(n) * 4 * 36), w(size_t(n) * size_t(n + 3));
-    EXPECT_EQ(attention(q->get(), kv->get(), kv->get() + 36, y.get(), there, int(tiles.size()), {4 * 36, 2 * 36, 2 * 36, 4, 1, 36, true}, s), cudaSuccess);
-    EXPECT_EQ(attention_weights(q->get(), 4 * 36, kv->get(), 2 * 36, w.get(), n, n + 3, 36, s), cudaSuccess);
+    EXPECT_EQ(attention(q->get(), kv->get(), kv->get() + 36, y.get(), there, int(tiles.size()),
+                        {4 * 36, 2 * 36, 2 * 36, 4, 1, 36, true}, s),
+              cudaSuccess);
+    EXPECT_EQ(attention_weights(q->get(), 4 * 36, kv->get(), 2 * 36, w.get(), n, n + 3, 36, s),
+              cudaSuccess);
     y.read(s), w.read(s);
     cudaFree(there);
-    const auto x = buffer(n * 7), more = buffer(n * 7), bias = buffer(7), filter = buffer(12), columns = buffer(n * 5 * 7);
+    const auto x = buffer(n * 7), more = buffer(n * 7), bias = buffer(7), filter = buffer(12),
+               columns = buffer(n * 5 * 7);
     const int64_t n_out = int64_t{n - 1} * 2 + 5 - 2;
-    const Device<float> unfolded(size_t(n) * 3 * 7), folded(size_t(n_out * 7)), bent(size_t(n) * 7), pooled(size_t(n / 2) * 7), rows(size_t(n) * 9);
+    const Device<float> unfolded(size_t(n) * 3 * 7), folded(size_t(n_out * 7)), bent(size_t(n) * 7),
+        pooled(size_t(n / 2) * 7), rows(size_t(n) * 9);
     EXPECT_EQ(unfold(x->get(), unfolded.get(), n, 7, 0, n, 3, 1, 1, 1, false, s), cudaSuccess);
-    EXPECT_EQ(fold(columns->get(), bias->get(), folded.get(), n, n_out, 7, 5, 2, 1, s), cudaSuccess);
-    EXPECT_EQ(snake_beta(x->get(), bias->get(), bias->get(), filter->get(), bent.get(), n, 7, s), cudaSuccess);
+    EXPECT_EQ(fold(columns->get(), bias->get(), folded.get(), n, n_out, 7, 5, 2, 1, s),
+              cudaSuccess);
+    EXPECT_EQ(snake_beta(x->get(), bias->get(), bias->get(), filter->get(), bent.get(), n, 7, s),
+              cudaSuccess);
     EXPECT_EQ(avg_pool_pairs(x->get(), pooled.get(), n / 2, 7, s), cudaSuccess);
     EXPECT_EQ(copy_rows(rows.get() + 2, 9, x->get(), 7, n, 7, s), cudaSuccess);
     unfolded.read(s), folded.read(s), bent.read(s), pooled.read(s);

@@ -1,4 +1,5 @@
-// The names and values of NVIDIA's libraries that the project declares itself are those of their headers, where these are (tools/fetch-cudnn, the CUDA toolkit): otherwise this does not compile.
+// The names and values of NVIDIA's libraries that the project declares itself are those of their
+// headers, where these are (tools/fetch-cudnn, the CUDA toolkit): otherwise this does not compile.
 #if __has_include(<cudnn_graph.h>)
 #include <cudnn_graph.h>
 #endif
@@ -98,9 +99,15 @@ SAME(MATMUL_DESC_BIAS_POINTER);
 SAME(EPILOGUE_BIAS);
 SAME(MATMUL_PREF_MAX_WORKSPACE_BYTES);
 SAME(MATMUL_PREF_MIN_ALIGNMENT_A_BYTES);
-static_assert(int(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES) == int(cublaslt::MATMUL_PREF_MIN_ALIGNMENT_A_BYTES) + 3);
-static_assert(int(cublaslt::R_32F) == int(CUDA_R_32F) && int(cublaslt::R_16BF) == int(CUDA_R_16BF) && int(cublaslt::COMPUTE_32F) == int(CUBLAS_COMPUTE_32F) && int(cublaslt::OP_T) == int(CUBLAS_OP_T));
-static_assert(sizeof(cublaslt::HeuristicResult) == sizeof(cublasLtMatmulHeuristicResult_t) && offsetof(cublaslt::HeuristicResult, state) == offsetof(cublasLtMatmulHeuristicResult_t, state));
+static_assert(int(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES) ==
+              int(cublaslt::MATMUL_PREF_MIN_ALIGNMENT_A_BYTES) + 3);
+static_assert(int(cublaslt::R_32F) == int(CUDA_R_32F) &&
+              int(cublaslt::R_16BF) == int(CUDA_R_16BF) &&
+              int(cublaslt::COMPUTE_32F) == int(CUBLAS_COMPUTE_32F) &&
+              int(cublaslt::OP_T) == int(CUBLAS_OP_T));
+static_assert(sizeof(cublaslt::HeuristicResult) == sizeof(cublasLtMatmulHeuristicResult_t) &&
+              offsetof(cublaslt::HeuristicResult, state) ==
+                  offsetof(cublasLtMatmulHeuristicResult_t, state));
 #endif
 
 }  // namespace omni::ops::cuda

@@ -18,7 +18,8 @@ __global__ void sum_kernel(const float* in, float* out, Wrong wrong) {
   float sum = 0;
   for (int j = 0; j < kThreads; ++j) sum += tile[j];
   if (wrong == Wrong::no_barrier_before_reuse) tile[i] = sum;
-  if (wrong == Wrong::shuffle_in_a_branch && i % 32 < 16) sum = __shfl_xor_sync(0xffffffffu, sum, 1);
+  if (wrong == Wrong::shuffle_in_a_branch && i % 32 < 16)
+    sum = __shfl_xor_sync(0xffffffffu, sum, 1);
   if (wrong == Wrong::unwritten_global) sum += out[i];
   if (wrong == Wrong::misaligned_vector) {
     reinterpret_cast<double*>(out + 1)[i] = double(sum);
@@ -40,8 +41,12 @@ __global__ void big_kernel(float* out) {
 }  // namespace
 
 cudaError_t run_wrong(Wrong wrong, const float* in, float* out, cudaStream_t stream) {
-  if (wrong == Wrong::too_much_shared) return launch("big", big_kernel, {{1}, {kThreads}}, stream, out);
-  return launch("sum", sum_kernel, {{wrong == Wrong::two_blocks_one_sum ? 2u : 1u}, {wrong == Wrong::too_many_threads ? 2048u : unsigned(kThreads)}}, stream, in, out, wrong);
+  if (wrong == Wrong::too_much_shared)
+    return launch("big", big_kernel, {{1}, {kThreads}}, stream, out);
+  return launch("sum", sum_kernel,
+                {{wrong == Wrong::two_blocks_one_sum ? 2u : 1u},
+                 {wrong == Wrong::too_many_threads ? 2048u : unsigned(kThreads)}},
+                stream, in, out, wrong);
 }
 
 }  // namespace omni::cuda

@@ -13,13 +13,21 @@ namespace {
 // How loud a sine of amplitude 1 and this frequency is at 16 kHz, in dB.
 double level(int rate, double frequency) {
   std::vector<float> heard;
-  GstOmniAudioInput input(16000, GST_SECOND, {[](GstClockTime) {}, [&](std::span<const float> s) { heard.insert(heard.end(), s.begin(), s.end()); }, [] {}});
-  CapsPtr caps(gst_caps_from_string(("audio/x-raw,format=" GST_AUDIO_NE(F32) ",channels=1,layout=interleaved,rate=" + std::to_string(rate)).c_str()));
+  GstOmniAudioInput input(
+      16000, GST_SECOND,
+      {[](GstClockTime) {},
+       [&](std::span<const float> s) { heard.insert(heard.end(), s.begin(), s.end()); }, [] {}});
+  CapsPtr caps(gst_caps_from_string(
+      ("audio/x-raw,format=" GST_AUDIO_NE(F32) ",channels=1,layout=interleaved,rate=" +
+       std::to_string(rate))
+          .c_str()));
   input.set_caps(caps.get());
   BufferPtr buffer(gst_buffer_new_allocate(nullptr, gsize(rate) * 4, nullptr));
   GstMapInfo map;
   gst_buffer_map(buffer.get(), &map, GST_MAP_WRITE);
-  for (int i = 0; i < rate; ++i) reinterpret_cast<float*>(map.data)[i] = float(std::sin(2 * std::numbers::pi * frequency * i / rate));
+  for (int i = 0; i < rate; ++i)
+    reinterpret_cast<float*>(map.data)[i] =
+        float(std::sin(2 * std::numbers::pi * frequency * i / rate));
   gst_buffer_unmap(buffer.get(), &map);
   GST_BUFFER_PTS(buffer.get()) = 0;
   input.buffer(buffer.get());
@@ -30,7 +38,8 @@ double level(int rate, double frequency) {
   return 10 * std::log10(2 * power + 1e-12);
 }
 
-// What a model was trained on kept its top band; GstAudioConverter's default takes 2 dB of it at 6.5 kHz and 11 at 7, which makes another noise of a noise.
+// What a model was trained on kept its top band; GstAudioConverter's default takes 2 dB of it
+// at 6.5 kHz and 11 at 7, which makes another noise of a noise.
 TEST(AudioInput, ResamplingKeepsTheBandAndOnlyTheBand) {
   gst_init(nullptr, nullptr);
   for (int rate : {44100, 48000}) {

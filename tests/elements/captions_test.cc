@@ -26,7 +26,8 @@ std::string bytes(GstBuffer* b) {
   return s;
 }
 
-void begin(Harness& h, const char* sink_caps = nullptr, const char* caps = "text/x-raw,format=utf8") {
+void begin(Harness& h, const char* sink_caps = nullptr,
+           const char* caps = "text/x-raw,format=utf8") {
   if (sink_caps) gst_harness_set_sink_caps_str(h, sink_caps);
   gst_harness_set_src_caps_str(h, caps);
 }
@@ -62,7 +63,8 @@ std::vector<Piece> gaps(Harness& h) {
 
 void say(Harness& h, const std::string& sentence, GstClockTime from, GstClockTime each) {
   std::istringstream words(sentence);
-  for (std::string w; words >> w; from += each) ASSERT_EQ(gst_harness_push(h, text(w, from, each)), GST_FLOW_OK);
+  for (std::string w; words >> w; from += each)
+    ASSERT_EQ(gst_harness_push(h, text(w, from, each)), GST_FLOW_OK);
 }
 
 // Puts texts into the appsrc `in` of a pipeline and waits for its end; takes it down.
@@ -76,7 +78,8 @@ void feed(GstElement* p, const std::vector<GstBuffer*>& texts) {
   }
   g_signal_emit_by_name(in, "end-of-stream", &flow);
   GstBus* bus = gst_element_get_bus(p);
-  GstMessage* m = gst_bus_timed_pop_filtered(bus, 10 * GST_SECOND, GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
+  GstMessage* m = gst_bus_timed_pop_filtered(bus, 10 * GST_SECOND,
+                                             GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
   EXPECT_TRUE(m && GST_MESSAGE_TYPE(m) == GST_MESSAGE_EOS);
   if (m) gst_message_unref(m);
   gst_element_set_state(p, GST_STATE_NULL);
@@ -88,7 +91,9 @@ void feed(GstElement* p, const std::vector<GstBuffer*>& texts) {
 TEST_F(Captions, FormatMakesLinesAndGaps) {
   Harness h("omnicaptionformat", nullptr);
   begin(h);
-  say(h, "This is the first sentence. And this one is so long that it takes two lines, which is well.", 2 * GST_SECOND, 250 * GST_MSECOND);
+  say(h,
+      "This is the first sentence. And this one is so long that it takes two lines, which is well.",
+      2 * GST_SECOND, 250 * GST_MSECOND);
   gst_harness_push_event(h, gst_event_new_gap(10 * GST_SECOND, 5 * GST_SECOND));
   std::vector<Piece> p = pieces(h), g = gaps(h);
   ASSERT_EQ(p.size(), 2u);
@@ -107,7 +112,10 @@ TEST_F(Captions, FormatMarksSpeakersAndSounds) {
   Harness h("omnicaptionformat", nullptr);
   begin(h);
   say(h, "Good evening", 0, GST_SECOND / 2);
-  gst_harness_push_event(h, gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM, gst_structure_new("rstranscribe/speaker-change", "speaker", G_TYPE_STRING, "2", nullptr)));
+  gst_harness_push_event(
+      h, gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM,
+                              gst_structure_new("rstranscribe/speaker-change", "speaker",
+                                                G_TYPE_STRING, "2", nullptr)));
   say(h, "Hello [applause]", GST_SECOND, GST_SECOND / 2);
   std::vector<GstBuffer*> out = h.drain();
   ASSERT_EQ(out.size(), 3u);
@@ -150,8 +158,15 @@ TEST_F(Captions, FlushForgetsAndEndDelivers) {
 }
 
 TEST_F(Captions, LatencyIsWhatACaptionWaits) {
-  for (const auto& [launch, own] : std::vector<std::pair<std::string, GstClockTime>>{{"omnicaptionformat maximum-duration=3000", 3 * GST_SECOND}, {"omnicea608enc mode=pop-on", 1600 * GST_MSECOND}, {"omnicea608enc mode=roll-up-2", 0}}) {
-    GstElement* p = gst_parse_launch(("appsrc is-live=true format=time min-latency=100000000 caps=text/x-raw,format=utf8 ! " + launch + " name=e ! fakesink").c_str(), nullptr);
+  for (const auto& [launch, own] : std::vector<std::pair<std::string, GstClockTime>>{
+           {"omnicaptionformat maximum-duration=3000", 3 * GST_SECOND},
+           {"omnicea608enc mode=pop-on", 1600 * GST_MSECOND},
+           {"omnicea608enc mode=roll-up-2", 0}}) {
+    GstElement* p = gst_parse_launch(
+        ("appsrc is-live=true format=time min-latency=100000000 caps=text/x-raw,format=utf8 ! " +
+         launch + " name=e ! fakesink")
+            .c_str(),
+        nullptr);
     gst_element_set_state(p, GST_STATE_PLAYING);
     GstElement* e = gst_bin_get_by_name(GST_BIN(p), "e");
     GstPad* src = gst_element_get_static_pad(e, "src");
@@ -169,7 +184,12 @@ TEST_F(Captions, LatencyIsWhatACaptionWaits) {
 }
 
 TEST_F(Captions, PairsComeAtTheFrameRateWithoutAHole) {
-  for (const auto& [rate, pairs] : std::vector<std::pair<std::string, int>>{{"30/1", 30}, {"30000/1001", 30}, {"25/1", 25}, {"24000/1001", 24}, {"60/1", 30}, {"50/1", 25}}) {
+  for (const auto& [rate, pairs] : std::vector<std::pair<std::string, int>>{{"30/1", 30},
+                                                                            {"30000/1001", 30},
+                                                                            {"25/1", 25},
+                                                                            {"24000/1001", 24},
+                                                                            {"60/1", 30},
+                                                                            {"50/1", 25}}) {
     Harness h("omnicea608enc", nullptr);
     begin(h, ("closedcaption/x-cea-608,format=raw,framerate=" + rate).c_str());
     gst_harness_push(h, text("Hello", 0, GST_SECOND));
@@ -183,7 +203,9 @@ TEST_F(Captions, PairsComeAtTheFrameRateWithoutAHole) {
 
 TEST_F(Captions, FormatsCarryTheSamePairs) {
   std::vector<std::string> raw;
-  for (const char* caps : {"closedcaption/x-cea-608,format=raw", "closedcaption/x-cea-608,format=s334-1a", "closedcaption/x-cea-708,format=cc_data"})
+  for (const char* caps :
+       {"closedcaption/x-cea-608,format=raw", "closedcaption/x-cea-608,format=s334-1a",
+        "closedcaption/x-cea-708,format=cc_data"})
     for (const char* channel : {"cc1", "cc3"}) {
       const bool second = std::string(channel) == "cc3";
       Harness h("omnicea608enc", nullptr);
@@ -200,11 +222,16 @@ TEST_F(Captions, FormatsCarryTheSamePairs) {
       ASSERT_GT(out.size(), 6u);
       for (size_t i = 0; i < out.size(); ++i) {
         const std::string b = bytes(out[i]);
-        if (b.size() == 2) raw.push_back(b);
-        else if (b.size() == 3 && !second) EXPECT_EQ(b, "\x80" + raw[i]);
-        else if (b.size() == 3) EXPECT_EQ(b[0], '\0');
-        else if (!second) EXPECT_EQ(b, "\xfc" + raw[i] + "\xfd\x80\x80");
-        else EXPECT_EQ(b.substr(0, 4), "\xfc\x80\x80\xfd");
+        if (b.size() == 2)
+          raw.push_back(b);
+        else if (b.size() == 3 && !second)
+          EXPECT_EQ(b, "\x80" + raw[i]);
+        else if (b.size() == 3)
+          EXPECT_EQ(b[0], '\0');
+        else if (!second)
+          EXPECT_EQ(b, "\xfc" + raw[i] + "\xfd\x80\x80");
+        else
+          EXPECT_EQ(b.substr(0, 4), "\xfc\x80\x80\xfd");
       }
       unref_all(out);
     }
@@ -214,9 +241,18 @@ TEST_F(Captions, FormatsCarryTheSamePairs) {
 TEST_F(Captions, CcconverterFindsTheSamePairsInCcData) {
   const auto pairs = [&](const std::string& caps) {
     std::string all;
-    GstElement* p = gst_parse_launch(("appsrc name=in format=time caps=text/x-raw,format=utf8 ! omnicea608enc mode=pop-on ! " + caps + " ! ccconverter ! closedcaption/x-cea-608,format=raw,framerate=30/1 ! fakesink name=out signal-handoffs=true").c_str(), nullptr);
+    GstElement* p = gst_parse_launch(
+        ("appsrc name=in format=time caps=text/x-raw,format=utf8 ! omnicea608enc mode=pop-on ! " +
+         caps +
+         " ! ccconverter ! closedcaption/x-cea-608,format=raw,framerate=30/1 ! fakesink name=out "
+         "signal-handoffs=true")
+            .c_str(),
+        nullptr);
     GstElement* out = gst_bin_get_by_name(GST_BIN(p), "out");
-    g_signal_connect(out, "handoff", G_CALLBACK(+[](GstElement*, GstBuffer* b, GstPad*, std::string* s) { *s += bytes(b); }), &all);
+    g_signal_connect(
+        out, "handoff",
+        G_CALLBACK(+[](GstElement*, GstBuffer* b, GstPad*, std::string* s) { *s += bytes(b); }),
+        &all);
     gst_object_unref(out);
     feed(p, {text("A caption\nof two lines", 3 * GST_SECOND, 2 * GST_SECOND)});
     std::string sent;
@@ -224,7 +260,8 @@ TEST_F(Captions, CcconverterFindsTheSamePairsInCcData) {
       if (all.substr(i, 2) != "\x80\x80") sent += all.substr(i, 2);
     return sent;
   };
-  const std::string raw = pairs("closedcaption/x-cea-608,format=raw,framerate=30/1"), data = pairs("closedcaption/x-cea-708,format=cc_data,framerate=30/1");
+  const std::string raw = pairs("closedcaption/x-cea-608,format=raw,framerate=30/1"),
+                    data = pairs("closedcaption/x-cea-708,format=cc_data,framerate=30/1");
   EXPECT_GT(raw.size(), 30u);
   EXPECT_EQ(raw, data);
 }
@@ -233,10 +270,13 @@ TEST_F(Captions, TooMuchTextIsReportedAndDelivered) {
   Harness h("omnicea608enc", nullptr);
   gst_util_set_object_arg(G_OBJECT(h->element), "mode", "pop-on");
   begin(h, "closedcaption/x-cea-608,format=raw,framerate=30/1");
-  for (int i = 0; i < 40; ++i) gst_harness_push(h, text("More text than can be sent in time", guint64(i) * GST_SECOND / 4, GST_SECOND / 4));
+  for (int i = 0; i < 40; ++i)
+    gst_harness_push(
+        h, text("More text than can be sent in time", guint64(i) * GST_SECOND / 4, GST_SECOND / 4));
   std::vector<GstBuffer*> out = h.drain();
   int flips = 0;
-  for (size_t i = 1; i < out.size(); ++i) flips += bytes(out[i]) == "\x94\x2f" && bytes(out[i - 1]) == "\x94\x2f";
+  for (size_t i = 1; i < out.size(); ++i)
+    flips += bytes(out[i]) == "\x94\x2f" && bytes(out[i - 1]) == "\x94\x2f";
   EXPECT_EQ(flips, 40);
   GstMessage* m = gst_bus_pop_filtered(h.bus, GST_MESSAGE_WARNING);
   ASSERT_NE(m, nullptr);
@@ -258,7 +298,9 @@ TEST_F(Captions, TooMuchTextIsReportedAndDelivered) {
 TEST_F(Captions, OddTimesAndTextsDoNoHarm) {
   for (const char* factory : {"omnicaptionformat", "omnicea608enc", "omniebuttdenc"}) {
     Harness h(factory, nullptr);
-    begin(h, std::string(factory) == "omnicea608enc" ? "closedcaption/x-cea-608,format=raw,framerate=30/1" : nullptr);
+    begin(h, std::string(factory) == "omnicea608enc"
+                 ? "closedcaption/x-cea-608,format=raw,framerate=30/1"
+                 : nullptr);
     gst_harness_push(h, text("back", 5 * GST_SECOND, 0));
     gst_harness_push(h, text("and forth", 2 * GST_SECOND, GST_CLOCK_TIME_NONE));
     gst_harness_push(h, text("no time", GST_CLOCK_TIME_NONE, GST_CLOCK_TIME_NONE));
@@ -277,8 +319,11 @@ TEST_F(Captions, OddTimesAndTextsDoNoHarm) {
     }
     unref_all(out);
     Harness other(factory, nullptr);
-    begin(other, std::string(factory) == "omnicea608enc" ? "closedcaption/x-cea-608,format=raw,framerate=30/1" : nullptr);
-    EXPECT_EQ(gst_harness_push(other, text(std::string(100000, 'x'), 0, GST_SECOND)), GST_FLOW_ERROR);
+    begin(other, std::string(factory) == "omnicea608enc"
+                     ? "closedcaption/x-cea-608,format=raw,framerate=30/1"
+                     : nullptr);
+    EXPECT_EQ(gst_harness_push(other, text(std::string(100000, 'x'), 0, GST_SECOND)),
+              GST_FLOW_ERROR);
     EXPECT_NE(other.error().find("65536"), std::string::npos);
     EXPECT_EQ(gst_harness_push(other, text("x", G_MAXUINT64 / 2, GST_SECOND)), GST_FLOW_ERROR);
   }
@@ -289,7 +334,8 @@ TEST_F(Captions, TextWithoutADurationStaysUntilTheNextOrUntilItIsRead) {
   const std::string sixty(60, 'x');
   for (const char* factory : {"omnicaptionformat", "omniebuttdenc"}) {
     Harness h(factory, nullptr);
-    if (std::string(factory) == "omnicaptionformat") g_object_set(h->element, "reading-speed", 0.0, nullptr);
+    if (std::string(factory) == "omnicaptionformat")
+      g_object_set(h->element, "reading-speed", 0.0, nullptr);
     begin(h);
     for (const GstClockTime duration : {GST_CLOCK_TIME_NONE, GstClockTime(0)}) {
       const GstClockTime base = duration == 0 ? 20 * GST_SECOND : GST_SECOND;
@@ -335,7 +381,8 @@ TEST_F(Captions, RollUpWordsWithoutADurationDoNotWait) {
   gst_harness_push(h, text("Word", 0, GST_CLOCK_TIME_NONE));
   gst_harness_push_event(h, gst_event_new_gap(0, GST_SECOND / 2));
   const std::vector<Piece> p = pieces(h);
-  EXPECT_TRUE(std::any_of(p.begin(), p.end(), [](const Piece& x) { return x.text == "\x57\xef"; })) << "Wo";
+  EXPECT_TRUE(std::any_of(p.begin(), p.end(), [](const Piece& x) { return x.text == "\x57\xef"; }))
+      << "Wo";
 }
 
 TEST_F(Captions, PopOnTextWithoutADurationIsReadBeforeItIsErased) {
@@ -389,15 +436,21 @@ TEST_F(Captions, EbuTtDIsOneDocumentThatParses) {
   unref_all(out);
   Markup found;
   GMarkupParser parser{};
-  parser.start_element = [](GMarkupParseContext*, const gchar* name, const gchar** names, const gchar** values, gpointer data, GError**) {
+  parser.start_element = [](GMarkupParseContext*, const gchar* name, const gchar** names,
+                            const gchar** values, gpointer data, GError**) {
     auto& m = *static_cast<Markup*>(data);
     for (; std::string(name) == "tt:p" && *names; ++names, ++values)
       if (std::string(*names) == "begin") m.begins.push_back(*values);
   };
-  parser.text = [](GMarkupParseContext*, const gchar* t, gsize n, gpointer data, GError**) { static_cast<Markup*>(data)->text.append(t, n); };
-  GMarkupParseContext* context = g_markup_parse_context_new(&parser, GMarkupParseFlags(0), &found, nullptr);
+  parser.text = [](GMarkupParseContext*, const gchar* t, gsize n, gpointer data, GError**) {
+    static_cast<Markup*>(data)->text.append(t, n);
+  };
+  GMarkupParseContext* context =
+      g_markup_parse_context_new(&parser, GMarkupParseFlags(0), &found, nullptr);
   GError* error = nullptr;
-  EXPECT_TRUE(g_markup_parse_context_parse(context, all.data(), gssize(all.size()), &error) && g_markup_parse_context_end_parse(context, &error)) << (error ? error->message : "");
+  EXPECT_TRUE(g_markup_parse_context_parse(context, all.data(), gssize(all.size()), &error) &&
+              g_markup_parse_context_end_parse(context, &error))
+      << (error ? error->message : "");
   g_clear_error(&error);
   g_markup_parse_context_free(context);
   EXPECT_EQ(found.begins, (std::vector<std::string>{"00:00:01.000", "00:00:03.000"}));
@@ -408,20 +461,35 @@ TEST_F(Captions, EbuTtDIsOneDocumentThatParses) {
 TEST_F(Captions, SubtitleFilesReadBack) {
   for (const char* encoder : {"srtenc", "webvttenc"}) {
     const std::string file = testing::TempDir() + "captions." + encoder;
-    GstElement* p = gst_parse_launch(("appsrc name=in format=time caps=text/x-raw,format=utf8 ! omnicaptionformat ! " + std::string(encoder) + " ! filesink location=" + file).c_str(), nullptr);
-    const std::vector<std::string> words = {"It", "works.", "Zwölf", "Boxkämpfer", "jagen", "Viktor", "quer", "über", "den", "großen", "Sylter", "Deich."};
+    GstElement* p = gst_parse_launch(
+        ("appsrc name=in format=time caps=text/x-raw,format=utf8 ! omnicaptionformat ! " +
+         std::string(encoder) + " ! filesink location=" + file)
+            .c_str(),
+        nullptr);
+    const std::vector<std::string> words = {"It",    "works.", "Zwölf",  "Boxkämpfer",
+                                            "jagen", "Viktor", "quer",   "über",
+                                            "den",   "großen", "Sylter", "Deich."};
     std::vector<GstBuffer*> texts;
-    for (size_t i = 0; i < words.size(); ++i) texts.push_back(text(words[i], i * GST_SECOND / 2, GST_SECOND / 2));
+    for (size_t i = 0; i < words.size(); ++i)
+      texts.push_back(text(words[i], i * GST_SECOND / 2, GST_SECOND / 2));
     feed(p, texts);
 
     std::vector<std::string> read;
-    const Outcome o = run("filesrc location=" + file + " ! subparse ! fakesink name=out signal-handoffs=true", 20 * GST_SECOND, [&](GstElement* pipeline) {
-      GstElement* sink = gst_bin_get_by_name(GST_BIN(pipeline), "out");
-      g_signal_connect(sink, "handoff", G_CALLBACK(+[](GstElement*, GstBuffer* b, GstPad*, std::vector<std::string>* v) { v->push_back(bytes(b)); }), &read);
-      gst_object_unref(sink);
-    });
+    const Outcome o = run(
+        "filesrc location=" + file + " ! subparse ! fakesink name=out signal-handoffs=true",
+        20 * GST_SECOND, [&](GstElement* pipeline) {
+          GstElement* sink = gst_bin_get_by_name(GST_BIN(pipeline), "out");
+          g_signal_connect(sink, "handoff",
+                           G_CALLBACK(+[](GstElement*, GstBuffer* b, GstPad*,
+                                          std::vector<std::string>* v) { v->push_back(bytes(b)); }),
+                           &read);
+          gst_object_unref(sink);
+        });
     EXPECT_TRUE(o.eos) << o.error;
-    EXPECT_EQ(read, (std::vector<std::string>{"It works.", "Zwölf Boxkämpfer jagen Viktor\nquer über den großen Sylter Deich."})) << encoder;
+    EXPECT_EQ(read, (std::vector<std::string>{
+                        "It works.",
+                        "Zwölf Boxkämpfer jagen Viktor\nquer über den großen Sylter Deich."}))
+        << encoder;
   }
 }
 

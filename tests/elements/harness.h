@@ -1,4 +1,5 @@
-// What the element tests share: GStreamer started once, a bus on a lone element, pipelines run to their end.
+// What the element tests share: GStreamer started once, a bus on a lone element, pipelines run to
+// their end.
 #pragma once
 
 #include <gst/check/gstharness.h>
@@ -22,7 +23,8 @@ using GstTest = testing::Test;
 // GStreamer runs from before the first test to after the last; the leak tracer reports at its end.
 struct GstEnvironment : testing::Environment {
   void SetUp() override {
-    // As tools/env does. Scanned in this process: the scanner is a program of its own, without the sanitizer that a build may have.
+    // As tools/env does. Scanned in this process: the scanner is a program of its own, without the
+    // sanitizer that a build may have.
     g_setenv("GST_PLUGIN_PATH", OMNI_BINARY_DIR "/gstreamer-1.0", TRUE);
     g_setenv("GST_REGISTRY", OMNI_BINARY_DIR "/registry-tests.bin", TRUE);
     g_setenv("GST_REGISTRY_FORK", "no", TRUE);
@@ -57,7 +59,8 @@ class Harness {
   operator GstHarness*() const { return h; }
 
   // Text of the first error within a while; empty if none.
-  std::string error(GQuark* domain = nullptr, int* code = nullptr, GstClockTime wait = 20 * GST_SECOND) {
+  std::string error(GQuark* domain = nullptr, int* code = nullptr,
+                    GstClockTime wait = 20 * GST_SECOND) {
     GstMessage* m = gst_bus_timed_pop_filtered(bus, wait, GST_MESSAGE_ERROR);
     if (!m) return {};
     GError* e = nullptr;
@@ -84,8 +87,10 @@ class Harness {
       while (GstBuffer* b = gst_harness_try_pull(h)) out.push_back(b);
       GstEvent* e = gst_harness_try_pull_event(h);
       const bool eos = e && GST_EVENT_TYPE(e) == GST_EVENT_EOS;
-      if (e) gst_event_unref(e);
-      else g_usleep(1000);
+      if (e)
+        gst_event_unref(e);
+      else
+        g_usleep(1000);
       if (eos) break;
     }
     while (GstBuffer* b = gst_harness_try_pull(h)) out.push_back(b);
@@ -111,7 +116,8 @@ struct Outcome {
 };
 
 // Parses a launch line, lets `setup` at it, runs it to EOS or error (or `most`), and takes it down.
-inline Outcome run(const std::string& launch, GstClockTime most = 60 * GST_SECOND, const std::function<void(GstElement*)>& setup = {},
+inline Outcome run(const std::string& launch, GstClockTime most = 60 * GST_SECOND,
+                   const std::function<void(GstElement*)>& setup = {},
                    const std::function<void(GstElement*)>& before_end = {}) {
   Outcome o;
   GError* error = nullptr;
@@ -168,11 +174,17 @@ inline std::string expected_text(const std::string& fixture, const std::string& 
       continue;
     }
     const char c = all[++at];
-    if (c == 'n') out += '\n';
-    else if (c == 't') out += '\t';
-    else if (c == 'r') out += '\r';
-    else if (c == 'u') out += char(std::stoi(all.substr(at + 1, 4), nullptr, 16)), at += 4;  // control characters only
-    else out += c;
+    if (c == 'n')
+      out += '\n';
+    else if (c == 't')
+      out += '\t';
+    else if (c == 'r')
+      out += '\r';
+    // control characters only
+    else if (c == 'u')
+      out += char(std::stoi(all.substr(at + 1, 4), nullptr, 16)), at += 4;
+    else
+      out += c;
   }
   return out;
 }

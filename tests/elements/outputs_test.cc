@@ -1,4 +1,5 @@
-// omnicombiner and omnioverlay: video passes whole, in order and on time whatever the stream beside it does; what belongs on a frame is on it.
+// omnicombiner and omnioverlay: video passes whole, in order and on time whatever the stream beside
+// it does; what belongs on a frame is on it.
 #include <gst/video/video.h>
 
 #include <atomic>
@@ -15,13 +16,15 @@ constexpr const char* kCaps = "video/x-raw,format=RGB,width=320,height=240,frame
 constexpr GstClockTime kFrame = GST_SECOND / 10;
 
 std::string document(GstClockTime time, double x, const char* more = "") {
-  return "{\"version\":1,\"frame\":{\"time\":" + std::to_string(time) + ",\"width\":640,\"height\":480},\"objects\":[{\"label\":\"ball\",\"box\":[" + std::to_string(x) + ",40," +
-         std::to_string(x + 60) + ",100],\"track\":3" + more + "}]}\n";
+  return "{\"version\":1,\"frame\":{\"time\":" + std::to_string(time) +
+         ",\"width\":640,\"height\":480},\"objects\":[{\"label\":\"ball\",\"box\":[" +
+         std::to_string(x) + ",40," + std::to_string(x + 60) + ",100],\"track\":3" + more + "}]}\n";
 }
 
 // A merging element with both of its streams at hand.
 struct Rig {
-  explicit Rig(const char* factory, const char* side_pad, const char* side_caps, bool live = false) {
+  explicit Rig(const char* factory, const char* side_pad, const char* side_caps,
+               bool live = false) {
     GstElement* e = gst_element_factory_make(factory, nullptr);
     video = gst_harness_new_with_element(e, "sink", "src");
     if (side_pad) {
@@ -52,7 +55,9 @@ struct Rig {
     GST_BUFFER_DURATION(b) = duration;
     ASSERT_EQ(gst_harness_push(side, b), GST_FLOW_OK);
   }
-  void gap(GstClockTime start, GstClockTime end) { gst_harness_push_event(side, gst_event_new_gap(start, end - start)); }
+  void gap(GstClockTime start, GstClockTime end) {
+    gst_harness_push_event(side, gst_event_new_gap(start, end - start));
+  }
 
   // Pulls n frames: "PTS/100 ms:x of its box" each, "-" where there is none.
   std::string pull(int n) {
@@ -61,8 +66,10 @@ struct Rig {
       GstBuffer* b = gst_harness_pull(video);
       if (!b) return out + " nothing";
       gpointer state = nullptr;
-      auto* roi = reinterpret_cast<GstVideoRegionOfInterestMeta*>(gst_buffer_iterate_meta_filtered(b, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE));
-      out += (out.empty() ? "" : " ") + std::to_string(GST_BUFFER_PTS(b) / kFrame) + ":" + (roi ? std::to_string(roi->x) : "-");
+      auto* roi = reinterpret_cast<GstVideoRegionOfInterestMeta*>(
+          gst_buffer_iterate_meta_filtered(b, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE));
+      out += (out.empty() ? "" : " ") + std::to_string(GST_BUFFER_PTS(b) / kFrame) + ":" +
+             (roi ? std::to_string(roi->x) : "-");
       guint8 value = 0;
       gst_buffer_extract(b, 0, &value, 1);
       EXPECT_EQ(value, guint8(GST_BUFFER_PTS(b) / kFrame)) << "pixels of another frame";
@@ -110,16 +117,19 @@ TEST_F(Outputs, ResultsExpireAndMove) {
 
 TEST_F(Outputs, AllFactsAreOnTheRegion) {
   Rig r("omnicombiner", "spatial", kSpatial);
-  r.put(document(0, 20, ",\"checks\":{\"label_probability\":0.81,\"place_probability\":0.64}"), 0, kFrame);
+  r.put(document(0, 20, ",\"checks\":{\"label_probability\":0.81,\"place_probability\":0.64}"), 0,
+        kFrame);
   r.frames(0, 1);
   GstBuffer* b = gst_harness_pull(r.video);
   auto* roi = gst_buffer_get_video_region_of_interest_meta_id(b, 3);
   ASSERT_NE(roi, nullptr);
-  EXPECT_EQ((std::vector<guint>{roi->x, roi->y, roi->w, roi->h}), (std::vector<guint>{10, 20, 30, 30}));
+  EXPECT_EQ((std::vector<guint>{roi->x, roi->y, roi->w, roi->h}),
+            (std::vector<guint>{10, 20, 30, 30}));
   const GstStructure* d = gst_video_region_of_interest_meta_get_param(roi, "detection");
   double confidence = 0, x_max = 0;
   EXPECT_STREQ(gst_structure_get_string(d, "label"), "ball");
-  EXPECT_TRUE(gst_structure_get_double(d, "confidence", &confidence) && gst_structure_get_double(d, "x_max", &x_max));
+  EXPECT_TRUE(gst_structure_get_double(d, "confidence", &confidence) &&
+              gst_structure_get_double(d, "x_max", &x_max));
   EXPECT_NEAR(confidence, 0.72, 1e-6);
   EXPECT_NEAR(x_max, 40 / 320.0, 1e-6);
   EXPECT_STREQ(g_quark_to_string(roi->roi_type), "omni") << "labels are no quarks";
@@ -137,7 +147,8 @@ TEST_F(Outputs, ObjectDetectionOverlayReadsThem) {
   GstBuffer* b = gst_harness_pull(r.video);
   // Only GstAnalytics is left, and our own overlay reads that too.
   b = gst_buffer_make_writable(b);
-  while (GstMeta* roi = gst_buffer_get_meta(b, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE)) gst_buffer_remove_meta(b, roi);
+  while (GstMeta* roi = gst_buffer_get_meta(b, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE))
+    gst_buffer_remove_meta(b, roi);
   for (const char* factory : {"objectdetectionoverlay", "omnioverlay"}) {
     GstHarness* h = gst_harness_new_with_padnames(factory, "sink", "src");
     gst_harness_set_src_caps_str(h, kCaps);
@@ -148,7 +159,8 @@ TEST_F(Outputs, ObjectDetectionOverlayReadsThem) {
     int painted = 0, elsewhere = 0;
     for (int y = 0; y < 240; ++y)
       for (int x = 0; x < 320; ++x) {
-        const bool changed = map.data[(y * 320 + x) * 3] || map.data[(y * 320 + x) * 3 + 1] || map.data[(y * 320 + x) * 3 + 2];
+        const bool changed = map.data[(y * 320 + x) * 3] || map.data[(y * 320 + x) * 3 + 1] ||
+                             map.data[(y * 320 + x) * 3 + 2];
         (y < 80 ? painted : elsewhere) += changed;  // upstream writes the label beside the box
       }
     gst_buffer_unmap(out, &map);
@@ -187,7 +199,8 @@ TEST_F(Outputs, FlushStartsAnew) {
 TEST_F(Outputs, CapsChangeInOrder) {
   Rig r("omnicombiner", "spatial", kSpatial);
   r.frames(0, 2);
-  gst_harness_set_src_caps_str(r.video, "video/x-raw,format=RGB,width=640,height=480,framerate=10/1");
+  gst_harness_set_src_caps_str(r.video,
+                               "video/x-raw,format=RGB,width=640,height=480,framerate=10/1");
   GstBuffer* large = gst_buffer_new_and_alloc(640 * 480 * 3);
   GST_BUFFER_PTS(large) = 2 * kFrame;
   gst_harness_push(r.video, large);
@@ -231,7 +244,8 @@ TEST_F(Outputs, LiveVideoIsNeverHeldBackLonger) {
   r.put(document(0, 20), 0, kFrame);
   EXPECT_EQ(r.pull(1), "0:10") << "leaves as soon as it is known";
   gst_harness_set_time(r.video, 400 * GST_MSECOND);
-  g_object_set(r.video->element, "latency", 251u, nullptr);  // any change wakes it up to look at the clock
+  // any change wakes it up to look at the clock
+  g_object_set(r.video->element, "latency", 251u, nullptr);
   EXPECT_EQ(r.pull(1), "1:10");
   gst_harness_set_time(r.video, 500 * GST_MSECOND);
   g_object_set(r.video->element, "latency", 250u, nullptr);
@@ -272,7 +286,10 @@ TEST_F(Outputs, OverlayPaintsBoxesAndCaptions) {
   GstBuffer* out = gst_harness_pull(r.video);
   GstMapInfo map;
   gst_buffer_map(out, &map, GST_MAP_READ);
-  const auto pixel = [&](int x, int y) { return std::vector<int>{map.data[(y * 320 + x) * 3], map.data[(y * 320 + x) * 3 + 1], map.data[(y * 320 + x) * 3 + 2]}; };
+  const auto pixel = [&](int x, int y) {
+    return std::vector<int>{map.data[(y * 320 + x) * 3], map.data[(y * 320 + x) * 3 + 1],
+                            map.data[(y * 320 + x) * 3 + 2]};
+  };
   const std::vector<int> plain = {90, 90, 90};
   EXPECT_NE(pixel(99, 100), plain) << "left edge";
   EXPECT_NE(pixel(161, 100), plain) << "right edge";
@@ -346,19 +363,27 @@ TEST_F(Outputs, OverlayShowsACaptionWithoutAnEndUntilTheNextOrUntilItIsRead) {
 TEST_F(Outputs, WholePipelineFromPixelsToRegions) {
   std::atomic<int> frames{0}, with{0};
   const Outcome o = run(
-      "videotestsrc pattern=ball num-buffers=180 ! video/x-raw,width=640,height=360 ! tee name=t  t. ! queue max-size-time=0 max-size-buffers=0 max-size-bytes=0 ! "
-      "omnivideotokenizer model-path=" NANO " ! m.video_0  audiotestsrc num-buffers=260 ! omniaudiotokenizer ! m.audio_0 "
-      "omnimodel name=m model-path=" NANO " spatial-prompt=\"Detect all objects.\" json-schema=boxes m.spatial_0 ! c.spatial "
-      "t. ! queue max-size-time=0 max-size-buffers=0 max-size-bytes=0 ! c.sink omnicombiner name=c ! o.sink m.text_0 ! o.text omnioverlay name=o ! fakesink name=end signal-handoffs=true",
+      "videotestsrc pattern=ball num-buffers=180 ! video/x-raw,width=640,height=360 ! tee name=t  "
+      "t. ! queue max-size-time=0 max-size-buffers=0 max-size-bytes=0 ! "
+      "omnivideotokenizer model-path=" NANO
+      " ! m.video_0  audiotestsrc num-buffers=260 ! omniaudiotokenizer ! m.audio_0 "
+      "omnimodel name=m model-path=" NANO
+      " spatial-prompt=\"Detect all objects.\" json-schema=boxes m.spatial_0 ! c.spatial "
+      "t. ! queue max-size-time=0 max-size-buffers=0 max-size-bytes=0 ! c.sink omnicombiner name=c "
+      "! o.sink m.text_0 ! o.text omnioverlay name=o ! fakesink name=end signal-handoffs=true",
       60 * GST_SECOND, [&](GstElement* pipeline) {
         GstElement* end = gst_bin_get_by_name(GST_BIN(pipeline), "end");
         static std::atomic<int>*f, *w;
         f = &frames, w = &with;
-        g_signal_connect(end, "handoff", G_CALLBACK(+[](GstElement*, GstBuffer* b, GstPad*, gpointer) {
+        g_signal_connect(end, "handoff",
+                         G_CALLBACK(+[](GstElement*, GstBuffer* b, GstPad*, gpointer) {
                            ++*f;
                            gpointer state = nullptr;
-                           if (gst_buffer_iterate_meta_filtered(b, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE)) ++*w;
-                         }), nullptr);
+                           if (gst_buffer_iterate_meta_filtered(
+                                   b, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE))
+                             ++*w;
+                         }),
+                         nullptr);
         gst_object_unref(end);
       });
   EXPECT_TRUE(o.eos) << o.error;

@@ -49,11 +49,14 @@ GstPadProbeReturn listen(GstPad*, GstPadProbeInfo* info, gpointer data) {
     h.wall.push_back(h.now());
     h.n_discont += GST_BUFFER_FLAG_IS_SET(b, GST_BUFFER_FLAG_DISCONT);
     GstCustomMeta* meta = gst_buffer_get_custom_meta(b, "GstOmniGeneratedMeta");
-    const char* checkpoint = meta ? gst_structure_get_string(gst_custom_meta_get_structure(meta), "checkpoint") : nullptr;
+    const char* checkpoint =
+        meta ? gst_structure_get_string(gst_custom_meta_get_structure(meta), "checkpoint")
+             : nullptr;
     h.n_marked += checkpoint && std::strlen(checkpoint) == 16;
     GstMapInfo map;
     gst_buffer_map(b, &map, GST_MAP_READ);
-    for (size_t i = 0; i < map.size / 2; ++i) h.samples.push_back(float(reinterpret_cast<const gint16*>(map.data)[i]) / 32768.f);
+    for (size_t i = 0; i < map.size / 2; ++i)
+      h.samples.push_back(float(reinterpret_cast<const gint16*>(map.data)[i]) / 32768.f);
     gst_buffer_unmap(b, &map);
   } else {
     GstEvent* e = GST_PAD_PROBE_INFO_EVENT(info);
@@ -78,25 +81,35 @@ void listen_at(GstElement* pipeline, const char* name, Heard& heard) {
   heard.pipeline = pipeline;
   GstElement* e = gst_bin_get_by_name(GST_BIN(pipeline), name);
   GstPad* pad = gst_element_get_static_pad(e, "sink");
-  gst_pad_add_probe(pad, GstPadProbeType(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM), listen, &heard, nullptr);
+  gst_pad_add_probe(
+      pad, GstPadProbeType(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM), listen,
+      &heard, nullptr);
   gst_object_unref(pad);
   gst_object_unref(e);
 }
 
-const char* kFeed = "videotestsrc num-buffers=70 ! video/x-raw,width=320,height=180,framerate=30/1 ! omnivideotokenizer ! m.video_0 "
-                    "audiotestsrc freq=1000 samplesperbuffer=4800 num-buffers=23 ! audio/x-raw,rate=48000 ! omniaudiotokenizer ! m.audio_0 ";
+const char* kFeed =
+    "videotestsrc num-buffers=70 ! video/x-raw,width=320,height=180,framerate=30/1 ! "
+    "omnivideotokenizer ! m.video_0 "
+    "audiotestsrc freq=1000 samplesperbuffer=4800 num-buffers=23 ! audio/x-raw,rate=48000 ! "
+    "omniaudiotokenizer ! m.audio_0 ";
 
 TEST_F(Speech, AnswersAloudWithTimesAndMarks) {
   Heard speech, text;
-  const Outcome o = run(std::string("omnimodel name=m model-path=" NANO " ") + kFeed + " m.speech_0 ! fakesink name=speech m.text_0 ! fakesink name=text", 60 * GST_SECOND, [&](GstElement* p) {
-    listen_at(p, "speech", speech);
-    listen_at(p, "text", text);
-  });
+  const Outcome o = run(std::string("omnimodel name=m model-path=" NANO " ") + kFeed +
+                            " m.speech_0 ! fakesink name=speech m.text_0 ! fakesink name=text",
+                        60 * GST_SECOND, [&](GstElement* p) {
+                          listen_at(p, "speech", speech);
+                          listen_at(p, "text", text);
+                        });
   ASSERT_TRUE(o.eos) << o.error;
-  EXPECT_EQ(speech.caps, "audio/x-raw, format=(string)S16LE, rate=(int)24000, channels=(int)1, layout=(string)interleaved");
+  EXPECT_EQ(speech.caps,
+            "audio/x-raw, format=(string)S16LE, rate=(int)24000, channels=(int)1, "
+            "layout=(string)interleaved");
   EXPECT_TRUE(speech.tagged);
   ASSERT_GT(speech.pts.size(), 20u);
-  EXPECT_EQ(size_t(speech.n_marked), speech.pts.size()) << "every buffer says that it was generated";
+  EXPECT_EQ(size_t(speech.n_marked), speech.pts.size())
+      << "every buffer says that it was generated";
   EXPECT_GT(*std::max_element(speech.samples.begin(), speech.samples.end()), 0.02f);
   ASSERT_GE(text.pts.size(), 1u);
   // Each text has the span of its sound; within it there is no gap.
@@ -105,31 +118,38 @@ TEST_F(Speech, AnswersAloudWithTimesAndMarks) {
     ASSERT_LT(i, speech.pts.size());
     EXPECT_EQ(speech.pts[i], text.pts[t]);
     GstClockTime end = speech.pts[i];
-    for (; i < speech.pts.size() && speech.pts[i] == end && end < text.pts[t] + text.duration[t]; ++i) end = speech.pts[i] + speech.duration[i];
+    for (; i < speech.pts.size() && speech.pts[i] == end && end < text.pts[t] + text.duration[t];
+         ++i)
+      end = speech.pts[i] + speech.duration[i];
     EXPECT_EQ(end, text.pts[t] + text.duration[t]);
   }
   EXPECT_EQ(i, speech.pts.size());
   EXPECT_EQ(size_t(speech.n_discont), text.pts.size());
   ASSERT_GE(speech.gaps.size(), 1u);
-  EXPECT_EQ(speech.gaps[0].first + speech.gaps[0].second, speech.pts[0]) << "before it speaks there is a gap";
+  EXPECT_EQ(speech.gaps[0].first + speech.gaps[0].second, speech.pts[0])
+      << "before it speaks there is a gap";
 }
 
 TEST_F(Speech, FloatWhereIntegersAreNotTaken) {
   Heard heard;
-  const Outcome o = run(std::string("omnimodel name=m trigger=eos model-path=" NANO " ") + kFeed + " m.speech_0 ! audio/x-raw,format=F32LE ! fakesink name=speech", 60 * GST_SECOND,
-                        [&](GstElement* p) { listen_at(p, "speech", heard); });
+  const Outcome o = run(std::string("omnimodel name=m trigger=eos model-path=" NANO " ") + kFeed +
+                            " m.speech_0 ! audio/x-raw,format=F32LE ! fakesink name=speech",
+                        60 * GST_SECOND, [&](GstElement* p) { listen_at(p, "speech", heard); });
   EXPECT_TRUE(o.eos) << o.error;
   EXPECT_NE(heard.caps.find("F32LE"), std::string::npos) << heard.caps;
 }
 
 TEST_F(Speech, AnUnknownVoiceIsOneErrorThatListsThem) {
-  const Outcome o = run(std::string("omnimodel name=m voice=Nobody model-path=" NANO " ") + kFeed + " m.speech_0 ! fakesink");
+  const Outcome o = run(std::string("omnimodel name=m voice=Nobody model-path=" NANO " ") + kFeed +
+                        " m.speech_0 ! fakesink");
   EXPECT_EQ(o.error, "no voice \"Nobody\"; the checkpoint has slt");
   EXPECT_EQ(o.error_domain, GST_LIBRARY_ERROR);
 }
 
 TEST_F(Speech, ACheckpointWithoutAVoiceIsOneError) {
-  const Outcome o = run("omnimodel name=m model-path=" FIXTURE_A " audiotestsrc num-buffers=100 ! omniaudiotokenizer ! m.audio_0 m.speech_0 ! fakesink");
+  const Outcome o =
+      run("omnimodel name=m model-path=" FIXTURE_A
+          " audiotestsrc num-buffers=100 ! omniaudiotokenizer ! m.audio_0 m.speech_0 ! fakesink");
   EXPECT_NE(o.error.find("has no voice"), std::string::npos) << o.error;
   EXPECT_EQ(o.error_domain, GST_STREAM_ERROR);
 }
@@ -139,8 +159,12 @@ class Dialogue {
  public:
   explicit Dialogue(const std::string& properties = "") {
     GError* error = nullptr;
-    pipeline = gst_parse_launch(("omnimodel name=m trigger=prompt max-tokens=24 model-path=" NANO " " + properties +
-                                 " appsrc name=q is-live=true do-timestamp=true format=time caps=text/x-raw,format=utf8 ! m.prompt_0  m.speech_0 ! fakesink name=speech sync=true").c_str(), &error);
+    pipeline = gst_parse_launch(
+        ("omnimodel name=m trigger=prompt max-tokens=24 model-path=" NANO " " + properties +
+         " appsrc name=q is-live=true do-timestamp=true format=time caps=text/x-raw,format=utf8 ! "
+         "m.prompt_0  m.speech_0 ! fakesink name=speech sync=true")
+            .c_str(),
+        &error);
     if (error) ADD_FAILURE() << error->message;
     listen_at(pipeline, "speech", heard);
     model = gst_bin_get_by_name(GST_BIN(pipeline), "m");
@@ -148,7 +172,8 @@ class Dialogue {
     bus = gst_element_get_bus(pipeline);
     gst_element_set_state(pipeline, GST_STATE_PLAYING);
     // The first question is asked when the weights are there.
-    while (GstMessage* m = gst_bus_timed_pop_filtered(bus, 30 * GST_SECOND, GstMessageType(GST_MESSAGE_LATENCY | GST_MESSAGE_ERROR))) {
+    while (GstMessage* m = gst_bus_timed_pop_filtered(
+               bus, 30 * GST_SECOND, GstMessageType(GST_MESSAGE_LATENCY | GST_MESSAGE_ERROR))) {
       const bool ready = GST_MESSAGE_SRC(m) == GST_OBJECT(model);
       gst_bin_recalculate_latency(GST_BIN(pipeline));
       gst_message_unref(m);
@@ -162,11 +187,15 @@ class Dialogue {
     gst_object_unref(model);
     gst_object_unref(pipeline);
   }
-  void ask(const char* text) { gst_app_src_push_buffer(GST_APP_SRC(questions), gst_buffer_new_memdup(text, std::strlen(text))); }
+  void ask(const char* text) {
+    gst_app_src_push_buffer(GST_APP_SRC(questions), gst_buffer_new_memdup(text, std::strlen(text)));
+  }
   // How the next answer ended, and how long it was. Empty: none in time.
   std::string next_end(GstClockTime* duration = nullptr, GstClockTime wait = 40 * GST_SECOND) {
     const gint64 until = g_get_monotonic_time() + gint64(wait / 1000);
-    while (GstMessage* m = gst_bus_timed_pop_filtered(bus, GstClockTime(std::max<gint64>(0, until - g_get_monotonic_time())) * 1000, GstMessageType(GST_MESSAGE_ELEMENT | GST_MESSAGE_ERROR))) {
+    while (GstMessage* m = gst_bus_timed_pop_filtered(
+               bus, GstClockTime(std::max<gint64>(0, until - g_get_monotonic_time())) * 1000,
+               GstMessageType(GST_MESSAGE_ELEMENT | GST_MESSAGE_ERROR))) {
       std::string end;
       if (GST_MESSAGE_TYPE(m) == GST_MESSAGE_ERROR) {
         GError* e = nullptr;
@@ -213,16 +242,20 @@ TEST_F(Speech, InterruptedAtAnyMomentItStopsAtOnceAndGoesOn) {
     }
     g_usleep(random() % (early ? 30000 : 400000));
     if (i % 3 == 0) {
-      gst_element_send_event(d.pipeline, gst_event_new_custom(GST_EVENT_CUSTOM_UPSTREAM, gst_structure_new_empty("omni-interrupt")));
+      gst_element_send_event(d.pipeline,
+                             gst_event_new_custom(GST_EVENT_CUSTOM_UPSTREAM,
+                                                  gst_structure_new_empty("omni-interrupt")));
     } else {
       g_signal_emit_by_name(d.model, "interrupt");
     }
     const size_t at = d.heard.n_samples();
     g_usleep(150000);
     const size_t after = d.heard.n_samples();
-    if (early) {  // the question may not have been taken yet: then it is answered, and that is cut now
+    // the question may not have been taken yet: then it is answered, and that is cut now
+    if (early) {
       g_signal_emit_by_name(d.model, "interrupt");
-      while (!d.next_end(nullptr, 300 * GST_MSECOND).empty()) {}
+      while (!d.next_end(nullptr, 300 * GST_MSECOND).empty()) {
+      }
       continue;
     }
     worst = std::max(worst, double(after - at) / 24000);
@@ -292,13 +325,16 @@ TEST_F(Speech, TenTurnsWithoutAHole) {
     GstClockTime duration = 0;
     ASSERT_EQ(d.next_end(&duration), "finished");
     std::lock_guard guard(d.heard.lock);
-    EXPECT_NEAR(double(d.heard.samples.size() - before) / 24000, double(duration) / GST_SECOND, 0.001);
+    EXPECT_NEAR(double(d.heard.samples.size() - before) / 24000, double(duration) / GST_SECOND,
+                0.001);
   }
   GstStructure* stats = nullptr;
   g_object_get(d.model, "stats", &stats, nullptr);
   guint64 underruns = 99, spoken = 0;
   double p50 = 0, p95 = 0;
-  gst_structure_get(stats, "underruns", G_TYPE_UINT64, &underruns, "spoken", G_TYPE_UINT64, &spoken, "first-sound-p50", G_TYPE_DOUBLE, &p50, "first-sound-p95", G_TYPE_DOUBLE, &p95, nullptr);
+  gst_structure_get(stats, "underruns", G_TYPE_UINT64, &underruns, "spoken", G_TYPE_UINT64, &spoken,
+                    "first-sound-p50", G_TYPE_DOUBLE, &p50, "first-sound-p95", G_TYPE_DOUBLE, &p95,
+                    nullptr);
   gst_structure_free(stats);
   EXPECT_EQ(underruns, 0u);
   EXPECT_EQ(spoken, guint64(n));

@@ -54,8 +54,9 @@ std::vector<std::string> pushed(GstOmniOutput::Kind kind, const std::vector<std:
 TEST(TextOutput, AModelsTextIsOneCue) {
   gst_init(nullptr, nullptr);
   const std::string answer = "hi\n\n00:01:00.000 --> 00:02:00.000\nINJECTED";
-  EXPECT_EQ(pushed(GstOmniOutput::Kind::text, {answer, "two\nlines"}),
-            (std::vector<std::string>{"hi\n00:01:00.000 -- > 00:02:00.000\nINJECTED", "two\nlines"}));
+  EXPECT_EQ(
+      pushed(GstOmniOutput::Kind::text, {answer, "two\nlines"}),
+      (std::vector<std::string>{"hi\n00:01:00.000 -- > 00:02:00.000\nINJECTED", "two\nlines"}));
   EXPECT_EQ(pushed(GstOmniOutput::Kind::spatial, {"{\"label\":\"-->\"}\n"}),
             (std::vector<std::string>{"{\"label\":\"-->\"}\n"}));
 }

@@ -1,11 +1,11 @@
-#include "elements/harness.h"
-
 #include <gst/audio/audio.h>
 #include <gst/video/video.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+
+#include "elements/harness.h"
 
 namespace omni_test {
 namespace {
@@ -23,14 +23,16 @@ GstBuffer* frame(int width, int height, GstClockTime pts, guint8 value = 100) {
 
 // Width 32: stride 96 = 32 · 3, no padding.
 void start_video(Harness& h, const char* extra = "", int width = 64, int height = 48) {
-  const std::string caps = "video/x-raw,format=RGB,framerate=25/1,width=" + std::to_string(width) + ",height=" + std::to_string(height) + extra;
+  const std::string caps = "video/x-raw,format=RGB,framerate=25/1,width=" + std::to_string(width) +
+                           ",height=" + std::to_string(height) + extra;
   gst_harness_set_src_caps_str(h, caps.c_str());
 }
 
 TEST_F(VideoTokenizer, TwoFramesASecondFromTwentyFive) {
   Harness h("omnivideotokenizer");
   start_video(h);
-  for (int i = 0; i < 100; ++i) ASSERT_EQ(gst_harness_push(h, frame(64, 48, GstClockTime(i) * 40 * GST_MSECOND)), GST_FLOW_OK);
+  for (int i = 0; i < 100; ++i)
+    ASSERT_EQ(gst_harness_push(h, frame(64, 48, GstClockTime(i) * 40 * GST_MSECOND)), GST_FLOW_OK);
   auto out = h.drain();
   ASSERT_EQ(out.size(), 4u);  // 4 s, a pair a second
   for (size_t i = 0; i < out.size(); ++i) {
@@ -50,7 +52,8 @@ TEST_F(VideoTokenizer, TwoFramesASecondFromTwentyFive) {
 TEST_F(VideoTokenizer, AnOddLastFrameIsRepeated) {
   Harness h("omnivideotokenizer");
   start_video(h);
-  for (int i = 0; i < 3; ++i) gst_harness_push(h, frame(64, 48, GstClockTime(i) * 500 * GST_MSECOND));
+  for (int i = 0; i < 3; ++i)
+    gst_harness_push(h, frame(64, 48, GstClockTime(i) * 500 * GST_MSECOND));
   auto out = h.drain();
   EXPECT_EQ(out.size(), 2u);
   unref_all(out);
@@ -111,7 +114,8 @@ TEST_F(VideoTokenizer, ANewSegmentStartsAnew) {
 
 TEST_F(VideoTokenizer, InterlacedVideoIsRefusedWithAWord) {
   Harness h("omnivideotokenizer");
-  h.offer_caps("video/x-raw,format=RGB,framerate=25/1,width=64,height=48,interlace-mode=interleaved");
+  h.offer_caps(
+      "video/x-raw,format=RGB,framerate=25/1,width=64,height=48,interlace-mode=interleaved");
   EXPECT_EQ(gst_harness_push(h, frame(64, 48, 0)), GST_FLOW_NOT_NEGOTIATED);
   EXPECT_NE(h.error().find("deinterlace"), std::string::npos);
 }
@@ -121,15 +125,18 @@ TEST_F(VideoTokenizer, LiveInputIsDroppedAndCountedWhileTheWeightsLoad) {
   gst_harness_set_live(h, TRUE);
   gst_harness_set_upstream_latency(h, 1);
   start_video(h);
-  for (int i = 0; i < 200; ++i) ASSERT_EQ(gst_harness_push(h, frame(64, 48, GstClockTime(i) * 500 * GST_MSECOND)), GST_FLOW_OK);
+  for (int i = 0; i < 200; ++i)
+    ASSERT_EQ(gst_harness_push(h, frame(64, 48, GstClockTime(i) * 500 * GST_MSECOND)), GST_FLOW_OK);
   auto out = h.drain();
   GstStructure* stats = nullptr;
   g_object_get(h->element, "stats", &stats, nullptr);
   guint64 in = 0, drops = 0, segments = 0;
-  gst_structure_get(stats, "buffers-in", G_TYPE_UINT64, &in, "drops", G_TYPE_UINT64, &drops, "segments", G_TYPE_UINT64, &segments, nullptr);
+  gst_structure_get(stats, "buffers-in", G_TYPE_UINT64, &in, "drops", G_TYPE_UINT64, &drops,
+                    "segments", G_TYPE_UINT64, &segments, nullptr);
   EXPECT_EQ(in, 200u);
   EXPECT_EQ(segments, out.size());
-  EXPECT_STRNE(gst_structure_get_string(stats, "compute"), "") << "the level of instructions, once the weights are there";
+  EXPECT_STRNE(gst_structure_get_string(stats, "compute"), "")
+      << "the level of instructions, once the weights are there";
   guint64 reported = 0;
   while (GstMessage* m = gst_bus_pop_filtered(h.bus, GST_MESSAGE_QOS)) {
     ++reported;
@@ -151,21 +158,25 @@ GstBuffer* sound(int samples, GstClockTime pts, float level = 0.1f) {
   GstBuffer* b = gst_buffer_new_allocate(nullptr, gsize(samples) * 4, nullptr);
   GstMapInfo map;
   gst_buffer_map(b, &map, GST_MAP_WRITE);
-  for (int i = 0; i < samples; ++i) reinterpret_cast<float*>(map.data)[i] = level * float(i % 40) / 40;
+  for (int i = 0; i < samples; ++i)
+    reinterpret_cast<float*>(map.data)[i] = level * float(i % 40) / 40;
   gst_buffer_unmap(b, &map);
   GST_BUFFER_PTS(b) = pts;
   GST_BUFFER_DURATION(b) = gst_util_uint64_scale(guint64(samples), GST_SECOND, 16000);
   return b;
 }
 
-void start_audio(Harness& h, const char* caps = "audio/x-raw,format=F32LE,rate=16000,channels=1,layout=interleaved") {
+void start_audio(
+    Harness& h,
+    const char* caps = "audio/x-raw,format=F32LE,rate=16000,channels=1,layout=interleaved") {
   gst_harness_set_src_caps_str(h, caps);
 }
 
 TEST_F(AudioTokenizer, UnitsOfTwoSecondsAndTheRestAtTheEnd) {
   Harness h("omniaudiotokenizer");
   start_audio(h);
-  for (int i = 0; i < 52; ++i) gst_harness_push(h, sound(1600, GstClockTime(i) * 100 * GST_MSECOND));
+  for (int i = 0; i < 52; ++i)
+    gst_harness_push(h, sound(1600, GstClockTime(i) * 100 * GST_MSECOND));
   auto out = h.drain();
   ASSERT_EQ(out.size(), 3u);
   EXPECT_EQ(GST_BUFFER_PTS(out[1]), 2 * GST_SECOND);
@@ -185,7 +196,8 @@ TEST_F(AudioTokenizer, TheSplitIntoBuffersDoesNotMatter) {
     GstBuffer* all = sound(40000, 0);
     for (int at = 0; at < 40000; at += piece) {
       const int n = std::min(piece, 40000 - at);
-      GstBuffer* part = gst_buffer_copy_region(all, GST_BUFFER_COPY_ALL, gsize(at) * 4, gsize(n) * 4);
+      GstBuffer* part =
+          gst_buffer_copy_region(all, GST_BUFFER_COPY_ALL, gsize(at) * 4, gsize(n) * 4);
       GST_BUFFER_PTS(part) = gst_util_uint64_scale(guint64(at), GST_SECOND, 16000);
       gst_harness_push(h, part);
     }
@@ -205,8 +217,11 @@ TEST_F(AudioTokenizer, TheSplitIntoBuffersDoesNotMatter) {
 }
 
 TEST_F(AudioTokenizer, AnyRateFormatAndChannels) {
-  for (const char* caps : {"audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved,channel-mask=(bitmask)3", "audio/x-raw,format=U8,rate=8000,channels=1,layout=interleaved",
-                           "audio/x-raw,format=F64BE,rate=44100,channels=6,layout=interleaved,channel-mask=(bitmask)0x3f"}) {
+  for (const char* caps :
+       {"audio/x-raw,format=S16LE,rate=48000,channels=2,layout=interleaved,channel-mask=(bitmask)3",
+        "audio/x-raw,format=U8,rate=8000,channels=1,layout=interleaved",
+        "audio/"
+        "x-raw,format=F64BE,rate=44100,channels=6,layout=interleaved,channel-mask=(bitmask)0x3f"}) {
     Harness h("omniaudiotokenizer");
     start_audio(h, caps);
     GstCaps* c = gst_caps_from_string(caps);
@@ -267,7 +282,8 @@ TEST_F(AudioTokenizer, LatencyIsTheDocumentedSum) {
   g_object_set(h->element, "latency", 100, nullptr);
   start_audio(h);
   gst_harness_set_upstream_latency(h, 10 * GST_MSECOND);
-  EXPECT_EQ(gst_harness_query_latency(h), 10 * GST_MSECOND + 2 * GST_SECOND + 12500 * GST_USECOND + 100 * GST_MSECOND);
+  EXPECT_EQ(gst_harness_query_latency(h),
+            10 * GST_MSECOND + 2 * GST_SECOND + 12500 * GST_USECOND + 100 * GST_MSECOND);
 }
 
 TEST_F(AudioTokenizer, WhatIsNoNumberIsOneError) {
@@ -280,7 +296,8 @@ TEST_F(AudioTokenizer, WhatIsNoNumberIsOneError) {
   GQuark domain = 0;
   EXPECT_NE(h.error(&domain).find("sample 100"), std::string::npos);
   EXPECT_EQ(domain, GST_STREAM_ERROR);
-  EXPECT_EQ(h.error(nullptr, nullptr, 200 * GST_MSECOND), "");  // one message, and the next buffer is refused
+  // one message, and the next buffer is refused
+  EXPECT_EQ(h.error(nullptr, nullptr, 200 * GST_MSECOND), "");
   EXPECT_EQ(gst_harness_push(h, sound(1600, 0)), GST_FLOW_ERROR);
 }
 

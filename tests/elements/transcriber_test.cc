@@ -1,4 +1,5 @@
-// omnitranscriber on a tiny random checkpoint: the protocol, not the words. With models/whisper-base (tools/fetch-model) beside it, the words too.
+// omnitranscriber on a tiny random checkpoint: the protocol, not the words. With
+// models/whisper-base (tools/fetch-model) beside it, the words too.
 #include <filesystem>
 
 #include "elements/harness.h"
@@ -25,7 +26,8 @@ GstPadProbeReturn read(GstPad*, GstPadProbeInfo* info, gpointer data) {
     GstBuffer* b = GST_PAD_PROBE_INFO_BUFFER(info);
     GstMapInfo map;
     gst_buffer_map(b, &map, GST_MAP_READ);
-    t.all += (t.all.empty() ? "" : " ") + std::string(reinterpret_cast<const char*>(map.data), map.size);
+    t.all +=
+        (t.all.empty() ? "" : " ") + std::string(reinterpret_cast<const char*>(map.data), map.size);
     gst_buffer_unmap(b, &map);
     if (!t.pts.empty() && GST_BUFFER_PTS(b) < t.pts.back() + t.duration.back()) t.ordered = false;
     t.pts.push_back(GST_BUFFER_PTS(b));
@@ -38,14 +40,19 @@ GstPadProbeReturn read(GstPad*, GstPadProbeInfo* info, gpointer data) {
   return GST_PAD_PROBE_OK;
 }
 
-Outcome transcribe(const std::string& source, const std::string& properties, Text& text, GstClockTime most = 60 * GST_SECOND) {
-  return run(source + " ! omnitranscriber name=t " + properties + " ! fakesink name=out", most, [&](GstElement* p) {
-    GstElement* sink = gst_bin_get_by_name(GST_BIN(p), "out");
-    GstPad* pad = gst_element_get_static_pad(sink, "sink");
-    gst_pad_add_probe(pad, GstPadProbeType(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM), read, &text, nullptr);
-    gst_object_unref(pad);
-    gst_object_unref(sink);
-  });
+Outcome transcribe(const std::string& source, const std::string& properties, Text& text,
+                   GstClockTime most = 60 * GST_SECOND) {
+  return run(source + " ! omnitranscriber name=t " + properties + " ! fakesink name=out", most,
+             [&](GstElement* p) {
+               GstElement* sink = gst_bin_get_by_name(GST_BIN(p), "out");
+               GstPad* pad = gst_element_get_static_pad(sink, "sink");
+               gst_pad_add_probe(
+                   pad,
+                   GstPadProbeType(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
+                   read, &text, nullptr);
+               gst_object_unref(pad);
+               gst_object_unref(sink);
+             });
 }
 
 const std::string kJfk = "filesrc location=" JFK " ! wavparse";
@@ -56,7 +63,8 @@ TEST_F(Transcriber, ReachesTheEndWithGapsUpToIt) {
     const Outcome o = transcribe(kJfk, std::string("model-path=" TINY " policy=") + policy, text);
     EXPECT_TRUE(o.eos) << policy << ": " << o.error;
     EXPECT_TRUE(text.ordered);
-    const GstClockTime end = std::max(text.gap_end, text.pts.empty() ? 0 : text.pts.back() + text.duration.back());
+    const GstClockTime end =
+        std::max(text.gap_end, text.pts.empty() ? 0 : text.pts.back() + text.duration.back());
     EXPECT_NEAR(double(end) / GST_SECOND, 11.0, 0.1) << policy;
   }
 }
@@ -74,9 +82,12 @@ TEST_F(Transcriber, VocabularyAndMaskedWordsAreArrays) {
   Text text;
   std::string many = "vocabulary=<word";
   for (int i = 0; i < 300; ++i) many += ",word" + std::to_string(i);
-  EXPECT_NE(transcribe(kJfk, many + "> model-path=" TINY, text).error.find("vocabulary"), std::string::npos);
-  if (!std::filesystem::exists(BASE "/config.json")) GTEST_SKIP() << "words need models/whisper-base: tools/fetch-model whisper-base";
-  const Outcome o = transcribe(kJfk, "masked-words=<fellow,COUNTRY> vocabulary=<Americans> model-path=" BASE, text);
+  EXPECT_NE(transcribe(kJfk, many + "> model-path=" TINY, text).error.find("vocabulary"),
+            std::string::npos);
+  if (!std::filesystem::exists(BASE "/config.json"))
+    GTEST_SKIP() << "words need models/whisper-base: tools/fetch-model whisper-base";
+  const Outcome o = transcribe(
+      kJfk, "masked-words=<fellow,COUNTRY> vocabulary=<Americans> model-path=" BASE, text);
   EXPECT_TRUE(o.eos) << o.error;
   EXPECT_NE(text.all.find("my f*****"), std::string::npos) << text.all;
   EXPECT_NE(text.all.find("for your c******."), std::string::npos) << text.all;
@@ -84,7 +95,8 @@ TEST_F(Transcriber, VocabularyAndMaskedWordsAreArrays) {
 
 TEST_F(Transcriber, SilenceSaysNothing) {
   Text text;
-  const Outcome o = transcribe("audiotestsrc wave=silence num-buffers=200", "policy=align-att model-path=" TINY, text);
+  const Outcome o = transcribe("audiotestsrc wave=silence num-buffers=200",
+                               "policy=align-att model-path=" TINY, text);
   EXPECT_TRUE(o.eos) << o.error;
   EXPECT_EQ(text.all, "");
   EXPECT_GT(text.gap_end, 4 * GST_SECOND) << "but that time passes";
@@ -92,23 +104,37 @@ TEST_F(Transcriber, SilenceSaysNothing) {
 
 TEST_F(Transcriber, ErrorsSayWhatToDo) {
   Text text;
-  EXPECT_NE(transcribe(kJfk, "model-path=" NANO, text).error.find("use a Whisper checkpoint"), std::string::npos);
-  EXPECT_NE(transcribe(kJfk, "language-code=tlh model-path=" TINY, text).error.find("the checkpoint has de, en, fr"), std::string::npos);
+  EXPECT_NE(transcribe(kJfk, "model-path=" NANO, text).error.find("use a Whisper checkpoint"),
+            std::string::npos);
+  EXPECT_NE(transcribe(kJfk, "language-code=tlh model-path=" TINY, text)
+                .error.find("the checkpoint has de, en, fr"),
+            std::string::npos);
   EXPECT_NE(transcribe(kJfk, "", text).error.find("model-path"), std::string::npos);
-  EXPECT_NE(run("audiotestsrc num-buffers=10 ! omniaudiotokenizer model-path=" TINY " ! fakesink").error.find("use omnitranscriber"), std::string::npos);
+  EXPECT_NE(run("audiotestsrc num-buffers=10 ! omniaudiotokenizer model-path=" TINY " ! fakesink")
+                .error.find("use omnitranscriber"),
+            std::string::npos);
 }
 
 TEST_F(Transcriber, OddSoundIsTakenOrIsOneError) {
-  for (const char* caps : {"audio/x-raw,rate=8000,channels=1,format=S16LE", "audio/x-raw,rate=48000,channels=6,channel-mask=(bitmask)0x3f,format=F32LE", "audio/x-raw,rate=44100,channels=2,format=U8"}) {
+  for (const char* caps :
+       {"audio/x-raw,rate=8000,channels=1,format=S16LE",
+        "audio/x-raw,rate=48000,channels=6,channel-mask=(bitmask)0x3f,format=F32LE",
+        "audio/x-raw,rate=44100,channels=2,format=U8"}) {
     Text text;
-    const Outcome o = transcribe(std::string("audiotestsrc num-buffers=100 ! audioconvert ! ") + caps, "policy=align-att model-path=" TINY, text);
+    const Outcome o =
+        transcribe(std::string("audiotestsrc num-buffers=100 ! audioconvert ! ") + caps,
+                   "policy=align-att model-path=" TINY, text);
     EXPECT_TRUE(o.eos) << caps << ": " << o.error;
   }
 }
 
-// What hosts a transcriber does (transcriberbin of gst-plugins-rs): LATENCY asked in PAUSED behind a live source, language-code set while running.
+// What hosts a transcriber does (transcriberbin of gst-plugins-rs): LATENCY asked in PAUSED behind
+// a live source, language-code set while running.
 TEST_F(Transcriber, KeepsTheContractOfAHost) {
-  GstElement* p = gst_parse_launch("audiotestsrc is-live=true ! audio/x-raw,rate=48000 ! omnitranscriber name=t latency=3000 model-path=" TINY " ! fakesink sync=true", nullptr);
+  GstElement* p = gst_parse_launch(
+      "audiotestsrc is-live=true ! audio/x-raw,rate=48000 ! omnitranscriber name=t latency=3000 "
+      "model-path=" TINY " ! fakesink sync=true",
+      nullptr);
   gst_element_set_state(p, GST_STATE_PAUSED);
   gst_element_get_state(p, nullptr, nullptr, 5 * GST_SECOND);
   GstElement* t = gst_bin_get_by_name(GST_BIN(p), "t");
@@ -145,12 +171,15 @@ TEST_F(Transcriber, KeepsTheContractOfAHost) {
 TEST_F(Transcriber, FlushAndDiscontinuities) {
   Harness h("omnitranscriber", TINY);
   g_object_set(h->element, "policy", 1, nullptr);
-  gst_harness_set_src_caps_str(h, "audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved");
+  gst_harness_set_src_caps_str(h,
+                               "audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved");
   const auto push = [&](GstClockTime pts) {
     GstBuffer* b = gst_buffer_new_allocate(nullptr, 3200, nullptr);
     GstMapInfo map;
     gst_buffer_map(b, &map, GST_MAP_WRITE);
-    for (size_t i = 0; i < 1600; ++i) reinterpret_cast<gint16*>(map.data)[i] = gint16((i * 7919) % 8000 * (pts / (100 * GST_MSECOND) % 3));
+    for (size_t i = 0; i < 1600; ++i)
+      reinterpret_cast<gint16*>(map.data)[i] =
+          gint16((i * 7919) % 8000 * (pts / (100 * GST_MSECOND) % 3));
     gst_buffer_unmap(b, &map);
     GST_BUFFER_PTS(b) = pts;
     GST_BUFFER_DURATION(b) = 100 * GST_MSECOND;
@@ -165,7 +194,8 @@ TEST_F(Transcriber, FlushAndDiscontinuities) {
   gst_segment_init(&segment, GST_FORMAT_TIME);
   gst_harness_push_event(h, gst_event_new_segment(&segment));
   // Time stamps that jump ahead and back, and some that are not there.
-  for (const guint64 ms : {0, 100, 9000, 9100, 200, 300, 60000, 0, 100}) EXPECT_EQ(push(ms * GST_MSECOND), GST_FLOW_OK);
+  for (const guint64 ms : {0, 100, 9000, 9100, 200, 300, 60000, 0, 100})
+    EXPECT_EQ(push(ms * GST_MSECOND), GST_FLOW_OK);
   EXPECT_EQ(push(GST_CLOCK_TIME_NONE), GST_FLOW_OK);
   auto left = h.drain();
   unref_all(left);
@@ -173,7 +203,8 @@ TEST_F(Transcriber, FlushAndDiscontinuities) {
 
 TEST_F(Transcriber, NotANumberIsOneError) {
   Harness h("omnitranscriber", TINY);
-  gst_harness_set_src_caps_str(h, "audio/x-raw,format=F32LE,rate=16000,channels=1,layout=interleaved");
+  gst_harness_set_src_caps_str(h,
+                               "audio/x-raw,format=F32LE,rate=16000,channels=1,layout=interleaved");
   GstBuffer* b = gst_buffer_new_allocate(nullptr, 64000, nullptr);
   gst_buffer_memset(b, 0, 0xff, 64000);
   GST_BUFFER_PTS(b) = 0;
@@ -183,10 +214,13 @@ TEST_F(Transcriber, NotANumberIsOneError) {
 
 // Kennedy's words through what a bad line does to them: they are heard, and stay in their place.
 TEST_F(Transcriber, BadLinesDoNotMoveWords) {
-  if (!std::filesystem::exists(BASE "/model.safetensors")) GTEST_SKIP() << "no models/whisper-base: tools/fetch-model whisper-base";
+  if (!std::filesystem::exists(BASE "/model.safetensors"))
+    GTEST_SKIP() << "no models/whisper-base: tools/fetch-model whisper-base";
   const std::string policy = "policy=align-att model-path=" BASE;
-  for (const char* line : {" ! audioconvert ! audioresample ! audio/x-raw,rate=8000,format=S8", " ! audioconvert ! volume volume=6",
-                           " ! audioconvert ! audio/x-raw,format=F32LE,channels=6,channel-mask=(bitmask)0x3f"}) {
+  for (const char* line :
+       {" ! audioconvert ! audioresample ! audio/x-raw,rate=8000,format=S8",
+        " ! audioconvert ! volume volume=6",
+        " ! audioconvert ! audio/x-raw,format=F32LE,channels=6,channel-mask=(bitmask)0x3f"}) {
     Text text;
     const Outcome o = transcribe(kJfk + line, policy, text);
     EXPECT_TRUE(o.eos) << line << ": " << o.error;
@@ -198,7 +232,8 @@ TEST_F(Transcriber, BadLinesDoNotMoveWords) {
 
 // Jumps of the time stamps are holes and new beginnings: the words behind them have the new times.
 TEST_F(Transcriber, TimestampsThatJumpAreFollowed) {
-  if (!std::filesystem::exists(BASE "/model.safetensors")) GTEST_SKIP() << "no models/whisper-base: tools/fetch-model whisper-base";
+  if (!std::filesystem::exists(BASE "/model.safetensors"))
+    GTEST_SKIP() << "no models/whisper-base: tools/fetch-model whisper-base";
   const std::string wav = read_file(JFK).substr(44);
   for (const gint64 jump : {gint64(0), gint64(100 * GST_SECOND), -gint64(3 * GST_SECOND)}) {
     GstElement* e = gst_element_factory_make("omnitranscriber", nullptr);
@@ -206,12 +241,14 @@ TEST_F(Transcriber, TimestampsThatJumpAreFollowed) {
     GstHarness* h = gst_harness_new_with_element(e, "sink", "src");
     gst_harness_set_live(h, FALSE);  // it waits for the recogniser
     gst_object_unref(e);
-    gst_harness_set_src_caps_str(h, "audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved");
+    gst_harness_set_src_caps_str(
+        h, "audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved");
     const size_t piece = 3200;  // 100 ms, each with DISCONT
     for (size_t i = 0; (i + 1) * piece <= wav.size(); ++i) {
       GstBuffer* b = gst_buffer_new_allocate(nullptr, piece, nullptr);
       gst_buffer_fill(b, 0, wav.data() + i * piece, piece);
-      GST_BUFFER_PTS(b) = GstClockTime(gint64(5 * GST_SECOND + i * 100 * GST_MSECOND) + (i >= 60 ? jump : 0));
+      GST_BUFFER_PTS(b) =
+          GstClockTime(gint64(5 * GST_SECOND + i * 100 * GST_MSECOND) + (i >= 60 ? jump : 0));
       GST_BUFFER_DURATION(b) = 100 * GST_MSECOND;
       GST_BUFFER_FLAG_SET(b, GST_BUFFER_FLAG_DISCONT);
       ASSERT_EQ(gst_harness_push(h, b), GST_FLOW_OK);
@@ -220,7 +257,8 @@ TEST_F(Transcriber, TimestampsThatJumpAreFollowed) {
     std::string all;
     GstClockTime last = 0, before = 0;
     bool eos = false;
-    for (const gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC; !eos && g_get_monotonic_time() < end;) {
+    for (const gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+         !eos && g_get_monotonic_time() < end;) {
       if (GstEvent* event = gst_harness_try_pull_event(h)) {
         eos = GST_EVENT_TYPE(event) == GST_EVENT_EOS;
         gst_event_unref(event);
@@ -240,32 +278,39 @@ TEST_F(Transcriber, TimestampsThatJumpAreFollowed) {
     }
     EXPECT_NE(all.find("Americans"), std::string::npos) << jump << ":" << all;
     EXPECT_NE(all.find("country."), std::string::npos) << jump << ":" << all;
-    EXPECT_NEAR(double(last) / GST_SECOND, 15 + double(std::max<gint64>(jump, 0)) / GST_SECOND, jump < 0 ? 4 : 1.2) << jump;
+    EXPECT_NEAR(double(last) / GST_SECOND, 15 + double(std::max<gint64>(jump, 0)) / GST_SECOND,
+                jump < 0 ? 4 : 1.2)
+        << jump;
     gst_harness_teardown(h);
   }
 }
 
 // The real checkpoint, where somebody has fetched it.
 TEST_F(Transcriber, HearsWhatKennedySaid) {
-  if (!std::filesystem::exists(BASE "/model.safetensors")) GTEST_SKIP() << "no models/whisper-base: tools/fetch-model whisper-base";
+  if (!std::filesystem::exists(BASE "/model.safetensors"))
+    GTEST_SKIP() << "no models/whisper-base: tools/fetch-model whisper-base";
   Text text;
   const Outcome o = transcribe(kJfk, "precision=float32 model-path=" BASE, text, 120 * GST_SECOND);
   EXPECT_TRUE(o.eos) << o.error;
-  EXPECT_EQ(text.all, "And so my fellow Americans, ask not what your country can do for you, ask what you can do for your country.");
+  EXPECT_EQ(text.all,
+            "And so my fellow Americans, ask not what your country can do for you, ask what you "
+            "can do for your country.");
   EXPECT_TRUE(text.ordered);
 }
 
 TEST_F(Transcriber, LineEndsMakeItReadable) {
   if (!std::filesystem::exists(BASE "/model.safetensors")) GTEST_SKIP() << "no models/whisper-base";
   const std::string file = testing::TempDir() + "words.txt";
-  const std::string line =
-      kJfk + " ! omnitranscriber line-ends=true precision=float32 model-path=" BASE " ! filesink location=" + file;
+  const std::string line = kJfk +
+                           " ! omnitranscriber line-ends=true precision=float32 model-path=" BASE
+                           " ! filesink location=" +
+                           file;
   const Outcome o = run(line, 120 * GST_SECOND);
   EXPECT_TRUE(o.eos) << o.error;
-  EXPECT_EQ(
-      read_file(file),
-      "And so my fellow Americans, ask not what your country can do for you, ask what you can do for your "
-      "country.\n");
+  EXPECT_EQ(read_file(file),
+            "And so my fellow Americans, ask not what your country can do for you, ask what you "
+            "can do for your "
+            "country.\n");
 }
 
 }  // namespace

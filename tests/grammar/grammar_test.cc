@@ -1,4 +1,5 @@
-// Constrained decoding: a schema's grammar takes what fits and refuses the rest; whatever is drawn, the answer parses and fits.
+// Constrained decoding: a schema's grammar takes what fits and refuses the rest; whatever is drawn,
+// the answer parses and fits.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -25,19 +26,39 @@ TEST(JsonSchema, TakesWhatFits) {
     std::vector<const char*> good, bad;
   } cases[] = {
       {R"({"type":"boolean"})", {"true", "false"}, {"", "tru", "null", "truefalse"}},
-      {R"({"type":["string","null"]})", {"null", "\"\"", "\"a\\n\xC3\xA4\""}, {"\"", "\"\x01\"", "\"\xFF\"", "\"\\x\"", "\"\xC0\x80\"", "\"\xED\xA0\x80\""}},
-      {R"({"type":"integer","minimum":-7,"maximum":1234})", {"0", "-7", "-1", "9", "10", "999", "1000", "1199", "1234"}, {"-8", "-0", "00", "01", "1235", "2000", "10000", "1.0", ""}},
-      {R"({"type":"integer","minimum":95,"maximum":105})", {"95", "99", "100", "105"}, {"94", "106", "9", "1000"}},
-      {R"({"type":"number","minimum":0})", {"0", "0.5", "12.123456", "123456789"}, {"-1", "1.", ".5", "1.1234567", "1e5"}},
-      {R"({"type":"string","minLength":2,"maxLength":3})", {"\"ab\"", "\"abc\"", "\"\xC3\xA4\xC3\xA4\""}, {"\"a\"", "\"abcd\""}},
-      {R"({"type":"array","items":{"type":"null"},"minItems":1,"maxItems":3})", {"[null]", "[null,null, null]"}, {"[]", "[null,]", "[null,null,null,null]", "[null,  null]"}},
-      {R"({"type":"array","items":{"enum":[1,"a",null]}})", {"[]", "[1,\"a\",null,1]"}, {"[2]", "["}},
+      {R"({"type":["string","null"]})",
+       {"null", "\"\"", "\"a\\n\xC3\xA4\""},
+       {"\"", "\"\x01\"", "\"\xFF\"", "\"\\x\"", "\"\xC0\x80\"", "\"\xED\xA0\x80\""}},
+      {R"({"type":"integer","minimum":-7,"maximum":1234})",
+       {"0", "-7", "-1", "9", "10", "999", "1000", "1199", "1234"},
+       {"-8", "-0", "00", "01", "1235", "2000", "10000", "1.0", ""}},
+      {R"({"type":"integer","minimum":95,"maximum":105})",
+       {"95", "99", "100", "105"},
+       {"94", "106", "9", "1000"}},
+      {R"({"type":"number","minimum":0})",
+       {"0", "0.5", "12.123456", "123456789"},
+       {"-1", "1.", ".5", "1.1234567", "1e5"}},
+      {R"({"type":"string","minLength":2,"maxLength":3})",
+       {"\"ab\"", "\"abc\"", "\"\xC3\xA4\xC3\xA4\""},
+       {"\"a\"", "\"abcd\""}},
+      {R"({"type":"array","items":{"type":"null"},"minItems":1,"maxItems":3})",
+       {"[null]", "[null,null, null]"},
+       {"[]", "[null,]", "[null,null,null,null]", "[null,  null]"}},
+      {R"({"type":"array","items":{"enum":[1,"a",null]}})",
+       {"[]", "[1,\"a\",null,1]"},
+       {"[2]", "["}},
       {R"({"type":"object","properties":{"b":{"const":1},"a":{"const":2},"c":{"const":3}},"required":["b"]})",
-       {R"({"b":1})", R"({"b": 1, "a": 2})", R"({"b":1,"c":3})", R"({"b":1,"a":2,"c":3})"}, {"{}", R"({"a":2})", R"({"a":2,"b":1})", R"({"b":1,"a":2,})"}},
-      {R"({"type":"object","properties":{"a":{"const":2},"c":{"const":3}}})", {"{}", R"({"a":2})", R"({"c":3})", R"({"a":2,"c":3})"}, {R"({,"a":2})", R"({"c":3,"a":2})"}},
+       {R"({"b":1})", R"({"b": 1, "a": 2})", R"({"b":1,"c":3})", R"({"b":1,"a":2,"c":3})"},
+       {"{}", R"({"a":2})", R"({"a":2,"b":1})", R"({"b":1,"a":2,})"}},
+      {R"({"type":"object","properties":{"a":{"const":2},"c":{"const":3}}})",
+       {"{}", R"({"a":2})", R"({"c":3})", R"({"a":2,"c":3})"},
+       {R"({,"a":2})", R"({"c":3,"a":2})"}},
       {R"({"$defs":{"t":{"type":"object","required":["v"],"properties":{"v":{"type":"integer"},"k":{"type":"array","items":{"$ref":"#/$defs/t"}}}}},"$ref":"#/$defs/t"})",
-       {R"({"v":1})", R"({"v":1,"k":[{"v":2,"k":[]},{"v":3}]})"}, {R"({"k":[]})"}},
-      {R"({"anyOf":[{"type":"integer"},{"type":"array","items":{"$ref":"#"}}]})", {"1", "[[1],2,[]]"}, {"[1", "null"}},
+       {R"({"v":1})", R"({"v":1,"k":[{"v":2,"k":[]},{"v":3}]})"},
+       {R"({"k":[]})"}},
+      {R"({"anyOf":[{"type":"integer"},{"type":"array","items":{"$ref":"#"}}]})",
+       {"1", "[[1],2,[]]"},
+       {"[1", "null"}},
   };
   for (const auto& c : cases) {
     const auto g = grammar_of_json_schema(c.schema);
@@ -53,7 +74,8 @@ TEST(JsonSchema, OneErrorThatNamesThePlace) {
       {R"({"type":"strin"})", "\"strin\""},
       {R"({"type":"string","pattern":"a"})", "\"pattern\""},
       {R"({"type":"array"})", "needs items"},
-      {R"({"type":"array","items":{"type":"object","required":["x"]}})", "#/items: required names \"x\""},
+      {R"({"type":"array","items":{"type":"object","required":["x"]}})",
+       "#/items: required names \"x\""},
       {R"({"type":"integer","minimum":5,"maximum":3})", "maximum"},
       {R"({"$ref":"#/nowhere"})", "points nowhere"},
       {R"({"$ref":"#"})", "no document of finite length"},
@@ -73,7 +95,8 @@ TEST(JsonSchema, OneErrorThatNamesThePlace) {
 
 // What a validator would say, for the schemas of this test.
 bool valid(const nlohmann::json& s, const nlohmann::json& v) {
-  if (s.contains("enum")) return std::find(s["enum"].begin(), s["enum"].end(), v) != s["enum"].end();
+  if (s.contains("enum"))
+    return std::find(s["enum"].begin(), s["enum"].end(), v) != s["enum"].end();
   const std::string type = s["type"];
   if (type == "object") {
     if (!v.is_object()) return false;
@@ -84,19 +107,27 @@ bool valid(const nlohmann::json& s, const nlohmann::json& v) {
     return true;
   }
   if (type == "array") {
-    if (!v.is_array() || v.size() < s.value("minItems", 0u) || v.size() > s.value("maxItems", 1u << 30)) return false;
-    return std::all_of(v.begin(), v.end(), [&](const auto& item) { return valid(s["items"], item); });
+    if (!v.is_array() || v.size() < s.value("minItems", 0u) ||
+        v.size() > s.value("maxItems", 1u << 30))
+      return false;
+    return std::all_of(v.begin(), v.end(),
+                       [&](const auto& item) { return valid(s["items"], item); });
   }
-  if (type == "integer") return v.is_number_integer() && v >= s.value("minimum", INT64_MIN) && v <= s.value("maximum", INT64_MAX);
+  if (type == "integer")
+    return v.is_number_integer() && v >= s.value("minimum", INT64_MIN) &&
+           v <= s.value("maximum", INT64_MAX);
   if (type == "number") return v.is_number();
   if (type == "boolean") return v.is_boolean();
   return type == "string" && v.is_string();
 }
 
 TEST(TokenMask, ThousandAnswersOfARandomCheckpointFit) {
-  const auto engine = Engine::open({.model_path = OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni/a/checkpoint", .precision = Precision::float32});
+  const auto engine =
+      Engine::open({.model_path = OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni/a/checkpoint",
+                    .precision = Precision::float32});
   const auto session = engine->make_session({.seed = 3});
-  const std::string boxes = R"({"type":"array","items":{"type":"object","required":["bbox_2d","label"],"properties":{"bbox_2d":{"type":"array","items":{"type":"integer","minimum":0,"maximum":9999},"minItems":4,"maxItems":4},"label":{"type":"string"}}}})";
+  const std::string boxes =
+      R"({"type":"array","items":{"type":"object","required":["bbox_2d","label"],"properties":{"bbox_2d":{"type":"array","items":{"type":"integer","minimum":0,"maximum":9999},"minItems":4,"maxItems":4},"label":{"type":"string"}}}})";
   const std::string schemas[] = {
       "boxes", "points",
       R"({"type":"object","required":["mood","n","list"],"properties":{"mood":{"enum":["calm","busy"]},"n":{"type":"number"},"list":{"type":"array","items":{"type":"string"},"minItems":2,"maxItems":5},"more":{"type":"boolean"}}})",
@@ -104,7 +135,8 @@ TEST(TokenMask, ThousandAnswersOfARandomCheckpointFit) {
   for (int i = 0; i < 1000; ++i) {
     const std::string& schema = schemas[i % 4];
     const int budget = i % 3 == 0 ? 70 : 40 + i % 120;
-    const Answer a = session->ask("Detect.", {.max_tokens = budget, .temperature = 1.5, .json_schema = schema});
+    const Answer a =
+        session->ask("Detect.", {.max_tokens = budget, .temperature = 1.5, .json_schema = schema});
     ASSERT_TRUE(a.complete) << a.text;
     ASSERT_LE(a.tokens, budget);
     const auto json = nlohmann::json::parse(a.text, nullptr, false);
@@ -115,16 +147,23 @@ TEST(TokenMask, ThousandAnswersOfARandomCheckpointFit) {
 }
 
 TEST(TokenMask, ABudgetThatIsTooSmallIsAnError) {
-  const auto engine = Engine::open({.model_path = OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni/a/checkpoint", .precision = Precision::float32});
+  const auto engine =
+      Engine::open({.model_path = OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni/a/checkpoint",
+                    .precision = Precision::float32});
   const auto session = engine->make_session({});
   try {
-    session->ask("?", {.max_tokens = 20, .json_schema = R"({"const":"a text of more than twenty bytes"})"});
+    session->ask(
+        "?", {.max_tokens = 20, .json_schema = R"({"const":"a text of more than twenty bytes"})"});
     ADD_FAILURE();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ErrorCode::invalid_argument);
     EXPECT_NE(std::string(e.what()).find("max-tokens 20"), std::string::npos) << e.what();
   }
-  EXPECT_EQ(session->ask("?", {.max_tokens = 50, .json_schema = R"({"const":"a text of more than twenty bytes"})"}).text, "\"a text of more than twenty bytes\"");
+  EXPECT_EQ(session
+                ->ask("?", {.max_tokens = 50,
+                            .json_schema = R"({"const":"a text of more than twenty bytes"})"})
+                .text,
+            "\"a text of more than twenty bytes\"");
 }
 
 }  // namespace

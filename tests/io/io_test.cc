@@ -47,7 +47,8 @@ class IoTest : public testing::Test {
 };
 
 TEST_F(IoTest, SafetensorsReadsTypesAndMisalignedTensors) {
-  const std::string header = R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"F32","shape":[2],"data_offsets":[3,11]},"c":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[11,12]}})";
+  const std::string header =
+      R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"F32","shape":[2],"data_offsets":[3,11]},"c":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[11,12]}})";
   std::string bytes = safetensors(header, 0) + "abc";
   const float values[] = {1.5f, -2.f};
   bytes.append(reinterpret_cast<const char*>(values), 8).append("z");
@@ -65,19 +66,36 @@ TEST_F(IoTest, SafetensorsThatLie) {
   expect_error(std::string(8, '\xff'), ErrorCode::corrupt_file);  // a header of 2^64 − 1 bytes
   expect_error(safetensors("{", 0), ErrorCode::corrupt_file);
   expect_error(safetensors("[]", 0), ErrorCode::corrupt_file);
-  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4), ErrorCode::corrupt_file);   // truncated
-  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), ErrorCode::corrupt_file);   // shape against bytes
-  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8), ErrorCode::corrupt_file);
-  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 8), ErrorCode::corrupt_file);
-  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 8), ErrorCode::corrupt_file);  // overflows to 0
-  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1],"data_offsets":[0,4]}})", 8), ErrorCode::corrupt_file);
-  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,4]}})", 8), ErrorCode::corrupt_file);
+  // truncated
+  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4),
+               ErrorCode::corrupt_file);
+  // shape against bytes
+  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8),
+               ErrorCode::corrupt_file);
+  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8),
+               ErrorCode::corrupt_file);
+  expect_error(safetensors(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 8),
+               ErrorCode::corrupt_file);
+  // overflows to 0
+  expect_error(
+      safetensors(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})",
+                  8),
+      ErrorCode::corrupt_file);
+  expect_error(
+      safetensors(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1],"data_offsets":[0,4]}})", 8),
+      ErrorCode::corrupt_file);
+  expect_error(
+      safetensors(R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,4]}})",
+                  8),
+      ErrorCode::corrupt_file);
   EXPECT_THROW(Safetensors::open(dir_ / "missing"), Error);
   EXPECT_THROW(Safetensors::open(dir_), Error);
 }
 
 TEST_F(IoTest, SafetensorsWithFlippedBits) {
-  const std::string good = safetensors(R"({"weight":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"bias":{"dtype":"BF16","shape":[4],"data_offsets":[16,24]}})", 24);
+  const std::string good = safetensors(
+      R"({"weight":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"bias":{"dtype":"BF16","shape":[4],"data_offsets":[16,24]}})",
+      24);
   std::mt19937 g(1);
   int opened = 0;
   for (int i = 0; i < 2000; ++i) {
@@ -109,8 +127,10 @@ TEST_F(IoTest, JsonErrorsNameTheirPlace) {
 }
 
 TEST_F(IoTest, WeightsFollowTheIndexButNotOutOfTheFolder) {
-  write("one.safetensors", safetensors(R"({"m.a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8));
-  write("model.safetensors.index.json", R"({"weight_map": {"m.a": "one.safetensors", "m.b": "two.safetensors"}})");
+  write("one.safetensors",
+        safetensors(R"({"m.a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8));
+  write("model.safetensors.index.json",
+        R"({"weight_map": {"m.a": "one.safetensors", "m.b": "two.safetensors"}})");
   const Weights w = Weights::open(dir_).scope("m");
   EXPECT_EQ(w.get("a", {2}).numel(), 2);
   EXPECT_THROW(w.get("a", {3}), Error);

@@ -45,12 +45,14 @@ class QuantizeCacheTest : public testing::Test {
     auto cache = std::make_shared<QuantizeCache>(dir_ / "cache");
     ThreadPool pool(2);
     const Precision precision = format == WeightFormat::int4 ? Precision::int4 : Precision::int8;
-    const Matrix w = Weights::open(dir_ / "checkpoint").with(precision, {&pool, cache}).matrix("m", 40, 128);
+    const Matrix w =
+        Weights::open(dir_ / "checkpoint").with(precision, {&pool, cache}).matrix("m", 40, 128);
     EXPECT_EQ(int(w.format), int(format));
     return {w, cache->n_made(), cache->n_found()};
   }
   static void expect_same(const Matrix& a, const Matrix& b) {
-    for (const auto& [x, y] : {std::pair{a.values, b.values}, {a.scales, b.scales}, {a.zeros, b.zeros}}) {
+    for (const auto& [x, y] :
+         {std::pair{a.values, b.values}, {a.scales, b.scales}, {a.zeros, b.zeros}}) {
       ASSERT_EQ(x.defined(), y.defined());
       if (x.defined()) {
         EXPECT_EQ(std::memcmp(x.raw(), y.raw(), x.nbytes()), 0);
@@ -83,7 +85,8 @@ TEST_F(QuantizeCacheTest, TheSecondStartFindsWhatTheFirstMade) {
 TEST_F(QuantizeCacheTest, WhatIsDamagedIsMadeAnew) {
   const Matrix good = load().w;
   const std::string bytes = read(kept());
-  for (const size_t at : {size_t{0}, size_t{20}, bytes.size() - 1, bytes.size() - 3000, bytes.size() / 2}) {
+  for (const size_t at :
+       {size_t{0}, size_t{20}, bytes.size() - 1, bytes.size() - 3000, bytes.size() / 2}) {
     std::string bad = bytes;
     bad[at] = char(bad[at] ^ 4);
     write(kept(), bad);
@@ -92,8 +95,8 @@ TEST_F(QuantizeCacheTest, WhatIsDamagedIsMadeAnew) {
     expect_same(again.w, good);
     EXPECT_EQ(load().made, 0);  // and kept
   }
-  for (const std::string& bad :
-       {std::string(), std::string("foreign"), bytes.substr(0, bytes.size() - 1), bytes.substr(0, 100)}) {
+  for (const std::string& bad : {std::string(), std::string("foreign"),
+                                 bytes.substr(0, bytes.size() - 1), bytes.substr(0, 100)}) {
     write(kept(), bad);
     EXPECT_EQ(load().made, 1);
     EXPECT_EQ(load().made, 0);
@@ -108,8 +111,8 @@ TEST_F(QuantizeCacheTest, WhatIsOfSomethingElseIsMadeAnew) {
   const Loaded other = load();
   EXPECT_EQ(other.made, 1);
   EXPECT_NEAR(dequantize(other.w, 0, 1).f32()[0], -2, 0.1);
-  write_safetensors(kept(),
-                    {{"stamp", Tensor::zeros(DType::i64, {2})}, {"values", Tensor::zeros(DType::f32, {1})}});
+  write_safetensors(kept(), {{"stamp", Tensor::zeros(DType::i64, {2})},
+                             {"values", Tensor::zeros(DType::f32, {1})}});
   EXPECT_EQ(load().made, 1);
 }
 

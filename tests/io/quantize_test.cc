@@ -37,7 +37,8 @@ double plain_squares(const float* w, int64_t n) {
   double sum = 0;
   for (int64_t i = 0; i < n; ++i)
     sum += std::pow(
-        double(w[i]) - (std::clamp(std::nearbyint(w[i] / scale) + zero, 0.f, 15.f) - zero) * scale, 2);
+        double(w[i]) - (std::clamp(std::nearbyint(w[i] / scale) + zero, 0.f, 15.f) - zero) * scale,
+        2);
   return sum;
 }
 
@@ -72,7 +73,8 @@ TEST(Quantize, Int8IsWithinHalfAStep) {
       for (int64_t i = 0; i < n_in; ++i) most = std::max(most, std::abs(w.f32()[o * n_in + i]));
       EXPECT_FLOAT_EQ(q.scales.f32()[o], most / 127);
       for (int64_t i = 0; i < n_in; ++i)
-        ASSERT_LE(std::abs(back.f32()[o * n_in + i] - w.f32()[o * n_in + i]), most / 127 * 0.50001f);
+        ASSERT_LE(std::abs(back.f32()[o * n_in + i] - w.f32()[o * n_in + i]),
+                  most / 127 * 0.50001f);
     }
   }
 }
@@ -102,19 +104,21 @@ TEST(Quantize, Int4IsAtLeastAsGoodAsRounding) {
 TEST(Quantize, StoredIn16BitsAndByAnyNumberOfThreadsItIsTheSame) {
   const Tensor w = random(300, 4096, 3);
   Tensor rounded = Tensor::zeros(DType::bf16, w.shape());
-  for (int64_t i = 0; i < w.numel(); ++i) static_cast<BFloat16*>(rounded.raw())[i] = to_bfloat16(w.f32()[i]);
+  for (int64_t i = 0; i < w.numel(); ++i)
+    static_cast<BFloat16*>(rounded.raw())[i] = to_bfloat16(w.f32()[i]);
   ThreadPool pool(4);
   std::atomic<int64_t> n_read{0};
   const Matrix a = quantize(to_f32(rounded), WeightFormat::int4, "w");
   const Matrix b = quantize(rounded, WeightFormat::int4, "w",
                             {&pool, [&](int64_t begin, int64_t end) { n_read += end - begin; }});
   EXPECT_EQ(n_read, 300);
-  for (const auto& [x, y] : {std::pair{a.values, b.values}, {a.scales, b.scales}, {a.zeros, b.zeros}})
+  for (const auto& [x, y] :
+       {std::pair{a.values, b.values}, {a.scales, b.scales}, {a.zeros, b.zeros}})
     EXPECT_EQ(std::memcmp(x.raw(), y.raw(), x.nbytes()), 0);
 }
 
-// One group or row of weights each, in both formats: what comes back, and within which share of the largest
-// weight.
+// One group or row of weights each, in both formats: what comes back, and within which share of the
+// largest weight.
 TEST(Quantize, ExtremeRows) {
   struct Row {
     const char* name;
@@ -122,9 +126,9 @@ TEST(Quantize, ExtremeRows) {
   };
   for (const Row& r :
        {Row{"zero", 0, 0, 0, 0}, Row{"constant", 0.3f, 0.3f, 1e-6f, 1e-3f},
-        Row{"negative constant", -7, -7, 1e-6f, 1e-3f}, Row{"one outlier", 1000, 0.001f, 1e-5f, 1e-3f},
-        Row{"tiny", 1e-6f, -1e-6f, 1e-6f, 0.3f}, Row{"denormal", 1e-42f, 0, 1, 1},
-        Row{"large", 30000, -20000, 0.004f, 0.04f}}) {
+        Row{"negative constant", -7, -7, 1e-6f, 1e-3f},
+        Row{"one outlier", 1000, 0.001f, 1e-5f, 1e-3f}, Row{"tiny", 1e-6f, -1e-6f, 1e-6f, 0.3f},
+        Row{"denormal", 1e-42f, 0, 1, 1}, Row{"large", 30000, -20000, 0.004f, 0.04f}}) {
     Tensor w = Tensor::zeros(DType::f32, {1, 64});
     for (int64_t i = 0; i < 64; ++i) w.f32()[i] = i == 5 ? r.first : r.others;
     for (const WeightFormat format : {WeightFormat::int8, WeightFormat::int4}) {
@@ -142,7 +146,8 @@ TEST(Quantize, ExtremeRows) {
 
 TEST(Quantize, WhatFourBitsCannotHoldBecomesInt8) {
   EXPECT_EQ(int4_group(100), 0);
-  EXPECT_EQ(int(quantize(random(4, 100, 4), WeightFormat::int4, "w").format), int(WeightFormat::int8));
+  EXPECT_EQ(int(quantize(random(4, 100, 4), WeightFormat::int4, "w").format),
+            int(WeightFormat::int8));
   Tensor w = random(2, 64, 5);
   for (const float most : {1e6f, 3e38f}) {  // a scale beyond 65504
     w.f32()[70] = most;

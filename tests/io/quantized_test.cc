@@ -1,5 +1,5 @@
-// Published layouts of quantized matrices: each unpacked against a matrix written by hand, and files that
-// lie.
+// Published layouts of quantized matrices: each unpacked against a matrix written by hand, and
+// files that lie.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -34,15 +34,20 @@ Tensor words(const Shape& shape, const std::vector<uint32_t>& values) {
 
 constexpr int64_t kOut = 16, kIn = 32, kGroup = 16, kGroups = kIn / kGroup;
 
-// The matrix that every layout stores: numbers, zeros and scales by rules that no two neighbours share.
+// The matrix that every layout stores: numbers, zeros and scales by rules that no two neighbours
+// share.
 int q4(int64_t o, int64_t i) { return int((o * 7 + i * 5 + i / 3) % 16); }
 int q8(int64_t o, int64_t i) { return int((o * 37 + i * 101 + i / 3) % 256); }
 int zero4(int64_t o, int64_t g) { return int((o * 3 + g * 5 + 1) % 16); }
-float scale(int64_t o, int64_t g) { return float(1 + (o * 5 + g * 11) % 13) / 64; }  // exact in every type
+float scale(int64_t o, int64_t g) {
+  return float(1 + (o * 5 + g * 11) % 13) / 64;
+}  // exact in every type
 
-// Packs value(row, k), `bits` each, lowest first, along the rows or along the columns of [rows, columns].
+// Packs value(row, k), `bits` each, lowest first, along the rows or along the columns of [rows,
+// columns].
 template <class Value>
-std::vector<uint32_t> packed(int64_t rows, int64_t columns, int bits, bool along_rows, const Value& value) {
+std::vector<uint32_t> packed(int64_t rows, int64_t columns, int bits, bool along_rows,
+                             const Value& value) {
   const int64_t per_word = 32 / bits, n_rows = along_rows ? rows / per_word : rows,
                 n_columns = along_rows ? columns : columns / per_word;
   std::vector<uint32_t> out(size_t(n_rows * n_columns));
@@ -69,7 +74,9 @@ class QuantizedTest : public testing::Test {
   void configure(const std::string& config) {
     write("config.json", R"({"quantization_config": )" + config + "}");
   }
-  void write(const std::string& name, const std::string& text) { std::ofstream(dir_ / name) << text; }
+  void write(const std::string& name, const std::string& text) {
+    std::ofstream(dir_ / name) << text;
+  }
   void store(const Tensors& tensors) { write_safetensors(dir_ / "model.safetensors", tensors); }
 
   Matrix read(int64_t n_out = kOut, int64_t n_in = kIn) {
@@ -80,7 +87,8 @@ class QuantizedTest : public testing::Test {
   static void expect_equal(const Matrix& w, const Expected& expected) {
     const Tensor dense = dequantize(w, 0, kOut);
     for (int64_t o = 0; o < kOut; ++o)
-      for (int64_t i = 0; i < kIn; ++i) ASSERT_EQ(dense.f32()[o * kIn + i], expected(o, i)) << o << ", " << i;
+      for (int64_t i = 0; i < kIn; ++i)
+        ASSERT_EQ(dense.f32()[o * kIn + i], expected(o, i)) << o << ", " << i;
   }
   void expect_error(ErrorCode code, const std::string& says) {
     try {
@@ -126,7 +134,9 @@ class QuantizedTest : public testing::Test {
   fs::path dir_;
 };
 
-float plain4(int64_t o, int64_t i) { return float(q4(o, i) - zero4(o, i / kGroup)) * scale(o, i / kGroup); }
+float plain4(int64_t o, int64_t i) {
+  return float(q4(o, i) - zero4(o, i / kGroup)) * scale(o, i / kGroup);
+}
 
 // Scales as [n_groups, n_out] (AWQ, GPTQ) or [n_out, n_groups], of halves: exact for our scales.
 Tensor scales(bool groups_first) {
@@ -155,7 +165,8 @@ std::map<std::string, Tensor> awq() {
   return {{"model.m.qweight",
            words({kIn, kOut / 8}, awq_packed(kIn, [](int64_t i, int64_t o) { return q4(o, i); }))},
           {"model.m.qzeros",
-           words({kGroups, kOut / 8}, awq_packed(kGroups, [](int64_t g, int64_t o) { return zero4(o, g); }))},
+           words({kGroups, kOut / 8},
+                 awq_packed(kGroups, [](int64_t g, int64_t o) { return zero4(o, g); }))},
           {"model.m.scales", scales(true)}};
 }
 
@@ -169,7 +180,8 @@ TEST_F(QuantizedTest, Awq) {
   EXPECT_EQ(Weights::open(dir_).quantization(), "AWQ, 4 bits in groups of 16");
 }
 
-TEST_F(QuantizedTest, AwqByHand) {  // one word as WQLinear_GEMM packs it, independent of the helper above
+// one word as WQLinear_GEMM packs it, independent of the helper above
+TEST_F(QuantizedTest, AwqByHand) {
   configure(R"({"quant_method": "awq", "bits": 4, "group_size": -1})");
   std::vector<uint32_t> q(8, 0);
   q[3] = 0x75316420;  // input 3: output j holds j
@@ -193,9 +205,11 @@ TEST_F(QuantizedTest, ManyThreadsUnpackTheSame) {
   for (int64_t i = 0; i < s.numel(); ++i) s.f32()[i] = 1;
   store({{"model.m.qweight", q}, {"model.m.qzeros", z}, {"model.m.scales", s}});
   ThreadPool pool(4);
-  const Tensor w = dequantize(
-      Weights::open(dir_).with(Precision::float32, {&pool, nullptr}).scope("model").matrix("m", n_out, n_in),
-      0, n_out);
+  const Tensor w = dequantize(Weights::open(dir_)
+                                  .with(Precision::float32, {&pool, nullptr})
+                                  .scope("model")
+                                  .matrix("m", n_out, n_in),
+                              0, n_out);
   constexpr int slot[8] = {0, 4, 1, 5, 2, 6, 3, 7};
   for (int64_t o = 0; o < n_out; ++o)
     for (int64_t i = 0; i < n_in; ++i)
@@ -206,24 +220,29 @@ TEST_F(QuantizedTest, ManyThreadsUnpackTheSame) {
 TEST_F(QuantizedTest, AwqThatLies) {
   configure(kAwq);
   expect_nothing_trusted(awq());
-  for (const auto& [config, code, says] : std::vector<std::tuple<const char*, ErrorCode, const char*>>{
-           {R"({"quant_method": "awq", "bits": 3, "group_size": 16})", ErrorCode::unsupported, "3 bits"},
-           {R"({"quant_method": "awq", "bits": 4, "group_size": 0})", ErrorCode::corrupt_file, "groups of 0"},
-           {R"({"quant_method": "awq", "bits": 4, "group_size": -16})", ErrorCode::corrupt_file,
-            "groups of -16"},
-           {R"({"quant_method": "awq", "bits": 4, "group_size": 24})", ErrorCode::unsupported,
-            "groups of 24"},
-           {R"({"quant_method": "awq", "bits": 4, "group_size": 8})", ErrorCode::corrupt_file,
-            "model.m.qzeros"},
-           {R"({"quant_method": "awq", "bits": 4, "group_size": 32})", ErrorCode::corrupt_file,
-            "model.m.qzeros"},
-           {R"({"quant_method": "awq", "bits": 4})", ErrorCode::corrupt_file, "group_size"},
-           {R"({"quant_method": "awq", "bits": "four", "group_size": 16})", ErrorCode::corrupt_file, "bits"},
-           {R"({"quant_method": "awq", "bits": 4, "group_size": 16, "version": "gemv"})",
-            ErrorCode::unsupported, "gemv"},
-           {R"({"quant_method": "awq", "bits": 4, "group_size": 16, "modules_to_not_convert": "m"})",
-            ErrorCode::corrupt_file, "no list"},
-           {R"([])", ErrorCode::corrupt_file, "no object"}}) {
+  for (
+      const auto& [config, code, says] :
+      std::vector<std::tuple<const char*, ErrorCode, const char*>>{
+          {R"({"quant_method": "awq", "bits": 3, "group_size": 16})", ErrorCode::unsupported,
+           "3 bits"},
+          {R"({"quant_method": "awq", "bits": 4, "group_size": 0})", ErrorCode::corrupt_file,
+           "groups of 0"},
+          {R"({"quant_method": "awq", "bits": 4, "group_size": -16})", ErrorCode::corrupt_file,
+           "groups of -16"},
+          {R"({"quant_method": "awq", "bits": 4, "group_size": 24})", ErrorCode::unsupported,
+           "groups of 24"},
+          {R"({"quant_method": "awq", "bits": 4, "group_size": 8})", ErrorCode::corrupt_file,
+           "model.m.qzeros"},
+          {R"({"quant_method": "awq", "bits": 4, "group_size": 32})", ErrorCode::corrupt_file,
+           "model.m.qzeros"},
+          {R"({"quant_method": "awq", "bits": 4})", ErrorCode::corrupt_file, "group_size"},
+          {R"({"quant_method": "awq", "bits": "four", "group_size": 16})", ErrorCode::corrupt_file,
+           "bits"},
+          {R"({"quant_method": "awq", "bits": 4, "group_size": 16, "version": "gemv"})",
+           ErrorCode::unsupported, "gemv"},
+          {R"({"quant_method": "awq", "bits": 4, "group_size": 16, "modules_to_not_convert": "m"})",
+           ErrorCode::corrupt_file, "no list"},
+          {R"([])", ErrorCode::corrupt_file, "no object"}}) {
     configure(config);
     expect_error(code, says);
   }
@@ -232,7 +251,8 @@ TEST_F(QuantizedTest, AwqThatLies) {
 // --- GPTQ
 
 std::string gptq_config(const std::string& more, int bits = 4) {
-  return R"({"quant_method": "gptq", "bits": )" + std::to_string(bits) + R"(, "group_size": 16)" + more + "}";
+  return R"({"quant_method": "gptq", "bits": )" + std::to_string(bits) + R"(, "group_size": 16)" +
+         more + "}";
 }
 
 // `group_of` = the group of an input; `off` is what was taken from each zero.
@@ -241,10 +261,12 @@ std::map<std::string, Tensor> gptq(int off, const GroupOf& group_of) {
   std::vector<int32_t> g_idx;
   for (int64_t i = 0; i < kIn; ++i) g_idx.push_back(int32_t(group_of(i)));
   return {{"model.m.qweight",
-           words({kIn / 8, kOut}, packed(kIn, kOut, 4, true, [](int64_t i, int64_t o) { return q4(o, i); }))},
-          {"model.m.qzeros", words({kGroups, kOut / 8},
-                                   packed(kGroups, kOut, 4, false,
-                                          [&](int64_t g, int64_t o) { return (zero4(o, g) - off) & 15; }))},
+           words({kIn / 8, kOut},
+                 packed(kIn, kOut, 4, true, [](int64_t i, int64_t o) { return q4(o, i); }))},
+          {"model.m.qzeros", words({kGroups, kOut / 8}, packed(kGroups, kOut, 4, false,
+                                                               [&](int64_t g, int64_t o) {
+                                                                 return (zero4(o, g) - off) & 15;
+                                                               }))},
           {"model.m.scales", scales(true)},
           {"model.m.g_idx", tensor(DType::i32, {kIn}, g_idx)}};
 }
@@ -263,7 +285,8 @@ TEST_F(QuantizedTest, GptqOfBothVersions) {
 TEST_F(QuantizedTest, GptqSymmetricHasNoZeros) {
   configure(gptq_config(R"(, "sym": true)"));
   auto t = gptq(1, in_order);
-  t["model.m.qzeros"] = words({kGroups, kOut / 8}, std::vector<uint32_t>(kGroups * kOut / 8, 0x77777777));
+  t["model.m.qzeros"] =
+      words({kGroups, kOut / 8}, std::vector<uint32_t>(kGroups * kOut / 8, 0x77777777));
   store(t);
   const Matrix w = read();
   EXPECT_FALSE(w.zeros.defined());
@@ -283,16 +306,19 @@ TEST_F(QuantizedTest, GptqInTheOrderOfActivations) {
 
 TEST_F(QuantizedTest, GptqOfEightBits) {
   auto t = gptq(1, shuffled);
-  t["model.m.qweight"] =
-      words({kIn / 4, kOut}, packed(kIn, kOut, 8, true, [](int64_t i, int64_t o) { return q8(o, i); }));
-  t["model.m.qzeros"] = words({kGroups, kOut / 4}, std::vector<uint32_t>(kGroups * kOut / 4, 0x7f7f7f7f));
+  t["model.m.qweight"] = words(
+      {kIn / 4, kOut}, packed(kIn, kOut, 8, true, [](int64_t i, int64_t o) { return q8(o, i); }));
+  t["model.m.qzeros"] =
+      words({kGroups, kOut / 4}, std::vector<uint32_t>(kGroups * kOut / 4, 0x7f7f7f7f));
   configure(gptq_config(R"(, "desc_act": true)", 8));
   store(t);
   const Matrix symmetric = read();
   EXPECT_EQ(int(symmetric.format), int(WeightFormat::int8));
-  expect_equal(symmetric, [](int64_t o, int64_t i) { return float(q8(o, i) - 128) * scale(o, shuffled(i)); });
+  expect_equal(symmetric,
+               [](int64_t o, int64_t i) { return float(q8(o, i) - 128) * scale(o, shuffled(i)); });
   t["model.m.qzeros"] =
-      words({kGroups, kOut / 4}, std::vector<uint32_t>(kGroups * kOut / 4, 0x7f007fff));  // 0, 128, 1, 128
+      // 0, 128, 1, 128
+      words({kGroups, kOut / 4}, std::vector<uint32_t>(kGroups * kOut / 4, 0x7f007fff));
   store(t);
   const Matrix w = read();
   EXPECT_EQ(int(w.format), int(WeightFormat::f32));  // an int8 Matrix has no zeros
@@ -303,7 +329,8 @@ TEST_F(QuantizedTest, GptqOfEightBits) {
 
 TEST_F(QuantizedTest, GptqBesideTheConfiguration) {
   write("config.json", "{}");
-  write("quantize_config.json", R"({"bits": 4, "group_size": 16, "sym": false, "desc_act": false})");
+  write("quantize_config.json",
+        R"({"bits": 4, "group_size": 16, "sym": false, "desc_act": false})");
   auto t = gptq(1, in_order);
   t.erase("model.m.g_idx");
   store(t);
@@ -337,12 +364,13 @@ TEST_F(QuantizedTest, GptqThatLies) {
 std::string compressed_config(const std::string& format, const std::string& weights,
                               const std::string& more = "") {
   return R"({"quant_method": "compressed-tensors", "format": ")" + format +
-         R"(", "config_groups": {"group_0": {"targets": ["Linear"], "weights": {)" + weights + "}}}" + more +
-         "}";
+         R"(", "config_groups": {"group_0": {"targets": ["Linear"], "weights": {)" + weights +
+         "}}}" + more + "}";
 }
 constexpr const char* kW4 =
     R"("num_bits": 4, "type": "int", "strategy": "group", "group_size": 16, "symmetric": false)";
-constexpr const char* kW4Symmetric = R"("num_bits": 4, "type": "int", "strategy": "group", "group_size": 16)";
+constexpr const char* kW4Symmetric =
+    R"("num_bits": 4, "type": "int", "strategy": "group", "group_size": 16)";
 constexpr const char* kW8 =
     R"("num_bits": 8, "type": "int", "strategy": "channel", "symmetric": true, "group_size": null)";
 
@@ -350,7 +378,8 @@ std::map<std::string, Tensor> w4a16() {
   return {{"model.m.weight_packed", words({kOut, kIn / 8}, packed(kOut, kIn, 4, false, q4))},
           {"model.m.weight_scale", scales(false)},
           {"model.m.weight_shape", tensor<int64_t>(DType::i64, {2}, {kOut, kIn})},
-          {"model.m.weight_zero_point", words({kOut / 8, kGroups}, packed(kOut, kGroups, 4, true, zero4))},
+          {"model.m.weight_zero_point",
+           words({kOut / 8, kGroups}, packed(kOut, kGroups, 4, true, zero4))},
           {"model.m.weight_g_idx", tensor(DType::i32, {kIn}, std::vector<int32_t>(kIn, -1))}};
 }
 std::map<std::string, Tensor> w8a8() {
@@ -369,23 +398,27 @@ TEST_F(QuantizedTest, PackedFourBits) {
   store(t);
   expect_equal(read(), plain4);
   configure(compressed_config("pack-quantized", kW4Symmetric));
-  expect_equal(read(), [](int64_t o, int64_t i) { return float(q4(o, i) - 8) * scale(o, i / kGroup); });
+  expect_equal(read(),
+               [](int64_t o, int64_t i) { return float(q4(o, i) - 8) * scale(o, i / kGroup); });
   std::vector<int32_t> group_of;
   for (int64_t i = 0; i < kIn; ++i) group_of.push_back(int32_t(shuffled(i)));
   t["model.m.weight_g_idx"] = tensor(DType::i32, {kIn}, group_of);
   store(t);
-  expect_equal(read(), [](int64_t o, int64_t i) { return float(q4(o, i) - 8) * scale(o, shuffled(i)); });
+  expect_equal(read(),
+               [](int64_t o, int64_t i) { return float(q4(o, i) - 8) * scale(o, shuffled(i)); });
 }
 
 TEST_F(QuantizedTest, PackedEightBits) {
-  configure(compressed_config("pack-quantized", R"("num_bits": 8, "strategy": "group", "group_size": 16)"));
+  configure(compressed_config("pack-quantized",
+                              R"("num_bits": 8, "strategy": "group", "group_size": 16)"));
   auto t = w4a16();
   t.erase("model.m.weight_zero_point");
   t["model.m.weight_packed"] = words({kOut, kIn / 4}, packed(kOut, kIn, 8, false, q8));
   store(t);
   const Matrix w = read();
   EXPECT_EQ(int(w.format), int(WeightFormat::int8));
-  expect_equal(w, [](int64_t o, int64_t i) { return float(q8(o, i) - 128) * scale(o, i / kGroup); });
+  expect_equal(w,
+               [](int64_t o, int64_t i) { return float(q8(o, i) - 128) * scale(o, i / kGroup); });
 }
 
 TEST_F(QuantizedTest, BytesWithAScaleARow) {
@@ -398,12 +431,13 @@ TEST_F(QuantizedTest, BytesWithAScaleARow) {
   expect_equal(w, [](int64_t o, int64_t i) { return float(q8(o, i) - 128) * scale(o, 0); });
   t["model.m.weight_zero_point"] = tensor(DType::i8, {kOut, 1}, std::vector<int8_t>(kOut, 0));
   store(t);
-  configure(
-      compressed_config("int-quantized", R"("num_bits": 8, "strategy": "channel", "symmetric": false)"));
+  configure(compressed_config("int-quantized",
+                              R"("num_bits": 8, "strategy": "channel", "symmetric": false)"));
   EXPECT_EQ(int(read().format), int(WeightFormat::int8));
   t["model.m.weight_zero_point"] = tensor(DType::i8, {kOut, 1}, std::vector<int8_t>(kOut, -5));
   store(t);
-  expect_equal(read(), [](int64_t o, int64_t i) { return float(q8(o, i) - 128 + 5) * scale(o, 0); });
+  expect_equal(read(),
+               [](int64_t o, int64_t i) { return float(q8(o, i) - 128 + 5) * scale(o, 0); });
   configure(compressed_config("int-quantized", R"("num_bits": 8, "strategy": "tensor")"));
   t.erase("model.m.weight_zero_point");
   t["model.m.weight_scale"] = tensor<float>(DType::f32, {1}, {0.5f});
@@ -419,28 +453,33 @@ TEST_F(QuantizedTest, CompressedThatLies) {
   store(t);
   expect_error(ErrorCode::corrupt_file, "weight_shape");
   store(w4a16());
-  for (const auto& [config, code, says] : std::vector<std::tuple<std::string, ErrorCode, const char*>>{
-           {compressed_config("float-quantized", kW4), ErrorCode::unsupported, "float-quantized"},
-           {compressed_config("nvfp4-pack-quantized", kW4), ErrorCode::unsupported, "nvfp4"},
-           {compressed_config("pack-quantized", R"("num_bits": 8, "type": "float", "strategy": "channel")"),
-            ErrorCode::unsupported, "float"},
-           {compressed_config("pack-quantized", R"("num_bits": 3, "strategy": "channel")"),
-            ErrorCode::unsupported, "3 bits"},
-           {compressed_config("pack-quantized", R"("num_bits": 4, "strategy": "block")"),
-            ErrorCode::unsupported, "block"},
-           {compressed_config("pack-quantized", R"("num_bits": 4, "strategy": "group", "group_size": 0)"),
-            ErrorCode::corrupt_file, "groups of 0"},
-           {compressed_config("pack-quantized", kW4,
-                              R"(, "sparsity_config": {"format": "sparse-24-bitmask"})"),
-            ErrorCode::unsupported, "sparse"},
-           {compressed_config("pack-quantized", kW4, R"(, "transform_config": {"config_groups": {"u": {}}})"),
-            ErrorCode::unsupported, "rotations"},
-           {compressed_config("pack-quantized", kW4, R"(, "ignore": ["re:("])"), ErrorCode::corrupt_file,
-            "regular expression"},
-           {R"({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {}})",
-            ErrorCode::corrupt_file, "config_groups"},
-           {R"({"quant_method": "compressed-tensors", "config_groups": 3})", ErrorCode::corrupt_file,
-            "config_groups"}}) {
+  for (
+      const auto& [config, code, says] :
+      std::vector<std::tuple<std::string, ErrorCode, const char*>>{
+          {compressed_config("float-quantized", kW4), ErrorCode::unsupported, "float-quantized"},
+          {compressed_config("nvfp4-pack-quantized", kW4), ErrorCode::unsupported, "nvfp4"},
+          {compressed_config("pack-quantized",
+                             R"("num_bits": 8, "type": "float", "strategy": "channel")"),
+           ErrorCode::unsupported, "float"},
+          {compressed_config("pack-quantized", R"("num_bits": 3, "strategy": "channel")"),
+           ErrorCode::unsupported, "3 bits"},
+          {compressed_config("pack-quantized", R"("num_bits": 4, "strategy": "block")"),
+           ErrorCode::unsupported, "block"},
+          {compressed_config("pack-quantized",
+                             R"("num_bits": 4, "strategy": "group", "group_size": 0)"),
+           ErrorCode::corrupt_file, "groups of 0"},
+          {compressed_config("pack-quantized", kW4,
+                             R"(, "sparsity_config": {"format": "sparse-24-bitmask"})"),
+           ErrorCode::unsupported, "sparse"},
+          {compressed_config("pack-quantized", kW4,
+                             R"(, "transform_config": {"config_groups": {"u": {}}})"),
+           ErrorCode::unsupported, "rotations"},
+          {compressed_config("pack-quantized", kW4, R"(, "ignore": ["re:("])"),
+           ErrorCode::corrupt_file, "regular expression"},
+          {R"({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {}})",
+           ErrorCode::corrupt_file, "config_groups"},
+          {R"({"quant_method": "compressed-tensors", "config_groups": 3})", ErrorCode::corrupt_file,
+           "config_groups"}}) {
     configure(config);
     expect_error(code, says);
   }
@@ -472,7 +511,8 @@ TEST_F(QuantizedTest, ModulesThatAreListedStayDense) {
   configure(
       R"({"quant_method": "awq", "bits": 4, "group_size": 16, "modules_to_not_convert": ["visual", "m"]})");
   EXPECT_FALSE(is_quantized(read().format));
-  configure(R"({"quant_method": "awq", "bits": 4, "group_size": 16, "modules_to_not_convert": null})");
+  configure(
+      R"({"quant_method": "awq", "bits": 4, "group_size": 16, "modules_to_not_convert": null})");
   EXPECT_TRUE(is_quantized(read().format));
 }
 
@@ -481,7 +521,8 @@ TEST_F(QuantizedTest, EachModuleByItsScheme) {
   for (const auto& [name, tensor] : w8a8()) t["model.n" + name.substr(name.rfind('.'))] = tensor;
   store(t);
   configure(
-      std::string(R"({"quant_method": "compressed-tensors", "format": "mixed-precision", "config_groups": {
+      std::string(
+          R"({"quant_method": "compressed-tensors", "format": "mixed-precision", "config_groups": {
              "a": {"targets": ["re:.*m$"], "format": "pack-quantized", "weights": {)") +
       kW4 + R"(}},
              "b": {"targets": ["Linear"], "format": "int-quantized", "weights": {)" +
@@ -494,9 +535,9 @@ TEST_F(QuantizedTest, EachModuleByItsScheme) {
 TEST_F(QuantizedTest, PartsOfAConfigurationMaySayIt) {
   store(awq());
   const std::string says = R"({"quantization_config": )" + std::string(kAwq) + "}";
-  for (const std::string& config :
-       {R"({"thinker_config": )" + says + "}", R"({"thinker_config": {"text_config": )" + says + "}}",
-        R"({"text_config": )" + says + "}"}) {
+  for (const std::string& config : {R"({"thinker_config": )" + says + "}",
+                                    R"({"thinker_config": {"text_config": )" + says + "}}",
+                                    R"({"text_config": )" + says + "}"}) {
     write("config.json", config);
     expect_equal(read(), plain4);
   }
@@ -527,7 +568,8 @@ TEST_F(QuantizedTest, TypesThatAreThereAreNamed) {
     Weights::open(dir_).get_f32("model.m.weight", {kOut, kIn});
     ADD_FAILURE() << "read";
   } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find("model.m.weight is of type I8"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("model.m.weight is of type I8"), std::string::npos)
+        << e.what();
   }
 }
 

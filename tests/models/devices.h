@@ -1,5 +1,6 @@
-// The devices that a model's tests run on: the host and, where it was built, emulated CUDA, on which what the checker finds ends the test. With OMNI_CUDA=hardware in the environment it is a real
-// GPU instead (tools/gpu-check).
+// The devices that a model's tests run on: the host and, where it was built, emulated CUDA, on
+// which what the checker finds ends the test. With OMNI_CUDA=hardware in the environment it is a
+// real GPU instead (tools/gpu-check).
 #pragma once
 
 #include <cstdlib>

@@ -30,7 +30,9 @@ class LoadTest : public testing::Test {
     s << std::ifstream(dir_ / name, std::ios::binary).rdbuf();
     return s.str();
   }
-  void write(const std::string& name, const std::string& bytes) { std::ofstream(dir_ / name, std::ios::binary) << bytes; }
+  void write(const std::string& name, const std::string& bytes) {
+    std::ofstream(dir_ / name, std::ios::binary) << bytes;
+  }
   void replace(const std::string& name, const std::string& from, const std::string& to) {
     std::string s = read(name);
     const size_t at = s.find(from);
@@ -50,7 +52,8 @@ class LoadTest : public testing::Test {
 };
 
 TEST_F(LoadTest, TheUnchangedFolderLoads) {
-  const auto a = Engine::open({.model_path = dir_.string(), .threads = 1}), b = Engine::open({.model_path = dir_.string() + "/.", .threads = 1});
+  const auto a = Engine::open({.model_path = dir_.string(), .threads = 1}),
+             b = Engine::open({.model_path = dir_.string() + "/.", .threads = 1});
   EXPECT_EQ(a, b);  // one copy of the weights
   EXPECT_EQ(a->fingerprint().size(), 16u);
   EXPECT_EQ(a->defaults().min_pixels, 3136);
@@ -68,22 +71,29 @@ TEST_F(LoadTest, FolderThatIsAFile) {
 TEST_F(LoadTest, NoPermission) {
   fs::permissions(dir_ / "model.safetensors", fs::perms::none);
   const bool root = ::geteuid() == 0;  // root may read everything: be nobody for a while
-  if (root) { ASSERT_EQ(::seteuid(65534), 0); }
+  if (root) {
+    ASSERT_EQ(::seteuid(65534), 0);
+  }
   expect_error(ErrorCode::not_found, "model.safetensors");
-  if (root) { ASSERT_EQ(::seteuid(0), 0); }
+  if (root) {
+    ASSERT_EQ(::seteuid(0), 0);
+  }
 }
 TEST_F(LoadTest, MissingFiles) {
-  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors", "processor_config.json"}) {
+  for (const char* name :
+       {"config.json", "tokenizer.json", "model.safetensors", "processor_config.json"}) {
     const std::string bytes = read(name);
     fs::remove(dir_ / name);
-    expect_error(ErrorCode::not_found, name == std::string("processor_config.json") ? "preprocessor_config.json" : name);
+    expect_error(ErrorCode::not_found,
+                 name == std::string("processor_config.json") ? "preprocessor_config.json" : name);
     write(name, bytes);
   }
 }
 TEST_F(LoadTest, LayoutsOfOtherProgramsAreNamed) {
   write("pytorch_model.bin", "x");
   write("b.gguf", "GGUF");
-  Engine::open({.model_path = dir_.string(), .threads = 1});  // beside safetensors they do not matter
+  // beside safetensors they do not matter
+  Engine::open({.model_path = dir_.string(), .threads = 1});
   fs::remove(dir_ / "model.safetensors");
   expect_error(ErrorCode::unsupported, "b.gguf: GGUF");
   fs::remove(dir_ / "b.gguf");
@@ -114,14 +124,16 @@ TEST_F(LoadTest, QuantizedCheckpointsThatLie) {
             "layers.0.self_attn.q_proj.qzeros"},
            {"\"group_size\": 32", "\"group_size\": 48", ErrorCode::unsupported, "groups of 48"},
            {"\"bits\": 4", "\"bits\": 3", ErrorCode::unsupported, "3 bits"},
-           {"\"bits\": 4", "\"bits\": 8", ErrorCode::corrupt_file, "layers.0.self_attn.q_proj.qweight"},
+           {"\"bits\": 4", "\"bits\": 8", ErrorCode::corrupt_file,
+            "layers.0.self_attn.q_proj.qweight"},
            {"\"gptq\"", "\"awq\"", ErrorCode::corrupt_file, "layers.0.self_attn.q_proj.qweight"}}) {
     replace("config.json", from, to);
     expect_error(code, says);
     write("config.json", config);
   }
   for (const char* part : {"qzeros", "scales", "g_idx"}) {
-    replace("model.safetensors.index.json", std::string("layers.1.mlp.down_proj.") + part, "nothing");
+    replace("model.safetensors.index.json", std::string("layers.1.mlp.down_proj.") + part,
+            "nothing");
     expect_error(ErrorCode::corrupt_file, part);
     write("model.safetensors.index.json", index);
   }
@@ -165,7 +177,8 @@ TEST_F(LoadTest, DevicesThatAreNotHere) {
 }
 TEST_F(LoadTest, CancelledByItsProgress) {
   try {
-    Engine::open({.model_path = dir_.string(), .threads = 1}, [](double) { throw Error(ErrorCode::cancelled, "stop"); });
+    Engine::open({.model_path = dir_.string(), .threads = 1},
+                 [](double) { throw Error(ErrorCode::cancelled, "stop"); });
     ADD_FAILURE();
   } catch (const Error& e) {
     EXPECT_EQ(int(e.code()), int(ErrorCode::cancelled));

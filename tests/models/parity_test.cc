@@ -1,4 +1,5 @@
-// The fixtures of tools/make_fixtures.py, boundary by boundary, with the code that tools/parity runs.
+// The fixtures of tools/make_fixtures.py, boundary by boundary, with the code that tools/parity
+// runs.
 #include "parity/parity.h"
 
 #include <gtest/gtest.h>
@@ -42,8 +43,9 @@ class QuantizedParity : public testing::TestWithParam<const char*> {};
 TEST_P(QuantizedParity, EveryBoundaryEqualsTransformers) {
   const auto lines = compare(kFixtures / "quantized" / GetParam());
   EXPECT_GT(lines.size(), 9u);
-  // Where a level rounds the rows that are multiplied with quantized weights to int8, values differ by as much, and a text whose next token is nearly a tie
-  // goes another way. tests/CMakeLists.txt runs this at the portable level, too, which rounds nothing.
+  // Where a level rounds the rows that are multiplied with quantized weights to int8, values differ
+  // by as much, and a text whose next token is nearly a tie goes another way. tests/CMakeLists.txt
+  // runs this at the portable level, too, which rounds nothing.
   for (const Line& line : lines) {
     if (!rounds_rows()) {
       EXPECT_TRUE(line.pass) << format(line);
@@ -54,18 +56,20 @@ TEST_P(QuantizedParity, EveryBoundaryEqualsTransformers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, QuantizedParity,
-                         testing::Values("awq", "gptq", "gptq-int8", "w8a8", "w4a16"), [](const auto& p) {
+                         testing::Values("awq", "gptq", "gptq-int8", "w8a8", "w4a16"),
+                         [](const auto& p) {
                            std::string name = p.param;
                            std::erase(name, '-');
                            return name;
                          });
 
-INSTANTIATE_TEST_SUITE_P(Qwen2_5Omni, Parity, testing::Values("a", "a-fps5", "a-sound", "b", "c"), [](const auto& p) {
-  std::string name = p.param;
-  for (char& c : name)
-    if (c == '-') c = '_';
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Qwen2_5Omni, Parity, testing::Values("a", "a-fps5", "a-sound", "b", "c"),
+                         [](const auto& p) {
+                           std::string name = p.param;
+                           for (char& c : name)
+                             if (c == '-') c = '_';
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace omni::parity

@@ -1,5 +1,5 @@
-// precision=int8 and int4 through the engine: close to float32, made once, and passed over where a checkpoint
-// is quantized.
+// precision=int8 and int4 through the engine: close to float32, made once, and passed over where a
+// checkpoint is quantized.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -59,7 +59,8 @@ class PrecisionTest : public testing::Test {
     Rows rows = model->begin_dialogue(cursor, "You watch a live feed.");
     const Rows question = model->ask(cursor, "Where is the ball?");
     rows.ids.insert(rows.ids.end(), question.ids.begin(), question.ids.end());
-    rows.positions.insert(rows.positions.end(), question.positions.begin(), question.positions.end());
+    rows.positions.insert(rows.positions.end(), question.positions.begin(),
+                          question.positions.end());
     KvCache cache = model->new_cache();
     const Tensor y = model->forward(cx, model->embed(cx, rows.ids), rows.positions, cache);
     const Tensor l = model->logits(cx, y.rows(y.dim(0) - 1, y.dim(0)));
@@ -72,7 +73,8 @@ class PrecisionTest : public testing::Test {
     return ab / std::sqrt(aa * bb);
   }
   static int files_in(const fs::path& folder) {
-    return fs::exists(folder) ? int(std::distance(fs::recursive_directory_iterator(folder), {})) : 0;
+    return fs::exists(folder) ? int(std::distance(fs::recursive_directory_iterator(folder), {}))
+                              : 0;
   }
   bool logged(const std::string& text) {
     std::lock_guard guard(lock_);
@@ -138,7 +140,8 @@ TEST_F(PrecisionTest, ABadWeightNamesItsTensor) {
   file.read(reinterpret_cast<char*>(&header_size), 8);
   std::string header(header_size, ' ');
   file.read(header.data(), std::streamsize(header_size));
-  const std::string name = "\"model.layers.1.mlp.down_proj.weight\"", offsets = "\"data_offsets\":[";
+  const std::string name = "\"model.layers.1.mlp.down_proj.weight\"",
+                    offsets = "\"data_offsets\":[";
   const size_t at = header.find(offsets, header.find(name));
   ASSERT_NE(at, std::string::npos);
   file.seekp(std::streamoff(8 + header_size + std::stoull(header.substr(at + offsets.size()))));

@@ -1,4 +1,7 @@
-// Talker and Token2Wav against transformers, each part alone (tools/make_speech_fixture.py); voices from files of all kinds.
+// Talker and Token2Wav against transformers, each part alone (tools/make_speech_fixture.py); voices
+// from files of all kinds.
+#include "qwen2_5_omni/speech.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,7 +14,6 @@
 
 #include "io/safetensors.h"
 #include "io/tensor_pickle.h"
-#include "qwen2_5_omni/speech.h"
 #include "models/devices.h"
 #include "session/sampler.h"
 
@@ -27,7 +29,8 @@ class SpeechParts : public testing::TestWithParam<const char*> {
   const Device* device_ = open_test_device(GetParam());
   Weights file_ = Weights::open(folder_).on(device_);
   SpeechConfig config_ = *SpeechConfig::read(folder_);
-  std::shared_ptr<const Safetensors> expected_ = Safetensors::open(kFixture / "expected.safetensors");
+  std::shared_ptr<const Safetensors> expected_ =
+      Safetensors::open(kFixture / "expected.safetensors");
   ThreadPool pool_;
   Arena arena_{device_};
   ops::Context cx_{pool_, arena_};
@@ -40,23 +43,29 @@ class SpeechParts : public testing::TestWithParam<const char*> {
   }
   Voice bass() const {
     PickledValue v = read_tensor_pickle(folder_ / "spk_dict.pt").members.at("Bass");
-    return {int32_t(v.members.at("bos_token").number), v.members.at("cond").values, v.members.at("ref_mel").values.reshape({37, 20})};
+    return {int32_t(v.members.at("bos_token").number), v.members.at("cond").values,
+            v.members.at("ref_mel").values.reshape({37, 20})};
   }
   static double error(const float* a, const Tensor& b) {
     double worst = 0, scale = 0;
-    for (int64_t i = 0; i < b.numel(); ++i) worst = std::max(worst, std::abs(double(a[i]) - double(b.f32()[i]))), scale = std::max(scale, std::abs(double(b.f32()[i])));
+    for (int64_t i = 0; i < b.numel(); ++i)
+      worst = std::max(worst, std::abs(double(a[i]) - double(b.f32()[i]))),
+      scale = std::max(scale, std::abs(double(b.f32()[i])));
     return worst / scale;
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(, SpeechParts, testing::ValuesIn(test_devices()), [](const auto& p) { return std::string(p.param); });
+INSTANTIATE_TEST_SUITE_P(, SpeechParts, testing::ValuesIn(test_devices()),
+                         [](const auto& p) { return std::string(p.param); });
 
 TEST_P(SpeechParts, GreedyCodes) {
   SpokenPrompt text;
-  const Tensor prompt = expected("talker.prompt"), reply = expected("talker.reply"), positions = expected_->get("talker.positions");
+  const Tensor prompt = expected("talker.prompt"), reply = expected("talker.reply"),
+               positions = expected_->get("talker.positions");
   text.rows.assign(prompt.f32(), prompt.f32() + prompt.numel());
   for (int64_t i = 0, n = positions.dim(1); i < n; ++i)
-    text.positions.push_back({int32_t(positions.i64()[i]), int32_t(positions.i64()[n + i]), int32_t(positions.i64()[2 * n + i])});
+    text.positions.push_back({int32_t(positions.i64()[i]), int32_t(positions.i64()[n + i]),
+                              int32_t(positions.i64()[2 * n + i])});
   Sampler sampler(0);
   const SamplingOptions greedy{.repetition_penalty = 1.05};
   const Tensor first = expected("talker.logits");
@@ -73,7 +82,11 @@ TEST_P(SpeechParts, GreedyCodes) {
     std::vector<int32_t> out;
     const auto stream = speech_.talk(text, voice);
     for (int64_t k = 0; k < 30; ++k) {
-      const auto code = stream->next(cx_, k < n_rows ? std::span(reply.f32() + k * reply.dim(1), size_t(reply.dim(1))) : std::span<const float>(), pick);
+      const auto code =
+          stream->next(cx_,
+                       k < n_rows ? std::span(reply.f32() + k * reply.dim(1), size_t(reply.dim(1)))
+                                  : std::span<const float>(),
+                       pick);
       if (!code) break;
       out.push_back(*code);
     }
@@ -91,7 +104,8 @@ TEST_P(SpeechParts, GreedyCodes) {
 }
 
 TEST_P(SpeechParts, SpeakerVector) {
-  const SpeakerEncoder encoder(file_.scope("token2wav.code2wav_dit_model.input_embed.spk_encoder").on(nullptr), config_.dit);
+  const SpeakerEncoder encoder(
+      file_.scope("token2wav.code2wav_dit_model.input_embed.spk_encoder").on(nullptr), config_.dit);
   Arena arena;
   ops::Context on_host{pool_, arena};
   EXPECT_LT(error(encoder.forward(on_host, bass().ref_mel).f32(), expected("speaker")), 1e-5);
@@ -100,22 +114,32 @@ TEST_P(SpeechParts, SpeakerVector) {
 TEST_P(SpeechParts, OneVelocity) {
   const Dit dit(file_.scope("token2wav.code2wav_dit_model"), config_.dit, {});
   const Tensor x = expected("dit.x");
-  EXPECT_LT(error(dit.velocity(cx_, x, codes(), bass(), 0.3f, true).f32(), expected("dit.conditioned")), 1e-5);
-  EXPECT_LT(error(dit.velocity(cx_, x, codes(), bass(), 0.3f, false).f32(), expected("dit.unconditioned")), 1e-5);
+  EXPECT_LT(
+      error(dit.velocity(cx_, x, codes(), bass(), 0.3f, true).f32(), expected("dit.conditioned")),
+      1e-5);
+  EXPECT_LT(error(dit.velocity(cx_, x, codes(), bass(), 0.3f, false).f32(),
+                  expected("dit.unconditioned")),
+            1e-5);
 }
 
 TEST_P(SpeechParts, SampledMel) {
   const Tensor x = expected("dit.x");
-  const FrameNoise noise = [&](int64_t frame, std::span<float> row) { std::copy_n(x.f32() + frame * x.dim(1), row.size(), row.data()); };
-  EXPECT_LT(error(speech_.mel(cx_, codes(), "Bass", noise, {10, 0.5f}).f32(), expected("mel")), 1e-5);
-  EXPECT_LT(error(speech_.mel(cx_, codes(), "Bass", noise, {3, 0}).f32(), expected("mel.unguided")), 1e-5);
-  EXPECT_THROW(speech_.mel(cx_, std::vector<int32_t>{500}, "Bass", noise, {}), Error) << "a code outside the table";
+  const FrameNoise noise = [&](int64_t frame, std::span<float> row) {
+    std::copy_n(x.f32() + frame * x.dim(1), row.size(), row.data());
+  };
+  EXPECT_LT(error(speech_.mel(cx_, codes(), "Bass", noise, {10, 0.5f}).f32(), expected("mel")),
+            1e-5);
+  EXPECT_LT(error(speech_.mel(cx_, codes(), "Bass", noise, {3, 0}).f32(), expected("mel.unguided")),
+            1e-5);
+  EXPECT_THROW(speech_.mel(cx_, std::vector<int32_t>{500}, "Bass", noise, {}), Error)
+      << "a code outside the table";
   EXPECT_THROW(speech_.mel(cx_, codes(), "Tenor", noise, {}), Error);
 }
 
 // However the codes arrive, the sound is that of the whole.
 TEST_P(SpeechParts, StreamedEqualsWhole) {
-  if (device_) GTEST_SKIP() << "five utterances take minutes on the emulation; the parts are compared there";
+  if (device_)
+    GTEST_SKIP() << "five utterances take minutes on the emulation; the parts are compared there";
   std::mt19937 random(7);
   std::vector<int32_t> all;
   for (int i = 0; i < 240; ++i) all.push_back(int32_t(random() % 60));
@@ -125,7 +149,8 @@ TEST_P(SpeechParts, StreamedEqualsWhole) {
     for (float& v : row) v = normal(r);
   };
   const std::vector<float> whole = speech_.wave(cx_, speech_.mel(cx_, all, "Bass", noise, {}));
-  const auto power_db = [](const std::vector<float>& a, const std::vector<float>& b, size_t lag) {  // of a − b against a, of the samples or of their differences
+  // of a − b against a, of the samples or of their differences
+  const auto power_db = [](const std::vector<float>& a, const std::vector<float>& b, size_t lag) {
     double signal = 0, noise_power = 0;
     for (size_t i = lag; i < a.size(); ++i) {
       const double x = lag ? a[i] - a[i - 1] : a[i], y = lag ? b[i] - b[i - 1] : b[i];
@@ -154,7 +179,9 @@ TEST_P(SpeechParts, StreamedEqualsWhole) {
 }
 
 TEST_P(SpeechParts, AVoiceOfNothing) {
-  const auto stream = speech_.sound(cx_, "Bass", [](int64_t, std::span<float> row) { std::fill(row.begin(), row.end(), 0.f); }, {});
+  const auto stream = speech_.sound(
+      cx_, "Bass", [](int64_t, std::span<float> row) { std::fill(row.begin(), row.end(), 0.f); },
+      {});
   EXPECT_TRUE(stream->finish(cx_).empty());
 }
 
@@ -163,11 +190,13 @@ TEST_P(SpeechParts, Wave) {
   const Tensor theirs = expected("wave");
   ASSERT_EQ(int64_t(wave.size()), theirs.numel());
   double worst = 0;
-  for (size_t i = 0; i < wave.size(); ++i) worst = std::max(worst, std::abs(double(wave[i]) - double(theirs.f32()[i])));
+  for (size_t i = 0; i < wave.size(); ++i)
+    worst = std::max(worst, std::abs(double(wave[i]) - double(theirs.f32()[i])));
   EXPECT_LT(worst, 1e-5);
 }
 
-// Damaged files: one error, whatever is wrong; never a crash, never memory for a size that the file merely claims.
+// Damaged files: one error, whatever is wrong; never a crash, never memory for a size that the file
+// merely claims.
 TEST(TensorPickle, DamagedFiles) {
   std::stringstream s;
   s << std::ifstream(kFixture / "checkpoint/spk_dict.pt", std::ios::binary).rdbuf();
@@ -177,9 +206,12 @@ TEST(TensorPickle, DamagedFiles) {
   int refused = 0;
   for (int i = 0; i < 3000; ++i) {
     std::string bytes = whole;
-    if (i % 3 == 0) bytes.resize(random() % bytes.size());
+    if (i % 3 == 0)
+      bytes.resize(random() % bytes.size());
     else
-      for (int k = 0; k < 1 + int(random() % 8); ++k) bytes[random() % std::min<size_t>(bytes.size(), i % 3 == 1 ? 1400 : bytes.size())] = char(random());
+      for (int k = 0; k < 1 + int(random() % 8); ++k)
+        bytes[random() % std::min<size_t>(bytes.size(), i % 3 == 1 ? 1400 : bytes.size())] =
+            char(random());
     std::ofstream(path, std::ios::binary) << bytes;
     try {
       read_tensor_pickle(path);

@@ -1,4 +1,5 @@
-// The family whisper against transformers (tools/make_whisper_fixture.py), and the transcriber's policies on a checkpoint that knows nothing.
+// The family whisper against transformers (tools/make_whisper_fixture.py), and the transcriber's
+// policies on a checkpoint that knows nothing.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -6,8 +7,8 @@
 #include <filesystem>
 
 #include "audio/log_mel.h"
-#include "models/devices.h"
 #include "io/safetensors.h"
+#include "models/devices.h"
 #include "models/registry.h"
 #include "models/transcription_model.h"
 #include "omni/engine.h"
@@ -23,14 +24,18 @@ const fs::path kFixture = OMNI_SOURCE_DIR "/tests/fixtures/whisper";
 
 double error(const float* a, const float* b, int64_t n) {
   double worst = 0, scale = 0;
-  for (int64_t i = 0; i < n; ++i) worst = std::max(worst, std::abs(double(a[i]) - double(b[i]))), scale = std::max(scale, std::abs(double(b[i])));
+  for (int64_t i = 0; i < n; ++i)
+    worst = std::max(worst, std::abs(double(a[i]) - double(b[i]))),
+    scale = std::max(scale, std::abs(double(b[i])));
   return worst / scale;
 }
 
 class Whisper : public testing::TestWithParam<const char*> {
  protected:
-  std::unique_ptr<const TranscriptionModel> model_ = load_transcription({kFixture / "checkpoint", Precision::float32, open_test_device(GetParam())}, {});
-  std::shared_ptr<const Safetensors> expected_ = Safetensors::open(kFixture / "expected.safetensors");
+  std::unique_ptr<const TranscriptionModel> model_ = load_transcription(
+      {kFixture / "checkpoint", Precision::float32, open_test_device(GetParam())}, {});
+  std::shared_ptr<const Safetensors> expected_ =
+      Safetensors::open(kFixture / "expected.safetensors");
   ThreadPool pool_;
   Arena arena_{model_->device()};
   ops::Context cx_{pool_, arena_};
@@ -49,7 +54,8 @@ class Whisper : public testing::TestWithParam<const char*> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(, Whisper, testing::ValuesIn(test_devices()), [](const auto& p) { return std::string(p.param); });
+INSTANTIATE_TEST_SUITE_P(, Whisper, testing::ValuesIn(test_devices()),
+                         [](const auto& p) { return std::string(p.param); });
 
 TEST(WhisperMel, OfAPaddedWindow) {
   const auto file = Safetensors::open(kFixture / "expected.safetensors");
@@ -103,15 +109,18 @@ TEST_P(Whisper, GreedyTextAndItsTimes) {
   n = 3;
   const DecodedText rest = decoder.decode(s, o);
   ASSERT_EQ(rest.n_given, 3);
-  for (size_t i = 0; i < rest.tokens.size() && 7 + i < greedy.size(); ++i) EXPECT_EQ(rest.tokens[i], greedy[7 + i]) << i;
+  for (size_t i = 0; i < rest.tokens.size() && 7 + i < greedy.size(); ++i)
+    EXPECT_EQ(rest.tokens[i], greedy[7 + i]) << i;
   const size_t same = std::min(text.attention.size(), rest.attention.size());
-  EXPECT_LT(error(rest.attention.data(), text.attention.data(), int64_t(same)), 1e-5) << "rows of given tokens are those of written ones";
+  EXPECT_LT(error(rest.attention.data(), text.attention.data(), int64_t(same)), 1e-5)
+      << "rows of given tokens are those of written ones";
 
   KvCache cache = model_->new_cache();
   Attention attention;
   model_->decode(cx_, greedy, s, cache, &attention);
   const int64_t heads = model_->n_alignment_heads(), row = heads * s.n_states;
-  const auto begins = token_states(std::span<const float>(attention).subspan(size_t(4 * row)), int64_t(greedy.size()) - 4, heads, s.n_states, 21000 / 160 / 2);
+  const auto begins = token_states(std::span<const float>(attention).subspan(size_t(4 * row)),
+                                   int64_t(greedy.size()) - 4, heads, s.n_states, 21000 / 160 / 2);
   const Tensor theirs = expected_->get("token_states");
   ASSERT_EQ(int64_t(begins.size()), theirs.numel() + 1);
   for (int64_t i = 0; i < theirs.numel(); ++i) EXPECT_EQ(begins[size_t(i)], theirs.i64()[i]) << i;
@@ -142,7 +151,8 @@ TEST_P(Whisper, TimestampsComeInPairsAndNeverGoBack) {
       EXPECT_GE(text.tokens[i], latest);
       latest = text.tokens[i];
       if (i >= 2) {
-        EXPECT_FALSE(text.tokens[i - 1] >= first && text.tokens[i - 2] >= first) << "three in a row";
+        EXPECT_FALSE(text.tokens[i - 1] >= first && text.tokens[i - 2] >= first)
+            << "three in a row";
       }
     }
   }
@@ -175,14 +185,18 @@ TEST(VoiceGate, LetsVoicesThroughAndLittleElse) {
     return may_hold_a_voice(frames, 80);
   };
   uint32_t seed = 1;
-  const auto noise = [&] { return float(int32_t(seed = seed * 1664525 + 1013904223)) / 2147483648.f; };
+  const auto noise = [&] {
+    return float(int32_t(seed = seed * 1664525 + 1013904223)) / 2147483648.f;
+  };
   const auto sine = [](double f, int i) { return float(std::sin(2 * M_PI * f * i / 16000)); };
   EXPECT_FALSE(gate([](int) { return 0.f; })) << "silence";
   EXPECT_FALSE(gate([&](int) { return 1e-4f * noise(); })) << "the noise of a converter";
   EXPECT_FALSE(gate([&](int) { return 0.3f * noise(); })) << "white noise";
   EXPECT_FALSE(gate([&](int i) { return 0.5f * sine(50, i) + 0.2f * sine(150, i); })) << "hum";
   EXPECT_FALSE(gate([&](int i) { return 0.5f * sine(1000, i); })) << "a tone";
-  EXPECT_TRUE(gate([&](int i) { return (sine(4, i) > 0 ? 0.2f : 0.01f) * (sine(140, i) + sine(700, i) * 0.5f + 0.1f * noise()); })) << "four syllables a second";
+  EXPECT_TRUE(gate([&](int i) {
+    return (sine(4, i) > 0 ? 0.2f : 0.01f) * (sine(140, i) + sine(700, i) * 0.5f + 0.1f * noise());
+  })) << "four syllables a second";
 }
 
 }  // namespace

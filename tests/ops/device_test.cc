@@ -1,4 +1,5 @@
-// Every op on CUDA against the same op on the host (which ops_test.cc checks): below, at and above what a block takes, odd strides, none. On the emulation, under its checker; linked with nvcc's
+// Every op on CUDA against the same op on the host (which ops_test.cc checks): below, at and above
+// what a block takes, odd strides, none. On the emulation, under its checker; linked with nvcc's
 // kernels (OMNI_CUDA_TOOLKIT) on a GPU, where there is one.
 #include <gtest/gtest.h>
 
@@ -40,11 +41,14 @@ class Side {
     return there(x);
   }
   Tensor there(const Tensor& x) { return to_device(x, device_); }
-  std::shared_ptr<const ops::LinearWeight> weight(Shape shape, uint32_t seed, ops::MatmulPrecision precision, DType dtype = DType::f32) {
+  std::shared_ptr<const ops::LinearWeight> weight(Shape shape, uint32_t seed,
+                                                  ops::MatmulPrecision precision,
+                                                  DType dtype = DType::f32) {
     Tensor w = to_device(Side(nullptr).random(shape, seed), nullptr);
     if (dtype == DType::bf16) {
       Tensor b = Tensor::zeros(DType::bf16, shape);
-      for (int64_t i = 0; i < w.numel(); ++i) static_cast<BFloat16*>(b.raw())[i] = to_bfloat16(w.f32()[i]);
+      for (int64_t i = 0; i < w.numel(); ++i)
+        static_cast<BFloat16*>(b.raw())[i] = to_bfloat16(w.f32()[i]);
       w = b;
     }
     const Matrix matrix(w);
@@ -97,7 +101,8 @@ class Devices : public testing::Test {
     ASSERT_EQ(a.size(), b.size()) << what;
     double scale = 1e-30;
     for (float x : a) scale = std::max(scale, double(std::abs(x)));
-    for (size_t i = 0; i < a.size(); ++i) ASSERT_LE(std::abs(double(a[i]) - b[i]) / scale, kTolerance) << what << " at " << i;
+    for (size_t i = 0; i < a.size(); ++i)
+      ASSERT_LE(std::abs(double(a[i]) - b[i]) / scale, kTolerance) << what << " at " << i;
   }
 };
 
@@ -105,26 +110,47 @@ TEST_F(Devices, Linear) {
   for (const auto precision : {ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16})
     for (const DType stored : {DType::f32, DType::bf16})
       for (const int64_t n : {0, 1, 7, 8, 9, 63, 64, 65})
-        for (const auto& [n_in, n_out] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {16, 64}, {37, 65}, {264, 9}, {40, 131}})
-          same("linear " + std::to_string(n) + " " + std::to_string(n_in) + " " + std::to_string(n_out), [&](Side& s) {
-            const Tensor x = precision == ops::MatmulPrecision::bf16 ? s.random_bf16({n, n_in}, 1) : s.random({n, n_in}, 1);
-            return ops::linear(s.cx(), x, *s.weight({n_out, n_in}, 2, precision, stored), n_out % 2 ? s.random({n_out}, 3) : Tensor());
-          });
+        for (const auto& [n_in, n_out] : std::vector<std::pair<int64_t, int64_t>>{
+                 {1, 1}, {16, 64}, {37, 65}, {264, 9}, {40, 131}})
+          same("linear " + std::to_string(n) + " " + std::to_string(n_in) + " " +
+                   std::to_string(n_out),
+               [&](Side& s) {
+                 const Tensor x = precision == ops::MatmulPrecision::bf16
+                                      ? s.random_bf16({n, n_in}, 1)
+                                      : s.random({n, n_in}, 1);
+                 return ops::linear(s.cx(), x, *s.weight({n_out, n_in}, 2, precision, stored),
+                                    n_out % 2 ? s.random({n_out}, 3) : Tensor());
+               });
 }
 
-// The same through cuBLASLt, where it is asked for (OMNI_CUBLASLT=1): the test above, and that it is really asked.
+// The same through cuBLASLt, where it is asked for (OMNI_CUBLASLT=1): the test above, and that it
+// is really asked.
 TEST_F(Devices, ProductsThroughCublasLt) {
-  if (!ops::cuda::Products::wanted()) GTEST_SKIP() << "OMNI_CUBLASLT=1 and libcublasLt.so.13 are wanted";
+  if (!ops::cuda::Products::wanted())
+    GTEST_SKIP() << "OMNI_CUBLASLT=1 and libcublasLt.so.13 are wanted";
   Side device(cuda());
   auto& stream = static_cast<ops::cuda::Stream&>(device.cx().arena.queue());
   ASSERT_NE(stream.products(), nullptr);
-  const Tensor x = device.random({70, 32}, 1), w = device.random({48, 32}, 2), bias = device.random({48}, 3);
+  const Tensor x = device.random({70, 32}, 1), w = device.random({48, 32}, 2),
+               bias = device.random({48}, 3);
   Tensor y = device.cx().arena.f32({70, 48});
-  ASSERT_TRUE(stream.products()->run({70, 32, 48, false, true}, x.raw(), w.raw(), static_cast<const float*>(bias.raw()), static_cast<float*>(y.raw()), device.cx().arena.allocate(ops::cuda::Products::kWorkspace), stream.get()));
-  same("its own kernels", [&](Side& s) { return ops::linear(s.cx(), s.random({70, 32}, 1), *s.weight({48, 32}, 2, ops::MatmulPrecision::f32), s.random({48}, 3)); });
-  same("rows that are not aligned", [&](Side& s) { return ops::linear(s.cx(), s.random({30, 6}, 1).rows(1, 30), *s.weight({4, 6}, 2, ops::MatmulPrecision::f32), Tensor()); });
+  ASSERT_TRUE(stream.products()->run(
+      {70, 32, 48, false, true}, x.raw(), w.raw(), static_cast<const float*>(bias.raw()),
+      static_cast<float*>(y.raw()), device.cx().arena.allocate(ops::cuda::Products::kWorkspace),
+      stream.get()));
+  same("its own kernels", [&](Side& s) {
+    return ops::linear(s.cx(), s.random({70, 32}, 1),
+                       *s.weight({48, 32}, 2, ops::MatmulPrecision::f32), s.random({48}, 3));
+  });
+  same("rows that are not aligned", [&](Side& s) {
+    return ops::linear(s.cx(), s.random({30, 6}, 1).rows(1, 30),
+                       *s.weight({4, 6}, 2, ops::MatmulPrecision::f32), Tensor());
+  });
   Side host(nullptr);
-  const auto a = host.read(ops::linear(host.cx(), host.random({70, 32}, 1), *host.weight({48, 32}, 2, ops::MatmulPrecision::f32), host.random({48}, 3))), b = device.read(y);
+  const auto a = host.read(ops::linear(host.cx(), host.random({70, 32}, 1),
+                                       *host.weight({48, 32}, 2, ops::MatmulPrecision::f32),
+                                       host.random({48}, 3))),
+             b = device.read(y);
   for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 30 * kTolerance) << i;
 }
 
@@ -132,9 +158,16 @@ TEST_F(Devices, NormsAndActivations) {
   for (const int64_t n : {0, 1, 5})
     for (const int64_t width : {2, 256, 258}) {
       const std::string what = std::to_string(n) + " × " + std::to_string(width);
-      same("rms_norm " + what, [&](Side& s) { return ops::rms_norm(s.cx(), s.random({n, width}, 1), s.random({width}, 2), 1e-6f); });
-      same("layer_norm " + what, [&](Side& s) { return ops::layer_norm(s.cx(), s.random({n, width}, 1), s.random({width}, 2), s.random({width}, 3), 1e-5f); });
-      same("silu_mul " + what, [&](Side& s) { return ops::silu_mul(s.cx(), s.random({n, width}, 1)); });
+      same("rms_norm " + what, [&](Side& s) {
+        return ops::rms_norm(s.cx(), s.random({n, width}, 1), s.random({width}, 2), 1e-6f);
+      });
+      same("layer_norm " + what, [&](Side& s) {
+        return ops::layer_norm(s.cx(), s.random({n, width}, 1), s.random({width}, 2),
+                               s.random({width}, 3), 1e-5f);
+      });
+      same("silu_mul " + what, [&](Side& s) {
+        return ops::silu_mul(s.cx(), s.random({n, width}, 1));
+      });
       const auto in_place = [&](const char* name, const std::function<void(Side&, Tensor&)>& op) {
         same(name + (" " + what), [&](Side& s) {
           Tensor x = s.random({n, width}, 1);
@@ -149,7 +182,8 @@ TEST_F(Devices, NormsAndActivations) {
       in_place("add", [&](Side& s, Tensor& x) { ops::add_(s.cx(), x, s.random({n, width}, 4)); });
       in_place("add_scaled", [&](Side& s, Tensor& x) {
         const Tensor scale = s.random({width}, 5);
-        ops::add_scaled_(s.cx(), x, s.random({n, width}, 4), static_cast<const float*>(scale.raw()));
+        ops::add_scaled_(s.cx(), x, s.random({n, width}, 4),
+                         static_cast<const float*>(scale.raw()));
       });
     }
 }
@@ -158,17 +192,24 @@ TEST_F(Devices, Rows) {
   for (const int64_t width : {1, 255, 256, 257}) {
     const std::vector<int64_t> rows{4, 0, 4, 2};
     const std::vector<int32_t> ids(rows.begin(), rows.end());
-    same("index_select", [&](Side& s) { return ops::index_select(s.cx(), s.random({5, width}, 1), rows); });
-    same("avg_pool_pairs", [&](Side& s) { return ops::avg_pool_pairs(s.cx(), s.random({7, width}, 1)); });
+    same("index_select", [&](Side& s) {
+      return ops::index_select(s.cx(), s.random({5, width}, 1), rows);
+    });
+    same("avg_pool_pairs", [&](Side& s) {
+      return ops::avg_pool_pairs(s.cx(), s.random({7, width}, 1));
+    });
     same("clone", [&](Side& s) { return ops::clone(s.cx(), s.random({3, width}, 1)); });
     for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
       same("embedding", [&](Side& s) {
         const Tensor values = Side(nullptr).random({5, width}, 1);
         Tensor table = Tensor::zeros(dtype, {5, width});
         for (int64_t i = 0; i < values.numel(); ++i) {
-          if (dtype == DType::f32) table.f32()[i] = values.f32()[i];
-          else if (dtype == DType::bf16) static_cast<BFloat16*>(table.raw())[i] = to_bfloat16(values.f32()[i]);
-          else static_cast<uint16_t*>(table.raw())[i] = uint16_t(0x3c00 + i % 1000);
+          if (dtype == DType::f32)
+            table.f32()[i] = values.f32()[i];
+          else if (dtype == DType::bf16)
+            static_cast<BFloat16*>(table.raw())[i] = to_bfloat16(values.f32()[i]);
+          else
+            static_cast<uint16_t*>(table.raw())[i] = uint16_t(0x3c00 + i % 1000);
         }
         return ops::embedding(s.cx(), ids, s.there(table));
       });
@@ -177,7 +218,8 @@ TEST_F(Devices, Rows) {
     same("copy_rows", [&](Side& s) {
       const Tensor from = s.random({10, 24}, 1);
       Tensor to = s.random({12, 40}, 2);
-      const ops::Heads a{static_cast<float*>(const_cast<void*>(from.raw())) + 4, 24, 2, 8}, b{static_cast<float*>(to.raw()) + 7, 40, 2, 8};
+      const ops::Heads a{static_cast<float*>(const_cast<void*>(from.raw())) + 4, 24, 2, 8},
+          b{static_cast<float*>(to.raw()) + 7, 40, 2, 8};
       ops::copy_rows(s.cx(), b.from(2), a.from(1), n);
       return to;
     });
@@ -186,74 +228,109 @@ TEST_F(Devices, Rows) {
 TEST_F(Devices, Convolutions) {
   for (const int64_t n : {1, 2, 40, 67}) {
     for (const int stride : {1, 2})
-      same("conv1d_k3", [&](Side& s) { return ops::conv1d_k3(s.cx(), s.random({n, 5}, 1), *s.weight({7, 15}, 2, ops::MatmulPrecision::f32), s.random({7}, 3), stride); });
+      same("conv1d_k3", [&](Side& s) {
+        return ops::conv1d_k3(s.cx(), s.random({n, 5}, 1),
+                              *s.weight({7, 15}, 2, ops::MatmulPrecision::f32), s.random({7}, 3),
+                              stride);
+      });
     for (const int dilation : {1, 3})
       for (const auto padding : {ops::Padding::zeros, ops::Padding::reflect})
         if (padding == ops::Padding::zeros || n > 2 * dilation)
-          same("conv1d", [&](Side& s) { return ops::conv1d(s.cx(), s.random({n, 5}, 1), *s.weight({6, 25}, 2, ops::MatmulPrecision::f32), s.random({6}, 3), 5, dilation, padding); });
-    for (const auto& [kernel, stride, padding] : std::vector<std::array<int, 3>>{{4, 2, 1}, {6, 3, 0}, {5, 1, 2}})
+          same("conv1d", [&](Side& s) {
+            return ops::conv1d(s.cx(), s.random({n, 5}, 1),
+                               *s.weight({6, 25}, 2, ops::MatmulPrecision::f32), s.random({6}, 3),
+                               5, dilation, padding);
+          });
+    for (const auto& [kernel, stride, padding] :
+         std::vector<std::array<int, 3>>{{4, 2, 1}, {6, 3, 0}, {5, 1, 2}})
       same("conv_transpose1d", [&, kernel = kernel, stride = stride, padding = padding](Side& s) {
-        return ops::conv_transpose1d(s.cx(), s.random({n, 5}, 1), *s.weight({kernel * 6, 5}, 2, ops::MatmulPrecision::f32), s.random({6}, 3), kernel, stride, padding);
+        return ops::conv_transpose1d(s.cx(), s.random({n, 5}, 1),
+                                     *s.weight({kernel * 6, 5}, 2, ops::MatmulPrecision::f32),
+                                     s.random({6}, 3), kernel, stride, padding);
       });
     for (const int64_t c : {1, 32, 33})
       same("snake_beta", [&](Side& s) {
         const Tensor filter = s.random({12}, 4);
-        return ops::snake_beta(s.cx(), s.random({n, c}, 1), s.random({c}, 2), s.random({c}, 3), static_cast<const float*>(filter.raw()));
+        return ops::snake_beta(s.cx(), s.random({n, c}, 1), s.random({c}, 2), s.random({c}, 3),
+                               static_cast<const float*>(filter.raw()));
       });
   }
 }
 
-// The same through cuDNN, where it is asked for (OMNI_CUDNN=1): exactly where the weights are float32, with TF32 where they are bfloat16.
+// The same through cuDNN, where it is asked for (OMNI_CUDNN=1): exactly where the weights are
+// float32, with TF32 where they are bfloat16.
 TEST_F(Devices, ConvolutionsThroughCudnn) {
-  if (!ops::cuda::Convolutions::wanted()) GTEST_SKIP() << "OMNI_CUDNN=1 and libcudnn.so.9 are wanted";
+  if (!ops::cuda::Convolutions::wanted())
+    GTEST_SKIP() << "OMNI_CUDNN=1 and libcudnn.so.9 are wanted";
   Side device(cuda());
-  ops::cuda::Convolutions* convolutions = static_cast<ops::cuda::Stream&>(device.cx().arena.queue()).convolutions();
+  ops::cuda::Convolutions* convolutions =
+      static_cast<ops::cuda::Stream&>(device.cx().arena.queue()).convolutions();
   ASSERT_NE(convolutions, nullptr);
   const ops::cuda::ConvolutionShape shape{40, 40, 16, 24, 5, 1, 3, 6, false};
   EXPECT_NE(convolutions->plan(shape), nullptr);
   EXPECT_EQ(convolutions->plan(shape), convolutions->plan(shape));
   for (const int dilation : {1, 3})
     for (const auto precision : {ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16}) {
-      const auto convolved = [&](Side& s) { return s.read(ops::conv1d(s.cx(), s.random({40, 16}, 1), *s.weight({24, 80}, 2, precision), s.random({24}, 3), 5, dilation, ops::Padding::zeros)); };
+      const auto convolved = [&](Side& s) {
+        return s.read(ops::conv1d(s.cx(), s.random({40, 16}, 1), *s.weight({24, 80}, 2, precision),
+                                  s.random({24}, 3), 5, dilation, ops::Padding::zeros));
+      };
       Side host(nullptr);
       const auto a = convolved(host), b = convolved(device);
       double worst = 0, scale = 0;
-      for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(double(a[i]) - b[i])), scale = std::max(scale, double(std::abs(a[i])));
-      EXPECT_LT(worst / scale, precision == ops::MatmulPrecision::f32 ? kTolerance : 8e-3) << "dilation " << dilation;
+      for (size_t i = 0; i < a.size(); ++i)
+        worst = std::max(worst, std::abs(double(a[i]) - b[i])),
+        scale = std::max(scale, double(std::abs(a[i])));
+      EXPECT_LT(worst / scale, precision == ops::MatmulPrecision::f32 ? kTolerance : 8e-3)
+          << "dilation " << dilation;
     }
 }
 
 TEST_F(Devices, Attention) {
-  const auto heads = [](const Tensor& x, int64_t offset, int n, int head_dim) { return ops::Heads{static_cast<float*>(const_cast<void*>(x.raw())) + offset, x.dim(1), n, head_dim}; };
+  const auto heads = [](const Tensor& x, int64_t offset, int n, int head_dim) {
+    return ops::Heads{static_cast<float*>(const_cast<void*>(x.raw())) + offset, x.dim(1), n,
+                      head_dim};
+  };
   for (const int head_dim : {4, 32, 80, 128}) {
-    for (const std::vector<int64_t>& spans : {std::vector<int64_t>{0, 1}, {0, 15, 31, 32}, {0, 16, 33, 100}}) {
+    for (const std::vector<int64_t>& spans :
+         {std::vector<int64_t>{0, 1}, {0, 15, 31, 32}, {0, 16, 33, 100}}) {
       const int64_t n = spans.back(), row = int64_t{3} * 2 * head_dim;
       same("attention in spans", [&](Side& s) {
         const Tensor qkv = s.random({n, row}, 1);
-        return ops::attention(s.cx(), heads(qkv, 0, 2, head_dim), heads(qkv, row / 3, 2, head_dim), heads(qkv, 2 * row / 3, 2, head_dim), std::span<const int64_t>(spans));
+        return ops::attention(s.cx(), heads(qkv, 0, 2, head_dim), heads(qkv, row / 3, 2, head_dim),
+                              heads(qkv, 2 * row / 3, 2, head_dim),
+                              std::span<const int64_t>(spans));
       });
     }
     for (const int64_t n : {1, 2, 16, 17, 50})
       for (const int64_t n_past : {0, 1, 31, 130})
-        same("causal attention of " + std::to_string(n) + " behind " + std::to_string(n_past), [&](Side& s) {
-          const Tensor q = s.random({n, int64_t{4} * head_dim + 3}, 1), kv = s.random({n_past + n, int64_t{4} * head_dim}, 2);
-          const int64_t half = int64_t{2} * head_dim;
-          return ops::causal_attention(s.cx(), heads(q, 1, 4, head_dim), n, heads(kv, 0, 2, head_dim), heads(kv, half, 2, head_dim), n_past);
-        });
+        same("causal attention of " + std::to_string(n) + " behind " + std::to_string(n_past),
+             [&](Side& s) {
+               const Tensor q = s.random({n, int64_t{4} * head_dim + 3}, 1),
+                            kv = s.random({n_past + n, int64_t{4} * head_dim}, 2);
+               const int64_t half = int64_t{2} * head_dim;
+               return ops::causal_attention(s.cx(), heads(q, 1, 4, head_dim), n,
+                                            heads(kv, 0, 2, head_dim), heads(kv, half, 2, head_dim),
+                                            n_past);
+             });
     const std::vector<ops::AttentionRange> ranges{{0, 3, 5, 40}, {3, 20, 0, 33}};
     same("attention over ranges", [&](Side& s) {
       const Tensor q = s.random({20, head_dim}, 1), kv = s.random({45, int64_t{2} * head_dim}, 2);
-      return ops::attention(s.cx(), heads(q, 0, 1, head_dim), heads(kv, 0, 1, head_dim), heads(kv, head_dim, 1, head_dim), std::span<const ops::AttentionRange>(ranges));
+      return ops::attention(s.cx(), heads(q, 0, 1, head_dim), heads(kv, 0, 1, head_dim),
+                            heads(kv, head_dim, 1, head_dim),
+                            std::span<const ops::AttentionRange>(ranges));
     });
     const ops::AttentionRange one{0, 1, 5, 40};
     same("attention of one over a range", [&](Side& s) {
       const Tensor q = s.random({1, head_dim}, 1), kv = s.random({45, int64_t{2} * head_dim}, 2);
-      return ops::attention(s.cx(), heads(q, 0, 1, head_dim), heads(kv, 0, 1, head_dim), heads(kv, head_dim, 1, head_dim), std::span(&one, 1));
+      return ops::attention(s.cx(), heads(q, 0, 1, head_dim), heads(kv, 0, 1, head_dim),
+                            heads(kv, head_dim, 1, head_dim), std::span(&one, 1));
     });
     for (const int64_t keys : {1, 127, 128, 300})
       same("attention_weights", [&](Side& s) {
         const Tensor q = s.random({3, head_dim}, 1), k = s.random({keys, int64_t{2} * head_dim}, 2);
-        return ops::attention_weights(s.cx(), heads(q, 0, 1, head_dim), 3, heads(k, head_dim, 1, head_dim), keys);
+        return ops::attention_weights(s.cx(), heads(q, 0, 1, head_dim), 3,
+                                      heads(k, head_dim, 1, head_dim), keys);
       });
     same("rotary", [&](Side& s) {
       Tensor x = s.random({9, int64_t{3} * head_dim}, 1);
@@ -265,7 +342,8 @@ TEST_F(Devices, Attention) {
   }
 }
 
-// The token that the host's sampler draws, too: with ties, penalties and what is not allowed, for vocabularies below and above a block.
+// The token that the host's sampler draws, too: with ties, penalties and what is not allowed, for
+// vocabularies below and above a block.
 TEST_F(Devices, SamplesAsTheHost) {
   Side device(cuda());
   std::mt19937 random(3);
@@ -274,7 +352,9 @@ TEST_F(Devices, SamplesAsTheHost) {
     for (const int top_k : {1, 2, 7, 100, 1024})
       for (const float top_p : {0.1f, 0.9f, 1.f}) {
         std::vector<float> logits;
-        for (int i = 0; i < vocabulary; ++i) logits.push_back(float(int(random() % 90)) / 10 - (top_k % 2 ? 4.f : 9.f));  // many are equal, and all are negative
+        // many are equal, and all are negative
+        for (int i = 0; i < vocabulary; ++i)
+          logits.push_back(float(int(random() % 90)) / 10 - (top_k % 2 ? 4.f : 9.f));
         std::vector<int32_t> seen;
         for (int32_t id = 0; id < vocabulary; id += 3) seen.push_back(id);
         std::vector<uint32_t> allowed(size_t(vocabulary + 31) / 32);
@@ -286,19 +366,30 @@ TEST_F(Devices, SamplesAsTheHost) {
         if (masked)
           for (int i = 0; i < vocabulary; ++i)
             if (!(allowed[size_t(i) / 32] >> (i % 32) & 1)) left[size_t(i)] = -INFINITY;
-        const SamplingOptions o{.temperature = 0.7, .top_p = top_p, .top_k = top_k, .repetition_penalty = penalised ? 1.3 : 1};
+        const SamplingOptions o{.temperature = 0.7,
+                                .top_p = top_p,
+                                .top_k = top_k,
+                                .repetition_penalty = penalised ? 1.3 : 1};
         const auto choices = Sampler::distribution(left, seen, o);
         const Tensor there = device.there(Tensor::view(logits.data(), DType::f32, {1, vocabulary}));
         for (const float draw : {0.f, 0.31f, 0.77f, 0.9999f}) {
           const ops::SampledToken token =
-              ops::sample(device.cx(), there, {.top_k = top_k, .temperature = 0.7f, .top_p = top_p, .penalty = penalised ? 1.3f : 1, .seen = seen, .allowed = masked ? allowed : std::vector<uint32_t>(), .draw = draw});
+              ops::sample(device.cx(), there,
+                          {.top_k = top_k,
+                           .temperature = 0.7f,
+                           .top_p = top_p,
+                           .penalty = penalised ? 1.3f : 1,
+                           .seen = seen,
+                           .allowed = masked ? allowed : std::vector<uint32_t>(),
+                           .draw = draw});
           double rest = draw;
           size_t at = 0;
           while (at + 1 < choices.size() && (rest -= choices[at].first) >= 0) ++at;
           // Sums of floats: a draw at the edge of a token may be its neighbour's.
           const bool edge = std::abs(rest) < 1e-5 || std::abs(rest + choices[at].first) < 1e-5;
           if (!edge) {
-            EXPECT_EQ(token.id, choices[at].second) << vocabulary << " tokens, top_k " << top_k << ", top_p " << top_p << ", draw " << draw;
+            EXPECT_EQ(token.id, choices[at].second) << vocabulary << " tokens, top_k " << top_k
+                                                    << ", top_p " << top_p << ", draw " << draw;
           }
           EXPECT_NEAR(token.probability, std::exp(double(logits[size_t(token.id)])) / whole, 1e-5);
           ++n_drawn;
@@ -307,44 +398,59 @@ TEST_F(Devices, SamplesAsTheHost) {
   EXPECT_EQ(n_drawn, 240);
 }
 
-// One token behind a length that only the device knows, recorded once and run for lengths that differ.
+// One token behind a length that only the device knows, recorded once and run for lengths that
+// differ.
 TEST_F(Devices, RecordedWorkReadsItsLength) {
   constexpr int64_t kRows = 300, kWidth = 64;
   Side host(nullptr), device(cuda());
   auto& cx = device.cx();
   auto& queue = cx.arena.queue();
-  const auto heads = [](const Tensor& x, int n) { return ops::Heads{static_cast<float*>(const_cast<void*>(x.raw())), kWidth, n, 16}; };
-  const Tensor cache = device.random({kRows, kWidth}, 1), q = device.random({1, kWidth}, 2), length = cx.arena.lasting(DType::i64, {1}), out = cx.arena.lasting(DType::f32, {1, kWidth});
+  const auto heads = [](const Tensor& x, int n) {
+    return ops::Heads{static_cast<float*>(const_cast<void*>(x.raw())), kWidth, n, 16};
+  };
+  const Tensor cache = device.random({kRows, kWidth}, 1), q = device.random({1, kWidth}, 2),
+               length = cx.arena.lasting(DType::i64, {1}),
+               out = cx.arena.lasting(DType::f32, {1, kWidth});
   const Tensor same_cache = host.random({kRows, kWidth}, 1), same_q = host.random({1, kWidth}, 2);
   const auto work = [&] {
     Arena::Scope scope(cx.arena);
     const ops::Length n_past{kRows - 1, static_cast<const int64_t*>(length.raw())};
     ops::append_rows(cx, heads(cache, 2), n_past, heads(q, 2), 1);
     Tensor y = out;
-    ops::copy_(cx, y, ops::causal_attention(cx, heads(q, 4), 1, heads(cache, 2), heads(cache, 2), n_past));
+    ops::copy_(cx, y,
+               ops::causal_attention(cx, heads(q, 4), 1, heads(cache, 2), heads(cache, 2), n_past));
   };
   std::unique_ptr<Device::Recording> recording;
   for (const int64_t n_past : {int64_t{0}, int64_t{127}, int64_t{128}, kRows - 1}) {
     queue.upload(const_cast<void*>(length.raw()), &n_past, sizeof n_past);
-    if (n_past == 0) work();  // the arena grows
-    else if (!recording) recording = queue.record(work);
+    if (n_past == 0)
+      work();  // the arena grows
+    else if (!recording)
+      recording = queue.record(work);
     if (recording) queue.run(*recording);
     ops::append_rows(host.cx(), heads(same_cache, 2), n_past, heads(same_q, 2), 1);
-    const auto a = host.read(ops::causal_attention(host.cx(), heads(same_q, 4), 1, heads(same_cache, 2), heads(same_cache, 2), n_past)), b = device.read(out);
+    const auto a = host.read(ops::causal_attention(host.cx(), heads(same_q, 4), 1,
+                                                   heads(same_cache, 2), heads(same_cache, 2),
+                                                   n_past)),
+               b = device.read(out);
     for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], kTolerance * 4) << n_past;
   }
 }
 
-// A decoder of one layer, row by row in a cache that grows: what is recorded and run again is what the host computes.
+// A decoder of one layer, row by row in a cache that grows: what is recorded and run again is what
+// the host computes.
 TEST_F(Devices, DecoderStepsAreTheSameForEveryRow) {
   constexpr int kHeads = 2, kHeadDim = 12, kWidth = kHeads * kHeadDim;
-  const DecoderStep::Work layer = [](ops::Context& cx, const Tensor& x, const DecoderStep::Place& place, KvCache& cache) {
+  const DecoderStep::Work layer = [](ops::Context& cx, const Tensor& x,
+                                     const DecoderStep::Place& place, KvCache& cache) {
     Tensor q = ops::clone(cx, x);
     const auto heads = [](float* data) { return ops::Heads{data, kWidth, kHeads, kHeadDim}; };
     ops::rotary_(cx, heads(static_cast<float*>(q.raw())), 1, place.cos, place.sin);
     ops::append_rows(cx, heads(cache.k(0)), place.n_past, heads(static_cast<float*>(q.raw())), 1);
-    ops::append_rows(cx, heads(cache.v(0)), place.n_past, heads(static_cast<float*>(const_cast<void*>(x.raw()))), 1);
-    return ops::causal_attention(cx, heads(static_cast<float*>(q.raw())), 1, heads(cache.k(0)), heads(cache.v(0)), place.n_past);
+    ops::append_rows(cx, heads(cache.v(0)), place.n_past,
+                     heads(static_cast<float*>(const_cast<void*>(x.raw()))), 1);
+    return ops::causal_attention(cx, heads(static_cast<float*>(q.raw())), 1, heads(cache.k(0)),
+                                 heads(cache.v(0)), place.n_past);
   };
   Side host(nullptr), device(cuda());
   std::vector<std::vector<float>> results[2];
@@ -355,15 +461,19 @@ TEST_F(Devices, DecoderStepsAreTheSameForEveryRow) {
     for (int row = 0; row < 40; ++row) {
       Arena::Scope scope(s->cx().arena);
       std::vector<float> angles;
-      for (int i = 0; i < kHeadDim; ++i) angles.push_back(i < kHeadDim / 2 ? std::cos(float(row) / float(i + 1)) : std::sin(float(row) / float(i + 1 - kHeadDim / 2)));
+      for (int i = 0; i < kHeadDim; ++i)
+        angles.push_back(i < kHeadDim / 2 ? std::cos(float(row) / float(i + 1))
+                                          : std::sin(float(row) / float(i + 1 - kHeadDim / 2)));
       if (row == 20) cache.truncate(10);
-      results[side].push_back(s->read(step.run(s->cx(), s->random({1, kWidth}, uint32_t(row)), angles, cache)));
+      results[side].push_back(
+          s->read(step.run(s->cx(), s->random({1, kWidth}, uint32_t(row)), angles, cache)));
     }
     EXPECT_EQ(cache.length(), 30);
     ++side;
   }
   for (size_t row = 0; row < results[0].size(); ++row)
-    for (size_t i = 0; i < size_t(kWidth); ++i) ASSERT_NEAR(results[0][row][i], results[1][row][i], kTolerance * 4) << "row " << row;
+    for (size_t i = 0; i < size_t(kWidth); ++i)
+      ASSERT_NEAR(results[0][row][i], results[1][row][i], kTolerance * 4) << "row " << row;
 }
 
 TEST_F(Devices, RecordingRefusesToWait) {
@@ -373,12 +483,15 @@ TEST_F(Devices, RecordingRefusesToWait) {
   EXPECT_EQ(device.read(x).size(), 4u);  // and is usable after
 }
 
-// A stream of sound in pieces, its head mirrored and its tail silent; loud beside quiet, and bands with little in them.
+// A stream of sound in pieces, its head mirrored and its tail silent; loud beside quiet, and bands
+// with little in them.
 TEST_F(Devices, LogMel) {
   Side device(cuda());
   for (const int n_mels : {80, 128}) {
     std::vector<float> sound, host, there;
-    for (int i = 0; i < 4321; ++i) sound.push_back(i < 2000 ? 0.5f * std::sin(0.3f * float(i)) : 1e-4f * std::sin(1.1f * float(i)) + 1e-6f * float(i % 7));
+    for (int i = 0; i < 4321; ++i)
+      sound.push_back(i < 2000 ? 0.5f * std::sin(0.3f * float(i))
+                               : 1e-4f * std::sin(1.1f * float(i)) + 1e-6f * float(i % 7));
     LogMel a(n_mels), b = make_log_mel(device.cx().arena, n_mels);
     for (size_t at = 0; at < sound.size(); at += 700) {
       const auto piece = std::span(sound).subspan(at, std::min<size_t>(700, sound.size() - at));
@@ -399,17 +512,28 @@ TEST_F(Devices, FramesBecomePatches) {
   struct {
     int width, height, padding;
     PictureSize size;
-  } const cases[] = {{64, 36, 0, {28, 56}}, {101, 67, 13, {56, 84}}, {56, 28, 0, {28, 56}}, {20, 15, 5, {56, 56}}, {400, 30, 0, {28, 28}}};
+  } const cases[] = {{64, 36, 0, {28, 56}},
+                     {101, 67, 13, {56, 84}},
+                     {56, 28, 0, {28, 56}},
+                     {20, 15, 5, {56, 56}},
+                     {400, 30, 0, {28, 28}}};
   DevicePatches patches;  // one for all, as sizes change in a stream
   FrameScaler scaler;
   for (const auto& c : cases)
-    for (const PixelFormat format : {PixelFormat::nv12, PixelFormat::p010, PixelFormat::i420, PixelFormat::rgb, PixelFormat::bgr, PixelFormat::rgba, PixelFormat::bgra, PixelFormat::gray8})
+    for (const PixelFormat format :
+         {PixelFormat::nv12, PixelFormat::p010, PixelFormat::i420, PixelFormat::rgb,
+          PixelFormat::bgr, PixelFormat::rgba, PixelFormat::bgra, PixelFormat::gray8})
       for (const bool on_device : {false, true}) {
         const int step = interleaved(format).step, chroma = (c.width + 1) / 2;
         VideoFrame frame{format, c.width, c.height, {}, {}, ColourMatrix::bt709, c.padding != 0, 0};
         std::vector<uint8_t> planes[3];
         Tensor there[3];
-        const int widths[] = {c.width * std::max(step, 1) * sample_bytes(format), format == PixelFormat::nv12 || format == PixelFormat::p010 ? 2 * chroma * sample_bytes(format) : format == PixelFormat::i420 ? chroma : 0, format == PixelFormat::i420 ? chroma : 0};
+        const int widths[] = {c.width * std::max(step, 1) * sample_bytes(format),
+                              format == PixelFormat::nv12 || format == PixelFormat::p010
+                                  ? 2 * chroma * sample_bytes(format)
+                              : format == PixelFormat::i420 ? chroma
+                                                            : 0,
+                              format == PixelFormat::i420 ? chroma : 0};
         for (int p = 0; p < 3; ++p) {
           if (!widths[p]) continue;
           frame.stride[p] = widths[p] + c.padding;
@@ -426,7 +550,8 @@ TEST_F(Devices, FramesBecomePatches) {
           frame.on_device = true;
           for (int p = 0; p < 3; ++p) {
             if (!widths[p]) continue;
-            there[p] = to_device(Tensor::view(planes[p].data(), DType::u8, {int64_t(planes[p].size())}), cuda());
+            there[p] = to_device(
+                Tensor::view(planes[p].data(), DType::u8, {int64_t(planes[p].size())}), cuda());
             frame.data[p] = static_cast<const uint8_t*>(there[p].raw());
           }
         }
@@ -434,16 +559,21 @@ TEST_F(Devices, FramesBecomePatches) {
         for (int index : {0, 1}) patches.run(device.cx().arena, {}, frame, c.size, index, out);
         if (on_device)  // what was read is the producer's again
           for (int p = 0; p < 3; ++p)
-            if (widths[p]) cuda()->make_queue()->upload(there[p].raw(), std::vector<uint8_t>(planes[p].size()).data(), planes[p].size());
+            if (widths[p])
+              cuda()->make_queue()->upload(
+                  there[p].raw(), std::vector<uint8_t>(planes[p].size()).data(), planes[p].size());
         const auto got = device.read(out);
         ASSERT_EQ(got.size(), host.size());
         double worst = 0;
-        for (size_t i = 0; i < host.size(); ++i) worst = std::max(worst, std::abs(double(got[i]) - host[i]));
-        EXPECT_LT(worst, 1e-6) << c.width << "x" << c.height << " format " << int(format);  // a level of 255 is above 0.014
+        for (size_t i = 0; i < host.size(); ++i)
+          worst = std::max(worst, std::abs(double(got[i]) - host[i]));
+        // a level of 255 is above 0.014
+        EXPECT_LT(worst, 1e-6) << c.width << "x" << c.height << " format " << int(format);
       }
 }
 
-// Frames of which one fills the staging, so that it is on the device before the computation with the frame before it was even begun.
+// Frames of which one fills the staging, so that it is on the device before the computation with
+// the frame before it was even begun.
 TEST_F(Devices, FramesWaitForTheirReaders) {
   Side device(cuda());
   DevicePatches patches;
@@ -454,16 +584,21 @@ TEST_F(Devices, FramesWaitForTheirReaders) {
   std::vector<uint8_t> frames[4];
   std::vector<Tensor> outs;
   for (int i = 0; i < 4; ++i) {
-    for (int at = 0; at < kStride * kHeight; ++at) frames[i].push_back(uint8_t(at % kStride / 9 + 50 * i));
+    for (int at = 0; at < kStride * kHeight; ++at)
+      frames[i].push_back(uint8_t(at % kStride / 9 + 50 * i));
     outs.push_back(device.cx().arena.lasting(DType::f32, {kGrid, 1176}));
-    device.cx().arena.queue().upload(outs.back().raw(), std::vector<float>(size_t(outs.back().numel())).data(), outs.back().nbytes());
+    device.cx().arena.queue().upload(outs.back().raw(),
+                                     std::vector<float>(size_t(outs.back().numel())).data(),
+                                     outs.back().nbytes());
   }
   const auto frame = [&](int i) {
     VideoFrame f{PixelFormat::gray8, kWidth, kHeight, {}, {}, ColourMatrix::bt709, true, 0};
-    f.data[0] = frames[i].data(), f.stride[0] = kStride;  // far apart: what lies between is copied, too
+    // far apart: what lies between is copied, too
+    f.data[0] = frames[i].data(), f.stride[0] = kStride;
     return f;
   };
-  for (int i = 0; i < 4; ++i) patches.run(device.cx().arena, {}, frame(i), size, i % 2, outs[size_t(i)]);
+  for (int i = 0; i < 4; ++i)
+    patches.run(device.cx().arena, {}, frame(i), size, i % 2, outs[size_t(i)]);
   for (int i = 0; i < 4; ++i) {
     std::vector<uint8_t> rgb(size_t(3) * size_t(size.width) * size_t(size.height));
     scaler.run(frame(i), size, rgb.data());
@@ -482,7 +617,9 @@ TEST_F(Devices, UploadsLargerThanTheStaging) {
   std::vector<float> values(size_t(3) << 20);  // 12 MiB through 4
   for (size_t i = 0; i < values.size(); ++i) values[i] = float(i);
   std::vector<float> more{1, 2, 3};
-  const Tensor a = ops::from_host(device.cx(), Tensor::view(more.data(), DType::f32, {3})), b = ops::from_host(device.cx(), Tensor::view(values.data(), DType::f32, {int64_t(values.size())}));
+  const Tensor a = ops::from_host(device.cx(), Tensor::view(more.data(), DType::f32, {3})),
+               b = ops::from_host(
+                   device.cx(), Tensor::view(values.data(), DType::f32, {int64_t(values.size())}));
   const std::vector<float> again = device.read(b);
   EXPECT_EQ(again, values);
   EXPECT_EQ(device.read(a), more);
@@ -490,10 +627,13 @@ TEST_F(Devices, UploadsLargerThanTheStaging) {
 
 TEST_F(Devices, SeveralPartsAreOneWeight) {
   same("linear of three parts", [](Side& s) {
-    const Tensor parts[] = {Side(nullptr).random({5, 16}, 1), Side(nullptr).random({7, 16}, 2), Side(nullptr).random({1, 16}, 3)};
+    const Tensor parts[] = {Side(nullptr).random({5, 16}, 1), Side(nullptr).random({7, 16}, 2),
+                            Side(nullptr).random({1, 16}, 3)};
     std::vector<Matrix> kept;
     for (const Tensor& p : parts) kept.push_back(p);
-    return ops::linear(s.cx(), s.random({3, 16}, 4), *ops::pack_linear(kept, ops::MatmulPrecision::f32, s.cx().arena.device()), Tensor());
+    return ops::linear(s.cx(), s.random({3, 16}, 4),
+                       *ops::pack_linear(kept, ops::MatmulPrecision::f32, s.cx().arena.device()),
+                       Tensor());
   });
 }
 

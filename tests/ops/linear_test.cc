@@ -1,5 +1,5 @@
-// linear() by every implementation of the level in use, dense and quantized, against double precision; what
-// stays the same bit by bit; who is chosen.
+// linear() by every implementation of the level in use, dense and quantized, against double
+// precision; what stays the same bit by bit; who is chosen.
 #include <algorithm>
 #include <cstring>
 #include <numeric>
@@ -12,9 +12,10 @@
 namespace omni {
 namespace {
 
-// Every implementation of the level in use (OMNI_CPU_ISA chooses it, and tests/CMakeLists.txt runs this at
-// each), for every format that it accepts.
-class LinearTest : public testing::TestWithParam<std::tuple<size_t, WeightFormat, ops::MatmulPrecision>> {
+// Every implementation of the level in use (OMNI_CPU_ISA chooses it, and tests/CMakeLists.txt runs
+// this at each), for every format that it accepts.
+class LinearTest
+    : public testing::TestWithParam<std::tuple<size_t, WeightFormat, ops::MatmulPrecision>> {
  protected:
   void SetUp() override {
     const auto [index, format, precision] = GetParam();
@@ -28,7 +29,8 @@ class LinearTest : public testing::TestWithParam<std::tuple<size_t, WeightFormat
   static Matrix matrix(std::vector<float>& values, int64_t n_out, int64_t n_in) {
     const WeightFormat format = std::get<1>(GetParam());
     if (format == WeightFormat::f32) return tensor(values, {n_out, n_in});
-    Tensor t = Tensor::zeros(format == WeightFormat::bf16 ? DType::bf16 : DType::f16, {n_out, n_in});
+    Tensor t =
+        Tensor::zeros(format == WeightFormat::bf16 ? DType::bf16 : DType::f16, {n_out, n_in});
     for (size_t i = 0; i < values.size(); ++i) {
       if (format == WeightFormat::bf16)
         static_cast<BFloat16*>(t.raw())[i] = to_bfloat16(values[i]);
@@ -45,8 +47,12 @@ TEST_P(LinearTest, EqualsReference) {
   Arena arena;
   ops::Context cx{pool, arena};
   const auto precision = std::get<2>(GetParam());
-  for (auto [k, m0, m1] :
-       {std::tuple{8, 3, 0}, {48, 64, 16}, {160, 480, 480}, {1176, 160, 0}, {33, 65, 1}, {600, 100, 7}}) {
+  for (auto [k, m0, m1] : {std::tuple{8, 3, 0},
+                           {48, 64, 16},
+                           {160, 480, 480},
+                           {1176, 160, 0},
+                           {33, 65, 1},
+                           {600, 100, 7}}) {
     auto w0 = random_values(size_t(m0 * k), 2), w1 = random_values(size_t(m1 * k), 3),
          b = random_values(size_t(m0 + m1), 4);
     std::vector<Matrix> parts;
@@ -65,12 +71,14 @@ TEST_P(LinearTest, EqualsReference) {
     for (int64_t n : {0, 1, 2, 6, 7, 12, 13, 64, 65, 130}) {
       auto x = random_values(size_t(n * k), 1);
       const bool bias = n % 2;
-      const Tensor y = ops::linear(cx, tensor(x, {n, k}), *weight, bias ? tensor(b, {m0 + m1}) : Tensor());
+      const Tensor y =
+          ops::linear(cx, tensor(x, {n, k}), *weight, bias ? tensor(b, {m0 + m1}) : Tensor());
       std::vector<double> want;
       for (int64_t i = 0; i < n; ++i)
         for (int64_t j = 0; j < m0 + m1; ++j) {
           double sum = bias ? b[size_t(j)] : 0;
-          for (int64_t t = 0; t < k; ++t) sum += value(x[size_t(i * k + t)]) * value(w[size_t(j * k + t)]);
+          for (int64_t t = 0; t < k; ++t)
+            sum += value(x[size_t(i * k + t)]) * value(w[size_t(j * k + t)]);
           want.push_back(sum);
         }
       EXPECT_LT(error(y.f32(), want), 2e-6) << "n=" << n << " k=" << k << " m=" << m0 + m1;
@@ -89,8 +97,8 @@ INSTANTIATE_TEST_SUITE_P(
              (std::get<2>(p.param) == ops::MatmulPrecision::bf16 ? "_rounded" : "");
     });
 
-// Our own products: rows alone have the bits that they have together, whatever the tiles, and whatever the
-// format that holds the same values.
+// Our own products: rows alone have the bits that they have together, whatever the tiles, and
+// whatever the format that holds the same values.
 TEST_F(OpsTest, RowsTogetherAndAloneHaveTheSameBits) {
   if (cpu_level() == CpuLevel::portable) GTEST_SKIP() << "the reference promises no bits";
   const int64_t k = 700, m = 130, n = 103;
@@ -157,25 +165,31 @@ TEST_F(OpsTest, QuantizedProductsEqualThoseOfTheDequantizedWeights) {
       if (!implementation.accepts(w[0], ops::MatmulPrecision::f32)) continue;
       for (const bool odd_scale : {false, true}) {  // one that no float16 holds
         if (odd_scale) w[1].scales.f32()[0] = 1e-9f;
-        const auto weight = implementation.pack(std::span<const Matrix>(w), ops::MatmulPrecision::f32);
+        const auto weight =
+            implementation.pack(std::span<const Matrix>(w), ops::MatmulPrecision::f32);
         auto bias = random_values(size_t(2 * c.n_out), 3);
         const Tensor w0 = dequantize(w[0], 0, c.n_out), w1 = dequantize(w[1], 0, c.n_out);
         Tensor all;
         for (int64_t n : {200, 13, 12, 7, 3, 2, 1, 0}) {
           // Whole numbers up to 127, which is in every segment: rounding to int8 changes nothing.
           std::vector<float> x(size_t(n * c.n_in));
-          for (size_t i = 0; i < x.size(); ++i) x[i] = i % 8 ? float(int(i * 7919 % 255) - 127) : 127;
-          const Tensor y = ops::linear(cx, tensor(x, {n, c.n_in}), *weight, tensor(bias, {2 * c.n_out}));
+          for (size_t i = 0; i < x.size(); ++i)
+            x[i] = i % 8 ? float(int(i * 7919 % 255) - 127) : 127;
+          const Tensor y =
+              ops::linear(cx, tensor(x, {n, c.n_in}), *weight, tensor(bias, {2 * c.n_out}));
           std::vector<double> want;
           for (int64_t i = 0; i < n; ++i)
             for (int64_t o = 0; o < 2 * c.n_out; ++o) {
-              const float* row = o < c.n_out ? w0.f32() + o * c.n_in : w1.f32() + (o - c.n_out) * c.n_in;
+              const float* row =
+                  o < c.n_out ? w0.f32() + o * c.n_in : w1.f32() + (o - c.n_out) * c.n_in;
               double sum = bias[size_t(o)];
-              for (int64_t k = 0; k < c.n_in; ++k) sum += double(x[size_t(i * c.n_in + k)]) * row[k];
+              for (int64_t k = 0; k < c.n_in; ++k)
+                sum += double(x[size_t(i * c.n_in + k)]) * row[k];
               want.push_back(sum);
             }
           // With a permutation a segment may miss its 127.
-          const bool exact = !c.inputs || weight->rounding() != ops::cpu::LinearWeight::Rounding::int8;
+          const bool exact =
+              !c.inputs || weight->rounding() != ops::cpu::LinearWeight::Rounding::int8;
           EXPECT_LT(error(y.f32(), want), exact ? 2e-6 : 1e-2)
               << implementation.name << " " << name_of(c.format) << " " << c.n_out << " " << c.n_in
               << " rows " << n;
@@ -195,7 +209,8 @@ TEST_F(OpsTest, QuantizedWeightsTakeAnyRows) {
   const Matrix w = random_quantized(c, 1);
   const auto weight = ops::pack_linear({&w, 1}, ops::MatmulPrecision::f32);
   auto x = random_values(size_t(20 * c.n_in), 2);
-  const Tensor y = ops::linear(cx, tensor(x, {20, c.n_in}), *weight, {}), values = dequantize(w, 0, c.n_out);
+  const Tensor y = ops::linear(cx, tensor(x, {20, c.n_in}), *weight, {}),
+               values = dequantize(w, 0, c.n_out);
   std::vector<double> want;
   for (int64_t i = 0; i < 20; ++i)
     for (int64_t o = 0; o < c.n_out; ++o) {
@@ -214,26 +229,32 @@ TEST_F(OpsTest, QuantizedWeightsTakeAnyRows) {
   EXPECT_TRUE(std::isfinite(bad.f32()[2 * c.n_out]));
 }
 
-// Whatever the level, a product of ordinary shape and format is computed by something made for the level.
+// Whatever the level, a product of ordinary shape and format is computed by something made for the
+// level.
 TEST_F(OpsTest, NothingFallsToThePortableProduct) {
   const bool portable = cpu_level() == CpuLevel::portable;
   const int64_t before = ops::cpu::n_packed("portable");
   int64_t n = 0;
   for (const DType type : {DType::f32, DType::f16, DType::bf16})
     for (const auto precision : {ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16})
-      for (const auto& [n_out, n_in] : {std::pair{1, 8}, {480, 160}, {160, 1176}, {65, 33}, {2048, 512}}) {
+      for (const auto& [n_out, n_in] :
+           {std::pair{1, 8}, {480, 160}, {160, 1176}, {65, 33}, {2048, 512}}) {
         const Matrix w(Tensor::zeros(type, {n_out, n_in}));
         ops::pack_linear({&w, 1}, precision);
         ++n;
       }
   for (const WeightFormat format : {WeightFormat::int8, WeightFormat::int4})
-    for (const auto& [n_out, n_in, group] :
-         {std::tuple{480, 160, 160}, {2048, 512, 64}, {65, 96, 32}, {32, 3420, 3420}, {4, 34, 34}}) {
+    for (const auto& [n_out, n_in, group] : {std::tuple{480, 160, 160},
+                                             {2048, 512, 64},
+                                             {65, 96, 32},
+                                             {32, 3420, 3420},
+                                             {4, 34, 34}}) {
       const Matrix w = random_quantized({format, n_out, n_in, group, false, false}, 1);
       ops::pack_linear({&w, 1}, ops::MatmulPrecision::f32);
       ++n;
     }
-  EXPECT_EQ(ops::cpu::n_packed("portable") - before, portable ? n : 0) << "at " << describe_cpu_level();
+  EXPECT_EQ(ops::cpu::n_packed("portable") - before, portable ? n : 0)
+      << "at " << describe_cpu_level();
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Every op on every way to compute it that this machine has, against a plain double-precision reference: sizes below, at and above a tile, and empty.
+// Every op on every way to compute it that this machine has, against a plain double-precision
+// reference: sizes below, at and above a tile, and empty.
 #include "ops/ops.h"
 
 #include <algorithm>
@@ -18,19 +19,21 @@ struct Level {
   CpuLevel level;
   const ops::cpu::Kernels& kernels;
 };
-const Level kLevels[] = {{CpuLevel::portable, ops::cpu::kPortableKernels},
+const Level kLevels[] = {
+    {CpuLevel::portable, ops::cpu::kPortableKernels},
 #if defined(__x86_64__)
-                         {CpuLevel::avx2, ops::cpu::kAvx2Kernels},
-                         {CpuLevel::avx512, ops::cpu::kAvx512Kernels},
+    {CpuLevel::avx2, ops::cpu::kAvx2Kernels},
+    {CpuLevel::avx512, ops::cpu::kAvx512Kernels},
 #else
-                         {CpuLevel::neon, ops::cpu::kNeonKernels},
+    {CpuLevel::neon, ops::cpu::kNeonKernels},
 #endif
 };
 
 // ops::snake_beta(), step by step.
 std::vector<double> snake_reference(const std::vector<float>& x, int n, int c,
                                     const std::vector<float>& alpha,
-                                    const std::vector<float>& beta_reciprocal, const float* filter) {
+                                    const std::vector<float>& beta_reciprocal,
+                                    const float* filter) {
   std::vector<double> y(size_t(n * c));
   for (int k = 0; k < c; ++k) {
     const auto in = [&](int i) { return double(x[size_t(std::clamp(i, 0, n - 1) * c + k)]); };
@@ -44,17 +47,19 @@ std::vector<double> snake_reference(const std::vector<float>& x, int n, int c,
     }
     for (int j = 0; j < n; ++j)
       for (int t = 0; t < 12; ++t)
-        y[size_t(j * c + k)] += filter[size_t(t)] * up[size_t(std::clamp(2 * j + t - 5, 0, 2 * n - 1))];
+        y[size_t(j * c + k)] +=
+            filter[size_t(t)] * up[size_t(std::clamp(2 * j + t - 5, 0, 2 * n - 1))];
   }
   return y;
 }
 
 // Rows [begin, end) of a level's snake_beta.
-void snake_beta(const ops::cpu::Kernels& kernels, const std::vector<float>& x, int n, int c, int begin,
-                int end, const std::vector<float>& alpha, const std::vector<float>& beta_reciprocal,
-                const float* filter, std::vector<float>& y) {
-  ops::cpu::SnakeTile tile{x.data(), n,        c,      begin, end, alpha.data(), beta_reciprocal.data(),
-                           filter,   y.data(), nullptr};
+void snake_beta(const ops::cpu::Kernels& kernels, const std::vector<float>& x, int n, int c,
+                int begin, int end, const std::vector<float>& alpha,
+                const std::vector<float>& beta_reciprocal, const float* filter,
+                std::vector<float>& y) {
+  ops::cpu::SnakeTile tile{
+      x.data(), n, c, begin, end, alpha.data(), beta_reciprocal.data(), filter, y.data(), nullptr};
   std::vector<float> scratch(size_t(tile.scratch_size()) + 1, NAN);
   tile.scratch = scratch.data();
   kernels.snake_beta(tile);
@@ -64,7 +69,8 @@ void snake_beta(const ops::cpu::Kernels& kernels, const std::vector<float>& x, i
 class KernelTest : public testing::TestWithParam<Level> {
  protected:
   void SetUp() override {
-    if (!cpu_supports(GetParam().level)) GTEST_SKIP() << "no " << name_of(GetParam().level) << " here";
+    if (!cpu_supports(GetParam().level))
+      GTEST_SKIP() << "no " << name_of(GetParam().level) << " here";
   }
   const ops::cpu::Kernels& k() { return GetParam().kernels; }
 };
@@ -75,7 +81,8 @@ TEST_P(KernelTest, RmsNorm) {
     double sum = 0;
     for (float v : x) sum += double(v) * v;
     std::vector<double> want;
-    for (int64_t i = 0; i < n; ++i) want.push_back(x[size_t(i)] / std::sqrt(sum / double(n) + 1e-6) * w[size_t(i)]);
+    for (int64_t i = 0; i < n; ++i)
+      want.push_back(x[size_t(i)] / std::sqrt(sum / double(n) + 1e-6) * w[size_t(i)]);
     k().rms_norm(x.data(), w.data(), 1e-6f, n, y.data());
     EXPECT_LT(error(y.data(), want), 1e-6) << n;
   }
@@ -83,26 +90,31 @@ TEST_P(KernelTest, RmsNorm) {
 
 TEST_P(KernelTest, LayerNorm) {
   for (int64_t n : {2, 16, 33, 1280}) {
-    auto x = random_values(size_t(n), 1), w = random_values(size_t(n), 2), b = random_values(size_t(n), 3), y = x;
+    auto x = random_values(size_t(n), 1), w = random_values(size_t(n), 2),
+         b = random_values(size_t(n), 3), y = x;
     double mean = 0, var = 0;
     for (float v : x) mean += v / double(n);
     for (float v : x) var += (v - mean) * (v - mean) / double(n);
     std::vector<double> want;
-    for (size_t i = 0; i < size_t(n); ++i) want.push_back((x[i] - mean) / std::sqrt(var + 1e-5) * w[i] + b[i]);
+    for (size_t i = 0; i < size_t(n); ++i)
+      want.push_back((x[i] - mean) / std::sqrt(var + 1e-5) * w[i] + b[i]);
     k().layer_norm(x.data(), w.data(), b.data(), 1e-5f, n, y.data());
     EXPECT_LT(error(y.data(), want), 1e-6) << n;
   }
 }
 
 TEST_P(KernelTest, GeluTanhAndSnake) {
-  auto x = random_values(1000, 1, 4), alpha = random_values(1000, 2), beta = random_values(1000, 3), y = x;
+  auto x = random_values(1000, 1, 4), alpha = random_values(1000, 2), beta = random_values(1000, 3),
+       y = x;
   k().gelu_tanh(y.data(), 1000);
   for (size_t i = 0; i < y.size(); ++i) {
-    const double v = x[i], want = v / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+    const double v = x[i],
+                 want = v / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
     EXPECT_NEAR(y[i], want, 1e-6 * std::max(1.0, std::abs(want))) << x[i];
   }
   x = random_values(1000, 4, 300), y = x;  // far from zero, too
-  const float filter[12] = {0, 0, 0, 0, 0, 0.5f};  // between filters that change nothing but the size
+  // between filters that change nothing but the size
+  const float filter[12] = {0, 0, 0, 0, 0, 0.5f};
   snake_beta(k(), x, 1, 1000, 0, 1, alpha, beta, filter, y);
   for (size_t i = 0; i < y.size(); ++i) {
     y[i] *= 2;
@@ -123,7 +135,8 @@ TEST_P(KernelTest, SiluMulAndGelu) {
   EXPECT_LT(error(y.data(), silu), 1e-6);
   y = x;
   k().gelu(y.data(), 1000);
-  for (size_t i = 0; i < y.size(); ++i) EXPECT_NEAR(y[i], gelu[i], 1e-6 * std::max(1.0, std::abs(gelu[i]))) << x[i];
+  for (size_t i = 0; i < y.size(); ++i)
+    EXPECT_NEAR(y[i], gelu[i], 1e-6 * std::max(1.0, std::abs(gelu[i]))) << x[i];
 }
 
 TEST_P(KernelTest, SnakeBetaInTiles) {
@@ -185,7 +198,8 @@ TEST_P(KernelTest, EverySixteenBitNumberWidens) {
 
 TEST_P(KernelTest, RoundBf16) {
   std::vector<float> x = random_values(100, 5);
-  x[0] = NAN, x[1] = INFINITY, x[2] = 1.00390625f /* a tie: to even */, x[3] = 1.01171875f, x[4] = -0.f, x[5] = 3.4e38f;
+  x[0] = NAN, x[1] = INFINITY, x[2] = 1.00390625f /* a tie: to even */, x[3] = 1.01171875f,
+  x[4] = -0.f, x[5] = 3.4e38f;
   std::vector<BFloat16> y(100);
   k().round_bf16(x.data(), 100, y.data());
   for (size_t i = 0; i < 100; ++i) EXPECT_EQ(y[i].bits, to_bfloat16(x[i]).bits) << i;
@@ -218,7 +232,8 @@ TEST_P(KernelTest, RoundInt8) {
 
 TEST_P(KernelTest, Rotate) {
   for (int64_t half : {1, 3, 16, 40, 64}) {
-    auto x = random_values(size_t(2 * half), 1), c = random_values(size_t(half), 2), s = random_values(size_t(half), 3);
+    auto x = random_values(size_t(2 * half), 1), c = random_values(size_t(half), 2),
+         s = random_values(size_t(half), 3);
     std::vector<double> want(size_t(2 * half));
     for (size_t i = 0; i < size_t(half); ++i) {
       want[i] = double(x[i]) * c[i] - double(x[i + size_t(half)]) * s[i];
@@ -229,10 +244,12 @@ TEST_P(KernelTest, Rotate) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, KernelTest, testing::ValuesIn(kLevels), [](const auto& p) { return name_of(p.param.level); });
+INSTANTIATE_TEST_SUITE_P(Isa, KernelTest, testing::ValuesIn(kLevels),
+                         [](const auto& p) { return name_of(p.param.level); });
 
 // softmax(q·kᵀ/√d)·v in double precision.
-std::vector<double> attention_reference(const std::vector<float>& q, const std::vector<float>& kv, int64_t n, int64_t n_keys, int heads, int kv_heads, int d,
+std::vector<double> attention_reference(const std::vector<float>& q, const std::vector<float>& kv,
+                                        int64_t n, int64_t n_keys, int heads, int kv_heads, int d,
                                         const std::function<bool(int64_t, int64_t)>& sees) {
   std::vector<double> y(size_t(n) * size_t(heads * d));
   for (int64_t i = 0; i < n; ++i)
@@ -242,11 +259,15 @@ std::vector<double> attention_reference(const std::vector<float>& q, const std::
       for (int64_t j = 0; j < n_keys; ++j) {
         if (!sees(i, j)) continue;
         double dot = 0;
-        for (int c = 0; c < d; ++c) dot += double(q[size_t((i * heads + h) * d + c)]) * kv[size_t((j * kv_heads + h / (heads / kv_heads)) * d + c)];
+        for (int c = 0; c < d; ++c)
+          dot += double(q[size_t((i * heads + h) * d + c)]) *
+                 kv[size_t((j * kv_heads + h / (heads / kv_heads)) * d + c)];
         sum += p[size_t(j)] = std::exp(dot / std::sqrt(double(d)));
       }
       for (int64_t j = 0; j < n_keys; ++j)
-        for (int c = 0; c < d; ++c) y[size_t((i * heads + h) * d + c)] += p[size_t(j)] / sum * kv[size_t((j * kv_heads + h / (heads / kv_heads)) * d + c)];
+        for (int c = 0; c < d; ++c)
+          y[size_t((i * heads + h) * d + c)] +=
+              p[size_t(j)] / sum * kv[size_t((j * kv_heads + h / (heads / kv_heads)) * d + c)];
     }
   return y;
 }
@@ -255,10 +276,18 @@ TEST_F(OpsTest, AttentionInsideSpans) {
   const std::vector<int64_t> spans = {0, 1, 17, 33, 50};
   const int64_t n = 50;
   for (auto [heads, kv_heads, d] : {std::tuple{4, 4, 12}, {6, 2, 80}, {2, 1, 64}}) {
-    auto q = random_values(size_t(n * heads * d), 1), kv = random_values(size_t(n * kv_heads * d), 2);
-    const Tensor y = ops::attention(cx, {q.data(), heads * d, heads, d}, {kv.data(), kv_heads * d, kv_heads, d}, {kv.data(), kv_heads * d, kv_heads, d}, spans);
-    auto span_of = [&](int64_t i) { return std::upper_bound(spans.begin(), spans.end(), i) - spans.begin(); };
-    EXPECT_LT(error(y.f32(), attention_reference(q, kv, n, n, heads, kv_heads, d, [&](auto i, auto j) { return span_of(i) == span_of(j); })), 2e-6);
+    auto q = random_values(size_t(n * heads * d), 1),
+         kv = random_values(size_t(n * kv_heads * d), 2);
+    const Tensor y =
+        ops::attention(cx, {q.data(), heads * d, heads, d}, {kv.data(), kv_heads * d, kv_heads, d},
+                       {kv.data(), kv_heads * d, kv_heads, d}, spans);
+    auto span_of = [&](int64_t i) {
+      return std::upper_bound(spans.begin(), spans.end(), i) - spans.begin();
+    };
+    EXPECT_LT(error(y.f32(),
+                    attention_reference(q, kv, n, n, heads, kv_heads, d,
+                                        [&](auto i, auto j) { return span_of(i) == span_of(j); })),
+              2e-6);
   }
 }
 
@@ -266,9 +295,15 @@ TEST_F(OpsTest, CausalAttentionOverACache) {
   for (int64_t n : {1, 15, 16, 17, 40})
     for (int64_t past : {0, 1, 30}) {
       const int heads = 4, kv_heads = 2, d = 24;
-      auto q = random_values(size_t(n * heads * d), 1), kv = random_values(size_t((n + past) * kv_heads * d), 2);
-      const Tensor y = ops::causal_attention(cx, {q.data(), heads * d, heads, d}, n, {kv.data(), kv_heads * d, kv_heads, d}, {kv.data(), kv_heads * d, kv_heads, d}, past);
-      EXPECT_LT(error(y.f32(), attention_reference(q, kv, n, n + past, heads, kv_heads, d, [&](auto i, auto j) { return j <= past + i; })), 2e-6) << n << " " << past;
+      auto q = random_values(size_t(n * heads * d), 1),
+           kv = random_values(size_t((n + past) * kv_heads * d), 2);
+      const Tensor y = ops::causal_attention(cx, {q.data(), heads * d, heads, d}, n,
+                                             {kv.data(), kv_heads * d, kv_heads, d},
+                                             {kv.data(), kv_heads * d, kv_heads, d}, past);
+      EXPECT_LT(error(y.f32(), attention_reference(q, kv, n, n + past, heads, kv_heads, d,
+                                                   [&](auto i, auto j) { return j <= past + i; })),
+                2e-6)
+          << n << " " << past;
     }
 }
 
@@ -280,7 +315,8 @@ TEST_F(OpsTest, Conv1dStrideOneAndTwo) {
   for (int64_t n : {1, 2, 9, 10})
     for (int stride : {1, 2}) {
       auto x = random_values(size_t(n * c_in), 3);
-      const Tensor y = ops::conv1d_k3(cx, tensor(x, {n, c_in}), *weight, tensor(b, {c_out}), stride);
+      const Tensor y =
+          ops::conv1d_k3(cx, tensor(x, {n, c_in}), *weight, tensor(b, {c_out}), stride);
       ASSERT_EQ(y.dim(0), (n - 1) / stride + 1);
       std::vector<double> want;
       for (int64_t i = 0; i < y.dim(0); ++i)
@@ -288,7 +324,8 @@ TEST_F(OpsTest, Conv1dStrideOneAndTwo) {
           double sum = b[size_t(o)];
           for (int64_t t = 0; t < 3; ++t)
             for (int64_t c = 0; c < c_in; ++c)
-              if (const int64_t at = i * stride + t - 1; at >= 0 && at < n) sum += double(x[size_t(at * c_in + c)]) * w[size_t((o * 3 + t) * c_in + c)];
+              if (const int64_t at = i * stride + t - 1; at >= 0 && at < n)
+                sum += double(x[size_t(at * c_in + c)]) * w[size_t((o * 3 + t) * c_in + c)];
           want.push_back(sum);
         }
       EXPECT_LT(error(y.f32(), want), 2e-6);
@@ -342,13 +379,22 @@ struct ConvTest : testing::Test {
 
 TEST_F(ConvTest, SameWithZerosOrReflection) {
   for (const ops::Padding padding : {ops::Padding::zeros, ops::Padding::reflect})
-    for (const auto& [n, c_in, c_out, kernel, dilation] : std::vector<std::array<int, 5>>{{1, 3, 2, 1, 1}, {5, 4, 7, 3, 1}, {17, 8, 16, 5, 3}, {40, 16, 5, 7, 5}, {3, 4, 4, 11, 1}, {5000, 2, 3, 3, 2}}) {
+    for (const auto& [n, c_in, c_out, kernel, dilation] :
+         std::vector<std::array<int, 5>>{{1, 3, 2, 1, 1},
+                                         {5, 4, 7, 3, 1},
+                                         {17, 8, 16, 5, 3},
+                                         {40, 16, 5, 7, 5},
+                                         {3, 4, 4, 11, 1},
+                                         {5000, 2, 3, 3, 2}}) {
       const int reach = kernel / 2 * dilation;
-      auto x = random_values(size_t(n * c_in), 1), w = random_values(size_t(c_out * kernel * c_in), 2), b = random_values(size_t(c_out), 3);
+      auto x = random_values(size_t(n * c_in), 1),
+           w = random_values(size_t(c_out * kernel * c_in), 2), b = random_values(size_t(c_out), 3);
       const Matrix weight = tensor(w, {c_out, kernel * c_in});
       const auto packed = ops::pack_linear({&weight, 1}, ops::MatmulPrecision::f32);
       if (padding == ops::Padding::reflect && n <= reach) {
-        EXPECT_THROW(ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), kernel, dilation, padding), Error);
+        EXPECT_THROW(ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), kernel,
+                                 dilation, padding),
+                     Error);
         continue;
       }
       std::vector<double> want;
@@ -357,20 +403,25 @@ TEST_F(ConvTest, SameWithZerosOrReflection) {
           double sum = b[size_t(o)];
           for (int t = 0; t < kernel; ++t) {
             int at = i + t * dilation - reach;
-            if (padding == ops::Padding::reflect) at = at < 0 ? -at : at >= n ? 2 * (n - 1) - at : at;
+            if (padding == ops::Padding::reflect)
+              at = at < 0 ? -at : at >= n ? 2 * (n - 1) - at : at;
             if (at < 0 || at >= n) continue;
-            for (int c = 0; c < c_in; ++c) sum += double(x[size_t(at * c_in + c)]) * w[size_t((o * kernel + t) * c_in + c)];
+            for (int c = 0; c < c_in; ++c)
+              sum += double(x[size_t(at * c_in + c)]) * w[size_t((o * kernel + t) * c_in + c)];
           }
           want.push_back(sum);
         }
-      const Tensor y = ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), kernel, dilation, padding);
+      const Tensor y = ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), kernel,
+                                   dilation, padding);
       EXPECT_LT(error(y.f32(), want), 1e-5) << n << " " << kernel;
     }
 }
 
 TEST_F(ConvTest, Transposed) {
-  for (const auto& [n, c_in, c_out, kernel, stride, padding] : std::vector<std::array<int, 6>>{{1, 3, 2, 4, 2, 1}, {7, 4, 3, 11, 5, 3}, {20, 8, 4, 7, 3, 2}, {9, 2, 2, 5, 5, 0}}) {
-    auto x = random_values(size_t(n * c_in), 1), w = random_values(size_t(kernel * c_out * c_in), 2), b = random_values(size_t(c_out), 3);
+  for (const auto& [n, c_in, c_out, kernel, stride, padding] : std::vector<std::array<int, 6>>{
+           {1, 3, 2, 4, 2, 1}, {7, 4, 3, 11, 5, 3}, {20, 8, 4, 7, 3, 2}, {9, 2, 2, 5, 5, 0}}) {
+    auto x = random_values(size_t(n * c_in), 1),
+         w = random_values(size_t(kernel * c_out * c_in), 2), b = random_values(size_t(c_out), 3);
     const Matrix weight = tensor(w, {kernel * c_out, c_in});
     const auto packed = ops::pack_linear({&weight, 1}, ops::MatmulPrecision::f32);
     const int n_out = (n - 1) * stride + kernel - 2 * padding;
@@ -382,9 +433,12 @@ TEST_F(ConvTest, Transposed) {
         const int o = i * stride + t - padding;
         if (o < 0 || o >= n_out) continue;
         for (int c = 0; c < c_out; ++c)
-          for (int k = 0; k < c_in; ++k) want[size_t(o * c_out + c)] += double(x[size_t(i * c_in + k)]) * w[size_t((t * c_out + c) * c_in + k)];
+          for (int k = 0; k < c_in; ++k)
+            want[size_t(o * c_out + c)] +=
+                double(x[size_t(i * c_in + k)]) * w[size_t((t * c_out + c) * c_in + k)];
       }
-    const Tensor y = ops::conv_transpose1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), kernel, stride, padding);
+    const Tensor y = ops::conv_transpose1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}),
+                                           kernel, stride, padding);
     ASSERT_EQ(y.dim(0), n_out);
     EXPECT_LT(error(y.f32(), want), 1e-5) << n << " " << kernel;
   }
@@ -394,15 +448,19 @@ TEST_F(ConvTest, SnakeBetaBetweenItsFilters) {
   const std::vector<float> filter = random_values(12, 9, 0.3f);
   for (const auto& [n, c] :
        std::vector<std::array<int, 2>>{{1, 1}, {63, 4}, {2100, 4}, {200, 24}, {70, 512}}) {
-    auto x = random_values(size_t(n * c), 1), alpha = random_values(size_t(c), 2), beta = random_values(size_t(c), 3);
-    const Tensor y = ops::snake_beta(cx, tensor(x, {n, c}), tensor(alpha, {c}), tensor(beta, {c}), filter.data());
-    EXPECT_LT(error(y.f32(), snake_reference(x, n, c, alpha, beta, filter.data())), 1e-5) << n << " " << c;
+    auto x = random_values(size_t(n * c), 1), alpha = random_values(size_t(c), 2),
+         beta = random_values(size_t(c), 3);
+    const Tensor y = ops::snake_beta(cx, tensor(x, {n, c}), tensor(alpha, {c}), tensor(beta, {c}),
+                                     filter.data());
+    EXPECT_LT(error(y.f32(), snake_reference(x, n, c, alpha, beta, filter.data())), 1e-5)
+        << n << " " << c;
   }
 }
 
 TEST_F(ConvTest, AttentionOverRangesOfKeys) {
   constexpr int n = 70, heads = 2, dim = 16, width = heads * dim, block = 24;
-  auto q = random_values(n * width, 1), k = random_values(n * width, 2), v = random_values(n * width, 3);
+  auto q = random_values(n * width, 1), k = random_values(n * width, 2),
+       v = random_values(n * width, 3);
   std::vector<ops::AttentionRange> ranges;
   for (int b = 0; b * block < n; ++b) {
     const int from = std::max(0, b - 1) * block, to = std::min(n, (b + 2) * block);
@@ -416,12 +474,15 @@ TEST_F(ConvTest, AttentionOverRangesOfKeys) {
         double sum = 0;
         for (int64_t j = r.first_key; j < r.first_key + r.n_keys; ++j) {
           double s = 0;
-          for (int d = 0; d < dim; ++d) s += double(q[size_t(i * width + h * dim + d)]) * k[size_t(j * width + h * dim + d)];
+          for (int d = 0; d < dim; ++d)
+            s += double(q[size_t(i * width + h * dim + d)]) * k[size_t(j * width + h * dim + d)];
           p.push_back(std::exp(s / 4));
           sum += p.back();
         }
         for (int64_t j = 0; j < r.n_keys; ++j)
-          for (int d = 0; d < dim; ++d) want[size_t(i * width + h * dim + d)] += p[size_t(j)] / sum * v[size_t((r.first_key + j) * width + h * dim + d)];
+          for (int d = 0; d < dim; ++d)
+            want[size_t(i * width + h * dim + d)] +=
+                p[size_t(j)] / sum * v[size_t((r.first_key + j) * width + h * dim + d)];
       }
   const auto view = [&](std::vector<float>& x) { return ops::Heads{x.data(), width, heads, dim}; };
   EXPECT_LT(error(ops::attention(cx, view(q), view(k), view(v), ranges).f32(), want), 1e-5);

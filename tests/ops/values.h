@@ -26,7 +26,9 @@ inline std::vector<float> random_values(size_t n, uint32_t seed, float scale = 1
   return v;
 }
 
-inline Tensor tensor(std::vector<float>& v, Shape s) { return Tensor::view(v.data(), DType::f32, s); }
+inline Tensor tensor(std::vector<float>& v, Shape s) {
+  return Tensor::view(v.data(), DType::f32, s);
+}
 
 inline double error(const float* a, const std::vector<double>& b) {
   double worst = 0, scale = 1e-30;

@@ -22,17 +22,25 @@ constexpr double kFloat32 = 1e-5, kMel = 1e-4;
 class Comparison {
  public:
   Comparison(const fs::path& dir, const std::string& device)
-      : dir_(dir), expected_(dir / "expected.safetensors"), info_(Json::parse_file(dir / "expected.json")), in_(read_input(dir / "input")),
-        arena_(open_device(device)), model_(load_model({dir / "checkpoint", Precision::float32, arena_.device()}, {})),
-        engine_(Engine::open({.model_path = (dir / "checkpoint").string(), .device = device, .precision = Precision::float32})) {}
+      : dir_(dir),
+        expected_(dir / "expected.safetensors"),
+        info_(Json::parse_file(dir / "expected.json")),
+        in_(read_input(dir / "input")),
+        arena_(open_device(device)),
+        model_(load_model({dir / "checkpoint", Precision::float32, arena_.device()}, {})),
+        engine_(Engine::open({.model_path = (dir / "checkpoint").string(),
+                              .device = device,
+                              .precision = Precision::float32})) {}
 
   std::vector<Line> run() {
     check_tokenizer();
     const Json cases = info_.at("cases");
     for (const std::string& name : cases.keys()) {
       const Json c = cases.at(name);
-      if (c.has("user")) check_case(name, c);
-      else check_speech(name, c);
+      if (c.has("user"))
+        check_case(name, c);
+      else
+        check_speech(name, c);
     }
     return expected_.take_lines();
   }
@@ -59,11 +67,13 @@ class Comparison {
     if (!info_.has("tokenizer")) return;
     const Json list = info_.at("tokenizer");
     for (size_t i = 0; i < list.size(); ++i) {
-      const std::string text = list.at(i).at("text").string(), where = "tokenizer[" + std::to_string(i) + "]";
+      const std::string text = list.at(i).at("text").string(),
+                        where = "tokenizer[" + std::to_string(i) + "]";
       const auto ids = model_->tokenizer().encode(text);
       expected_.compare(where, ids, list.at(i).at("ids").integers());
       const std::string decoded = model_->tokenizer().decode(ids, false);
-      if (decoded != list.at(i).at("decoded").string()) expected_.add(where + ".decoded", 1, 0, decoded);
+      if (decoded != list.at(i).at("decoded").string())
+        expected_.add(where + ".decoded", 1, 0, decoded);
     }
   }
 
@@ -81,22 +91,29 @@ class Comparison {
     for (int64_t i = 0; i < n; ++i)
       for (int64_t c = 0; c < width; ++c) {
         const double std = model_->vision().layout.std[size_t(c / (width / 3))];
-        const double levels = std::abs(double(patches[size_t(i * 8 * width + c)]) - double(b.f32()[i * width + c])) * std * 255;
+        const double levels =
+            std::abs(double(patches[size_t(i * 8 * width + c)]) - double(b.f32()[i * width + c])) *
+            std * 255;
         if (levels > 0.6) ++off;
         worst = std::max(worst, levels);
       }
     const double share = double(off) / double(b.numel());
-    Line& line = expected_.add(name, share, 0.01, "share of pixels that differ; at most " + std::to_string(worst) + " levels");
+    Line& line =
+        expected_.add(name, share, 0.01,
+                      "share of pixels that differ; at most " + std::to_string(worst) + " levels");
     line.pass = share < 0.01 && worst < 1.5;
   }
 
-  Segment picture(int index0, int index1, bool image, Nanoseconds start, std::vector<float>& all_patches) {
+  Segment picture(int index0, int index1, bool image, Nanoseconds start,
+                  std::vector<float>& all_patches) {
     VisionSpec v = model_->vision();
     v.min_pixels = engine_->defaults().min_pixels.value_or(v.min_pixels);
     v.max_pixels = engine_->defaults().max_pixels.value_or(v.max_pixels);
     const int w0 = image ? in_.image_width : in_.width, h0 = image ? in_.image_height : in_.height;
     const std::string& bytes = image ? in_.image : in_.rgb;
-    const PictureSize size = smart_resize(h0, w0, v.layout.patch * v.layout.merge, image ? v.image_min_pixels : v.min_pixels, image ? v.image_max_pixels : v.max_pixels);
+    const PictureSize size = smart_resize(h0, w0, v.layout.patch * v.layout.merge,
+                                          image ? v.image_min_pixels : v.min_pixels,
+                                          image ? v.image_max_pixels : v.max_pixels);
     std::vector<uint8_t> rgb[2];
     FrameScaler scaler;
     for (int i = 0; i < 2; ++i) {
@@ -109,7 +126,8 @@ class Comparison {
     all_patches.insert(all_patches.end(), patches.begin(), patches.end());
     Arena::Scope scope(arena_);
     auto c = cx();
-    const Tensor y = model_->encode_pictures(c, Tensor::view(patches.data(), DType::f32, {int64_t{h} * w, 1176}), h, w);
+    const Tensor y = model_->encode_pictures(
+        c, Tensor::view(patches.data(), DType::f32, {int64_t{h} * w, 1176}), h, w);
     Segment s;
     s.modality = image ? Modality::image : Modality::video;
     s.n_tokens = int(y.dim(0)), s.hidden = int(y.dim(1));
@@ -126,7 +144,8 @@ class Comparison {
     const bool image = name == "image";
     const int pairs = image ? 1 : (in_.frames + 1) / 2;
     for (int p = 0; p < pairs; ++p) {
-      Segment s = picture(2 * p, image ? 2 * p : std::min(2 * p + 1, in_.frames - 1), image, std::llround(p * 2 / in_.fps.value() * double(kSecond)), patches);
+      Segment s = picture(2 * p, image ? 2 * p : std::min(2 * p + 1, in_.frames - 1), image,
+                          std::llround(p * 2 / in_.fps.value() * double(kSecond)), patches);
       embeds.insert(embeds.end(), s.embeddings.begin(), s.embeddings.end());
       parts.segments.push_back(std::move(s));
     }
@@ -144,14 +163,17 @@ class Comparison {
     const int64_t n = int64_t(frames.size()) / model_->n_mels();
     std::vector<float> by_mel(frames.size());  // transformers keeps [mel, frame]
     for (int64_t f = 0; f < n; ++f)
-      for (int64_t m = 0; m < model_->n_mels(); ++m) by_mel[size_t(m * n + f)] = frames[size_t(f * model_->n_mels() + m)];
+      for (int64_t m = 0; m < model_->n_mels(); ++m)
+        by_mel[size_t(m * n + f)] = frames[size_t(f * model_->n_mels() + m)];
     expected_.compare(name + ".input_features", by_mel.data(), int64_t(by_mel.size()), kMel, true);
     std::vector<float> embeds;
     for (int64_t begin = 0, unit = model_->mel_frames_per_unit(); begin < n; begin += unit) {
       const int64_t end = std::min(n, begin + unit);
       Arena::Scope scope(arena_);
       auto c = cx();
-      const Tensor y = model_->encode_sound(c, Tensor::view(frames.data() + begin * model_->n_mels(), DType::f32, {end - begin, model_->n_mels()}));
+      const Tensor y =
+          model_->encode_sound(c, Tensor::view(frames.data() + begin * model_->n_mels(), DType::f32,
+                                               {end - begin, model_->n_mels()}));
       Segment s;
       s.modality = Modality::audio;
       s.n_tokens = s.grid_t = int(y.dim(0)), s.hidden = model_->hidden();
@@ -182,12 +204,16 @@ class Comparison {
   void lay_out(const Parts& parts, Cursor& cursor, Rows& rows, std::vector<float>& x) {
     const Nanoseconds chunk = model_->chunk_duration();
     Nanoseconds end = 0;
-    for (const Segment& s : parts.segments) end = std::max(end, s.start + std::max<Nanoseconds>(s.duration, 1));
+    for (const Segment& s : parts.segments)
+      end = std::max(end, s.start + std::max<Nanoseconds>(s.duration, 1));
     for (Nanoseconds begin = 0; begin < end; begin += chunk)
       for (bool sound : {false, true})
         for (const Segment& s : parts.segments) {
-          if ((s.modality == Modality::audio) != sound || s.start < begin || s.start >= begin + chunk) continue;
-          const auto index = int32_t(std::floor(double(s.start) / 1e9 * model_->ids_per_second() + 0.025));
+          if ((s.modality == Modality::audio) != sound || s.start < begin ||
+              s.start >= begin + chunk)
+            continue;
+          const auto index =
+              int32_t(std::floor(double(s.start) / 1e9 * model_->ids_per_second() + 0.025));
           append(rows, model_->media(cursor, s, index), x, s.embeddings.data());
         }
   }
@@ -216,7 +242,8 @@ class Comparison {
   LaidOut lay_out_case(const std::string& name, const Json& c) {
     Parts parts;
     const std::string user = c.at("user").string();
-    if (user.find("<|VIDEO|>") != std::string::npos || user.find("<|IMAGE|>") != std::string::npos) add_pictures(name, parts);
+    if (user.find("<|VIDEO|>") != std::string::npos || user.find("<|IMAGE|>") != std::string::npos)
+      add_pictures(name, parts);
     if (user.find("<|AUDIO|>") != std::string::npos || name == "av") add_sound(name, parts);
     LaidOut l;
     l.tracks = parts.tracks;
@@ -247,7 +274,8 @@ class Comparison {
       auto context = cx();
       KvCache cache = model_->new_cache();
       const int64_t n = int64_t(l.rows.size());
-      const Tensor y = model_->forward(context, there(l.x, {n, model_->hidden()}), l.rows.positions, cache);
+      const Tensor y =
+          model_->forward(context, there(l.x, {n, model_->hidden()}), l.rows.positions, cache);
       expected_.compare(name + ".hidden_last_layer", host(y).data(), y.numel(), kFloat32);
       const Tensor logits = model_->logits(context, y.rows(n - 1, n));
       expected_.compare(name + ".logits_last", host(logits).data(), logits.numel(), kFloat32);
@@ -255,7 +283,8 @@ class Comparison {
     check_greedy(name, c, l.tracks);
   }
 
-  // Greedy text, its rows for the Talker, greedy codes; mel from the reference's codes and noise, wave from the reference's mel.
+  // Greedy text, its rows for the Talker, greedy codes; mel from the reference's codes and noise,
+  // wave from the reference's mel.
   void check_speech(const std::string& name, const Json& c) {
     const auto speech = load_speech({dir_ / "checkpoint", Precision::float32, arena_.device()}, {});
     const std::string of = name == "speech" ? "text" : "av", voice = c.at("speaker").string();
@@ -277,7 +306,8 @@ class Comparison {
       spoken.rows = host(y);
       for (int64_t i = 0; i < n; ++i)
         if (!media(l.rows.ids[size_t(i)]))
-          for (int64_t k = 0; k < width; ++k) spoken.rows[size_t(i * width + k)] += l.x[size_t(i * width + k)];
+          for (int64_t k = 0; k < width; ++k)
+            spoken.rows[size_t(i * width + k)] += l.x[size_t(i * width + k)];
       std::vector<float> last = host(y.rows(n - 1, n));
       for (int64_t k = 0; k < c.integer("thinker_max_new_tokens", 1, 4096); ++k) {
         Arena::Scope step(arena_);
@@ -296,11 +326,17 @@ class Comparison {
     auto context = cx();
     const SamplingOptions greedy{.repetition_penalty = c.number_or("talker_repetition_penalty", 1)};
     Sampler sampler(0);
-    const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) { return sampler.pick(logits, history, greedy); };
+    const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
+      return sampler.pick(logits, history, greedy);
+    };
     const auto talk = speech->talk(std::move(spoken), voice);
     std::vector<int32_t> codes;
     for (int64_t k = 0; k < c.integer("talker_max_new_tokens", 1, 100000); ++k) {
-      const auto code = talk->next(context, size_t(k) < reply.size() ? std::span<const float>(reply[size_t(k)]) : std::span<const float>(), pick);
+      const auto code =
+          talk->next(context,
+                     size_t(k) < reply.size() ? std::span<const float>(reply[size_t(k)])
+                                              : std::span<const float>(),
+                     pick);
       if (!code) break;
       codes.push_back(*code);
     }
@@ -308,7 +344,9 @@ class Comparison {
 
     std::vector<int32_t> theirs(expected.begin(), expected.end());
     const Tensor noise = expected_.f32(name + ".noise");
-    const FrameNoise by_number = [&](int64_t frame, std::span<float> row) { std::copy_n(noise.f32() + frame * int64_t(row.size()), row.size(), row.data()); };
+    const FrameNoise by_number = [&](int64_t frame, std::span<float> row) {
+      std::copy_n(noise.f32() + frame * int64_t(row.size()), row.size(), row.data());
+    };
     const Tensor mel = speech->mel(context, theirs, voice, by_number, {});
     // transformers keeps [mel, frame]
     const int64_t frames = mel.dim(0), bins = mel.dim(1);
@@ -319,7 +357,8 @@ class Comparison {
     const Tensor theirs_mel = expected_.f32(name + ".mel");
     Tensor by_frame = Tensor::zeros(DType::f32, {frames, bins});
     for (int64_t i = 0; i < frames; ++i)
-      for (int64_t k = 0; k < bins; ++k) by_frame.f32()[i * bins + k] = theirs_mel.f32()[k * frames + i];
+      for (int64_t k = 0; k < bins; ++k)
+        by_frame.f32()[i * bins + k] = theirs_mel.f32()[k * frames + i];
     const std::vector<float> wave = speech->wave(context, by_frame);
     expected_.compare(name + ".wave", wave.data(), int64_t(wave.size()), 1e-4, true);
   }
@@ -335,7 +374,9 @@ class Comparison {
       auto video = engine_->make_video_tokenizer({.frame_rate = in_.fps, .still = image});
       for (int i = 0; i < (image ? 1 : in_.frames); ++i) {
         const Nanoseconds time = std::llround(i / in_.fps.value() * double(kSecond));
-        if (auto s = video->push(image ? rgb_frame(in_.image, in_.image_width, in_.image_height, 0, 0) : rgb_frame(in_.rgb, in_.width, in_.height, i, time)))
+        if (auto s =
+                video->push(image ? rgb_frame(in_.image, in_.image_width, in_.image_height, 0, 0)
+                                  : rgb_frame(in_.rgb, in_.width, in_.height, i, time)))
           session->append(std::move(*s));
       }
       if (auto s = video->finish()) session->append(std::move(*s));
@@ -348,13 +389,17 @@ class Comparison {
       for (auto& s : audio->finish()) session->append(std::move(s));
       session->end(Modality::audio);
     }
-    while (session->advance()) {}
+    while (session->advance()) {
+    }
     const auto expected = expected_.ids(name + ".generated");
     const Answer answer = session->ask(question_of(c), {.max_tokens = int(expected.size())});
     const bool weak = c.has("min_margin") && c.at("min_margin").number() < 1e-3;
     const bool equal = answer.text == c.at("text").string();
-    Line& line = expected_.add(name + ".text", equal ? 0 : 1, 0, equal ? "equal" : "\"" + answer.text + "\" instead of \"" + c.at("text").string() + "\"");
-    if (!equal && weak) line.pass = true, line.worst += " (the seed's margin is too small to compare)";
+    Line& line = expected_.add(
+        name + ".text", equal ? 0 : 1, 0,
+        equal ? "equal" : "\"" + answer.text + "\" instead of \"" + c.at("text").string() + "\"");
+    if (!equal && weak)
+      line.pass = true, line.worst += " (the seed's margin is too small to compare)";
   }
 
   fs::path dir_;
@@ -378,16 +423,22 @@ static std::vector<Line> compare_tokenizer(const fs::path& dir) {
     const auto ids = tokenizer.encode(texts.at(i).at("text").string());
     const auto expected = texts.at(i).at("ids").integers();
     const bool equal = std::equal(ids.begin(), ids.end(), expected.begin(), expected.end());
-    lines.push_back({"tokenizer[" + std::to_string(i) + "]", equal ? 0. : 1., 0, std::to_string(ids.size()) + " ids, expected " + std::to_string(expected.size()), equal});
+    lines.push_back(
+        {"tokenizer[" + std::to_string(i) + "]", equal ? 0. : 1., 0,
+         std::to_string(ids.size()) + " ids, expected " + std::to_string(expected.size()), equal});
   }
   return lines;
 }
 
-std::vector<Line> compare(const fs::path& dir, const std::string& device) { return fs::exists(dir / "tokenizer_texts.json") ? compare_tokenizer(dir) : Comparison(dir, device).run(); }
+std::vector<Line> compare(const fs::path& dir, const std::string& device) {
+  return fs::exists(dir / "tokenizer_texts.json") ? compare_tokenizer(dir)
+                                                  : Comparison(dir, device).run();
+}
 
 std::string format(const Line& l) {
   char head[160];
-  std::snprintf(head, sizeof head, "%-4s %-34s %9.2e (≤ %.0e)  ", l.pass ? "pass" : "FAIL", l.boundary.c_str(), l.error, l.tolerance);
+  std::snprintf(head, sizeof head, "%-4s %-34s %9.2e (≤ %.0e)  ", l.pass ? "pass" : "FAIL",
+                l.boundary.c_str(), l.error, l.tolerance);
   return head + l.worst;
 }
 

@@ -1,5 +1,6 @@
-// Compares the runtime with a directory written by tools/make_fixtures.py: a checkpoint, its inputs, and what transformers computed at each module
-// boundary. Used by tools/parity and by the fixture tests.
+// Compares the runtime with a directory written by tools/make_fixtures.py: a checkpoint, its
+// inputs, and what transformers computed at each module boundary. Used by tools/parity and by the
+// fixture tests.
 #pragma once
 
 #include <filesystem>
@@ -9,10 +10,10 @@
 namespace omni::parity {
 
 struct Line {
-  std::string boundary;   // "av.vision_embeds"
-  double error = 0;       // max |a − b| / max |b|, or what `measure` says
+  std::string boundary;  // "av.vision_embeds"
+  double error = 0;      // max |a − b| / max |b|, or what `measure` says
   double tolerance = 0;
-  std::string worst;      // index of the worst value, or the first difference
+  std::string worst;  // index of the worst value, or the first difference
   bool pass = false;
 };
 

@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 static std::vector<float> read_wav(const fs::path& path) {
   const std::string bytes = read_text_file(path, size_t{1} << 30);
   const size_t data = bytes.find("data");
-  if (data == std::string::npos) throw Error(ErrorCode::corrupt_file, path.string() + ": no data chunk");
+  if (data == std::string::npos)
+    throw Error(ErrorCode::corrupt_file, path.string() + ": no data chunk");
   std::vector<float> out((bytes.size() - data - 8) / 2);
   for (size_t i = 0; i < out.size(); ++i) {
     int16_t v;
@@ -30,7 +31,8 @@ static std::vector<float> read_wav(const fs::path& path) {
 Input read_input(const fs::path& dir) {
   Input in;
   const Json j = Json::parse_file(dir / "input.json");
-  in.width = int(j.at("width").integer()), in.height = int(j.at("height").integer()), in.frames = int(j.at("frames").integer());
+  in.width = int(j.at("width").integer()), in.height = int(j.at("height").integer()),
+  in.frames = int(j.at("frames").integer());
   const double fps = j.at("fps").number();
   in.fps = {int(std::lround(fps * 1000)), 1000};
   in.rgb = read_text_file(dir / "video.rgb", size_t{1} << 30);
@@ -38,18 +40,22 @@ Input read_input(const fs::path& dir) {
   if (fs::exists(dir / "image.png")) {
     png_image png{};
     png.version = PNG_IMAGE_VERSION;
-    if (!png_image_begin_read_from_file(&png, (dir / "image.png").c_str())) throw Error(ErrorCode::corrupt_file, "image.png: " + std::string(png.message));
+    if (!png_image_begin_read_from_file(&png, (dir / "image.png").c_str()))
+      throw Error(ErrorCode::corrupt_file, "image.png: " + std::string(png.message));
     png.format = PNG_FORMAT_RGB;
     in.image.resize(PNG_IMAGE_SIZE(png));
-    if (!png_image_finish_read(&png, nullptr, in.image.data(), 0, nullptr)) throw Error(ErrorCode::corrupt_file, "image.png: " + std::string(png.message));
+    if (!png_image_finish_read(&png, nullptr, in.image.data(), 0, nullptr))
+      throw Error(ErrorCode::corrupt_file, "image.png: " + std::string(png.message));
     in.image_width = int(png.width), in.image_height = int(png.height);
   }
   return in;
 }
 
 VideoFrame rgb_frame(const std::string& bytes, int width, int height, int index, Nanoseconds time) {
-  const auto* data = reinterpret_cast<const uint8_t*>(bytes.data()) + size_t(index) * size_t(width) * size_t(height) * 3;
-  return {PixelFormat::rgb, width, height, {data, nullptr, nullptr}, {int64_t{width} * 3, 0, 0}, ColourMatrix::bt601, false, time};
+  const auto* data = reinterpret_cast<const uint8_t*>(bytes.data()) +
+                     size_t(index) * size_t(width) * size_t(height) * 3;
+  return {PixelFormat::rgb,    width, height, {data, nullptr, nullptr}, {int64_t{width} * 3, 0, 0},
+          ColourMatrix::bt601, false, time};
 }
 
 std::vector<int64_t> Expected::ids(const std::string& boundary) const {
@@ -57,7 +63,8 @@ std::vector<int64_t> Expected::ids(const std::string& boundary) const {
   return {t.i64(), t.i64() + t.numel()};
 }
 
-Line& Expected::add(const std::string& boundary, double error, double tolerance, const std::string& worst) {
+Line& Expected::add(const std::string& boundary, double error, double tolerance,
+                    const std::string& worst) {
   lines_.push_back({boundary, error, tolerance, worst, error <= tolerance});
   return lines_.back();
 }
@@ -72,7 +79,8 @@ static std::string place(const Tensor& like, int64_t flat) {
   return "[" + s + "]";
 }
 
-void Expected::compare(const std::string& boundary, const float* a, int64_t n, double tolerance, bool absolute) {
+void Expected::compare(const std::string& boundary, const float* a, int64_t n, double tolerance,
+                       bool absolute) {
   if (!has(boundary)) return;
   const Tensor b = f32(boundary);
   if (b.numel() != n) {
@@ -89,11 +97,14 @@ void Expected::compare(const std::string& boundary, const float* a, int64_t n, d
   add(boundary, absolute ? worst : worst / std::max(scale, 1e-30), tolerance, place(b, at));
 }
 
-void Expected::compare(const std::string& boundary, std::span<const int32_t> a, const std::vector<int64_t>& b) {
+void Expected::compare(const std::string& boundary, std::span<const int32_t> a,
+                       const std::vector<int64_t>& b) {
   size_t i = 0;
   while (i < a.size() && i < b.size() && a[i] == b[i]) ++i;
   const bool equal = a.size() == b.size() && i == a.size();
-  add(boundary, equal ? 0 : 1, 0, equal ? std::to_string(a.size()) + " equal" : "first difference at " + std::to_string(i) + " of " + std::to_string(b.size()));
+  add(boundary, equal ? 0 : 1, 0,
+      equal ? std::to_string(a.size()) + " equal"
+            : "first difference at " + std::to_string(i) + " of " + std::to_string(b.size()));
 }
 
 }  // namespace omni::parity

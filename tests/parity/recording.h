@@ -1,4 +1,5 @@
-// What tools/make_fixtures.py recorded: the pictures and sound that transformers was given, and what it computed from them at each boundary.
+// What tools/make_fixtures.py recorded: the pictures and sound that transformers was given, and
+// what it computed from them at each boundary.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +40,10 @@ class Expected {
 
   Line& add(const std::string& boundary, double error, double tolerance, const std::string& worst);
   // Nothing where it was not recorded. `absolute`: tolerance is that of |a − b|.
-  void compare(const std::string& boundary, const float* a, int64_t n, double tolerance, bool absolute = false);
-  void compare(const std::string& boundary, std::span<const int32_t> a, const std::vector<int64_t>& b);
+  void compare(const std::string& boundary, const float* a, int64_t n, double tolerance,
+               bool absolute = false);
+  void compare(const std::string& boundary, std::span<const int32_t> a,
+               const std::vector<int64_t>& b);
 
   std::vector<Line> take_lines() { return std::move(lines_); }
 

@@ -28,11 +28,14 @@ TEST(Sampler, GreedyAndPenalty) {
 
 TEST(Sampler, TopKThenTopP) {
   auto l = kLogits;
-  EXPECT_EQ(ids(Sampler::distribution(l, {}, {.temperature = 1, .top_k = 2})), (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ(ids(Sampler::distribution(l, {}, {.temperature = 1, .top_k = 2})),
+            (std::vector<int32_t>{1, 2}));
   l = kLogits;
-  EXPECT_EQ(ids(Sampler::distribution(l, {}, {.temperature = 1, .top_p = 0.1})), (std::vector<int32_t>{1}));
+  EXPECT_EQ(ids(Sampler::distribution(l, {}, {.temperature = 1, .top_p = 0.1})),
+            (std::vector<int32_t>{1}));
   l = kLogits;  // probabilities .636 .234 .086 .032 .012
-  EXPECT_EQ(ids(Sampler::distribution(l, {}, {.temperature = 1, .top_p = 0.9})), (std::vector<int32_t>{1, 2, 0}));
+  EXPECT_EQ(ids(Sampler::distribution(l, {}, {.temperature = 1, .top_p = 0.9})),
+            (std::vector<int32_t>{1, 2, 0}));
   l = kLogits;
   const auto hot = Sampler::distribution(l, {}, {.temperature = 2});
   double sum = 0;

@@ -1,4 +1,5 @@
-// The streaming law: however media are cut on their way in, tokens and text are those of the whole; sessions do not disturb each other; the window slides.
+// The streaming law: however media are cut on their way in, tokens and text are those of the whole;
+// sessions do not disturb each other; the window slides.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -39,18 +40,24 @@ struct Clip {
     }
   }
   VideoFrame frame(int i) const {
-    const auto* p = reinterpret_cast<const uint8_t*>(rgb.data()) + size_t(i % frames) * size_t(width) * size_t(height) * 3;
-    return {PixelFormat::rgb, width, height, {p, nullptr, nullptr}, {width * 3, 0, 0}, ColourMatrix::bt601, false, i * kSecond / 2};
+    const auto* p = reinterpret_cast<const uint8_t*>(rgb.data()) +
+                    size_t(i % frames) * size_t(width) * size_t(height) * 3;
+    return {PixelFormat::rgb,    width, height,         {p, nullptr, nullptr}, {width * 3, 0, 0},
+            ColourMatrix::bt601, false, i * kSecond / 2};
   }
 };
 
 std::shared_ptr<const Engine> engine() {
-  static const auto e = Engine::open({.model_path = std::string(kFixture) + "/checkpoint", .precision = Precision::float32});
+  static const auto e = Engine::open(
+      {.model_path = std::string(kFixture) + "/checkpoint", .precision = Precision::float32});
   return e;
 }
 
 std::unique_ptr<Session> session(Nanoseconds context = 0, bool video = true, bool audio = true) {
-  return engine()->make_session({.system_prompt = "You watch a live feed.", .video = video, .audio = audio, .context_duration = context});
+  return engine()->make_session({.system_prompt = "You watch a live feed.",
+                                 .video = video,
+                                 .audio = audio,
+                                 .context_duration = context});
 }
 
 constexpr const char* kQuestion = "Describe what you see and hear.";
@@ -60,7 +67,9 @@ std::vector<Segment> audio_segments(const Clip& clip, size_t piece) {
   tokenizer->start(0);
   std::vector<Segment> out;
   for (size_t at = 0; at < clip.audio.size(); at += piece)
-    for (auto& s : tokenizer->push(std::span(clip.audio).subspan(at, std::min(piece, clip.audio.size() - at)))) out.push_back(std::move(s));
+    for (auto& s : tokenizer->push(
+             std::span(clip.audio).subspan(at, std::min(piece, clip.audio.size() - at))))
+      out.push_back(std::move(s));
   for (auto& s : tokenizer->finish()) out.push_back(std::move(s));
   return out;
 }
@@ -83,7 +92,8 @@ TEST(StreamingLaw, AudioTokensDoNotDependOnTheSplit) {
   for (size_t piece : {1u, 159u, 160u, 441u, 32000u, 32041u}) {
     const auto cut = audio_segments(clip, piece);
     ASSERT_EQ(cut.size(), whole.size());
-    for (size_t i = 0; i < cut.size(); ++i) EXPECT_EQ(cut[i].embeddings, whole[i].embeddings) << piece;
+    for (size_t i = 0; i < cut.size(); ++i)
+      EXPECT_EQ(cut[i].embeddings, whole[i].embeddings) << piece;
   }
 }
 
@@ -96,13 +106,16 @@ TEST(StreamingLaw, TextDoesNotDependOnTheOrderOfArrival) {
     auto s = session();
     size_t a = 0, v = 0;
     while (a < audio.size() || v < video.size()) {
-      if (v == video.size() || (a < audio.size() && g() % 2)) s->append(audio[a++]);
-      else s->append(video[v++]);
+      if (v == video.size() || (a < audio.size() && g() % 2))
+        s->append(audio[a++]);
+      else
+        s->append(video[v++]);
       if (round % 2) s->advance();  // as soon as possible, or all at the end
     }
     s->end(Modality::audio);
     s->end(Modality::video);
-    while (s->advance()) {}
+    while (s->advance()) {
+    }
     const Answer answer = s->ask(kQuestion, {.max_tokens = 16});
     if (round == 0) first = answer.text;
     EXPECT_FALSE(answer.text.empty());
@@ -121,9 +134,11 @@ TEST(StreamingLaw, AQuestionLeavesTheContextAsItWas) {
   }
   ASSERT_TRUE(a->advance());
   a->ask("Where is the ball?", {.max_tokens = 8});
-  while (a->advance()) {}
+  while (a->advance()) {
+  }
   a->ask("Hello?", {.max_tokens = 5});
-  while (b->advance()) {}
+  while (b->advance()) {
+  }
   EXPECT_EQ(a->ask(kQuestion, {.max_tokens = 16}).text, b->ask(kQuestion, {.max_tokens = 16}).text);
 }
 
@@ -133,7 +148,8 @@ TEST(Session, TwoOnOneEngineAnswerAsEachAlone) {
     auto s = session(0, video, !video);
     for (auto& x : video ? video_segments(clip, 6) : audio_segments(clip, 700)) s->append(x);
     s->end(video ? Modality::video : Modality::audio);
-    while (s->advance()) {}
+    while (s->advance()) {
+    }
     std::string all;
     for (int i = 0; i < questions; ++i) all += s->ask(kQuestion, {.max_tokens = 12}).text + "|";
     return all;
@@ -174,7 +190,8 @@ TEST(Session, TheWindowSlidesWithoutGrowing) {
   EXPECT_LT(most, 600);
 }
 
-// Positions are relative: a cache turned back by some time answers as one that was filled at the earlier positions.
+// Positions are relative: a cache turned back by some time answers as one that was filled at the
+// earlier positions.
 TEST(Context, ShiftedKeysAreThoseOfTheEarlierPositions) {
   const auto model = load_model({std::string(kFixture) + "/checkpoint", Precision::float32}, {});
   ThreadPool pool(2);
@@ -193,14 +210,16 @@ TEST(Context, ShiftedKeysAreThoseOfTheEarlierPositions) {
     const auto l = c.logits();
     return std::vector<float>(l.begin(), l.end());
   };
-  Context moved(*model, pool, cancelled), placed(*model, pool, cancelled), unmoved(*model, pool, cancelled);
+  Context moved(*model, pool, cancelled), placed(*model, pool, cancelled),
+      unmoved(*model, pool, cancelled);
   moved.prefill(rows_at(150));
   moved.shift(0, [](int64_t) { return Position{50, 50, 50}; });
   EXPECT_EQ(moved.positions()[3], (Position{103, 100, 103}));
   EXPECT_EQ(moved.cursor().next, 140);
   placed.prefill(rows_at(100));
   unmoved.prefill(rows_at(150));
-  const auto a = logits_after(moved, 140), b = logits_after(placed, 140), c = logits_after(unmoved, 140);
+  const auto a = logits_after(moved, 140), b = logits_after(placed, 140),
+             c = logits_after(unmoved, 140);
   double worst = 0, difference = 0, scale = 0;
   for (size_t i = 0; i < a.size(); ++i) {
     worst = std::max(worst, double(std::abs(a[i] - b[i])));
@@ -211,7 +230,8 @@ TEST(Context, ShiftedKeysAreThoseOfTheEarlierPositions) {
   EXPECT_GT(difference / scale, 1e-2);  // so the comparison means something
 }
 
-// With a window of one chunk, what was before must not matter at all: the answer is that of a session which has seen the chunk alone.
+// With a window of one chunk, what was before must not matter at all: the answer is that of a
+// session which has seen the chunk alone.
 TEST(Session, AWindowOfOneChunkForgetsEverything) {
   const Clip clip;
   auto video = video_segments(clip, 12);
@@ -220,10 +240,13 @@ TEST(Session, AWindowOfOneChunkForgetsEverything) {
   for (size_t i = video.size() - 2; i < video.size(); ++i) alone->append(video[i]);
   after->end(Modality::video);
   alone->end(Modality::video);
-  while (after->advance()) {}
-  while (alone->advance()) {}
+  while (after->advance()) {
+  }
+  while (alone->advance()) {
+  }
   EXPECT_EQ(after->n_context_tokens(), alone->n_context_tokens());
-  EXPECT_EQ(after->ask(kQuestion, {.max_tokens = 16}).text, alone->ask(kQuestion, {.max_tokens = 16}).text);
+  EXPECT_EQ(after->ask(kQuestion, {.max_tokens = 16}).text,
+            alone->ask(kQuestion, {.max_tokens = 16}).text);
 }
 
 TEST(Session, CancelEndsAnAnswerAndResetMakesItUsableAgain) {
@@ -243,9 +266,10 @@ TEST(Session, CancelEndsAnAnswerAndResetMakesItUsableAgain) {
 TEST(Session, InterruptKeepsWhatWasSaid) {
   auto s = session(0, false, false);
   int pieces = 0;
-  const Answer a = s->ask("Say hello.", {.max_tokens = 2000, .temperature = 100}, [&](const AnswerToken&) {
-    if (++pieces == 3) s->interrupt();
-  });
+  const Answer a =
+      s->ask("Say hello.", {.max_tokens = 2000, .temperature = 100}, [&](const AnswerToken&) {
+        if (++pieces == 3) s->interrupt();
+      });
   EXPECT_FALSE(a.complete);
   EXPECT_FALSE(a.text.empty());
   EXPECT_GT(s->ask("Say hello.", {.max_tokens = 4}).tokens, 0);

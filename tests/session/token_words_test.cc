@@ -30,7 +30,8 @@ TEST(TokenWords, OfScriptsWithoutSpacesBeginWhereALineMayEnd) {
             "今日は|GStreamer|の|字|幕。|2026|年");
   EXPECT_EQ(words({"用", "Open", "AI", "的", " Wh", "is", "per", "，", "15", "00", "元"}),
             "用|OpenAI|的| Whisper，|1500|元");
-  EXPECT_EQ(words({"ส", "ว", "ั", "ส", "ด", "ี", "คร", "ั", "บ", " ", "ผม", "ช", "ื่", "อ"}), "สวัสดี|ครับ| ผม|ชื่อ");
+  EXPECT_EQ(words({"ส", "ว", "ั", "ส", "ด", "ี", "คร", "ั", "บ", " ", "ผม", "ช", "ื่", "อ"}),
+            "สวัสดี|ครับ| ผม|ชื่อ");
   EXPECT_EQ(words({"မ", "င", "်", "္", "ဂ", "လ", "ာ", "ပ", "ါ"}), "မင်္ဂလာ|ပါ");
   EXPECT_EQ(words({" said", " 习", "近", "平"}), " said| 习|近|平") << "within English, too";
 }

@@ -53,7 +53,8 @@ TEST(LogMel, AnySplitOfTheSamplesGivesTheSameFrames) {
   EXPECT_EQ(whole.size(), size_t((20077 + 159) / 160 * 128));
   for (size_t piece : {1, 159, 160, 161, 4000}) {
     std::vector<float> out;
-    for (size_t at = 0; at < x.size(); at += piece) mel.push(std::span(x).subspan(at, std::min(piece, x.size() - at)), out);
+    for (size_t at = 0; at < x.size(); at += piece)
+      mel.push(std::span(x).subspan(at, std::min(piece, x.size() - at)), out);
     mel.finish(out);
     EXPECT_EQ(out, whole) << piece;
   }
@@ -82,7 +83,8 @@ TEST(LogMel, EqualsTheDefinition) {
     for (size_t m = 0; m < 80; ++m) {
       const LogMel::Band& band = mel.bands()[m];
       double sum = 0;
-      for (size_t j = 0; j < band.weight.size(); ++j) sum += band.weight[j] * power[size_t(band.first) + j];
+      for (size_t j = 0; j < band.weight.size(); ++j)
+        sum += band.weight[j] * power[size_t(band.first) + j];
       EXPECT_NEAR(out[size_t(f) * 80 + m], std::log10(std::max(sum, 1e-10)), 1e-6) << f << " " << m;
     }
   }

@@ -37,10 +37,15 @@ TEST(Bpe, RoundTripOfAnything) {
 }
 
 TEST(Utf8Stream, OneReplacementForEachMaximalPart) {
-  EXPECT_EQ(valid_utf8("a\xff\x62"), "a\xef\xbf\xbd" "b");
-  EXPECT_EQ(valid_utf8("\xe4\xbd"), "\xef\xbf\xbd");              // cut in the middle: one
-  EXPECT_EQ(valid_utf8("\xe4\xbd\x41"), "\xef\xbf\xbd" "A");
-  EXPECT_EQ(valid_utf8("\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");  // a surrogate: three
+  EXPECT_EQ(valid_utf8("a\xff\x62"),
+            "a\xef\xbf\xbd"
+            "b");
+  EXPECT_EQ(valid_utf8("\xe4\xbd"), "\xef\xbf\xbd");  // cut in the middle: one
+  EXPECT_EQ(valid_utf8("\xe4\xbd\x41"),
+            "\xef\xbf\xbd"
+            "A");
+  // a surrogate: three
+  EXPECT_EQ(valid_utf8("\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
   EXPECT_EQ(valid_utf8("\xc0\x80"), "\xef\xbf\xbd\xef\xbf\xbd");
   Utf8Stream s;
   EXPECT_EQ(s.push("\xf0\x9f"), "");

@@ -1,3 +1,5 @@
+#include "omni/video.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,7 +9,6 @@
 
 #include "core/cpu_level.h"
 #include "io/json.h"
-#include "omni/video.h"
 #include "video/colour.h"
 #include "video/patchify.h"
 #include "video/picture_kernels.h"
@@ -15,28 +16,37 @@
 namespace omni {
 namespace {
 
-TEST(SmartResize, EqualsTransformersOnATable) {  // tests/fixtures/smart_resize.json: h, w, min, max [, height, width] (none: an error)
+// tests/fixtures/smart_resize.json: h, w, min, max [, height, width] (none: an error)
+TEST(SmartResize, EqualsTransformersOnATable) {
   const Json rows = Json::parse_file(OMNI_SOURCE_DIR "/tests/fixtures/smart_resize.json");
   ASSERT_GE(rows.size(), 200u);
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto r = rows.at(i).integers();
-    if (r.size() == 4) EXPECT_THROW(smart_resize(int(r[0]), int(r[1]), 28, r[2], r[3]), Error);
-    else EXPECT_EQ(smart_resize(int(r[0]), int(r[1]), 28, r[2], r[3]), (PictureSize{int(r[4]), int(r[5])})) << r[0] << "x" << r[1];
+    if (r.size() == 4)
+      EXPECT_THROW(smart_resize(int(r[0]), int(r[1]), 28, r[2], r[3]), Error);
+    else
+      EXPECT_EQ(smart_resize(int(r[0]), int(r[1]), 28, r[2], r[3]),
+                (PictureSize{int(r[4]), int(r[5])}))
+          << r[0] << "x" << r[1];
   }
   EXPECT_THROW(smart_resize(0, 10, 28, 1, 1000), Error);
 }
 
 // Bicubic with antialias in double precision, rounded to 8 bits after each of the two passes.
-std::vector<uint8_t> resize_reference(const std::vector<uint8_t>& in, int w, int h, int out_w, int out_h) {
+std::vector<uint8_t> resize_reference(const std::vector<uint8_t>& in, int w, int h, int out_w,
+                                      int out_h) {
   auto weights = [](int n_in, int n_out) {
     std::vector<std::vector<double>> all;
     for (int i = 0; i < n_out; ++i) {
-      const double scale = double(n_in) / n_out, f = std::max(scale, 1.0), centre = (i + 0.5) * scale;
+      const double scale = double(n_in) / n_out, f = std::max(scale, 1.0),
+                   centre = (i + 0.5) * scale;
       std::vector<double> row(static_cast<size_t>(n_in));
       double sum = 0;
       for (int j = 0; j < n_in; ++j) {
         const double x = std::abs((j + 0.5 - centre) / f), a = -0.5;
-        sum += row[size_t(j)] = x < 1 ? ((a + 2) * x - (a + 3)) * x * x + 1 : x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+        sum += row[size_t(j)] = x < 1   ? ((a + 2) * x - (a + 3)) * x * x + 1
+                                : x < 2 ? (((x - 5) * x + 8) * x - 4) * a
+                                        : 0;
       }
       for (double& v : row) v /= sum;
       all.push_back(row);
@@ -46,8 +56,7 @@ std::vector<uint8_t> resize_reference(const std::vector<uint8_t>& in, int w, int
   const auto wx = weights(w, out_w), wy = weights(h, out_h);
   std::vector<double> middle(size_t(h * out_w));
   for (int y = 0; y < h; ++y)
-    for (int x = 0; x < out_w; ++x)
-    {
+    for (int x = 0; x < out_w; ++x) {
       double sum = 0;
       for (int j = 0; j < w; ++j) sum += wx[size_t(x)][size_t(j)] * in[size_t(y * w + j)];
       middle[size_t(y * out_w + x)] = double(std::clamp(std::lround(sum), 0l, 255l));
@@ -89,7 +98,8 @@ template <class T, class Run>
 void expect_same_bits(size_t n, const Run& run) {
   std::vector<T> want(n + 64, T(77)), got = want;
   run(kPortablePictureKernels, want.data());
-  for (size_t i = n; i < want.size(); ++i) EXPECT_EQ(want[i], T(77)) << "the reference wrote behind " << n;
+  for (size_t i = n; i < want.size(); ++i)
+    EXPECT_EQ(want[i], T(77)) << "the reference wrote behind " << n;
   for (const PictureLevel& l : kPictureLevels) {
     if (!cpu_supports(l.level)) continue;
     std::fill(got.begin(), got.end(), T(77));
@@ -122,10 +132,12 @@ TEST(PictureKernels, ComponentsHaveTheSameBitsAtEveryLevel) {
   for (int n : {1, 15, 16, 17, 100, 131})
     for (int step = 1; step <= 4; ++step)
       for (int offset = 0; offset < step; ++offset) {
-        const auto in = random_samples<uint8_t>(size_t(n * step), 0, 255);  // no byte behind the last one
+        // no byte behind the last one
+        const auto in = random_samples<uint8_t>(size_t(n * step), 0, 255);
         expect_same_bits<int16_t>(size_t(n), [&](const PictureKernels& k, int16_t* out) {
           k.component(in.data(), step, offset, n, out);
-          for (int i = 0; i < n; ++i) ASSERT_EQ(out[i], in[size_t(i * step + offset)]) << step << " " << i;
+          for (int i = 0; i < n; ++i)
+            ASSERT_EQ(out[i], in[size_t(i * step + offset)]) << step << " " << i;
         });
       }
 }
@@ -155,51 +167,77 @@ TEST(PictureKernels, NormalisedSamplesHaveTheSameBitsAtEveryLevel) {
 
 TEST(PlaneResizer, WithinOneLevelOfTheIdeal) {
   std::mt19937 g(1);
-  for (auto [w, h, ow, oh] : {std::tuple{64, 48, 28, 28}, {31, 57, 56, 28}, {28, 28, 28, 28}, {1, 1, 28, 28}, {300, 5, 28, 56}, {13, 400, 28, 28}}) {
+  for (auto [w, h, ow, oh] : {std::tuple{64, 48, 28, 28},
+                              {31, 57, 56, 28},
+                              {28, 28, 28, 28},
+                              {1, 1, 28, 28},
+                              {300, 5, 28, 56},
+                              {13, 400, 28, 28}}) {
     std::vector<uint8_t> in(size_t(w * h));
     for (auto& v : in) v = uint8_t(g());
     std::vector<uint8_t> out(size_t(ow * oh));
     const int offset = 0;
     uint8_t* target = out.data();
-    PlaneResizer(w, h, ow, oh, ResizeOrder::rows_first).run({in.data(), w, 1, w, h}, 1, &offset, &target);
+    PlaneResizer(w, h, ow, oh, ResizeOrder::rows_first)
+        .run({in.data(), w, 1, w, h}, 1, &offset, &target);
     const auto want = resize_reference(in, w, h, ow, oh);
     int far = 0, off = 0;
-    for (size_t i = 0; i < out.size(); ++i) far += std::abs(out[i] - want[i]) > 1, off += out[i] != want[i];
+    for (size_t i = 0; i < out.size(); ++i)
+      far += std::abs(out[i] - want[i]) > 1, off += out[i] != want[i];
     EXPECT_EQ(far, 0) << w << "x" << h;
     EXPECT_LT(off, int(out.size()) / 50);
   }
 }
 
-
-// One colour in every format, any width, height and stride, must come out as that colour; and what lies beyond a row's end must not matter.
+// One colour in every format, any width, height and stride, must come out as that colour; and what
+// lies beyond a row's end must not matter.
 TEST(FrameScaler, EveryFormatSizeAndStride) {
   const uint8_t r = 200, g = 60, b = 30;
   const double y = 0.299 * r + 0.587 * g + 0.114 * b;
-  const auto luma = uint8_t(std::lround(16 + y * 219 / 255)), u = uint8_t(std::lround(128 + (b - y) / 1.772 * 224 / 255)), v = uint8_t(std::lround(128 + (r - y) / 1.402 * 224 / 255));
-  for (PixelFormat f : {PixelFormat::nv12, PixelFormat::i420, PixelFormat::rgb, PixelFormat::bgr, PixelFormat::rgba, PixelFormat::bgra, PixelFormat::gray8})
+  const auto luma = uint8_t(std::lround(16 + y * 219 / 255)),
+             u = uint8_t(std::lround(128 + (b - y) / 1.772 * 224 / 255)),
+             v = uint8_t(std::lround(128 + (r - y) / 1.402 * 224 / 255));
+  for (PixelFormat f : {PixelFormat::nv12, PixelFormat::i420, PixelFormat::rgb, PixelFormat::bgr,
+                        PixelFormat::rgba, PixelFormat::bgra, PixelFormat::gray8})
     for (int w : {1, 2, 17, 64})
       for (int h : {1, 3, 40})
         for (int pad : {0, 5}) {
-          const int step = f == PixelFormat::rgb || f == PixelFormat::bgr ? 3 : f == PixelFormat::rgba || f == PixelFormat::bgra ? 4 : 1;
+          const int step = f == PixelFormat::rgb || f == PixelFormat::bgr     ? 3
+                           : f == PixelFormat::rgba || f == PixelFormat::bgra ? 4
+                                                                              : 1;
           const int cw = (w + 1) / 2, ch = (h + 1) / 2;
-          std::vector<uint8_t> p0(size_t((w * step + pad) * h), 77), p1(size_t((2 * cw + pad) * ch), 77), p2 = p1;
-          VideoFrame frame{f, w, h, {p0.data(), p1.data(), p2.data()}, {w * step + pad, (f == PixelFormat::nv12 ? 2 : 1) * cw + pad, cw + pad}};
+          std::vector<uint8_t> p0(size_t((w * step + pad) * h), 77),
+              p1(size_t((2 * cw + pad) * ch), 77), p2 = p1;
+          VideoFrame frame{f,
+                           w,
+                           h,
+                           {p0.data(), p1.data(), p2.data()},
+                           {w * step + pad, (f == PixelFormat::nv12 ? 2 : 1) * cw + pad, cw + pad}};
           for (int i = 0; i < h; ++i)
             for (int j = 0; j < w; ++j) {
               uint8_t* q = &p0[size_t(i * (w * step + pad) + j * step)];
               const bool bgr = f == PixelFormat::bgr || f == PixelFormat::bgra;
-              if (step >= 3) q[0] = bgr ? b : r, q[1] = g, q[2] = bgr ? r : b;
-              else q[0] = f == PixelFormat::gray8 ? 99 : luma;
+              if (step >= 3)
+                q[0] = bgr ? b : r, q[1] = g, q[2] = bgr ? r : b;
+              else
+                q[0] = f == PixelFormat::gray8 ? 99 : luma;
             }
           for (int i = 0; i < ch; ++i)
             for (int j = 0; j < cw; ++j) {
-              if (f == PixelFormat::nv12) p1[size_t(i * (2 * cw + pad) + 2 * j)] = u, p1[size_t(i * (2 * cw + pad) + 2 * j + 1)] = v;
-              else p1[size_t(i * (cw + pad) + j)] = u, p2[size_t(i * (cw + pad) + j)] = v;
+              if (f == PixelFormat::nv12)
+                p1[size_t(i * (2 * cw + pad) + 2 * j)] = u,
+                                                   p1[size_t(i * (2 * cw + pad) + 2 * j + 1)] = v;
+              else
+                p1[size_t(i * (cw + pad) + j)] = u, p2[size_t(i * (cw + pad) + j)] = v;
             }
           std::vector<uint8_t> out(3 * 28 * 56);
           FrameScaler().run(frame, {28, 56}, out.data());
-          const uint8_t want[3] = {f == PixelFormat::gray8 ? uint8_t(99) : r, f == PixelFormat::gray8 ? uint8_t(99) : g, f == PixelFormat::gray8 ? uint8_t(99) : b};
-          for (size_t i = 0; i < out.size(); ++i) ASSERT_NEAR(out[i], want[i / (28 * 56)], 2) << int(f) << " " << w << "x" << h << "+" << pad << " at " << i;
+          const uint8_t want[3] = {f == PixelFormat::gray8 ? uint8_t(99) : r,
+                                   f == PixelFormat::gray8 ? uint8_t(99) : g,
+                                   f == PixelFormat::gray8 ? uint8_t(99) : b};
+          for (size_t i = 0; i < out.size(); ++i)
+            ASSERT_NEAR(out[i], want[i / (28 * 56)], 2)
+                << int(f) << " " << w << "x" << h << "+" << pad << " at " << i;
         }
 }
 
@@ -209,12 +247,16 @@ TEST(FrameScaler, P010IsNv12WithMoreBits) {
   constexpr int w = 37, h = 21, cw = 19, ch = 11;
   std::vector<uint8_t> y(w * h), uv(2 * cw * ch), wide_y, wide_uv;
   const auto widen = [&](std::vector<uint8_t>& narrow, std::vector<uint8_t>& wide) {
-    for (uint8_t& v : narrow) v = uint8_t(random()), wide.push_back(uint8_t(random() & 0xc0)), wide.push_back(v);
+    for (uint8_t& v : narrow)
+      v = uint8_t(random()), wide.push_back(uint8_t(random() & 0xc0)), wide.push_back(v);
   };
   widen(y, wide_y), widen(uv, wide_uv);
   std::vector<uint8_t> a(3 * 28 * 56), b(a);
-  FrameScaler().run({PixelFormat::nv12, w, h, {y.data(), uv.data(), nullptr}, {w, 2 * cw, 0}}, {28, 56}, a.data());
-  FrameScaler().run({PixelFormat::p010, w, h, {wide_y.data(), wide_uv.data(), nullptr}, {2 * w, 4 * cw, 0}}, {28, 56}, b.data());
+  FrameScaler().run({PixelFormat::nv12, w, h, {y.data(), uv.data(), nullptr}, {w, 2 * cw, 0}},
+                    {28, 56}, a.data());
+  FrameScaler().run(
+      {PixelFormat::p010, w, h, {wide_y.data(), wide_uv.data(), nullptr}, {2 * w, 4 * cw, 0}},
+      {28, 56}, b.data());
   EXPECT_EQ(a, b);
 }
 
@@ -222,11 +264,13 @@ TEST(FrameScaler, ColourMatrixAndRange) {
   std::vector<uint8_t> y(16, 150), u(4, 90), v(4, 180);
   auto red = [&](ColourMatrix m, bool full) {
     std::vector<uint8_t> out(3 * 28 * 28);
-    FrameScaler().run({PixelFormat::i420, 4, 4, {y.data(), u.data(), v.data()}, {4, 2, 2}, m, full}, {28, 28}, out.data());
+    FrameScaler().run({PixelFormat::i420, 4, 4, {y.data(), u.data(), v.data()}, {4, 2, 2}, m, full},
+                      {28, 28}, out.data());
     return int(out[0]);
   };
   EXPECT_NEAR(red(ColourMatrix::bt601, true), std::lround(150 + 1.402 * 52), 1);
-  EXPECT_NEAR(red(ColourMatrix::bt601, false), std::lround(134 * 255 / 219.0 + 1.402 * 52 * 255 / 224), 1);
+  EXPECT_NEAR(red(ColourMatrix::bt601, false),
+              std::lround(134 * 255 / 219.0 + 1.402 * 52 * 255 / 224), 1);
   EXPECT_NEAR(red(ColourMatrix::bt709, true), std::lround(150 + 1.5748 * 52), 1);
   EXPECT_NEAR(red(ColourMatrix::bt2020, true), std::lround(150 + 1.4746 * 52), 1);
 }
@@ -238,8 +282,10 @@ TEST(Patchify, OrderOfPatches) {
   const PatchLayout layout;
   std::vector<float> out(size_t(4 * 6 * 1176));
   patchify(layout, size, a.data(), b.data(), out.data());
-  // Row 5 = block (0, 1), patch (0, 1) of it: patch row 0, column 3. Channel 2, second picture, pixel (4, 9).
-  const size_t at = 5 * 1176 + (2 * 2 + 1) * 196 + 4 * 14 + 9, pixel = 2 * 56 * 84 + 4 * 84 + 3 * 14 + 9;
+  // Row 5 = block (0, 1), patch (0, 1) of it: patch row 0, column 3. Channel 2, second picture,
+  // pixel (4, 9).
+  const size_t at = 5 * 1176 + (2 * 2 + 1) * 196 + 4 * 14 + 9,
+               pixel = 2 * 56 * 84 + 4 * 84 + 3 * 14 + 9;
   EXPECT_NEAR(out[at], (b[pixel] / 255.0 - layout.mean[2]) / layout.std[2], 1e-6);
 }
 
@@ -258,7 +304,8 @@ TEST(FrameSampler, TwoFramesASecondFromAnyRate) {
   std::mt19937 g(1);
   FrameSampler variable({5, 1});
   picked = 0;
-  for (Nanoseconds t = 0; t < 100 * kSecond; t += Nanoseconds(g() % 40000000)) picked += variable.wants(t);
+  for (Nanoseconds t = 0; t < 100 * kSecond; t += Nanoseconds(g() % 40000000))
+    picked += variable.wants(t);
   EXPECT_NEAR(picked, 500, 3);
 }
 

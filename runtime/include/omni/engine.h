@@ -1,5 +1,6 @@
-// A loaded checkpoint. Everyone who opens the same folder with the same options shares one copy of the weights; tokenizers and sessions made from it
-// are independent of one another and may run at the same time.
+// A loaded checkpoint. Everyone who opens the same folder with the same options shares one copy of
+// the weights; tokenizers and sessions made from it are independent of one another and may run at
+// the same time.
 #pragma once
 
 #include <functional>
@@ -16,16 +17,19 @@
 namespace omni {
 
 struct EngineOptions {
-  std::string model_path;        // a folder in the Hugging Face layout
-  std::string device = "auto";   // auto (the CPU, until speech, Whisper and speed have been tried on a GPU), cpu, cuda or cuda:N
-  // automatic = matrices that were published quantized as they are, the others as bfloat16 if the checkpoint
-  // is stored so and the processor multiplies it, else as float32. int8 and int4 quantize a dense checkpoint
-  // when it is first opened; one that is quantized already passes over them.
+  std::string model_path;  // a folder in the Hugging Face layout
+  // auto (the CPU, until speech, Whisper and speed have been tried on a GPU), cpu, cuda or cuda:N
+  std::string device = "auto";
+  // automatic = matrices that were published quantized as they are, the others as bfloat16 if the
+  // checkpoint is stored so and the processor multiplies it, else as float32. int8 and int4
+  // quantize a dense checkpoint when it is first opened; one that is quantized already passes over
+  // them.
   Precision precision = Precision::automatic;
-  int threads = 0;               // 0 = one for each processor
+  int threads = 0;  // 0 = one for each processor
 };
 
-// What the `omni` object of generation_config.json asks for. A value is unset where the checkpoint says nothing.
+// What the `omni` object of generation_config.json asks for. A value is unset where the checkpoint
+// says nothing.
 struct CheckpointDefaults {
   std::optional<std::string> system_prompt, prompt, spatial_prompt, trigger;
   std::optional<Rational> frame_rate;
@@ -38,37 +42,48 @@ struct CheckpointDefaults {
 
 class OMNI_API Engine {
  public:
-  // Loads the checkpoint, or joins whoever has it loaded or is loading it. `progress` gets fractions of 1 from this thread; what it throws ends the
-  // loading. Throws Error.
-  static std::shared_ptr<const Engine> open(const EngineOptions& options, const std::function<void(double)>& progress = {});
+  // Loads the checkpoint, or joins whoever has it loaded or is loading it. `progress` gets
+  // fractions of 1 from this thread; what it throws ends the loading. Throws Error.
+  static std::shared_ptr<const Engine> open(const EngineOptions& options,
+                                            const std::function<void(double)>& progress = {});
 
   virtual ~Engine() = default;
-  virtual const std::string& fingerprint() const = 0;  // 16 hexadecimal digits: the same for the same files
-  virtual int hidden() const = 0;                      // width of embeddings
-  virtual Precision precision() const = 0;             // never automatic
-  virtual std::string compute() const = 0;             // what computes: "avx2", "avx512 (bf16, vnni)", a device's name
+  // 16 hexadecimal digits: the same for the same files
+  virtual const std::string& fingerprint() const = 0;
+  virtual int hidden() const = 0;           // width of embeddings
+  virtual Precision precision() const = 0;  // never automatic
+  // what computes: "avx2", "avx512 (bf16, vnni)", a device's name
+  virtual std::string compute() const = 0;
   virtual const CheckpointDefaults& defaults() const = 0;
-  virtual Nanoseconds chunk_duration() const = 0;      // the unit of time in which media enter the context
-  virtual std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions& options) const = 0;
-  virtual std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions& options) const = 0;
+  // the unit of time in which media enter the context
+  virtual Nanoseconds chunk_duration() const = 0;
+  virtual std::unique_ptr<VideoTokenizer> make_video_tokenizer(
+      const VideoOptions& options) const = 0;
+  virtual std::unique_ptr<AudioTokenizer> make_audio_tokenizer(
+      const AudioOptions& options) const = 0;
   virtual std::unique_ptr<Session> make_session(const SessionOptions& options) const = 0;
 
-  // The half that speaks is loaded by whoever first asks for it. Throws unsupported where the checkpoint has none.
+  // The half that speaks is loaded by whoever first asks for it. Throws unsupported where the
+  // checkpoint has none.
   virtual void load_speech(const std::function<void(double)>& progress = {}) const = 0;
   virtual std::vector<std::string> voices() const = 0;
   // Loads it if need be. Throws invalid_argument for an unknown voice, with those there are.
   virtual std::unique_ptr<Speech> make_speech(const SpeechOptions& options) const = 0;
 
-  // Of a family that transcribes (whisper); of such a checkpoint everything above throws unsupported, as this does of the others.
+  // Of a family that transcribes (whisper); of such a checkpoint everything above throws
+  // unsupported, as this does of the others.
   virtual bool transcribes() const = 0;
-  virtual std::unique_ptr<Transcriber> make_transcriber(const TranscriptionOptions& options) const = 0;
+  virtual std::unique_ptr<Transcriber> make_transcriber(
+      const TranscriptionOptions& options) const = 0;
 };
 
-// The instructions that engines on the host use: the best that this processor has, or what OMNI_CPU_ISA asks for; README lists them. Throws
-// invalid_argument where that is none, or none of this processor's.
+// The instructions that engines on the host use: the best that this processor has, or what
+// OMNI_CPU_ISA asks for; README lists them. Throws invalid_argument where that is none, or none of
+// this processor's.
 OMNI_API std::string cpu_instructions();
 
-// Where engines of a device compute, for those who share its memory. Loads no checkpoint; empty for the host. Throws as Engine::open() does.
+// Where engines of a device compute, for those who share its memory. Loads no checkpoint; empty for
+// the host. Throws as Engine::open() does.
 struct CudaContext {
   void* context;  // CUcontext: the device's primary one
   int device;

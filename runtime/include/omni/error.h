@@ -1,4 +1,5 @@
-// The one exception type of the runtime. Elements turn it into one GStreamer message (elements/common/gstomniguard.h).
+// The one exception type of the runtime. Elements turn it into one GStreamer message
+// (elements/common/gstomniguard.h).
 #pragma once
 
 #include <stdexcept>
@@ -18,9 +19,9 @@ enum class ErrorCode {
   unsupported,       // well-formed, but nothing here can run it
   invalid_argument,  // a caller's value is out of range
   out_of_memory,
-  device,            // the accelerator failed
-  internal,          // a bug of ours
-  cancelled,         // the caller asked to stop; never shown to a user
+  device,     // the accelerator failed
+  internal,   // a bug of ours
+  cancelled,  // the caller asked to stop; never shown to a user
 };
 
 class OMNI_API Error : public std::runtime_error {

@@ -1,4 +1,5 @@
-// Where the runtime's log lines go. Without a sink they are dropped; the GStreamer elements install one that feeds a debug category.
+// Where the runtime's log lines go. Without a sink they are dropped; the GStreamer elements install
+// one that feeds a debug category.
 #pragma once
 
 #include <functional>

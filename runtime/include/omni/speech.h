@@ -1,4 +1,5 @@
-// An answer being spoken: the text model writes, the sound comes out at the other end while it does.
+// An answer being spoken: the text model writes, the sound comes out at the other end while it
+// does.
 #pragma once
 
 #include <cstdint>
@@ -15,27 +16,30 @@ namespace omni {
 
 // A value that is not set is the checkpoint's, or the family's published one.
 struct SpeechOptions {
-  std::string voice;  // empty: the checkpoint's
+  std::string voice;                                             // empty: the checkpoint's
   std::optional<double> temperature, top_p, repetition_penalty;  // of the codec tokens
   std::optional<int> top_k;
-  std::optional<int> flow_points;        // of the flow's time grid: more is slower and cleaner
-  std::optional<double> flow_guidance;   // 0 = none, at half the work
-  uint64_t seed = 0;                     // the same answer, voice and seed give the same sound
+  std::optional<int> flow_points;       // of the flow's time grid: more is slower and cleaner
+  std::optional<double> flow_guidance;  // 0 = none, at half the work
+  uint64_t seed = 0;                    // the same answer, voice and seed give the same sound
 };
 
-// One spoken answer, made by Engine::make_speech() and handed to one Session::ask(). Reads and stops may come from different threads; the work is done by threads of its
-// own; sound is made at most some seconds ahead of the reader.
+// One spoken answer, made by Engine::make_speech() and handed to one Session::ask(). Reads and
+// stops may come from different threads; the work is done by threads of its own; sound is made at
+// most some seconds ahead of the reader.
 class OMNI_API Speech {
  public:
   virtual ~Speech() = default;
   virtual int sample_rate() const = 0;  // mono
-  // The next samples in ±1, at most `most`, as soon as there are any; none at the end or after stop(). Throws Error, what stopped the work included.
+  // The next samples in ±1, at most `most`, as soon as there are any; none at the end or after
+  // stop(). Throws Error, what stopped the work included.
   virtual std::vector<float> read(size_t most) = 0;
   // Sound that can be read at once.
   virtual Nanoseconds buffered() const = 0;
   // True once reading may begin and, at the pace of the work so far, will not have to wait again.
   virtual bool can_flow() const = 0;
-  // Calls `known` once, from a thread of the work or from here, with the length of the whole as soon as the last codec token is there; not after stop().
+  // Calls `known` once, from a thread of the work or from here, with the length of the whole as
+  // soon as the last codec token is there; not after stop().
   virtual void when_duration_is_known(std::function<void(Nanoseconds)> known) = 0;
   // Whoever reads now or later gets the end; the work ends. From any thread.
   virtual void stop() = 0;

@@ -1,4 +1,5 @@
-// Sound in, words with times out: what a speech recogniser is as a stream. Words that left are never changed.
+// Sound in, words with times out: what a speech recogniser is as a stream. Words that left are
+// never changed.
 #pragma once
 
 #include <memory>
@@ -13,9 +14,13 @@ namespace omni {
 
 // When words leave.
 enum class TranscriptionPolicy {
-  align_att,        // live: the decoder stops where it would look at the newest half second (AlignAtt, arXiv 2305.11408); words leave as they are written
-  local_agreement,  // live: what two successive looks at the growing sound agree on (LocalAgreement-2, arXiv 2005.11185)
-  whole,            // windows of 30 s with the checkpoint's own time stamps: most accurate, latest
+  // live: the decoder stops where it would look at the newest half second (AlignAtt, arXiv
+  // 2305.11408); words leave as they are written
+  align_att,
+  // live: what two successive looks at the growing sound agree on (LocalAgreement-2, arXiv
+  // 2005.11185)
+  local_agreement,
+  whole,  // windows of 30 s with the checkpoint's own time stamps: most accurate, latest
 };
 
 struct TranscriptionOptions {
@@ -23,23 +28,25 @@ struct TranscriptionOptions {
   std::string language;        // "en", "de" …; empty: found out from the sound
   bool translate = false;      // into English
   std::string initial_prompt;  // text that comes before, for names and style
-  std::vector<std::string> vocabulary;    // words to expect, all the time: the model is told of them ahead of every window
+  // words to expect, all the time: the model is told of them ahead of every window
+  std::vector<std::string> vocabulary;
   std::vector<std::string> masked_words;  // written with asterisks for all but their first letter
-  Nanoseconds step = kSecond;  // live: new sound between two looks
-  bool voice_gate = true;      // sound without a voice is not looked at
+  Nanoseconds step = kSecond;             // live: new sound between two looks
+  bool voice_gate = true;                 // sound without a voice is not looked at
 };
 
 struct Word {
-  std::string text;            // as written, with its punctuation; UTF-8
+  std::string text;  // as written, with its punctuation; UTF-8
   Nanoseconds start = 0, duration = 0;
-  double probability = 1;      // geometric mean over its tokens
+  double probability = 1;  // geometric mean over its tokens
   bool ends_sentence = false;
   bool space_ahead = false;  // a space was written ahead of it
 };
 
 struct TranscriptionStats {
-  int64_t looks = 0, gated = 0;           // steps that were looked at; steps without a voice
-  int64_t rejected = 0;                   // texts that were not believed: no speech, improbable, or a loop
+  int64_t looks = 0, gated = 0;  // steps that were looked at; steps without a voice
+  // texts that were not believed: no speech, improbable, or a loop
+  int64_t rejected = 0;
   double encoder_seconds = 0, decoder_seconds = 0;
   int64_t tokens = 0;
 };

@@ -10,7 +10,8 @@
 
 namespace omni {
 
-// rgba and bgra also serve RGBx and BGRx; of p010 (NV12 with 10 bits, little endian) the upper 8 bits are looked at.
+// rgba and bgra also serve RGBx and BGRx; of p010 (NV12 with 10 bits, little endian) the upper 8
+// bits are looked at.
 enum class PixelFormat { nv12, p010, i420, rgb, bgr, rgba, bgra, gray8 };
 enum class ColourMatrix { bt601, bt709, bt2020 };
 
@@ -23,21 +24,25 @@ struct VideoFrame {
   ColourMatrix matrix = ColourMatrix::bt601;
   bool full_range = false;
   Nanoseconds time = 0;
-  bool on_device = false;  // data are addresses of the engine's device, where all that was to be done to them is done
+  // data are addresses of the engine's device, where all that was to be done to them is done
+  bool on_device = false;
 };
 
-// How closely to look: what the checkpoint asks for, a quarter of that many pixels, or as many as the family was trained with.
+// How closely to look: what the checkpoint asks for, a quarter of that many pixels, or as many as
+// the family was trained with.
 enum class Detail { automatic, low, high };
 
 struct VideoOptions {
-  Rational frame_rate{2, 1};    // frames a second that the model sees: those that a FrameSampler of this rate wants
-  bool still = false;           // every frame is a picture of its own, without time
+  // frames a second that the model sees: those that a FrameSampler of this rate wants
+  Rational frame_rate{2, 1};
+  bool still = false;  // every frame is a picture of its own, without time
   Detail detail = Detail::automatic;
   int64_t min_pixels = 0, max_pixels = 0;  // of the resized picture; 0 = what the checkpoint says
 };
 
-// Picks frames by their time stamps: the first frame at or after each multiple of 1/rate, counted from the first frame. Any input rate, fixed or not,
-// gives `rate` frames a second on average; an input slower than `rate` gives each of its frames once.
+// Picks frames by their time stamps: the first frame at or after each multiple of 1/rate, counted
+// from the first frame. Any input rate, fixed or not, gives `rate` frames a second on average; an
+// input slower than `rate` gives each of its frames once.
 class OMNI_API FrameSampler {
  public:
   explicit FrameSampler(Rational rate) : rate_(rate) {}
@@ -52,12 +57,13 @@ class OMNI_API FrameSampler {
   int64_t next_ = 0;  // index of the next multiple
 };
 
-// Resizes, normalises, cuts into patches and runs the vision tower: one segment for every pair of frames.
-// One thread at a time; different tokenizers of an engine are independent. Throws Error.
+// Resizes, normalises, cuts into patches and runs the vision tower: one segment for every pair of
+// frames. One thread at a time; different tokenizers of an engine are independent. Throws Error.
 class OMNI_API VideoTokenizer {
  public:
   virtual ~VideoTokenizer() = default;
-  // The next frame that the model shall see; it has been read when this returns. Returns a segment when a pair is complete.
+  // The next frame that the model shall see; it has been read when this returns. Returns a segment
+  // when a pair is complete.
   virtual std::optional<Segment> push(const VideoFrame& frame) = 0;
   // The end of the stream: an odd last frame is repeated to fill its pair.
   virtual std::optional<Segment> finish() = 0;

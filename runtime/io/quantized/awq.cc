@@ -1,7 +1,9 @@
 // AWQ's "gemm" layout. (AutoAWQ, awq/modules/linear/gemm.py, WQLinear_GEMM.from_linear)
-//   qweight I32 [n_in, n_out / 8]    word c of a row holds outputs 8c … 8c + 7, in the order 0 2 4 6 1 3 5 7
+// clang-format off
+//   qweight I32 [n_in, n_out / 8]      word c of a row: outputs 8c … 8c + 7 in the order 0 2 4 6 1 3 5 7
 //   qzeros  I32 [n_groups, n_out / 8]  in the same order
 //   scales  F16 [n_groups, n_out]
+// clang-format on
 // W[o, i] = (q − zero) · scale.
 #include <algorithm>
 
@@ -34,7 +36,8 @@ Tensor rows_of_outputs(const Tensor& qweight, ThreadPool* pool) {
             for (int j = 0; j < 8; ++j)
               made[8 * (c - c0) + j][r - r0] |= uint32_t(nibble(from[(8 * r + i) * n_words + c], j))
                                                 << (4 * i);
-      for (int64_t o = 8 * c0; o < 8 * c1; ++o) std::copy_n(made[o - 8 * c0], r1 - r0, to + o * width + r0);
+      for (int64_t o = 8 * c0; o < 8 * c1; ++o)
+        std::copy_n(made[o - 8 * c0], r1 - r0, to + o * width + r0);
     }
   });
   return out;
@@ -43,18 +46,22 @@ Tensor rows_of_outputs(const Tensor& qweight, ThreadPool* pool) {
 class Awq final : public QuantizedFormat {
  public:
   explicit Awq(const Json& config)
-      : group_size_(config.at(config.has("q_group_size") ? "q_group_size" : "group_size").integer()),
+      : group_size_(
+            config.at(config.has("q_group_size") ? "q_group_size" : "group_size").integer()),
         dense_(config.find("modules_to_not_convert")) {
     require_bits(config, config.at(config.has("w_bit") ? "w_bit" : "bits").integer(), {4});
     std::string version = config.string_or("version", "gemm");
     std::transform(version.begin(), version.end(), version.begin(),
                    [](unsigned char c) { return char(std::tolower(c)); });
-    if (version != "gemm" && version != "exllama")  // the latter is the same file for another kernel
-      throw Error(ErrorCode::unsupported,
-                  config.where() + ": AWQ in the layout \"" + version + "\"; \"gemm\" is read here");
+    // the latter is the same file for another kernel
+    if (version != "gemm" && version != "exllama")
+      throw Error(ErrorCode::unsupported, config.where() + ": AWQ in the layout \"" + version +
+                                              "\"; \"gemm\" is read here");
   }
 
-  std::string describe() const override { return "AWQ, 4 bits in groups of " + std::to_string(group_size_); }
+  std::string describe() const override {
+    return "AWQ, 4 bits in groups of " + std::to_string(group_size_);
+  }
   bool stores(const Weights& module) const override {
     return module.has("qweight") && !dense_.has(module_name(module));
   }
@@ -62,8 +69,9 @@ class Awq final : public QuantizedFormat {
   Matrix read(const Weights& module, int64_t n_out, int64_t n_in, ThreadPool* pool) const override {
     const int64_t group = group_columns(module, group_size_, n_in), n_groups = n_in / group;
     if (n_out % 8 != 0 || n_in % 8 != 0)
-      module.fail("qweight", ErrorCode::unsupported,
-                  "packs 8 weights to a word, which does not go with " + Shape({n_out, n_in}).str());
+      module.fail(
+          "qweight", ErrorCode::unsupported,
+          "packs 8 weights to a word, which does not go with " + Shape({n_out, n_in}).str());
     const Tensor qweight = get_exactly(module, "qweight", DType::i32, {n_in, n_out / 8});
     const Tensor qzeros = get_exactly(module, "qzeros", DType::i32, {n_groups, n_out / 8});
     const Tensor scales = transpose(get_scales(module, "scales", {n_groups, n_out}), nullptr);

@@ -1,11 +1,15 @@
 // compressed-tensors, as llm-compressor writes it. (vllm-project/compressed-tensors, compressors/)
-//   int-quantized, naive-quantized (W8A8): weight I8 [n_out, n_in] · weight_scale [n_out, n_groups], [n_out,
-//   1] or [1] pack-quantized (W4A16, W8A16):
+// clang-format off
+//   int-quantized, naive-quantized (W8A8):
+//     weight            I8 [n_out, n_in]
+//     weight_scale      [n_out, n_groups], [n_out, 1] or [1]
+//   pack-quantized (W4A16, W8A16):
 //     weight_packed     I32 [n_out, n_in · bits / 32]  numbers offset by 2^(bits − 1), lowest bits first
 //     weight_scale      [n_out, n_groups]
 //     weight_zero_point I32 [n_out · bits / 32, n_groups], packed alike along the outputs; where asymmetric
 //     weight_shape      I64 [2] = n_out, n_in
 //     weight_g_idx      I32 [n_in], the group of each input; −1 everywhere: not in use
+// clang-format on
 // W[o, i] = (q − zero_point) · scale. How activations are quantized is the product's own choice.
 #include <algorithm>
 
@@ -41,7 +45,8 @@ Scheme read_scheme(const Json& group, const std::string& format) {
   const Json weights = group.at("weights");
   if (weights.string_or("type", "int") != "int")
     refuse(weights, "weights of type \"" + weights.at("type").string() + "\"");
-  const std::string strategy = weights.string_or("strategy", weights.has("group_size") ? "group" : "channel");
+  const std::string strategy =
+      weights.string_or("strategy", weights.has("group_size") ? "group" : "channel");
   if (strategy != "group" && strategy != "channel" && strategy != "tensor")
     refuse(weights, "the strategy \"" + strategy + "\"");
   return {ModuleList(group.at("targets")),
@@ -86,20 +91,21 @@ class CompressedTensors final : public QuantizedFormat {
   const Scheme* scheme_of(const Weights& module) const {
     const std::string name = module_name(module);
     if (dense_.has(name)) return nullptr;
-    const auto it =
-        std::find_if(schemes_.begin(), schemes_.end(), [&](const Scheme& s) { return s.targets.has(name); });
+    const auto it = std::find_if(schemes_.begin(), schemes_.end(),
+                                 [&](const Scheme& s) { return s.targets.has(name); });
     return it == schemes_.end() ? nullptr : &*it;
   }
 
-  static Tensor read_scales(const Weights& module, const Scheme& s, int64_t n_out, int64_t n_groups) {
+  static Tensor read_scales(const Weights& module, const Scheme& s, int64_t n_out,
+                            int64_t n_groups) {
     if (!s.one_scale) return get_scales(module, "weight_scale", {n_out, n_groups});
     Tensor scales = Tensor::zeros(DType::f32, {n_out, 1});
     std::fill_n(scales.f32(), n_out, get_scales(module, "weight_scale", {1}).f32()[0]);
     return scales;
   }
 
-  static Matrix read_bytes(const Weights& module, const Scheme& s, int64_t n_out, int64_t n_in, int64_t group,
-                           ThreadPool* pool) {
+  static Matrix read_bytes(const Weights& module, const Scheme& s, int64_t n_out, int64_t n_in,
+                           int64_t group, ThreadPool* pool) {
     const Tensor values = get_exactly(module, "weight", DType::i8, {n_out, n_in}),
                  scales = read_scales(module, s, n_out, n_in / group);
     if (!s.symmetric) {
@@ -120,7 +126,8 @@ class CompressedTensors final : public QuantizedFormat {
     return w;
   }
 
-  // An int8 Matrix has no zeros: what needs them becomes dense, as unpack_rows() makes it of offset bytes.
+  // An int8 Matrix has no zeros: what needs them becomes dense, as unpack_rows() makes it of offset
+  // bytes.
   static Matrix asymmetric_bytes(const Tensor& values, const Tensor& scales, const Tensor& stored,
                                  ThreadPool* pool) {
     const int64_t n_out = values.dim(0), n_in = values.dim(1);
@@ -141,28 +148,32 @@ class CompressedTensors final : public QuantizedFormat {
     const int64_t per_word = 32 / s.bits, n_groups = n_in / group;
     if (n_in % per_word != 0)
       module.fail("weight_packed", ErrorCode::unsupported,
-                  "packs " + std::to_string(per_word) + " weights to a word, which does not go with " +
-                      Shape({n_out, n_in}).str());
+                  "packs " + std::to_string(per_word) +
+                      " weights to a word, which does not go with " + Shape({n_out, n_in}).str());
     const Tensor shape = get_exactly(module, "weight_shape", DType::i64, {2});
     if (shape.i64()[0] != n_out || shape.i64()[1] != n_in)
       module.fail("weight_shape", ErrorCode::corrupt_file,
-                  "says " + Shape({shape.i64()[0], shape.i64()[1]}).str() + ", config.json asks for " +
-                      Shape({n_out, n_in}).str());
+                  "says " + Shape({shape.i64()[0], shape.i64()[1]}).str() +
+                      ", config.json asks for " + Shape({n_out, n_in}).str());
     const Tensor words = get_exactly(module, "weight_packed", DType::i32, {n_out, n_in / per_word});
     const Tensor scales = read_scales(module, s, n_out, n_groups),
-                 zeros = s.symmetric ? Tensor() : read_packed_zeros(module, s.bits, n_out, n_groups);
+                 zeros =
+                     s.symmetric ? Tensor() : read_packed_zeros(module, s.bits, n_out, n_groups);
     return unpack_rows(words, s.bits, scales, zeros, read_inputs(module, n_in, group), n_in, pool);
   }
 
-  static Tensor read_packed_zeros(const Weights& module, int bits, int64_t n_out, int64_t n_groups) {
+  static Tensor read_packed_zeros(const Weights& module, int bits, int64_t n_out,
+                                  int64_t n_groups) {
     const int64_t per_word = 32 / bits;
-    const Tensor packed =
-        get_exactly(module, "weight_zero_point", DType::i32, {(n_out + per_word - 1) / per_word, n_groups});
+    const Tensor packed = get_exactly(module, "weight_zero_point", DType::i32,
+                                      {(n_out + per_word - 1) / per_word, n_groups});
     Tensor zeros = Tensor::zeros(DType::u8, {n_out, n_groups});
     for (int64_t o = 0; o < n_out; ++o)
       for (int64_t g = 0; g < n_groups; ++g) {
-        const uint32_t word = static_cast<const uint32_t*>(packed.raw())[o / per_word * n_groups + g];
-        static_cast<uint8_t*>(zeros.raw())[o * n_groups + g] = uint8_t(unpacked(&word, o % per_word, bits));
+        const uint32_t word =
+            static_cast<const uint32_t*>(packed.raw())[o / per_word * n_groups + g];
+        static_cast<uint8_t*>(zeros.raw())[o * n_groups + g] =
+            uint8_t(unpacked(&word, o % per_word, bits));
       }
     return zeros;
   }

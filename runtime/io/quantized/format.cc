@@ -20,10 +20,11 @@ constexpr Layout kLayouts[] = {
     {"compressed-tensors", compressed_tensors_format},
 };
 
-// Of the whole model, or of the part of it that was quantized; beside it, as GPTQ's tools wrote it before
-// config.json had it (quantize_config.json).
+// Of the whole model, or of the part of it that was quantized; beside it, as GPTQ's tools wrote it
+// before config.json had it (quantize_config.json).
 std::optional<Json> find_config(const fs::path& folder) {
-  const Json root = Json::parse_file_if_there(folder / "config.json"), thinker = root.find("thinker_config");
+  const Json root = Json::parse_file_if_there(folder / "config.json"),
+             thinker = root.find("thinker_config");
   for (const Json& j : {root, thinker, thinker.find("text_config"), root.find("text_config")})
     if (j.has("quantization_config")) return j.at("quantization_config");
   std::error_code ignored;
@@ -46,7 +47,8 @@ std::unique_ptr<const QuantizedFormat> find_quantized_format(const fs::path& fol
   }
   throw Error(ErrorCode::unsupported,
               config->where() + ": the weights are quantized by \"" + method +
-                  "\" (quant_method), which is not read here: take the " + "same model as " + known +
+                  "\" (quant_method), which is not read here: take the " + "same model as " +
+                  known +
                   "or with dense weights, of which precision=int8 or int4 makes quantized ones");
 }
 

@@ -1,5 +1,6 @@
-// How a published checkpoint stores its quantized linear layers: one layout a file of this folder, chosen by
-// the quant_method of config.json. Weights::matrix() asks; what comes back is the Matrix that products take.
+// How a published checkpoint stores its quantized linear layers: one layout a file of this folder,
+// chosen by the quant_method of config.json. Weights::matrix() asks; what comes back is the Matrix
+// that products take.
 #pragma once
 
 #include <filesystem>
@@ -21,11 +22,12 @@ class QuantizedFormat {
   // False for a module (a scope: its tensors are "weight", "qweight" …) that is dense.
   virtual bool stores(const Weights& module) const = 0;
   // Throws corrupt_file with the tensor's name where the file contradicts config.json or itself.
-  virtual Matrix read(const Weights& module, int64_t n_out, int64_t n_in, ThreadPool* pool) const = 0;
+  virtual Matrix read(const Weights& module, int64_t n_out, int64_t n_in,
+                      ThreadPool* pool) const = 0;
 };
 
-// What the checkpoint's quantization_config says; nullptr where there is none. Throws unsupported with what
-// was found and what can be done instead.
+// What the checkpoint's quantization_config says; nullptr where there is none. Throws unsupported
+// with what was found and what can be done instead.
 std::unique_ptr<const QuantizedFormat> find_quantized_format(const std::filesystem::path& folder);
 
 }  // namespace omni

@@ -1,9 +1,11 @@
-// GPTQ's layout. (AutoGPTQ, auto_gptq/nn_modules/qlinear/qlinear_cuda.py, QuantLinear.pack; GPTQModel for
-// "gptq_v2")
-//   qweight I32 [n_in · bits / 32, n_out]      word r of an output holds its inputs r · 32/bits …, lowest
-//   bits first qzeros  I32 [n_groups, n_out · bits / 32]  of outputs in their order; "gptq" stores zero − 1,
-//   "gptq_v2" zero scales  F16 [n_groups, n_out] g_idx   I32 [n_in]                         the group of each
-//   input (desc_act: by falling activation)
+// GPTQ's layout. (AutoGPTQ, auto_gptq/nn_modules/qlinear/qlinear_cuda.py, QuantLinear.pack;
+// GPTQModel for "gptq_v2")
+// clang-format off
+//   qweight I32 [n_in · bits / 32, n_out]      word r of an output: its inputs r · 32/bits …, lowest bits first
+//   qzeros  I32 [n_groups, n_out · bits / 32]  of outputs in their order; "gptq" stores zero − 1, "gptq_v2" zero
+//   scales  F16 [n_groups, n_out]
+//   g_idx   I32 [n_in]                         the group of each input (desc_act: by falling activation)
+// clang-format on
 // W[o, i] = (q − zero) · scale.
 #include "io/quantized/layouts.h"
 
@@ -19,18 +21,20 @@ class Gptq final : public QuantizedFormat {
         desc_act_(config.boolean_or("desc_act", false)),
         symmetric_(config.boolean_or("sym", true)),
         dense_(config.find("modules_to_not_convert")) {
-    const std::string format = config.string_or("checkpoint_format", config.string_or("format", "gptq"));
+    const std::string format =
+        config.string_or("checkpoint_format", config.string_or("format", "gptq"));
     if (format != "gptq" && format != "gptq_v2")
       throw Error(ErrorCode::unsupported, config.where() + ": GPTQ in the layout \"" + format +
                                               "\"; \"gptq\" and \"gptq_v2\" are read here");
     zero_off_ = format == "gptq" ? 1 : 0;
-    // GPTQModel's settings by pattern: "-:…" leaves a module dense, which its tensors show; others differ
-    // from the rest.
+    // GPTQModel's settings by pattern: "-:…" leaves a module dense, which its tensors show; others
+    // differ from the rest.
     for (const std::string& pattern : config.find("dynamic").keys())
       if (!pattern.starts_with("-:"))
-        throw Error(
-            ErrorCode::unsupported,
-            config.where() + ": GPTQ with settings of their own for some modules (dynamic: " + pattern + ")");
+        throw Error(ErrorCode::unsupported,
+                    config.where() +
+                        ": GPTQ with settings of their own for some modules (dynamic: " + pattern +
+                        ")");
   }
 
   std::string describe() const override {
@@ -46,8 +50,8 @@ class Gptq final : public QuantizedFormat {
                   per_word = 32 / bits_;
     if (n_in % per_word != 0 || n_out % per_word != 0)
       module.fail("qweight", ErrorCode::unsupported,
-                  "packs " + std::to_string(per_word) + " weights to a word, which does not go with " +
-                      Shape({n_out, n_in}).str());
+                  "packs " + std::to_string(per_word) +
+                      " weights to a word, which does not go with " + Shape({n_out, n_in}).str());
     const Tensor qweight = get_exactly(module, "qweight", DType::i32, {n_in / per_word, n_out});
     const Tensor qzeros = get_exactly(module, "qzeros", DType::i32, {n_groups, n_out / per_word});
     const Tensor scales = transpose(get_scales(module, "scales", {n_groups, n_out}), nullptr);
@@ -59,7 +63,8 @@ class Gptq final : public QuantizedFormat {
   }
 
  private:
-  // U8 [n_out, n_groups]; undefined where the configuration says that all are the middle, and they are.
+  // U8 [n_out, n_groups]; undefined where the configuration says that all are the middle, and they
+  // are.
   Tensor zeros_of(const Tensor& qzeros, int64_t n_out) const {
     const int64_t n_groups = qzeros.dim(0);
     Tensor zeros = Tensor::zeros(DType::u8, {n_out, n_groups});
@@ -77,7 +82,8 @@ class Gptq final : public QuantizedFormat {
 
   Tensor inputs_of(const Weights& module, int64_t n_in, int64_t group) const {
     if (!desc_act_ && !module.has("g_idx")) return {};
-    return inputs_by_group(module, "g_idx", get_exactly(module, "g_idx", DType::i32, {n_in}), group);
+    return inputs_by_group(module, "g_idx", get_exactly(module, "g_idx", DType::i32, {n_in}),
+                           group);
   }
 
   int bits_;

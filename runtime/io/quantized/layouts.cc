@@ -22,8 +22,8 @@ int64_t require_bits(const Json& config, int64_t bits, std::initializer_list<int
     if (bits == b) return bits;
     known += (known.empty() ? "" : " or ") + std::to_string(b);
   }
-  throw Error(ErrorCode::unsupported, config.where() + " says " + std::to_string(bits) + " bits a weight; " +
-                                          known + " are read here");
+  throw Error(ErrorCode::unsupported, config.where() + " says " + std::to_string(bits) +
+                                          " bits a weight; " + known + " are read here");
 }
 
 int64_t group_columns(const Weights& module, int64_t group_size, int64_t n_in) {
@@ -57,10 +57,12 @@ Tensor get_exactly(const Weights& module, const std::string& name, DType type, c
 Tensor get_scales(const Weights& module, const std::string& name, const Shape& shape) {
   const Tensor stored = get_there(module, name, shape);
   if (!is_floating(stored.dtype()))
-    module.fail(name, ErrorCode::corrupt_file,
-                std::string("is of type ") + name_of(stored.dtype()) + ", scales are floating-point");
+    module.fail(
+        name, ErrorCode::corrupt_file,
+        std::string("is of type ") + name_of(stored.dtype()) + ", scales are floating-point");
   const Tensor scales = to_f32(stored);
-  if (!std::all_of(scales.f32(), scales.f32() + scales.numel(), [](float x) { return std::isfinite(x); }))
+  if (!std::all_of(scales.f32(), scales.f32() + scales.numel(),
+                   [](float x) { return std::isfinite(x); }))
     module.fail(name, ErrorCode::corrupt_file, "has a scale that is NaN or infinite");
   return scales;
 }
@@ -84,8 +86,9 @@ Tensor inputs_by_group(const Weights& module, const std::string& name, const Ten
                       std::to_string(n_groups));
     int64_t& n = filled[static_cast<size_t>(g)];
     if (n == group)
-      module.fail(name, ErrorCode::corrupt_file,
-                  "puts more than " + std::to_string(group) + " columns into group " + std::to_string(g));
+      module.fail(
+          name, ErrorCode::corrupt_file,
+          "puts more than " + std::to_string(group) + " columns into group " + std::to_string(g));
     order[g * group + n++] = int32_t(i);
     moved |= g != i / group;
   }
@@ -171,7 +174,8 @@ Matrix unpack_rows(const Tensor& words, int bits, const Tensor& scales, const Te
     const float* s = scales.f32() + o * n_groups;
     const auto* z = static_cast<const uint8_t*>(zeros.raw()) + o * n_groups;
     for (int64_t i = 0; i < n_in; ++i)
-      dense.f32()[o * n_in + column(i)] = float(unpacked(row, column(i), 8) - z[i / group]) * s[i / group];
+      dense.f32()[o * n_in + column(i)] =
+          float(unpacked(row, column(i), 8) - z[i / group]) * s[i / group];
   });
   return Matrix(dense);
 }

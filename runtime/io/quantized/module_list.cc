@@ -1,5 +1,6 @@
-// Which modules a configuration speaks of. Names and patterns as in compressed-tensors (utils/match.py: "re:"
-// and Python's re.match, else equality) and AutoAWQ (modules_to_not_convert), made one rule.
+// Which modules a configuration speaks of. Names and patterns as in compressed-tensors
+// (utils/match.py: "re:" and Python's re.match, else equality) and AutoAWQ
+// (modules_to_not_convert), made one rule.
 #define PCRE2_CODE_UNIT_WIDTH 8
 
 #include <pcre2.h>
@@ -59,7 +60,9 @@ bool ModuleList::has(const std::string& module) const {
   if (std::any_of(names_.begin(), names_.end(), in_it)) return true;
   size_t at = 0;
   do {
-    const auto from_here = [&](const auto& p) { return p->matches(module.data() + at, module.size() - at); };
+    const auto from_here = [&](const auto& p) {
+      return p->matches(module.data() + at, module.size() - at);
+    };
     if (std::any_of(patterns_.begin(), patterns_.end(), from_here)) return true;
     at = module.find('.', at) + 1;
   } while (at != 0);

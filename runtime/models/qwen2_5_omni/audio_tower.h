@@ -1,5 +1,6 @@
-// The audio tower: two convolutions, sinusoidal positions, pre-norm layers, pooling by two, projection. Each piece of 2 · n_window mel frames is on its
-// own: positions restart and attention stays inside. (Qwen2_5OmniAudioEncoder)
+// The audio tower: two convolutions, sinusoidal positions, pre-norm layers, pooling by two,
+// projection. Each piece of 2 · n_window mel frames is on its own: positions restart and attention
+// stays inside. (Qwen2_5OmniAudioEncoder)
 #pragma once
 
 #include <vector>

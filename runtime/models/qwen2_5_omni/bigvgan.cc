@@ -7,16 +7,18 @@ namespace omni::qwen2_5_omni {
 
 namespace {
 
-
 // A sinc of cutoff 1/4 in a Kaiser window, 12 taps; not in the checkpoint. (kaiser_sinc_filter1d)
 Tensor kaiser_sinc_filter() {
   constexpr int n = 12;
   constexpr double cutoff = 0.25, half_width = 0.3;
-  const double attenuation = 2.285 * (n / 2 - 1) * M_PI * 4 * half_width + 7.95, beta = 0.1102 * (attenuation - 8.7);
+  const double attenuation = 2.285 * (n / 2 - 1) * M_PI * 4 * half_width + 7.95,
+               beta = 0.1102 * (attenuation - 8.7);
   std::array<double, n> f;
   double sum = 0;
   for (int i = 0; i < n; ++i) {
-    const double u = 2.0 * i / (n - 1) - 1, window = std::cyl_bessel_i(0, beta * std::sqrt(std::max(0.0, 1 - u * u))) / std::cyl_bessel_i(0, beta);
+    const double u = 2.0 * i / (n - 1) - 1,
+                 window = std::cyl_bessel_i(0, beta * std::sqrt(std::max(0.0, 1 - u * u))) /
+                          std::cyl_bessel_i(0, beta);
     const double x = 2 * cutoff * (i - n / 2 + 0.5) * M_PI;
     sum += f[size_t(i)] = 2 * cutoff * window * std::sin(x) / x;
   }
@@ -28,7 +30,8 @@ Tensor kaiser_sinc_filter() {
 }  // namespace
 
 BigVgan::Snake BigVgan::snake(const Weights& w, int64_t channels) {
-  Snake s{w.get_f32("act.alpha", {channels}), w.get_f32("act.beta", {channels})};  // stored as logarithms
+  // stored as logarithms
+  Snake s{w.get_f32("act.alpha", {channels}), w.get_f32("act.beta", {channels})};
   for (int64_t k = 0; k < channels; ++k) {
     s.alpha.f32()[k] = std::exp(s.alpha.f32()[k]);
     s.beta_reciprocal.f32()[k] = 1.f / (std::exp(s.beta_reciprocal.f32()[k]) + 1e-9f);
@@ -36,9 +39,11 @@ BigVgan::Snake BigVgan::snake(const Weights& w, int64_t channels) {
   return {to_device(s.alpha, w.device()), to_device(s.beta_reciprocal, w.device())};
 }
 
-BigVgan::BigVgan(const Weights& w, const BigVganConfig& c) : config_(c), filter_(to_device(kaiser_sinc_filter(), w.device())) {
+BigVgan::BigVgan(const Weights& w, const BigVganConfig& c)
+    : config_(c), filter_(to_device(kaiser_sinc_filter(), w.device())) {
   int64_t channels = c.upsample_initial_channel;
-  conv_pre_ = Conv1d(w.scope("conv_pre"), c.mel_dim, channels, 7, 1, ops::Padding::zeros, Bias::each);
+  conv_pre_ =
+      Conv1d(w.scope("conv_pre"), c.mel_dim, channels, 7, 1, ops::Padding::zeros, Bias::each);
   for (size_t i = 0; i < c.upsample_rates.size(); ++i) {
     const Weights u = w.scope("ups").scope(int64_t(i)).scope(0);
     const int kernel = c.upsample_kernel_sizes[i];
@@ -46,7 +51,9 @@ BigVgan::BigVgan(const Weights& w, const BigVganConfig& c) : config_(c), filter_
     Tensor by_tap = Tensor::zeros(DType::f32, {kernel * (channels / 2), channels});
     for (int64_t in = 0; in < channels; ++in)
       for (int64_t out = 0; out < channels / 2; ++out)
-        for (int64_t t = 0; t < kernel; ++t) by_tap.f32()[(t * (channels / 2) + out) * channels + in] = stored.f32()[(in * (channels / 2) + out) * kernel + t];
+        for (int64_t t = 0; t < kernel; ++t)
+          by_tap.f32()[(t * (channels / 2) + out) * channels + in] =
+              stored.f32()[(in * (channels / 2) + out) * kernel + t];
     channels /= 2;
     Upsampling up{pack(w, by_tap), u.load_f32("bias", {channels}), kernel, c.upsample_rates[i], {}};
     for (size_t k = 0; k < c.resblock_kernel_sizes.size(); ++k) {
@@ -54,10 +61,14 @@ BigVgan::BigVgan(const Weights& w, const BigVganConfig& c) : config_(c), filter_
       AmpBlock block;
       const int size = c.resblock_kernel_sizes[k];
       for (size_t d = 0; d < c.resblock_dilation_sizes[k].size(); ++d) {
-        block.convs1.push_back(Conv1d(b.scope("convs1").scope(int64_t(d)), channels, channels, size, c.resblock_dilation_sizes[k][d], ops::Padding::zeros, Bias::each));
-        block.convs2.push_back(Conv1d(b.scope("convs2").scope(int64_t(d)), channels, channels, size, 1, ops::Padding::zeros, Bias::each));
+        block.convs1.push_back(Conv1d(b.scope("convs1").scope(int64_t(d)), channels, channels, size,
+                                      c.resblock_dilation_sizes[k][d], ops::Padding::zeros,
+                                      Bias::each));
+        block.convs2.push_back(Conv1d(b.scope("convs2").scope(int64_t(d)), channels, channels, size,
+                                      1, ops::Padding::zeros, Bias::each));
       }
-      for (size_t a = 0; a < 2 * block.convs1.size(); ++a) block.activations.push_back(snake(b.scope("activations").scope(int64_t(a)), channels));
+      for (size_t a = 0; a < 2 * block.convs1.size(); ++a)
+        block.activations.push_back(snake(b.scope("activations").scope(int64_t(a)), channels));
       up.blocks.push_back(std::move(block));
     }
     ups_.push_back(std::move(up));
@@ -79,7 +90,8 @@ int64_t BigVgan::receptive_frames() const {
     int64_t widest = 0;
     for (size_t k = 0; k < config_.resblock_kernel_sizes.size(); ++k) {
       int64_t block = 0;
-      for (const int dilation : config_.resblock_dilation_sizes[k]) block += config_.resblock_kernel_sizes[k] / 2 * (dilation + 1) + 2 * kActivation;
+      for (const int dilation : config_.resblock_dilation_sizes[k])
+        block += config_.resblock_kernel_sizes[k] / 2 * (dilation + 1) + 2 * kActivation;
       widest = std::max(widest, block);
     }
     reach = (reach + widest + config_.upsample_kernel_sizes[i]) / config_.upsample_rates[i] + 1;
@@ -99,7 +111,8 @@ std::vector<float> BigVgan::forward(ops::Context& cx, const Tensor& mel) const {
   }
   Tensor x = conv_pre_(cx, ops::from_host(cx, loudness));
   for (const Upsampling& u : ups_) {
-    x = ops::conv_transpose1d(cx, x, *u.weight, u.bias, u.kernel, u.stride, (u.kernel - u.stride) / 2);
+    x = ops::conv_transpose1d(cx, x, *u.weight, u.bias, u.kernel, u.stride,
+                              (u.kernel - u.stride) / 2);
     Tensor sum = cx.arena.f32(x.shape());
     for (const AmpBlock& b : u.blocks) {
       Arena::Scope inner(cx.arena);
@@ -109,8 +122,10 @@ std::vector<float> BigVgan::forward(ops::Context& cx, const Tensor& mel) const {
         const Tensor first = b.convs1[d](cx, activate(cx, h, b.activations[2 * d]));
         ops::add_(cx, h, b.convs2[d](cx, activate(cx, first, b.activations[2 * d + 1])));
       }
-      if (&b == &u.blocks.front()) ops::copy_(cx, sum, h);
-      else ops::add_(cx, sum, h);
+      if (&b == &u.blocks.front())
+        ops::copy_(cx, sum, h);
+      else
+        ops::add_(cx, sum, h);
     }
     ops::div_(cx, sum, float(u.blocks.size()));
     x = sum;

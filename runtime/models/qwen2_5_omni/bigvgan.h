@@ -1,4 +1,5 @@
-// The vocoder: mel spectrogram → wave at 24 kHz. (arXiv 2206.04658; Qwen2_5OmniToken2WavBigVGANModel)
+// The vocoder: mel spectrogram → wave at 24 kHz. (arXiv 2206.04658;
+// Qwen2_5OmniToken2WavBigVGANModel)
 #pragma once
 
 #include <vector>
@@ -32,7 +33,10 @@ class BigVgan {
     std::vector<AmpBlock> blocks;
   };
   static Snake snake(const Weights& w, int64_t channels);
-  Tensor activate(ops::Context& cx, const Tensor& x, const Snake& s) const { return ops::snake_beta(cx, x, s.alpha, s.beta_reciprocal, static_cast<const float*>(filter_.raw())); }
+  Tensor activate(ops::Context& cx, const Tensor& x, const Snake& s) const {
+    return ops::snake_beta(cx, x, s.alpha, s.beta_reciprocal,
+                           static_cast<const float*>(filter_.raw()));
+  }
 
   BigVganConfig config_;
   Tensor filter_;  // [12]

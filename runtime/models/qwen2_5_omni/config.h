@@ -1,6 +1,7 @@
-// config.json of Qwen2.5-Omni's Thinker, in both dialects: as published (rope_theta and rope_scaling) and as transformers 5 writes it
-// (rope_parameters); nested under thinker_config, or a Thinker alone. A structural key that is missing is an error that names it: the class defaults of
-// transformers are not the published values. (transformers, configuration_qwen2_5_omni.py)
+// config.json of Qwen2.5-Omni's Thinker, in both dialects: as published (rope_theta and
+// rope_scaling) and as transformers 5 writes it (rope_parameters); nested under thinker_config, or
+// a Thinker alone. A structural key that is missing is an error that names it: the class defaults
+// of transformers are not the published values. (transformers, configuration_qwen2_5_omni.py)
 #pragma once
 
 #include <array>
@@ -14,7 +15,8 @@
 namespace omni::qwen2_5_omni {
 
 struct TextConfig {
-  int hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim, vocab_size;
+  int hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads,
+      head_dim, vocab_size;
   int64_t max_position_embeddings;
   double rope_theta;
   std::array<int, 3> mrope_section;
@@ -24,12 +26,14 @@ struct TextConfig {
 };
 
 struct VisionConfig {
-  int depth, hidden_size, intermediate_size, num_heads, patch_size, temporal_patch_size, spatial_merge_size, window_size, out_hidden_size, in_channels;
+  int depth, hidden_size, intermediate_size, num_heads, patch_size, temporal_patch_size,
+      spatial_merge_size, window_size, out_hidden_size, in_channels;
   std::set<int> fullatt_block_indexes;
 };
 
 struct AudioConfig {
-  int d_model, encoder_layers, encoder_attention_heads, encoder_ffn_dim, num_mel_bins, n_window, output_dim, max_source_positions;
+  int d_model, encoder_layers, encoder_attention_heads, encoder_ffn_dim, num_mel_bins, n_window,
+      output_dim, max_source_positions;
 };
 
 struct TalkerConfig {
@@ -39,7 +43,8 @@ struct TalkerConfig {
 };
 
 struct DitConfig {
-  int hidden_size, num_hidden_layers, num_attention_heads, head_dim, ff_mult, emb_dim, num_embeds, mel_dim, repeats, block_size;
+  int hidden_size, num_hidden_layers, num_attention_heads, head_dim, ff_mult, emb_dim, num_embeds,
+      mel_dim, repeats, block_size;
   int enc_emb_dim, enc_dim, enc_attention_channels, enc_se_channels, enc_res2net_scale;
   std::vector<int> enc_channels, enc_kernel_sizes, enc_dilations;
   std::set<int> look_ahead_layers, look_backward_layers;

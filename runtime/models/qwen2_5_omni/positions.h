@@ -1,6 +1,8 @@
-// Template and TMRoPE positions of Qwen2.5-Omni: ChatML turns; whatever follows a block starts at one more than that block's highest position; sound counts up in
-// all three coordinates, a picture has its time, row and column; with both tracks the two opening markers share a position, and so do the two closing ones.
-// (Qwen2_5OmniThinkerModel.get_rope_index; processing_qwen2_5_omni.py, replace_multimodal_special_tokens)
+// Template and TMRoPE positions of Qwen2.5-Omni: ChatML turns; whatever follows a block starts at
+// one more than that block's highest position; sound counts up in all three coordinates, a picture
+// has its time, row and column; with both tracks the two opening markers share a position, and so
+// do the two closing ones. (Qwen2_5OmniThinkerModel.get_rope_index; processing_qwen2_5_omni.py,
+// replace_multimodal_special_tokens)
 #pragma once
 
 #include "models/model.h"
@@ -24,7 +26,8 @@ class Template {
   Rows markers(Cursor& cursor, std::initializer_list<int32_t> ids) const;  // all at one position
 
   const BpeTokenizer& tokenizer_;
-  int32_t endoftext_, im_start_, im_end_, image_, audio_, audio_bos_, audio_eos_, video_, vision_bos_, vision_eos_;
+  int32_t endoftext_, im_start_, im_end_, image_, audio_, audio_bos_, audio_eos_, video_,
+      vision_bos_, vision_eos_;
 };
 
 }  // namespace omni::qwen2_5_omni

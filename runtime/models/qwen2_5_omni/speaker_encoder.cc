@@ -20,19 +20,23 @@ Tensor relu(Tensor x) {
 // Columns [begin, begin + width) of x.
 Tensor columns(ops::Context& cx, const Tensor& x, int64_t begin, int64_t width) {
   Tensor y = cx.arena.f32({x.dim(0), width});
-  for (int64_t i = 0; i < x.dim(0); ++i) std::memcpy(y.f32() + i * width, x.f32() + i * x.dim(1) + begin, size_t(width) * 4);
+  for (int64_t i = 0; i < x.dim(0); ++i)
+    std::memcpy(y.f32() + i * width, x.f32() + i * x.dim(1) + begin, size_t(width) * 4);
   return y;
 }
 
 void put_columns(Tensor& y, int64_t begin, const Tensor& x) {
-  for (int64_t i = 0; i < x.dim(0); ++i) std::memcpy(y.f32() + i * y.dim(1) + begin, x.f32() + i * x.dim(1), size_t(x.dim(1)) * 4);
+  for (int64_t i = 0; i < x.dim(0); ++i)
+    std::memcpy(y.f32() + i * y.dim(1) + begin, x.f32() + i * x.dim(1), size_t(x.dim(1)) * 4);
 }
 
 // Mean and standard deviation of each column, rows weighted by weight[row, column] (or equally).
 void statistics(const Tensor& x, const float* weight, float* mean, float* deviation) {
   const int64_t n = x.dim(0), c = x.dim(1);
   std::vector<double> sum(static_cast<size_t>(c)), squares(static_cast<size_t>(c));
-  const auto w = [&](int64_t i, int64_t k) { return weight ? double(weight[i * c + k]) : 1.0 / double(n); };
+  const auto w = [&](int64_t i, int64_t k) {
+    return weight ? double(weight[i * c + k]) : 1.0 / double(n);
+  };
   for (int64_t i = 0; i < n; ++i)
     for (int64_t k = 0; k < c; ++k) sum[size_t(k)] += w(i, k) * double(x.f32()[i * c + k]);
   for (int64_t i = 0; i < n; ++i)
@@ -52,16 +56,23 @@ SpeakerEncoder::SpeakerEncoder(const Weights& w, const DitConfig& c) : config_(c
   const auto& ch = c.enc_channels;
   const size_t n = ch.size();
   const Weights blocks = w.scope("blocks");
-  first_ = conv(blocks.scope(0).scope("conv"), c.mel_dim, ch[0], c.enc_kernel_sizes[0], c.enc_dilations[0]);
+  first_ = conv(blocks.scope(0).scope("conv"), c.mel_dim, ch[0], c.enc_kernel_sizes[0],
+                c.enc_dilations[0]);
   for (size_t i = 1; i + 1 < n; ++i) {
     const Weights b = blocks.scope(int64_t(i));
-    SeRes2NetBlock block{conv(b.scope("tdnn1.conv"), ch[i - 1], ch[i]), conv(b.scope("tdnn2.conv"), ch[i], ch[i]), conv(b.scope("se_block.conv1"), ch[i], c.enc_se_channels),
-                         conv(b.scope("se_block.conv2"), c.enc_se_channels, ch[i]), {}};
+    SeRes2NetBlock block{conv(b.scope("tdnn1.conv"), ch[i - 1], ch[i]),
+                         conv(b.scope("tdnn2.conv"), ch[i], ch[i]),
+                         conv(b.scope("se_block.conv1"), ch[i], c.enc_se_channels),
+                         conv(b.scope("se_block.conv2"), c.enc_se_channels, ch[i]),
+                         {}};
     for (int k = 0; k + 1 < c.enc_res2net_scale; ++k)
-      block.res2net.push_back(conv(b.scope("res2net_block.blocks").scope(k).scope("conv"), ch[i] / c.enc_res2net_scale, ch[i] / c.enc_res2net_scale, c.enc_kernel_sizes[i], c.enc_dilations[i]));
+      block.res2net.push_back(conv(b.scope("res2net_block.blocks").scope(k).scope("conv"),
+                                   ch[i] / c.enc_res2net_scale, ch[i] / c.enc_res2net_scale,
+                                   c.enc_kernel_sizes[i], c.enc_dilations[i]));
     blocks_.push_back(std::move(block));
   }
-  mfa_ = conv(w.scope("mfa.conv"), ch[n - 1], ch[n - 1], c.enc_kernel_sizes[n - 1], c.enc_dilations[n - 1]);
+  mfa_ = conv(w.scope("mfa.conv"), ch[n - 1], ch[n - 1], c.enc_kernel_sizes[n - 1],
+              c.enc_dilations[n - 1]);
   asp_tdnn_ = conv(w.scope("asp.tdnn.conv"), 3 * int64_t{ch[n - 1]}, c.enc_attention_channels);
   asp_conv_ = conv(w.scope("asp.conv"), c.enc_attention_channels, ch[n - 1]);
   fc_ = conv(w.scope("fc"), 2 * int64_t{ch[n - 1]}, c.enc_dim);
@@ -87,7 +98,8 @@ Tensor SpeakerEncoder::forward(ops::Context& cx, const Tensor& mel) const {
     Tensor mean = cx.arena.f32({1, h.dim(1)}), unused = cx.arena.f32({1, h.dim(1)});
     statistics(h, nullptr, mean.f32(), unused.f32());
     Tensor gate = b.se_conv2(cx, relu(b.se_conv1(cx, mean)));
-    for (int64_t k = 0; k < gate.numel(); ++k) gate.f32()[k] = 1.f / (1.f + std::exp(-gate.f32()[k]));
+    for (int64_t k = 0; k < gate.numel(); ++k)
+      gate.f32()[k] = 1.f / (1.f + std::exp(-gate.f32()[k]));
     Tensor y = cx.arena.f32(x.shape());
     std::memcpy(y.raw(), x.raw(), x.nbytes());
     ops::add_scaled_(cx, y, h, gate.f32());
@@ -96,7 +108,8 @@ Tensor SpeakerEncoder::forward(ops::Context& cx, const Tensor& mel) const {
     filled += x.dim(1);
   }
   const Tensor h = relu(mfa_(cx, all));
-  Tensor context = cx.arena.f32({n, 3 * wide}), mean = cx.arena.f32({n, wide}), deviation = cx.arena.f32({n, wide});
+  Tensor context = cx.arena.f32({n, 3 * wide}), mean = cx.arena.f32({n, wide}),
+         deviation = cx.arena.f32({n, wide});
   statistics(h, nullptr, mean.f32(), deviation.f32());
   for (int64_t i = 1; i < n; ++i) {
     std::memcpy(mean.f32() + i * wide, mean.f32(), size_t(wide) * 4);
@@ -112,7 +125,8 @@ Tensor SpeakerEncoder::forward(ops::Context& cx, const Tensor& mel) const {
     float highest = -INFINITY;
     double sum = 0;
     for (int64_t i = 0; i < n; ++i) highest = std::max(highest, a.f32()[i * wide + k]);
-    for (int64_t i = 0; i < n; ++i) sum += double(a.f32()[i * wide + k] = std::exp(a.f32()[i * wide + k] - highest));
+    for (int64_t i = 0; i < n; ++i)
+      sum += double(a.f32()[i * wide + k] = std::exp(a.f32()[i * wide + k] - highest));
     for (int64_t i = 0; i < n; ++i) a.f32()[i * wide + k] = float(a.f32()[i * wide + k] / sum);
   }
   Tensor pooled = cx.arena.f32({1, 2 * wide});

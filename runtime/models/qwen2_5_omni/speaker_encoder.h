@@ -1,4 +1,5 @@
-// ECAPA-TDNN: a reference mel spectrogram → a speaker vector. (arXiv 2005.07143; ECAPA_TimeDelayNet)
+// ECAPA-TDNN: a reference mel spectrogram → a speaker vector. (arXiv 2005.07143;
+// ECAPA_TimeDelayNet)
 #pragma once
 
 #include <vector>

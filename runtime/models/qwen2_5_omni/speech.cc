@@ -15,15 +15,23 @@ std::map<std::string, Voice> read_voices(const std::filesystem::path& path, cons
   const PickledValue all = read_tensor_pickle(path);
   std::map<std::string, Voice> out;
   for (const auto& [name, v] : all.members) {
-    const auto fail = [&](const std::string& what) { throw Error(ErrorCode::corrupt_file, path.string() + ": voice " + name + " " + what); };
+    const auto fail = [&](const std::string& what) {
+      throw Error(ErrorCode::corrupt_file, path.string() + ": voice " + name + " " + what);
+    };
     const auto member = [&](const char* key, PickledValue::Kind kind) -> const PickledValue& {
       const auto there = v.members.find(key);
-      if (there == v.members.end() || there->second.kind != kind) fail(std::string("has no usable ") + key);
+      if (there == v.members.end() || there->second.kind != kind)
+        fail(std::string("has no usable ") + key);
       return there->second;
     };
-    Voice voice{int32_t(member("bos_token", PickledValue::integer).number), member("cond", PickledValue::tensor).values, member("ref_mel", PickledValue::tensor).values};
-    if (voice.cond.numel() != c.enc_emb_dim) fail("has a cond of " + voice.cond.shape().str() + ", config.json asks for " + std::to_string(c.enc_emb_dim));
-    if (voice.ref_mel.numel() == 0 || voice.ref_mel.numel() % c.mel_dim) fail("has a ref_mel of " + voice.ref_mel.shape().str());
+    Voice voice{int32_t(member("bos_token", PickledValue::integer).number),
+                member("cond", PickledValue::tensor).values,
+                member("ref_mel", PickledValue::tensor).values};
+    if (voice.cond.numel() != c.enc_emb_dim)
+      fail("has a cond of " + voice.cond.shape().str() + ", config.json asks for " +
+           std::to_string(c.enc_emb_dim));
+    if (voice.ref_mel.numel() == 0 || voice.ref_mel.numel() % c.mel_dim)
+      fail("has a ref_mel of " + voice.ref_mel.shape().str());
     voice.ref_mel = voice.ref_mel.reshape({voice.ref_mel.numel() / c.mel_dim, c.mel_dim});
     if (voice.ref_mel.dim(0) < 16) fail("has too short a ref_mel");
     out.emplace(name, std::move(voice));
@@ -48,7 +56,9 @@ Speech::Speech(const ModelOptions& o, const Weights& file, const SpeechConfig& c
            half(progress, 0.5, 0.9)),
       bigvgan_(file.scope("token2wav.code2wav_bigvgan_model").with(Precision::float32), c.bigvgan) {
   if (thinker_embed_.rank() != 2 || thinker_embed_.dim(1) != c.talker.text.embedding_size)
-    throw Error(ErrorCode::corrupt_file, o.folder.string() + ": the Talker's embedding_size is not the Thinker's hidden_size");
+    throw Error(
+        ErrorCode::corrupt_file,
+        o.folder.string() + ": the Talker's embedding_size is not the Thinker's hidden_size");
 }
 
 std::vector<std::string> Speech::voices() const {
@@ -62,17 +72,26 @@ const Voice& Speech::voice(const std::string& name) const {
   if (there != voices_.end()) return there->second;
   std::string known;
   for (const auto& [n, v] : voices_) known += (known.empty() ? "" : ", ") + n;
-  throw Error(ErrorCode::invalid_argument, "no voice \"" + name + "\"; the checkpoint has " + known);
+  throw Error(ErrorCode::invalid_argument,
+              "no voice \"" + name + "\"; the checkpoint has " + known);
 }
 
-// prompt · voice's bos + codec pad · first row of the reply + codec start · code + row · code + row … + end of text · code + padding …
+// prompt · voice's bos + codec pad · first row of the reply + codec start · code + row · code + row
+// … + end of text · code + padding …
 class Speech::Codes final : public CodeStream {
  public:
-  Codes(const Speech& speech, SpokenPrompt prompt, const Voice& voice) : s_(speech), prompt_(std::move(prompt)), bos_(voice.bos_token), cache_(speech.talker_.new_cache()), step_(speech.talker_.new_step()) {
-    for (const Position& p : prompt_.positions) next_ = std::max(next_, 1 + *std::max_element(p.begin(), p.end()));
+  Codes(const Speech& speech, SpokenPrompt prompt, const Voice& voice)
+      : s_(speech),
+        prompt_(std::move(prompt)),
+        bos_(voice.bos_token),
+        cache_(speech.talker_.new_cache()),
+        step_(speech.talker_.new_step()) {
+    for (const Position& p : prompt_.positions)
+      next_ = std::max(next_, 1 + *std::max_element(p.begin(), p.end()));
   }
 
-  std::optional<int32_t> next(ops::Context& cx, std::span<const float> row, const PickCode& pick) override {
+  std::optional<int32_t> next(ops::Context& cx, std::span<const float> row,
+                              const PickCode& pick) override {
     const TalkerConfig& c = s_.talker_.config();
     if (ended_ || (history_.empty() && row.empty())) return std::nullopt;
     Arena::Scope scope(cx.arena);
@@ -129,35 +148,45 @@ class Speech::Codes final : public CodeStream {
       const int32_t id = std::exchange(text_ended_, true) ? c.text_pad : c.text_end;
       return ops::embedding(cx, {&id, 1}, s_.thinker_embed_);
     }
-    return ops::clone(cx, ops::from_host(cx, Tensor::view(const_cast<float*>(row.data()), DType::f32, {1, c.text.embedding_size})));
+    return ops::clone(cx, ops::from_host(cx, Tensor::view(const_cast<float*>(row.data()),
+                                                          DType::f32, {1, c.text.embedding_size})));
   }
 
   const Speech& s_;
   SpokenPrompt prompt_;
-  int32_t bos_, next_ = 0;         // next_: position
+  int32_t bos_, next_ = 0;  // next_: position
   bool text_ended_ = false, ended_ = false;
-  std::vector<int32_t> history_;   // codec ids, those of the prompt included
+  std::vector<int32_t> history_;  // codec ids, those of the prompt included
   KvCache cache_;
   DecoderStep step_;
 };
 
 class Speech::Wave final : public WaveStream {
  public:
-  Wave(const Speech& speech, ops::Context& cx, const Voice& voice, FrameNoise noise, const FlowSettings& settings)
-      : vocoder_(speech.bigvgan_), mel_dim_(speech.dit_.mel_dim()), dit_(speech.dit_, cx, voice, std::move(noise), settings) {}
+  Wave(const Speech& speech, ops::Context& cx, const Voice& voice, FrameNoise noise,
+       const FlowSettings& settings)
+      : vocoder_(speech.bigvgan_),
+        mel_dim_(speech.dit_.mel_dim()),
+        dit_(speech.dit_, cx, voice, std::move(noise), settings) {}
 
-  std::vector<float> push(ops::Context& cx, std::span<const int32_t> codes) override { return more(cx, codes, false); }
+  std::vector<float> push(ops::Context& cx, std::span<const int32_t> codes) override {
+    return more(cx, codes, false);
+  }
   std::vector<float> finish(ops::Context& cx) override { return more(cx, {}, true); }
 
  private:
-  // The vocoder works on all frames that touch the new ones; frames that no later sample needs are forgotten.
+  // The vocoder works on all frames that touch the new ones; frames that no later sample needs are
+  // forgotten.
   std::vector<float> more(ops::Context& cx, std::span<const int32_t> codes, bool last) {
     const Tensor fresh = dit_.push(cx, codes, last);
     mel_.insert(mel_.end(), fresh.f32(), fresh.f32() + fresh.numel());
-    const int64_t there = first_ + int64_t(mel_.size()) / mel_dim_, reach = vocoder_.receptive_frames(), end = last ? there : there - reach;
+    const int64_t there = first_ + int64_t(mel_.size()) / mel_dim_,
+                  reach = vocoder_.receptive_frames(), end = last ? there : there - reach;
     if (end <= done_) return {};
     const int64_t from = std::max<int64_t>(first_, done_ - reach);
-    const std::vector<float> wave = vocoder_.forward(cx, Tensor::view(mel_.data() + (from - first_) * mel_dim_, DType::f32, {there - from, mel_dim_}));
+    const std::vector<float> wave =
+        vocoder_.forward(cx, Tensor::view(mel_.data() + (from - first_) * mel_dim_, DType::f32,
+                                          {there - from, mel_dim_}));
     const int64_t hop = vocoder_.samples_per_frame();
     std::vector<float> out(wave.begin() + (done_ - from) * hop, wave.begin() + (end - from) * hop);
     done_ = end;
@@ -170,18 +199,23 @@ class Speech::Wave final : public WaveStream {
   const BigVgan& vocoder_;
   int64_t mel_dim_;
   Dit::Stream dit_;
-  std::vector<float> mel_;          // from frame first_ on
-  int64_t first_ = 0, done_ = 0;    // done_: frames that were given out as sound
+  std::vector<float> mel_;        // from frame first_ on
+  int64_t first_ = 0, done_ = 0;  // done_: frames that were given out as sound
 };
 
-std::unique_ptr<CodeStream> Speech::talk(SpokenPrompt prompt, const std::string& voice_name) const { return std::make_unique<Codes>(*this, std::move(prompt), voice(voice_name)); }
+std::unique_ptr<CodeStream> Speech::talk(SpokenPrompt prompt, const std::string& voice_name) const {
+  return std::make_unique<Codes>(*this, std::move(prompt), voice(voice_name));
+}
 
-std::unique_ptr<WaveStream> Speech::sound(ops::Context& cx, const std::string& voice_name, FrameNoise noise, const FlowSettings& settings) const {
+std::unique_ptr<WaveStream> Speech::sound(ops::Context& cx, const std::string& voice_name,
+                                          FrameNoise noise, const FlowSettings& settings) const {
   return std::make_unique<Wave>(*this, cx, voice(voice_name), std::move(noise), settings);
 }
 
-Tensor Speech::mel(ops::Context& cx, std::span<const int32_t> codes, const std::string& voice_name, const FrameNoise& noise, const FlowSettings& settings) const {
-  return Dit::Stream(dit_, cx, voice(voice_name), noise, settings).push(cx, codes, true, std::numeric_limits<int32_t>::max());
+Tensor Speech::mel(ops::Context& cx, std::span<const int32_t> codes, const std::string& voice_name,
+                   const FrameNoise& noise, const FlowSettings& settings) const {
+  return Dit::Stream(dit_, cx, voice(voice_name), noise, settings)
+      .push(cx, codes, true, std::numeric_limits<int32_t>::max());
 }
 
 }  // namespace omni::qwen2_5_omni

@@ -10,7 +10,8 @@ namespace {
 constexpr float kEps = 1e-6f;
 constexpr double kRopeTheta = 10000;
 
-// Cosines and sines, [2, n, head_dim / 2], of the angles by (row, column) of each patch in window order; the first half of the frequencies turns with the row, the other with the column.
+// Cosines and sines, [2, n, head_dim / 2], of the angles by (row, column) of each patch in window
+// order; the first half of the frequencies turns with the row, the other with the column.
 Tensor rotary_table(const Windows& windows, int merged_w, int merge, int head_dim) {
   const int quarter = head_dim / 4, half = head_dim / 2;
   const int64_t n = int64_t(windows.order.size()) * merge * merge;
@@ -22,7 +23,8 @@ Tensor rotary_table(const Windows& windows, int merged_w, int merge, int head_di
         const int64_t place[2] = {token / merged_w * merge + mh, token % merged_w * merge + mw};
         for (int64_t at : place)
           for (int f = 0; f < quarter; ++f) {
-            const float frequency = 1.f / float(std::pow(float(kRopeTheta), float(2 * f) / float(half)));
+            const float frequency =
+                1.f / float(std::pow(float(kRopeTheta), float(2 * f) / float(half)));
             const float angle = float(at) * frequency;
             *c++ = std::cos(angle);
             *s++ = std::sin(angle);
@@ -39,21 +41,24 @@ Windows windows_of(int merged_h, int merged_w, int window) {
     for (int left = 0; left < merged_w; left += window) {
       w.begins.push_back(int64_t(w.order.size()));
       for (int y = top; y < std::min(top + window, merged_h); ++y)
-        for (int x = left; x < std::min(left + window, merged_w); ++x) w.order.push_back(int64_t(y) * merged_w + x);
+        for (int x = left; x < std::min(left + window, merged_w); ++x)
+          w.order.push_back(int64_t(y) * merged_w + x);
     }
   w.begins.push_back(int64_t(w.order.size()));
   return w;
 }
 
 Visual::Visual(const Weights& w, const VisionConfig& c) : config_(c) {
-  const int64_t hidden = c.hidden_size, patch = int64_t{c.in_channels} * c.temporal_patch_size * c.patch_size * c.patch_size;
+  const int64_t hidden = c.hidden_size, patch = int64_t{c.in_channels} * c.temporal_patch_size *
+                                                c.patch_size * c.patch_size;
   patch_embed_ = Linear(w.scope("patch_embed"), {{"proj", hidden}}, patch, Bias::none);
   for (int i = 0; i < c.depth; ++i) {
     const Weights b = w.scope("blocks").scope(i);
-    blocks_.push_back({RmsNorm(b.scope("norm1"), hidden, kEps), RmsNorm(b.scope("norm2"), hidden, kEps),
-                       Linear(b.scope("attn"), {{"q", hidden}, {"k", hidden}, {"v", hidden}}, hidden, Bias::each),
-                       Linear(b.scope("attn"), {{"proj", hidden}}, hidden, Bias::each),
-                       SwiGluMlp(b.scope("mlp"), hidden, c.intermediate_size, Bias::each)});
+    blocks_.push_back(
+        {RmsNorm(b.scope("norm1"), hidden, kEps), RmsNorm(b.scope("norm2"), hidden, kEps),
+         Linear(b.scope("attn"), {{"q", hidden}, {"k", hidden}, {"v", hidden}}, hidden, Bias::each),
+         Linear(b.scope("attn"), {{"proj", hidden}}, hidden, Bias::each),
+         SwiGluMlp(b.scope("mlp"), hidden, c.intermediate_size, Bias::each)});
   }
   const int64_t merged = hidden * c.spatial_merge_size * c.spatial_merge_size;
   const Weights m = w.scope("merger");
@@ -62,10 +67,12 @@ Visual::Visual(const Weights& w, const VisionConfig& c) : config_(c) {
   mlp_2_ = Linear(m.scope("mlp"), {{"2", c.out_hidden_size}}, merged, Bias::each);
 }
 
-Tensor Visual::attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary, std::span<const int64_t> spans) const {
+Tensor Visual::attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary,
+                      std::span<const int64_t> spans) const {
   const int heads = config_.num_heads, head_dim = config_.hidden_size / heads;
   Tensor qkv = block.qkv(cx, block.norm1(cx, x));
-  const ops::Heads q = heads_of(qkv, 0, heads, head_dim), k = heads_of(qkv, config_.hidden_size, heads, head_dim),
+  const ops::Heads q = heads_of(qkv, 0, heads, head_dim),
+                   k = heads_of(qkv, config_.hidden_size, heads, head_dim),
                    v = heads_of(qkv, 2 * config_.hidden_size, heads, head_dim);
   const auto *cos = static_cast<const float*>(rotary.raw()), *sin = cos + rotary.numel() / 2;
   ops::rotary_(cx, q, x.dim(0), cos, sin);
@@ -74,24 +81,29 @@ Tensor Visual::attend(ops::Context& cx, const Block& block, const Tensor& x, con
 }
 
 Tensor Visual::forward(ops::Context& cx, const Tensor& patches, int grid_h, int grid_w) const {
-  const int merge = config_.spatial_merge_size, unit = merge * merge, merged_h = grid_h / merge, merged_w = grid_w / merge;
+  const int merge = config_.spatial_merge_size, unit = merge * merge, merged_h = grid_h / merge,
+            merged_w = grid_w / merge;
   const int64_t n = patches.dim(0), n_merged = n / unit;
   Tensor out = cx.arena.f32({n_merged, config_.out_hidden_size});
   Arena::Scope scope(cx.arena);
 
-  const Windows windows = windows_of(merged_h, merged_w, config_.window_size / merge / config_.patch_size);
+  const Windows windows =
+      windows_of(merged_h, merged_w, config_.window_size / merge / config_.patch_size);
   std::vector<int64_t> window_spans = windows.begins;
   for (int64_t& b : window_spans) b *= unit;
   const int64_t whole[] = {0, n};
-  const Tensor rotary = ops::from_host(cx, rotary_table(windows, merged_w, merge, config_.hidden_size / config_.num_heads));
+  const Tensor rotary = ops::from_host(
+      cx, rotary_table(windows, merged_w, merge, config_.hidden_size / config_.num_heads));
 
-  const Tensor embedded = patch_embed_(cx, patches).reshape({n_merged, int64_t{unit} * config_.hidden_size});
+  const Tensor embedded =
+      patch_embed_(cx, patches).reshape({n_merged, int64_t{unit} * config_.hidden_size});
   Tensor x = ops::index_select(cx, embedded, windows.order).reshape({n, config_.hidden_size});
   for (int i = 0; i < config_.depth; ++i) {
     Arena::Scope inner(cx.arena);
     const Block& block = blocks_[size_t(i)];
     const bool full = config_.fullatt_block_indexes.count(i) != 0;
-    ops::add_(cx, x, attend(cx, block, x, rotary, full ? std::span<const int64_t>(whole) : window_spans));
+    ops::add_(cx, x,
+              attend(cx, block, x, rotary, full ? std::span<const int64_t>(whole) : window_spans));
     ops::add_(cx, x, block.mlp(cx, block.norm2(cx, x)));
   }
   Tensor merged = mlp_0_(cx, ln_q_(cx, x).reshape({n_merged, int64_t{unit} * config_.hidden_size}));

@@ -1,4 +1,5 @@
-// The vision tower: patch embedding, blocks with window or full attention, merger. (Qwen2_5OmniVisionEncoder)
+// The vision tower: patch embedding, blocks with window or full attention, merger.
+// (Qwen2_5OmniVisionEncoder)
 #pragma once
 
 #include <vector>
@@ -28,7 +29,8 @@ class Visual {
     Linear qkv, proj;
     SwiGluMlp mlp;
   };
-  Tensor attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary, std::span<const int64_t> spans) const;
+  Tensor attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary,
+                std::span<const int64_t> spans) const;
 
   VisionConfig config_;
   Linear patch_embed_;

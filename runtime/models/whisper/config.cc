@@ -20,7 +20,8 @@ std::vector<int32_t> ids(const Json& j, const char* key) {
 }  // namespace
 
 Config Config::read(const std::filesystem::path& folder, const BpeTokenizer& tokenizer) {
-  const Json j = Json::parse_file(folder / "config.json"), g = Json::parse_file_if_there(folder / "generation_config.json");
+  const Json j = Json::parse_file(folder / "config.json"),
+             g = Json::parse_file_if_there(folder / "generation_config.json");
   Config c{};
   c.d_model = size(j, "d_model");
   c.encoder_layers = int(j.integer("encoder_layers", 1, 1024));
@@ -33,13 +34,17 @@ Config Config::read(const std::filesystem::path& folder, const BpeTokenizer& tok
   c.max_source_positions = size(j, "max_source_positions");
   c.max_target_positions = int(j.integer("max_target_positions", 8, kMost));
   c.vocab_size = int(j.integer("vocab_size", 1, 1 << 22));
-  if (c.d_model % c.encoder_attention_heads || c.d_model % c.decoder_attention_heads) j.fail("has a d_model that is not a multiple of its heads");
-  if (tokenizer.n_tokens() > c.vocab_size) j.fail("has a vocab_size below the tokenizer's " + std::to_string(tokenizer.n_tokens()));
+  if (c.d_model % c.encoder_attention_heads || c.d_model % c.decoder_attention_heads)
+    j.fail("has a d_model that is not a multiple of its heads");
+  if (tokenizer.n_tokens() > c.vocab_size)
+    j.fail("has a vocab_size below the tokenizer's " + std::to_string(tokenizer.n_tokens()));
 
   TranscriptionTokens& t = c.tokens;
   const auto id = [&](const char* name, const char* older = nullptr) {
-    const int32_t found = tokenizer.token_id(name).value_or(older ? tokenizer.token_id(older).value_or(-1) : -1);
-    if (found < 0) throw Error(ErrorCode::corrupt_file, folder.string() + ": tokenizer.json has no " + name);
+    const int32_t found =
+        tokenizer.token_id(name).value_or(older ? tokenizer.token_id(older).value_or(-1) : -1);
+    if (found < 0)
+      throw Error(ErrorCode::corrupt_file, folder.string() + ": tokenizer.json has no " + name);
     return found;
   };
   t.start_of_transcript = id("<|startoftranscript|>");
@@ -55,7 +60,8 @@ Config Config::read(const std::filesystem::path& folder, const BpeTokenizer& tok
     t.translate = id("<|translate|>");
     for (int32_t k = t.start_of_transcript + 1; k < t.translate; ++k) {
       const std::string name = tokenizer.token_bytes(k);
-      if (name.size() > 4 && name.starts_with("<|") && name.ends_with("|>")) t.languages.emplace(name.substr(2, name.size() - 4), k);
+      if (name.size() > 4 && name.starts_with("<|") && name.ends_with("|>"))
+        t.languages.emplace(name.substr(2, name.size() - 4), k);
     }
   }
   t.suppressed = ids(g.has("suppress_tokens") ? g : j, "suppress_tokens");
@@ -65,7 +71,9 @@ Config Config::read(const std::filesystem::path& folder, const BpeTokenizer& tok
     const Json list = g.at("alignment_heads");
     for (size_t i = 0; i < list.size(); ++i) {
       const auto pair = list.at(i).integers();
-      if (pair.size() != 2 || pair[0] < 0 || pair[0] >= c.decoder_layers || pair[1] < 0 || pair[1] >= c.decoder_attention_heads) list.fail("has a pair that is no layer and head");
+      if (pair.size() != 2 || pair[0] < 0 || pair[0] >= c.decoder_layers || pair[1] < 0 ||
+          pair[1] >= c.decoder_attention_heads)
+        list.fail("has a pair that is no layer and head");
       c.alignment_heads.emplace_back(int(pair[0]), int(pair[1]));
     }
   } else {  // as OpenAI's code does where nothing is known: all heads of the upper half

@@ -10,7 +10,8 @@
 namespace omni::whisper {
 
 struct Config {
-  int d_model, encoder_layers, decoder_layers, encoder_attention_heads, decoder_attention_heads, encoder_ffn_dim, decoder_ffn_dim;
+  int d_model, encoder_layers, decoder_layers, encoder_attention_heads, decoder_attention_heads,
+      encoder_ffn_dim, decoder_ffn_dim;
   int num_mel_bins, max_source_positions, max_target_positions, vocab_size;
   std::vector<std::pair<int, int>> alignment_heads;  // (decoder layer, head)
   TranscriptionTokens tokens;

@@ -18,12 +18,18 @@ Decoder::Decoder(const Weights& w, const Config& c)
       proj_out_(w.at_least_int8(), {{"embed_tokens", c.vocab_size}}, c.d_model, Bias::none) {
   const int64_t d = c.d_model;
   for (int i = 0; i < c.decoder_layers; ++i) {
-    const Weights l = w.scope("layers").scope(i), a = l.scope("self_attn"), e = l.scope("encoder_attn");
-    layers_.push_back({LayerNorm(l.scope("self_attn_layer_norm"), d, kEps), LayerNorm(l.scope("encoder_attn_layer_norm"), d, kEps), LayerNorm(l.scope("final_layer_norm"), d, kEps),
-                       Linear(a, {{"q_proj", d}, {"k_proj", d}, {"v_proj", d}}, d, Bias::where_there), Linear(a, {{"out_proj", d}}, d, Bias::each),
-                       Linear(e, {{"q_proj", d}}, d, Bias::each), Linear(e, {{"k_proj", d}, {"v_proj", d}}, d, Bias::where_there),
-                       Linear(e, {{"out_proj", d}}, d, Bias::each), Linear(l, {{"fc1", c.decoder_ffn_dim}}, d, Bias::each),
-                       Linear(l, {{"fc2", d}}, c.decoder_ffn_dim, Bias::each)});
+    const Weights l = w.scope("layers").scope(i), a = l.scope("self_attn"),
+                  e = l.scope("encoder_attn");
+    layers_.push_back(
+        {LayerNorm(l.scope("self_attn_layer_norm"), d, kEps),
+         LayerNorm(l.scope("encoder_attn_layer_norm"), d, kEps),
+         LayerNorm(l.scope("final_layer_norm"), d, kEps),
+         Linear(a, {{"q_proj", d}, {"k_proj", d}, {"v_proj", d}}, d, Bias::where_there),
+         Linear(a, {{"out_proj", d}}, d, Bias::each), Linear(e, {{"q_proj", d}}, d, Bias::each),
+         Linear(e, {{"k_proj", d}, {"v_proj", d}}, d, Bias::where_there),
+         Linear(e, {{"out_proj", d}}, d, Bias::each),
+         Linear(l, {{"fc1", c.decoder_ffn_dim}}, d, Bias::each),
+         Linear(l, {{"fc2", d}}, c.decoder_ffn_dim, Bias::each)});
   }
 }
 
@@ -40,12 +46,16 @@ EncodedSound Decoder::look_at(ops::Context& cx, const Tensor& states) const {
   return sound;
 }
 
-Tensor Decoder::forward(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound, KvCache& cache, Attention* attention) const {
+Tensor Decoder::forward(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound,
+                        KvCache& cache, Attention* attention) const {
   const int64_t d = config_.d_model, n = int64_t(ids.size()), n_past = cache.length();
   const int heads = config_.decoder_attention_heads, head_dim = int(d) / heads;
-  if (n_past + n > config_.max_target_positions) throw Error(ErrorCode::internal, "whisper: a text of " + std::to_string(n_past + n) + " tokens");
+  if (n_past + n > config_.max_target_positions)
+    throw Error(ErrorCode::internal,
+                "whisper: a text of " + std::to_string(n_past + n) + " tokens");
   cache.reserve(cx, n);
-  if (attention) attention->assign(size_t(n) * config_.alignment_heads.size() * size_t(sound.n_states), 0.f);
+  if (attention)
+    attention->assign(size_t(n) * config_.alignment_heads.size() * size_t(sound.n_states), 0.f);
   Tensor x = ops::embedding(cx, ids, embed_tokens_);
   ops::add_(cx, x, embed_positions_.rows(n_past, n_past + n));
   const ops::AttentionRange everything[] = {{0, n, 0, sound.n_states}};
@@ -56,12 +66,17 @@ Tensor Decoder::forward(ops::Context& cx, std::span<const int32_t> ids, const En
     const ops::Heads keys{cache.k(i), d, heads, head_dim}, values{cache.v(i), d, heads, head_dim};
     ops::copy_rows(cx, keys.from(n_past), heads_of(qkv, d, heads, head_dim), n);
     ops::copy_rows(cx, values.from(n_past), heads_of(qkv, 2 * d, heads, head_dim), n);
-    ops::add_(cx, x, l.out_proj(cx, ops::causal_attention(cx, heads_of(qkv, 0, heads, head_dim), n, keys, values, n_past)));
+    ops::add_(cx, x,
+              l.out_proj(cx, ops::causal_attention(cx, heads_of(qkv, 0, heads, head_dim), n, keys,
+                                                   values, n_past)));
 
     const Tensor q = l.cross_q_proj(cx, l.encoder_attn_layer_norm(cx, x));
     const Tensor kv = sound.keys_values[size_t(i)];
     if (attention) align(cx, q, kv, i, *attention);
-    ops::add_(cx, x, l.cross_out_proj(cx, ops::attention(cx, heads_of(q, 0, heads, head_dim), heads_of(kv, 0, heads, head_dim), heads_of(kv, d, heads, head_dim), everything)));
+    ops::add_(cx, x,
+              l.cross_out_proj(cx, ops::attention(cx, heads_of(q, 0, heads, head_dim),
+                                                  heads_of(kv, 0, heads, head_dim),
+                                                  heads_of(kv, d, heads, head_dim), everything)));
 
     Tensor h = l.fc1(cx, l.final_layer_norm(cx, x));
     ops::gelu_(cx, h);
@@ -72,17 +87,23 @@ Tensor Decoder::forward(ops::Context& cx, std::span<const int32_t> ids, const En
 }
 
 // The rows of this layer's alignment heads.
-void Decoder::align(ops::Context& cx, const Tensor& q, const Tensor& keys_values, int layer, Attention& attention) const {
-  const int64_t n = q.dim(0), n_states = keys_values.dim(0), n_heads = int64_t(config_.alignment_heads.size());
+void Decoder::align(ops::Context& cx, const Tensor& q, const Tensor& keys_values, int layer,
+                    Attention& attention) const {
+  const int64_t n = q.dim(0), n_states = keys_values.dim(0),
+                n_heads = int64_t(config_.alignment_heads.size());
   const int head_dim = config_.d_model / config_.decoder_attention_heads;
   std::vector<float> room;
   for (int64_t h = 0; h < n_heads; ++h) {
     const auto& [of_layer, head] = config_.alignment_heads[size_t(h)];
     if (of_layer != layer) continue;
     Arena::Scope scope(cx.arena);
-    const Tensor weights = ops::attention_weights(cx, heads_of(q, int64_t{head} * head_dim, 1, head_dim), n, heads_of(keys_values, int64_t{head} * head_dim, 1, head_dim), n_states);
+    const Tensor weights = ops::attention_weights(
+        cx, heads_of(q, int64_t{head} * head_dim, 1, head_dim), n,
+        heads_of(keys_values, int64_t{head} * head_dim, 1, head_dim), n_states);
     const auto rows = ops::to_host(cx, weights, room);
-    for (int64_t r = 0; r < n; ++r) std::copy_n(rows.data() + r * n_states, n_states, attention.data() + (r * n_heads + h) * n_states);
+    for (int64_t r = 0; r < n; ++r)
+      std::copy_n(rows.data() + r * n_states, n_states,
+                  attention.data() + (r * n_heads + h) * n_states);
   }
 }
 

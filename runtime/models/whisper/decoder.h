@@ -1,4 +1,5 @@
-// The text decoder: learned positions, causal self-attention over a cache, cross-attention to the encoder's states, output tied to the embedding. (WhisperDecoder)
+// The text decoder: learned positions, causal self-attention over a cache, cross-attention to the
+// encoder's states, output tied to the embedding. (WhisperDecoder)
 #pragma once
 
 #include <vector>
@@ -17,17 +18,19 @@ class Decoder {
   // Keys and values of the states for every layer.
   EncodedSound look_at(ops::Context& cx, const Tensor& states) const;
   // → hidden states after the last norm, [ids, d_model]
-  Tensor forward(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound, KvCache& cache, Attention* attention) const;
+  Tensor forward(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound,
+                 KvCache& cache, Attention* attention) const;
   Tensor logits(ops::Context& cx, const Tensor& hidden) const { return proj_out_(cx, hidden); }
 
  private:
   struct Layer {
     LayerNorm self_attn_layer_norm, encoder_attn_layer_norm, final_layer_norm;
-    Linear qkv_proj, out_proj;                        // self_attn
+    Linear qkv_proj, out_proj;                           // self_attn
     Linear cross_q_proj, cross_kv_proj, cross_out_proj;  // encoder_attn
     Linear fc1, fc2;
   };
-  void align(ops::Context& cx, const Tensor& q, const Tensor& keys_values, int layer, Attention& attention) const;
+  void align(ops::Context& cx, const Tensor& q, const Tensor& keys_values, int layer,
+             Attention& attention) const;
 
   Config config_;
   Tensor embed_tokens_, embed_positions_;

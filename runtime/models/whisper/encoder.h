@@ -1,4 +1,5 @@
-// The sound encoder: two convolutions, sinusoidal positions from the file, pre-norm transformer. (WhisperEncoder)
+// The sound encoder: two convolutions, sinusoidal positions from the file, pre-norm transformer.
+// (WhisperEncoder)
 #pragma once
 
 #include <vector>
@@ -11,7 +12,8 @@ namespace omni::whisper {
 class Encoder {
  public:
   Encoder(const Weights& w, const Config& config);
-  // mel [frames, num_mel_bins], normalised → states [(frames + 1) / 2, d_model]. A window may be shorter than the 30 s of the training.
+  // mel [frames, num_mel_bins], normalised → states [(frames + 1) / 2, d_model]. A window may be
+  // shorter than the 30 s of the training.
   Tensor forward(ops::Context& cx, const Tensor& mel) const;
 
  private:

@@ -34,7 +34,8 @@ class Whisper final : public TranscriptionModel {
     return decoder_.look_at(cx, encoder_.forward(cx, ops::from_host(cx, mel)));
   }
   KvCache new_cache() const override { return decoder_.new_cache(); }
-  Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound, KvCache& cache, Attention* attention) const override {
+  Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound,
+                KvCache& cache, Attention* attention) const override {
     const Tensor hidden = decoder_.forward(cx, ids, sound, cache, attention);
     return decoder_.logits(cx, hidden.rows(hidden.dim(0) - 1, hidden.dim(0)));
   }
@@ -50,7 +51,8 @@ class Whisper final : public TranscriptionModel {
 }  // namespace
 }  // namespace whisper
 
-std::unique_ptr<const TranscriptionModel> load_whisper(const ModelOptions& options, const LoadProgress& progress) {
+std::unique_ptr<const TranscriptionModel> load_whisper(const ModelOptions& options,
+                                                       const LoadProgress& progress) {
   return std::make_unique<whisper::Whisper>(options,
                                             Weights::open(options.folder)
                                                 .on(options.device)

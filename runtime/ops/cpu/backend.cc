@@ -1,17 +1,20 @@
-// The operations on the host: the work cut into tiles for the pool, the kernels of the best instruction set.
+// The operations on the host: the work cut into tiles for the pool, the kernels of the best
+// instruction set.
+#include "ops/backend.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "cpu/kernels.h"
 #include "cpu/linear_weight.h"
-#include "ops/backend.h"
 
 namespace omni::ops::cpu {
 
 namespace {
 
-constexpr double kNsPerElement = 0.4;  // of a pass over float32 rows; only to judge whether waking a worker pays
+// of a pass over float32 rows; only to judge whether waking a worker pays
+constexpr double kNsPerElement = 0.4;
 
 int64_t last(const Tensor& x) { return x.dim(x.rank() - 1); }
 int64_t n_rows(const Tensor& x) { return last(x) ? x.numel() / last(x) : 0; }
@@ -20,9 +23,11 @@ int64_t n_rows(const Tensor& x) { return last(x) ? x.numel() / last(x) : 0; }
 template <class Row>
 void for_rows(Context& cx, int64_t rows, int64_t width, const Row& row) {
   constexpr int64_t kTile = 16;
-  cx.pool.parallel_for((rows + kTile - 1) / kTile, kNsPerElement * double(rows * width), [&](int64_t tile) {
-    for (int64_t i = tile * kTile; i < std::min(rows, (tile + 1) * kTile); ++i) row(i);
-  });
+  cx.pool.parallel_for((rows + kTile - 1) / kTile, kNsPerElement * double(rows * width),
+                       [&](int64_t tile) {
+                         for (int64_t i = tile * kTile; i < std::min(rows, (tile + 1) * kTile); ++i)
+                           row(i);
+                       });
 }
 
 // Scratch of the calling thread: grows to what the largest tile needs and stays.
@@ -33,21 +38,33 @@ float* thread_scratch(int64_t n) {
 }
 
 struct QueryTile {
-  int64_t begin, end;    // queries
-  int64_t first_key;     // of their span
-  int64_t n_keys;        // that the first of them sees
+  int64_t begin, end;  // queries
+  int64_t first_key;   // of their span
+  int64_t n_keys;      // that the first of them sees
 };
 
-void run_attention(Context& cx, Heads q, Heads k, Heads v, std::span<const QueryTile> tiles, Tensor& y, double most_keys, bool causal) {
+void run_attention(Context& cx, Heads q, Heads k, Heads v, std::span<const QueryTile> tiles,
+                   Tensor& y, double most_keys, bool causal) {
   const int group = q.n_heads / k.n_heads, head_dim = q.head_dim;
   const int64_t n_tiles = int64_t(tiles.size()) * k.n_heads;
   const double work = 0.1 * double(y.dim(0)) * most_keys * double(q.n_heads * head_dim);
   cx.pool.parallel_for(n_tiles, work, [&](int64_t i) {
     const QueryTile& t = tiles[size_t(i / k.n_heads)];
     const int64_t h = i % k.n_heads;
-    AttentionTile tile{q.data + t.begin * q.stride + h * group * head_dim, t.end - t.begin, q.stride, t.n_keys, causal,
-                         k.data + t.first_key * k.stride + h * head_dim, v.data + t.first_key * v.stride + h * head_dim, k.stride, group, head_dim,
-                         1.f / std::sqrt(float(head_dim)), y.f32() + (t.begin * q.n_heads + h * group) * head_dim, int64_t(q.n_heads) * head_dim, nullptr};
+    AttentionTile tile{q.data + t.begin * q.stride + h * group * head_dim,
+                       t.end - t.begin,
+                       q.stride,
+                       t.n_keys,
+                       causal,
+                       k.data + t.first_key * k.stride + h * head_dim,
+                       v.data + t.first_key * v.stride + h * head_dim,
+                       k.stride,
+                       group,
+                       head_dim,
+                       1.f / std::sqrt(float(head_dim)),
+                       y.f32() + (t.begin * q.n_heads + h * group) * head_dim,
+                       int64_t(q.n_heads) * head_dim,
+                       nullptr};
     tile.scratch = thread_scratch(attention_scratch(tile.n_rows(), tile.most_visible(), head_dim));
     kernels().attention(tile);
   });
@@ -55,22 +72,28 @@ void run_attention(Context& cx, Heads q, Heads k, Heads v, std::span<const Query
 
 class CpuBackend final : public Backend {
  public:
-  std::shared_ptr<const ops::LinearWeight> pack_linear(std::span<const Matrix> parts, MatmulPrecision precision) const override {
+  std::shared_ptr<const ops::LinearWeight> pack_linear(std::span<const Matrix> parts,
+                                                       MatmulPrecision precision) const override {
     return cpu::pack_linear(parts, precision);
   }
 
-  void linear(Context& cx, const Tensor& x, const ops::LinearWeight& packed, const Tensor& bias, Tensor& y) const override {
-    static_cast<const LinearWeight&>(packed).run(cx, x.f32(), x.dim(0), bias.defined() ? bias.f32() : nullptr, y.f32());
+  void linear(Context& cx, const Tensor& x, const ops::LinearWeight& packed, const Tensor& bias,
+              Tensor& y) const override {
+    static_cast<const LinearWeight&>(packed).run(cx, x.f32(), x.dim(0),
+                                                 bias.defined() ? bias.f32() : nullptr, y.f32());
   }
 
-  void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps, Tensor& y) const override {
+  void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
+                Tensor& y) const override {
     const int64_t n = last(x);
     const float *in = x.f32(), *w = weight.f32();
     float* out = y.f32();
-    for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().rms_norm(in + i * n, w, eps, n, out + i * n); });
+    for_rows(cx, n_rows(x), n,
+             [&](int64_t i) { kernels().rms_norm(in + i * n, w, eps, n, out + i * n); });
   }
 
-  void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps, Tensor& y) const override {
+  void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
+                  Tensor& y) const override {
     const int64_t n = last(x);
     const float *in = x.f32(), *w = weight.f32(), *b = bias.f32();
     float* out = y.f32();
@@ -82,8 +105,9 @@ class CpuBackend final : public Backend {
     const int64_t m = last(y);
     const float* in = x.f32();
     float* out = y.f32();
-    for_rows(cx, n_rows(y), 4 * m,
-             [&](int64_t i) { kernels().silu_mul(in + i * 2 * m, in + i * 2 * m + m, m, out + i * m); });
+    for_rows(cx, n_rows(y), 4 * m, [&](int64_t i) {
+      kernels().silu_mul(in + i * 2 * m, in + i * 2 * m + m, m, out + i * m);
+    });
   }
 
   void gelu(Context& cx, Tensor& x) const override {
@@ -121,16 +145,19 @@ class CpuBackend final : public Backend {
     const int64_t n = last(x);
     float* to = x.f32();
     const float* from = y.f32();
-    for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().add_scaled(to + i * n, from + i * n, scale, n); });
+    for_rows(cx, n_rows(x), n,
+             [&](int64_t i) { kernels().add_scaled(to + i * n, from + i * n, scale, n); });
   }
 
-  void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table, Tensor& y) const override {
+  void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table,
+                 Tensor& y) const override {
     const int64_t hidden = table.dim(1);
     for (size_t i = 0; i < ids.size(); ++i) {
       float* out = y.f32() + int64_t(i) * hidden;
       const int64_t first = ids[i] * hidden;
       const void* t = table.raw();
-      if (table.dtype() == DType::f32) std::memcpy(out, static_cast<const float*>(t) + first, size_t(hidden) * 4);
+      if (table.dtype() == DType::f32)
+        std::memcpy(out, static_cast<const float*>(t) + first, size_t(hidden) * 4);
       else if (table.dtype() == DType::bf16)
         kernels().widen_bf16(static_cast<const BFloat16*>(t) + first, hidden, out);
       else
@@ -138,13 +165,17 @@ class CpuBackend final : public Backend {
     }
   }
 
-  void index_select(Context&, const Tensor& x, std::span<const int64_t> rows, Tensor& y) const override {
+  void index_select(Context&, const Tensor& x, std::span<const int64_t> rows,
+                    Tensor& y) const override {
     const int64_t n = last(x);
-    for (size_t i = 0; i < rows.size(); ++i) std::memcpy(y.f32() + int64_t(i) * n, x.f32() + rows[i] * n, size_t(n) * 4);
+    for (size_t i = 0; i < rows.size(); ++i)
+      std::memcpy(y.f32() + int64_t(i) * n, x.f32() + rows[i] * n, size_t(n) * 4);
   }
 
   void copy_rows(Context&, Heads to, Heads from, int64_t n) const override {
-    for (int64_t i = 0; i < n; ++i) std::memcpy(to.data + i * to.stride, from.data + i * from.stride, size_t(from.n_heads) * size_t(from.head_dim) * 4);
+    for (int64_t i = 0; i < n; ++i)
+      std::memcpy(to.data + i * to.stride, from.data + i * from.stride,
+                  size_t(from.n_heads) * size_t(from.head_dim) * 4);
   }
 
   void avg_pool_pairs(Context&, const Tensor& x, Tensor& y) const override {
@@ -176,7 +207,8 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void fold(Context& cx, const Tensor& columns, const Tensor& bias, int kernel, int stride, int padding, Tensor& y) const override {
+  void fold(Context& cx, const Tensor& columns, const Tensor& bias, int kernel, int stride,
+            int padding, Tensor& y) const override {
     const int64_t n = columns.dim(0), c = last(y);
     const float *all = columns.f32(), *b = bias.f32();
     float* sums = y.f32();
@@ -191,13 +223,15 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal, const float* filter, Tensor& y) const override {
+  void snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal,
+                  const float* filter, Tensor& y) const override {
     const int64_t n = x.dim(0), c = x.dim(1);
     constexpr int64_t kTileValues = 8192, kFewestRows = 32;
     constexpr double kNsPerValue = 4;
     if (x.numel() == 0) return;
     const int64_t rows = std::max(kFewestRows, kTileValues / c);
-    const SnakeTile all{x.f32(), n, c, 0, n, alpha.f32(), beta_reciprocal.f32(), filter, y.f32(), nullptr};
+    const SnakeTile all{x.f32(), n,       c,      0, n, alpha.f32(), beta_reciprocal.f32(),
+                        filter,  y.f32(), nullptr};
     cx.pool.parallel_for((n + rows - 1) / rows, kNsPerValue * double(n * c), [&](int64_t i) {
       SnakeTile tile = all;
       tile.begin = i * rows;
@@ -210,7 +244,9 @@ class CpuBackend final : public Backend {
   void rotary(Context& cx, Heads x, int64_t n, const float* cos, const float* sin) const override {
     const int64_t half = x.head_dim / 2;
     for_rows(cx, n, x.n_heads * x.head_dim, [&](int64_t i) {
-      for (int h = 0; h < x.n_heads; ++h) kernels().rotate(x.data + i * x.stride + h * x.head_dim, cos + i * half, sin + i * half, half);
+      for (int h = 0; h < x.n_heads; ++h)
+        kernels().rotate(x.data + i * x.stride + h * x.head_dim, cos + i * half, sin + i * half,
+                         half);
     });
   }
 
@@ -224,11 +260,18 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void append_rows(Context&, Heads, Length, Heads, int64_t) const override { throw Error(ErrorCode::internal, "append_rows: a length on the host"); }
-  void attention_of_one(Context&, Heads, Heads, Heads, Length, Tensor&) const override { throw Error(ErrorCode::internal, "attention_of_one: a length on the host"); }
-  SampledToken sample(Context&, const Tensor&, const Sampling&) const override { throw Error(ErrorCode::internal, "sample: on the host"); }
+  void append_rows(Context&, Heads, Length, Heads, int64_t) const override {
+    throw Error(ErrorCode::internal, "append_rows: a length on the host");
+  }
+  void attention_of_one(Context&, Heads, Heads, Heads, Length, Tensor&) const override {
+    throw Error(ErrorCode::internal, "attention_of_one: a length on the host");
+  }
+  SampledToken sample(Context&, const Tensor&, const Sampling&) const override {
+    throw Error(ErrorCode::internal, "sample: on the host");
+  }
 
-  void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges, bool causal, Tensor& y) const override {
+  void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges,
+                 bool causal, Tensor& y) const override {
     constexpr int64_t kRowTile = 96;  // queries times the heads that share a key head
     const int64_t query_tile = std::max<int64_t>(1, kRowTile * k.n_heads / q.n_heads);
     size_t n_tiles = 0;
@@ -241,7 +284,8 @@ class CpuBackend final : public Backend {
     size_t t = 0;
     for (const AttentionRange& r : ranges)
       for (int64_t begin = r.begin; begin < r.end; begin += query_tile)
-        tiles[t++] = {begin, std::min(r.end, begin + query_tile), r.first_key, causal ? r.n_keys - (r.end - begin) + 1 : r.n_keys};
+        tiles[t++] = {begin, std::min(r.end, begin + query_tile), r.first_key,
+                      causal ? r.n_keys - (r.end - begin) + 1 : r.n_keys};
     run_attention(cx, q, k, v, {tiles, n_tiles}, y, double(most_keys), causal);
   }
 };

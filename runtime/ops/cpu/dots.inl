@@ -1,6 +1,6 @@
-// Quantized weights times rows rounded to int8, by instructions that multiply bytes and add them up:
-// dots_avx2.cc, dots_avx512vnni.cc and dots_neon.cc compile this one text. Integers are summed exactly, so
-// rows computed together and alone have the same bits.
+// Quantized weights times rows rounded to int8, by instructions that multiply bytes and add them
+// up: dots_avx2.cc, dots_avx512vnni.cc and dots_neon.cc compile this one text. Integers are summed
+// exactly, so rows computed together and alone have the same bits.
 #include "cpu/quantized_tile.h"
 
 namespace omni::ops::cpu {
@@ -8,8 +8,8 @@ namespace {
 
 constexpr int kDotRows = kLanes == 8 ? 4 : kRows;
 
-// Weights<Halved>: a register of words, ready to be multiplied by any number of rows. Row<Halved>: the values
-// of a row that belong to it. dot(): total + Σ of the products in each word.
+// Weights<Halved>: a register of words, ready to be multiplied by any number of rows. Row<Halved>:
+// the values of a row that belong to it. dot(): total + Σ of the products in each word.
 template <bool Halved>
 struct Row {
   Words x[Halved ? 2 : 1];
@@ -50,8 +50,8 @@ Words dot(Words total, const Weights<Halved>& w, const Row<Halved>& row) {
 #else
 constexpr bool kSignedBytes = true;
 
-// vpmaddubsw wants one factor without a sign and adds pairs to 16 bits, which |w| · ±x of bytes and halves of
-// bytes never exceed.
+// vpmaddubsw wants one factor without a sign and adds pairs to 16 bits, which |w| · ±x of bytes and
+// halves of bytes never exceed.
 template <bool Halved>
 struct Weights {
   Words low, other;  // halves: columns 0 … 3 and 4 … 7; bytes: |w| and w
@@ -64,7 +64,8 @@ template <bool Halved>
 Words dot(Words total, const Weights<Halved>& w, const Row<Halved>& row) {
   Words pairs;
   if constexpr (Halved)
-    pairs = _mm256_add_epi16(_mm256_maddubs_epi16(w.low, row.x[0]), _mm256_maddubs_epi16(w.other, row.x[1]));
+    pairs = _mm256_add_epi16(_mm256_maddubs_epi16(w.low, row.x[0]),
+                             _mm256_maddubs_epi16(w.other, row.x[1]));
   else
     pairs = _mm256_maddubs_epi16(w.low, _mm256_sign_epi8(row.x[0], w.other));
   return _mm256_add_epi32(total, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
@@ -81,15 +82,17 @@ void multiply_dots(const QuantizedTile& t, int64_t first_panel, int64_t row, int
   const int8_t* x = t.rounded + row * t.n_in + first.begin;
   const int64_t stride = t.n_in;
   Words total[M][P][kVecs];
-  unroll<M>(
-      [&](auto i) { unroll<P>([&](auto p) { unroll<kVecs>([&](auto v) { total[i][p][v] = Words{}; }); }); });
+  unroll<M>([&](auto i) {
+    unroll<P>([&](auto p) { unroll<kVecs>([&](auto v) { total[i][p][v] = Words{}; }); });
+  });
   for (int64_t k = 0; k < depth; k += kDeep, w += step)
     unroll<P>([&](auto p) {
       const uint32_t* from = w + p * kColumns;
       unroll<kVecs>([&](auto v) {
         const Weights<Halved> weights(load_words(from + v * kLanes));
-        unroll<M>(
-            [&](auto i) { total[i][p][v] = dot(total[i][p][v], weights, Row<Halved>(x + i * stride + k)); });
+        unroll<M>([&](auto i) {
+          total[i][p][v] = dot(total[i][p][v], weights, Row<Halved>(x + i * stride + k));
+        });
       });
     });
   unroll<P>([&](auto p) {
@@ -103,7 +106,8 @@ void multiply_dots(const QuantizedTile& t, int64_t first_panel, int64_t row, int
 }
 
 template <int M, bool Halved, class S>
-void multiply_dots_some(int64_t n_rows, const QuantizedTile& t, int64_t panel, int64_t row, int64_t segment) {
+void multiply_dots_some(int64_t n_rows, const QuantizedTile& t, int64_t panel, int64_t row,
+                        int64_t segment) {
   if (n_rows == M) return multiply_dots<M, 1, Halved, S>(t, panel, row, segment);
   if constexpr (M > 1) multiply_dots_some<M - 1, Halved, S>(n_rows, t, panel, row, segment);
 }
@@ -114,7 +118,8 @@ void multiply_tile_of_dots(const QuantizedTile& t) {
   int64_t first = 0;
   if (t.n_rows == 1)
     for (; first + kGroup <= n_panels; first += kGroup)
-      for (int64_t s = 0; s < t.n_segments; ++s) multiply_dots<1, kGroup, Halved, S>(t, first, 0, s);
+      for (int64_t s = 0; s < t.n_segments; ++s)
+        multiply_dots<1, kGroup, Halved, S>(t, first, 0, s);
   for (int64_t s = 0; s < t.n_segments; ++s)
     for (int64_t p = first; p < n_panels; ++p)
       for (int64_t row = 0; row < t.n_rows; row += kDotRows)

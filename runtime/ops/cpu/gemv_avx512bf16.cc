@@ -11,7 +11,8 @@ namespace {
 constexpr int64_t kAhead = 4096;  // bytes of weights fetched ahead of their use
 }
 
-void gemv_bf16(const BFloat16* x, const BFloat16* w, const float* bias, int64_t k, int64_t n, float* y) {
+void gemv_bf16(const BFloat16* x, const BFloat16* w, const float* bias, int64_t k, int64_t n,
+               float* y) {
   const int64_t n_pairs = (k + 1) / 2, block = (k + 31) / 32 * 32 * 64;
   for (int64_t j = 0; j < n; j += 64, w += block) {
     __m512 sum[2][4];  // even and odd pairs, so that no sum waits for itself
@@ -24,7 +25,8 @@ void gemv_bf16(const BFloat16* x, const BFloat16* w, const float* bias, int64_t 
       const auto* row = reinterpret_cast<const char*>(w + p * 128);
       for (int c = 0; c < 4; ++c) {
         _mm_prefetch(row + 64 * c + kAhead, _MM_HINT_T0);
-        sum[p % 2][c] = _mm512_dpbf16_ps(sum[p % 2][c], broadcast, __m512bh(_mm512_loadu_si512(row + 64 * c)));
+        sum[p % 2][c] =
+            _mm512_dpbf16_ps(sum[p % 2][c], broadcast, __m512bh(_mm512_loadu_si512(row + 64 * c)));
       }
     }
     for (int c = 0; c < 4; ++c) {

@@ -7,12 +7,16 @@ namespace omni::ops::cpu {
 const Kernels& kernels() {
   switch (cpu_level()) {
 #if defined(__x86_64__)
-    case CpuLevel::avx512: return kAvx512Kernels;
-    case CpuLevel::avx2: return kAvx2Kernels;
+    case CpuLevel::avx512:
+      return kAvx512Kernels;
+    case CpuLevel::avx2:
+      return kAvx2Kernels;
 #elif defined(__aarch64__)
-    case CpuLevel::neon: return kNeonKernels;
+    case CpuLevel::neon:
+      return kNeonKernels;
 #endif
-    default: return kPortableKernels;
+    default:
+      return kPortableKernels;
   }
 }
 

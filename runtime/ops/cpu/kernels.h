@@ -1,4 +1,5 @@
-// The inner loops of the ops, one table of functions an instruction set. All of them work on plain float32 rows and one thread.
+// The inner loops of the ops, one table of functions an instruction set. All of them work on plain
+// float32 rows and one thread.
 #pragma once
 
 #include <algorithm>
@@ -9,15 +10,15 @@
 namespace omni::ops::cpu {
 
 struct AttentionTile {
-  const float* q;  // first query
+  const float* q;                        // first query
   int64_t n_q, q_stride, first_visible;  // query i sees first_visible + (causal ? i : 0) keys
   bool causal;
   const float *k, *v;
   int64_t kv_stride;
-  int group;     // query heads that share this key head; they lie side by side
+  int group;  // query heads that share this key head; they lie side by side
   int head_dim;
   float scale;
-  float* y;      // as q
+  float* y;  // as q
   int64_t y_stride;
   float* scratch;  // attention_scratch() floats, aligned to 64 bytes
 
@@ -26,12 +27,14 @@ struct AttentionTile {
 };
 
 constexpr int64_t kKeyBlock = 128;  // keys whose scores are there at a time
-constexpr int64_t kFewRows = 4;      // rows that go over keys and values where they lie
+constexpr int64_t kFewRows = 4;     // rows that go over keys and values where they lie
 
 inline int64_t attention_scratch(int64_t n_rows, int64_t most_visible, int64_t head_dim) {
   constexpr int64_t kMostColumns = 32;  // of a panel
-  const int64_t blocks = n_rows * (2 * head_dim + kKeyBlock + 2) + kKeyBlock * (2 * head_dim + kMostColumns);
-  return n_rows <= kFewRows ? std::max(blocks, n_rows * most_visible) : std::max(blocks, most_visible);
+  const int64_t blocks =
+      n_rows * (2 * head_dim + kKeyBlock + 2) + kKeyBlock * (2 * head_dim + kMostColumns);
+  return n_rows <= kFewRows ? std::max(blocks, n_rows * most_visible)
+                            : std::max(blocks, most_visible);
 }
 
 // Rows [begin, end) of ops::snake_beta(): x[n, c] → y[n, c].
@@ -42,15 +45,19 @@ struct SnakeTile {
   float* y;
   float* scratch;  // scratch_size() floats
 
-  static constexpr int64_t kReach = 3;  // rows of its input before and after a row that a filter looks at
+  // rows of its input before and after a row that a filter looks at
+  static constexpr int64_t kReach = 3;
   int64_t n_upsampled() const { return end - begin + 2 * kReach; }  // rows, of each parity
-  int64_t period() const { return (63 + c) / c * c; }  // alpha and beta as long as vectors want them
+  int64_t period() const {
+    return (63 + c) / c * c;
+  }  // alpha and beta as long as vectors want them
   int64_t scratch_size() const { return (3 * n_upsampled() + 2 * kReach) * c + 2 * period(); }
 };
 
 struct Kernels {
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* y);
-  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int64_t n, float* y);
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int64_t n,
+                     float* y);
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* y);
   void (*gelu)(float* x, int64_t n);
   void (*gelu_tanh)(float* x, int64_t n);
@@ -68,7 +75,8 @@ struct Kernels {
   void (*round_int8)(const float* x, int64_t n, int8_t* y, float* scale, float* sum);
   float (*sum)(const float* x, int64_t n);
   // y[n] = q · k[j · stride …] · scale
-  void (*scores)(const float* q, const float* k, int64_t stride, int64_t n, int head_dim, float scale, float* y);
+  void (*scores)(const float* q, const float* k, int64_t stride, int64_t n, int head_dim,
+                 float scale, float* y);
   void (*softmax)(float* x, int64_t n);  // in place
   void (*attention)(const AttentionTile& tile);
 };

@@ -1,5 +1,6 @@
-// The loops themselves. kernels_portable.cc, kernels_avx2.cc, kernels_avx512.cc and kernels_neon.cc compile this one text for their instruction sets;
-// OMNI_FAST chooses the approximations (checked against libm by tests/ops) where a library call would keep a loop from being vectorised.
+// The loops themselves. kernels_portable.cc, kernels_avx2.cc, kernels_avx512.cc and kernels_neon.cc
+// compile this one text for their instruction sets; OMNI_FAST chooses the approximations (checked
+// against libm by tests/ops) where a library call would keep a loop from being vectorised.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -29,7 +30,8 @@ inline float exp_(float x) {
   p = p * r * r + r + 1.f;
   return p * std::bit_cast<float>((int32_t(n) + 127) << 23);
 }
-// erf as a quotient of polynomials on ±4; absolute error 2e-7. (the minimax fit that Eigen and XLA use)
+// erf as a quotient of polynomials on ±4; absolute error 2e-7. (the minimax fit that Eigen and XLA
+// use)
 inline float erf_(float x) {
   x = std::min(4.f, std::max(-4.f, x));
   const float s = x * x;
@@ -47,7 +49,8 @@ inline float erf_(float x) {
   q = q * s - 1.42647390514189e-02f;
   return x * p / q;
 }
-// sin² by reduction to ±π/2 and a polynomial; absolute error 2e-7 for |x| < 1e4. (Cephes sinf, sine part)
+// sin² by reduction to ±π/2 and a polynomial; absolute error 2e-7 for |x| < 1e4. (Cephes sinf, sine
+// part)
 inline float sin_squared_(float x) {
   const float n = std::floor(x * 0.318309886f + 0.5f);
   float r = x - n * 3.140625f;
@@ -79,7 +82,8 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* 
   for (int64_t i = 0; i < n; ++i) y[i] = x[i] * scale * weight[i];
 }
 
-void layer_norm(const float* x, const float* weight, const float* bias, float eps, int64_t n, float* y) {
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, int64_t n,
+                float* y) {
   float sum = 0, squares = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < n; ++i) sum += x[i];
@@ -119,7 +123,8 @@ inline float filter_6(const float* x, int64_t step, const float (&tap)[6]) {
          tap[4] * x[4 * step] + tap[5] * x[5 * step];
 }
 
-// out = filter(in) + sin²(α filter(in))/β for n values of rows of c; alpha and beta repeat after `period`.
+// out = filter(in) + sin²(α filter(in))/β for n values of rows of c; alpha and beta repeat after
+// `period`.
 void filter_and_snake(const float* in, int64_t c, const float (&tap)[6], const float* alpha,
                       const float* beta_reciprocal, int64_t period, int64_t n, float* out) {
   for (; n > 0; n -= period, in += period, out += period) {
@@ -132,8 +137,8 @@ void filter_and_snake(const float* in, int64_t c, const float (&tap)[6], const f
   }
 }
 
-// Of the filter's twelve taps six fall on samples when it upsamples, the odd ones at even rows of the result
-// and the even ones at odd rows; when it downsamples, six fall on either kind.
+// Of the filter's twelve taps six fall on samples when it upsamples, the odd ones at even rows of
+// the result and the even ones at odd rows; when it downsamples, six fall on either kind.
 void snake_beta(const SnakeTile& t) {
   constexpr int64_t kReach = SnakeTile::kReach;
   const int64_t c = t.c, period = t.period(), n_up = t.n_upsampled(), n_in = n_up + 2 * kReach;
@@ -143,7 +148,8 @@ void snake_beta(const SnakeTile& t) {
   float* odd = even + n_up * c;
   float *alpha = odd + n_up * c, *beta_reciprocal = alpha + period;
   float even_tap[6], odd_tap[6];  // in the order of the rows
-  for (int k = 0; k < 6; ++k) even_tap[k] = 2 * t.filter[11 - 2 * k], odd_tap[k] = 2 * t.filter[10 - 2 * k];
+  for (int k = 0; k < 6; ++k)
+    even_tap[k] = 2 * t.filter[11 - 2 * k], odd_tap[k] = 2 * t.filter[10 - 2 * k];
   for (int64_t r = 0; r < n_in; ++r) {
     const int64_t row = std::min(std::max<int64_t>(first - kReach + r, 0), t.n - 1);
     std::copy(t.x + row * c, t.x + (row + 1) * c, in + r * c);
@@ -267,11 +273,13 @@ struct AttentionRow {
 
 inline AttentionRow row_of(const AttentionTile& t, int64_t r) {
   const int64_t i = r / t.group, h = r % t.group;
-  return {t.q + i * t.q_stride + h * t.head_dim, t.y + i * t.y_stride + h * t.head_dim, t.first_visible + (t.causal ? i : 0)};
+  return {t.q + i * t.q_stride + h * t.head_dim, t.y + i * t.y_stride + h * t.head_dim,
+          t.first_visible + (t.causal ? i : 0)};
 }
 
 // Dot products of a row with n keys.
-void scores(const float* q, const float* k, int64_t stride, int64_t n, int head_dim, float scale, float* y) {
+void scores(const float* q, const float* k, int64_t stride, int64_t n, int head_dim, float scale,
+            float* y) {
   for (int64_t j = 0; j < n; ++j) {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -283,16 +291,22 @@ void scores(const float* q, const float* k, int64_t stride, int64_t n, int head_
 #if OMNI_FAST
 // What a tile needs of t.scratch; attention_scratch() is the sum.
 struct AttentionScratch {
-  float *q, *y;            // [rows, head_dim]: queries times scale, results so far
-  float *scores;           // [rows, kKeyBlock]
-  float *keys, *values;    // of a block, in panels: [head_dim][kColumns] each, [kKeyBlock][kColumns] each
+  float *q, *y;   // [rows, head_dim]: queries times scale, results so far
+  float* scores;  // [rows, kKeyBlock]
+  // of a block, in panels: [head_dim][kColumns] each, [kKeyBlock][kColumns] each
+  float *keys, *values;
   float *highest, *total;  // [rows]: of the scores so far, and of their exponentials
 
   explicit AttentionScratch(const AttentionTile& t) {
     const int64_t rows = t.n_rows(), d = t.head_dim;
     float* at = t.scratch;
-    for (const auto& [member, n] : {std::pair{&keys, kKeyBlock * d}, {&values, kKeyBlock * (d + kColumns)}, {&q, rows * d}, {&y, rows * d},
-                                    {&scores, rows * kKeyBlock}, {&highest, rows}, {&total, rows}}) {
+    for (const auto& [member, n] : {std::pair{&keys, kKeyBlock * d},
+                                    {&values, kKeyBlock * (d + kColumns)},
+                                    {&q, rows * d},
+                                    {&y, rows * d},
+                                    {&scores, rows * kKeyBlock},
+                                    {&highest, rows},
+                                    {&total, rows}}) {
       *member = at;
       at += n;
     }
@@ -300,10 +314,19 @@ struct AttentionScratch {
 };
 
 // y[n_rows, n_out] ← (more ? y : 0) + x[n_rows, depth] · w; w lies in panels of that depth.
-void multiply_rows(const float* x, int64_t x_stride, int64_t n_rows, int64_t depth, const float* w, int64_t n_out, bool more, float* y, int64_t y_stride) {
+void multiply_rows(const float* x, int64_t x_stride, int64_t n_rows, int64_t depth, const float* w,
+                   int64_t n_out, bool more, float* y, int64_t y_stride) {
   for (int64_t at = 0; at < n_out; at += kColumns, w += depth * kColumns)
     for (int64_t row = 0; row < n_rows; row += kRows) {
-      const Piece piece{x + row * x_stride, x_stride, depth, kColumns, nullptr, more, y + row * y_stride + at, y_stride, least(kColumns, n_out - at)};
+      const Piece piece{x + row * x_stride,
+                        x_stride,
+                        depth,
+                        kColumns,
+                        nullptr,
+                        more,
+                        y + row * y_stride + at,
+                        y_stride,
+                        least(kColumns, n_out - at)};
       multiply_some<kRows>(least(kRows, n_rows - row), piece, w);
     }
 }
@@ -313,9 +336,11 @@ void lay_keys(const AttentionTile& t, int64_t first, int64_t n, float* out) {
   for (int64_t j = 0; j < n; j += kColumns, out += t.head_dim * kColumns)
     for (int64_t k = 0; k < kColumns; k += kSquare) {
       const float* rows[kSquare];
-      for (int64_t i = 0; i < kSquare; ++i) rows[i] = t.k + (first + least(j + k + i, n - 1)) * t.kv_stride;
+      for (int64_t i = 0; i < kSquare; ++i)
+        rows[i] = t.k + (first + least(j + k + i, n - 1)) * t.kv_stride;
       int c = 0;
-      for (; c + kSquare <= t.head_dim; c += kSquare) transpose_square(rows, c, out + c * kColumns + k, kColumns);
+      for (; c + kSquare <= t.head_dim; c += kSquare)
+        transpose_square(rows, c, out + c * kColumns + k, kColumns);
       for (; c < t.head_dim; ++c)
         for (int64_t i = 0; i < kSquare; ++i) out[c * kColumns + k + i] = rows[i][c];
     }
@@ -326,14 +351,18 @@ void lay_values(const AttentionTile& t, int64_t first, int64_t n, float* out) {
     const float* v = t.v + first * t.kv_stride + c;
     const int64_t columns = least(kColumns, t.head_dim - c);
     for (int64_t j = 0; j < n; ++j, v += t.kv_stride, out += kColumns) {
-      if (columns == kColumns) unroll<kVecs>([&](auto i) { store(out + i * kLanes, load(v + i * kLanes)); });
-      else std::memcpy(out, v, size_t(columns) * sizeof(float));
+      if (columns == kColumns)
+        unroll<kVecs>([&](auto i) { store(out + i * kLanes, load(v + i * kLanes)); });
+      else
+        std::memcpy(out, v, size_t(columns) * sizeof(float));
     }
   }
 }
 
-// Scores of a block of n keys, of which the row sees `visible`, become exponentials beside those before.
-void add_exponentials(float* scores, int64_t visible, int64_t n, float* y, int head_dim, float& highest, float& total) {
+// Scores of a block of n keys, of which the row sees `visible`, become exponentials beside those
+// before.
+void add_exponentials(float* scores, int64_t visible, int64_t n, float* y, int head_dim,
+                      float& highest, float& total) {
   float most = highest, sum_ = 0;
 #pragma omp simd reduction(max : most)
   for (int64_t j = 0; j < visible; ++j) most = std::max(most, scores[j]);
@@ -354,14 +383,16 @@ void add_exponentials(float* scores, int64_t visible, int64_t n, float* y, int h
   highest = most;
 }
 
-// A block at a time, so that what is multiplied stays in the caches. (FlashAttention, arXiv 2205.14135, algorithm 1)
+// A block at a time, so that what is multiplied stays in the caches. (FlashAttention, arXiv
+// 2205.14135, algorithm 1)
 void attention_in_blocks(const AttentionTile& t) {
   const int64_t rows = t.n_rows(), n_keys = t.most_visible();
   const int head_dim = t.head_dim;
   const AttentionScratch s(t);
   for (int64_t r = 0; r < rows; ++r) {
     const float* q = row_of(t, r).q;
-    for (int c = 0; c < head_dim; ++c) s.q[r * head_dim + c] = q[c] * t.scale, s.y[r * head_dim + c] = 0;
+    for (int c = 0; c < head_dim; ++c)
+      s.q[r * head_dim + c] = q[c] * t.scale, s.y[r * head_dim + c] = 0;
     s.highest[r] = -INFINITY, s.total[r] = 0;
   }
   for (int64_t first = 0; first < n_keys; first += kKeyBlock) {
@@ -371,7 +402,8 @@ void attention_in_blocks(const AttentionTile& t) {
     multiply_rows(s.q, head_dim, rows, head_dim, s.keys, n, false, s.scores, kKeyBlock);
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t visible = std::clamp<int64_t>(row_of(t, r).visible - first, 0, n);
-      add_exponentials(s.scores + r * kKeyBlock, visible, n, s.y + r * head_dim, head_dim, s.highest[r], s.total[r]);
+      add_exponentials(s.scores + r * kKeyBlock, visible, n, s.y + r * head_dim, head_dim,
+                       s.highest[r], s.total[r]);
     }
     multiply_rows(s.scores, kKeyBlock, rows, n, s.values, head_dim, true, s.y, head_dim);
   }
@@ -381,7 +413,8 @@ void attention_in_blocks(const AttentionTile& t) {
   }
 }
 
-// M rows over keys and values where they lie: for so few, laying them out is not worth it. The scores are [M, most_visible].
+// M rows over keys and values where they lie: for so few, laying them out is not worth it. The
+// scores are [M, most_visible].
 template <int M>
 void attention_in_place(const AttentionTile& t, int64_t first_row) {
   const int64_t stride = t.most_visible();
@@ -422,9 +455,13 @@ void attention_in_place(const AttentionTile& t, int64_t first_row) {
     for (int64_t j = 0; j < stride; ++j, v += step, ++p) {
       Vec value[N];
       unroll<N>([&](auto k) { value[k] = load(v + k * kLanes); });
-      unroll<M>([&](auto r) { unroll<N>([&](auto k) { results[r][k] = fma(splat(p[r * stride]), value[k], results[r][k]); }); });
+      unroll<M>([&](auto r) {
+        unroll<N>(
+            [&](auto k) { results[r][k] = fma(splat(p[r * stride]), value[k], results[r][k]); });
+      });
     }
-    unroll<M>([&](auto r) { unroll<N>([&](auto k) { store(y[r] + c + k * kLanes, results[r][k]); }); });
+    unroll<M>(
+        [&](auto r) { unroll<N>([&](auto k) { store(y[r] + c + k * kLanes, results[r][k]); }); });
     c += N * kLanes;
   };
   while (c + kWide * kLanes <= head_dim) weigh(std::integral_constant<int, kWide>());
@@ -432,7 +469,8 @@ void attention_in_place(const AttentionTile& t, int64_t first_row) {
   for (; c < head_dim; ++c)
     for (int r = 0; r < M; ++r) {
       float total = 0;
-      for (int64_t j = 0; j < stride; ++j) total += t.scratch[r * stride + j] * t.v[j * t.kv_stride + c];
+      for (int64_t j = 0; j < stride; ++j)
+        total += t.scratch[r * stride + j] * t.v[j * t.kv_stride + c];
       y[r][c] = total;
     }
 }
@@ -440,11 +478,16 @@ void attention_in_place(const AttentionTile& t, int64_t first_row) {
 void attention(const AttentionTile& t) {
   static_assert(kFewRows == 4);
   switch (t.n_rows()) {
-    case 1: return attention_in_place<1>(t, 0);
-    case 2: return attention_in_place<2>(t, 0);
-    case 3: return attention_in_place<3>(t, 0);
-    case 4: return attention_in_place<4>(t, 0);
-    default: return attention_in_blocks(t);
+    case 1:
+      return attention_in_place<1>(t, 0);
+    case 2:
+      return attention_in_place<2>(t, 0);
+    case 3:
+      return attention_in_place<3>(t, 0);
+    case 4:
+      return attention_in_place<4>(t, 0);
+    default:
+      return attention_in_blocks(t);
   }
 }
 #else
@@ -464,8 +507,8 @@ void attention(const AttentionTile& t) {
 }  // namespace
 }  // namespace omni::ops::cpu
 
-#define OMNI_KERNEL_TABLE                                                                                  \
-  {                                                                                                        \
-    rms_norm, layer_norm, silu_mul, gelu, gelu_tanh, silu, snake_beta, add, add_scaled, div, mean, rotate, \
-        round_bf16, widen_bf16, widen_f16, round_int8, sum_of, scores, softmax, attention                                      \
+#define OMNI_KERNEL_TABLE                                                                          \
+  {                                                                                                \
+    rms_norm, layer_norm, silu_mul, gelu, gelu_tanh, silu, snake_beta, add, add_scaled, div, mean, \
+        rotate, round_bf16, widen_bf16, widen_f16, round_int8, sum_of, scores, softmax, attention  \
   }

@@ -25,7 +25,8 @@ bool fills_words(const Matrix& w) {
 
 constexpr LinearImplementation kImplementations[] = {
 #if OMNI_ONEDNN
-    // oneDNN multiplies float16 no faster than float32, which our own do without widening it in memory.
+    // oneDNN multiplies float16 no faster than float32, which our own do without widening it in
+    // memory.
     {"onednn_bf16",
      [](const Matrix& w, MatmulPrecision p) {
        return p == MatmulPrecision::bf16 && cpu_has_bf16() && at(CpuLevel::avx512, w);
@@ -65,17 +66,19 @@ Matrix rounded(const Matrix& w) {
   return values;
 }
 
-// Parts that differ in format or in the order of their inputs have only their float32 values in common.
-// Quantized ones of a shape that no word divides are multiplied as such, too.
+// Parts that differ in format or in the order of their inputs have only their float32 values in
+// common. Quantized ones of a shape that no word divides are multiplied as such, too.
 std::vector<Matrix> alike(std::span<const Matrix> parts) {
   std::vector<Matrix> out(parts.begin(), parts.end());
   const bool same = std::all_of(parts.begin(), parts.end(), [&](const Matrix& p) {
     return p.format == parts[0].format && p.group == parts[0].group &&
-           p.inputs.defined() == parts[0].inputs.defined() && p.zeros.defined() == parts[0].zeros.defined() &&
+           p.inputs.defined() == parts[0].inputs.defined() &&
+           p.zeros.defined() == parts[0].zeros.defined() &&
            (!p.inputs.defined() ||
             std::memcmp(p.inputs.raw(), parts[0].inputs.raw(), p.inputs.nbytes()) == 0);
   });
-  if (!same || (is_quantized(parts[0].format) && cpu_level() != CpuLevel::portable && !fills_words(parts[0])))
+  if (!same || (is_quantized(parts[0].format) && cpu_level() != CpuLevel::portable &&
+                !fills_words(parts[0])))
     for (Matrix& p : out) p = dequantize(p, 0, p.n_out);
   return out;
 }
@@ -84,7 +87,8 @@ std::vector<Matrix> alike(std::span<const Matrix> parts) {
 
 std::span<const LinearImplementation> linear_implementations() { return kImplementations; }
 
-std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> given, MatmulPrecision precision) {
+std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> given,
+                                                MatmulPrecision precision) {
   std::vector<Matrix> parts = alike(given);
   if (precision == MatmulPrecision::bf16 && parts[0].format == WeightFormat::f32)
     std::transform(parts.begin(), parts.end(), parts.begin(), rounded);

@@ -1,6 +1,8 @@
-// Products on oneDNN. W is cut into tiles of output columns, each packed once in the layout that oneDNN prefers; x into tiles of 64, 32 … 1 rows.
-// A tile is one single-threaded oneDNN call, so that our pool shares the work out dynamically and nothing waits at an OpenMP barrier.
-// oneDNN's fast kernels write dense tiles only (with a row stride it falls back to its reference): a tile of several rows is copied into place.
+// Products on oneDNN. W is cut into tiles of output columns, each packed once in the layout that
+// oneDNN prefers; x into tiles of 64, 32 … 1 rows. A tile is one single-threaded oneDNN call, so
+// that our pool shares the work out dynamically and nothing waits at an OpenMP barrier. oneDNN's
+// fast kernels write dense tiles only (with a row stride it falls back to its reference): a tile of
+// several rows is copied into place.
 #include <omp.h>
 
 #include <algorithm>
@@ -22,8 +24,9 @@ namespace {
 using dnnl::memory;
 
 constexpr int64_t kRowTile = 64;
-constexpr double kFlopPerNs[] = {80, 180};  // one thread, float32 and bfloat16: only to judge whether a wake-up pays
-constexpr double kBytesPerNs = 15;           // and the reading of weights
+// one thread, float32 and bfloat16: only to judge whether a wake-up pays
+constexpr double kFlopPerNs[] = {80, 180};
+constexpr double kBytesPerNs = 15;  // and the reading of weights
 
 const dnnl::engine& engine() {
   static const dnnl::engine e(dnnl::engine::kind::cpu, 0);
@@ -56,7 +59,9 @@ struct Key {  // of one matmul primitive
 };
 
 memory::desc weights_any(const Key& key) {
-  return {{key.k, key.n}, key.bf16 ? memory::data_type::bf16 : memory::data_type::f32, memory::format_tag::any};
+  return {{key.k, key.n},
+          key.bf16 ? memory::data_type::bf16 : memory::data_type::f32,
+          memory::format_tag::any};
 }
 
 dnnl::matmul::primitive_desc describe(const Key& key, const memory::desc& weights) {
@@ -67,13 +72,16 @@ dnnl::matmul::primitive_desc describe(const Key& key, const memory::desc& weight
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::library);
 #if DNNL_VERSION_MAJOR >= 3
-  return key.bias ? dnnl::matmul::primitive_desc(engine(), x, weights, b, y, attr) : dnnl::matmul::primitive_desc(engine(), x, weights, y, attr);
+  return key.bias ? dnnl::matmul::primitive_desc(engine(), x, weights, b, y, attr)
+                  : dnnl::matmul::primitive_desc(engine(), x, weights, y, attr);
 #else
-  return key.bias ? dnnl::matmul::primitive_desc({x, weights, b, y}, attr, engine()) : dnnl::matmul::primitive_desc({x, weights, y}, attr, engine());
+  return key.bias ? dnnl::matmul::primitive_desc({x, weights, b, y}, attr, engine())
+                  : dnnl::matmul::primitive_desc({x, weights, y}, attr, engine());
 #endif
 }
 
-// The layout of a [k, n] tile: what oneDNN prefers at 64 rows, whatever the number of rows it is used with later.
+// The layout of a [k, n] tile: what oneDNN prefers at 64 rows, whatever the number of rows it is
+// used with later.
 memory::desc packed_layout(int64_t n, int64_t k, bool bf16) {
   static std::mutex lock;
   static std::map<std::tuple<int64_t, int64_t, bool>, memory::desc> known;
@@ -89,21 +97,28 @@ memory::desc packed_layout(int64_t n, int64_t k, bool bf16) {
 bool is_ba16a64b2a(const memory::desc& desc) {
   const memory::dims block{16, 64, 2}, axis{0, 1, 0};
 #if DNNL_VERSION_MAJOR >= 3
-  return desc.get_format_kind() == memory::format_kind::blocked && desc.get_inner_blks() == block && desc.get_inner_idxs() == axis &&
+  return desc.get_format_kind() == memory::format_kind::blocked && desc.get_inner_blks() == block &&
+         desc.get_inner_idxs() == axis &&
          desc.get_strides() == memory::dims{16 * 64 * 2, desc.get_padded_dims()[0] * 64};
 #else
   const auto& d = desc.data;
   const auto& b = d.format_desc.blocking;
-  return d.format_kind == dnnl_blocked && b.inner_nblks == 3 && std::equal(block.begin(), block.end(), b.inner_blks) && std::equal(axis.begin(), axis.end(), b.inner_idxs) &&
-         b.strides[0] == 16 * 64 * 2 && b.strides[1] == d.padded_dims[0] * 64;
+  return d.format_kind == dnnl_blocked && b.inner_nblks == 3 &&
+         std::equal(block.begin(), block.end(), b.inner_blks) &&
+         std::equal(axis.begin(), axis.end(), b.inner_idxs) && b.strides[0] == 16 * 64 * 2 &&
+         b.strides[1] == d.padded_dims[0] * 64;
 #endif
 }
 
-// A primitive with memory objects whose pointers are exchanged for each call, so that a call allocates nothing. One set a thread.
+// A primitive with memory objects whose pointers are exchanged for each call, so that a call
+// allocates nothing. One set a thread.
 struct Prepared {
   explicit Prepared(const Key& key)
-      : desc(describe(key, packed_layout(key.n, key.k, key.bf16))), primitive(desc), x(desc.src_desc(), engine(), nullptr),
-        w(desc.weights_desc(), engine(), nullptr), y(desc.dst_desc(), engine(), nullptr) {
+      : desc(describe(key, packed_layout(key.n, key.k, key.bf16))),
+        primitive(desc),
+        x(desc.src_desc(), engine(), nullptr),
+        w(desc.weights_desc(), engine(), nullptr),
+        y(desc.dst_desc(), engine(), nullptr) {
     if (key.bias) b = memory(desc.bias_desc(), engine(), nullptr);
   }
 
@@ -112,8 +127,13 @@ struct Prepared {
     w.set_data_handle(const_cast<void*>(pw));
     y.set_data_handle(py);
     if (pb) b.set_data_handle(const_cast<float*>(pb));
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, x.get()}, {DNNL_ARG_WEIGHTS, w.get()}, {DNNL_ARG_DST, y.get()}, {DNNL_ARG_BIAS, b.get(true)}};
-    dnnl::error::wrap_c_api(dnnl_primitive_execute(primitive.get(), stream().get(), pb ? 4 : 3, args), "oneDNN could not run a product");
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, x.get()},
+                                    {DNNL_ARG_WEIGHTS, w.get()},
+                                    {DNNL_ARG_DST, y.get()},
+                                    {DNNL_ARG_BIAS, b.get(true)}};
+    dnnl::error::wrap_c_api(
+        dnnl_primitive_execute(primitive.get(), stream().get(), pb ? 4 : 3, args),
+        "oneDNN could not run a product");
   }
 
   dnnl::matmul::primitive_desc desc;
@@ -124,7 +144,8 @@ struct Prepared {
 struct KeyHash {
   size_t operator()(const Key& k) const {
     size_t h = 0;
-    for (int64_t v : {k.m, k.n, k.k, int64_t{k.bf16}, int64_t{k.bias}}) h = (h ^ size_t(v)) * 0x9e3779b97f4a7c15u;
+    for (int64_t v : {k.m, k.n, k.k, int64_t{k.bf16}, int64_t{k.bias}})
+      h = (h ^ size_t(v)) * 0x9e3779b97f4a7c15u;
     return h;
   }
 };
@@ -143,7 +164,8 @@ float* tile_buffer() {
   return const_cast<float*>(buffer.f32());
 }
 
-// Columns a tile: small enough that its packed form stays in the cache while rows pass by, and enough tiles to share out.
+// Columns a tile: small enough that its packed form stays in the cache while rows pass by, and
+// enough tiles to share out.
 int64_t column_tile(int64_t n_out, int64_t n_in) {
   const int64_t cached = std::max<int64_t>(64, (int64_t{512} << 10) / (n_in * 2) / 64 * 64);
   const int64_t shared = (n_out / 4 + 63) / 64 * 64;
@@ -153,12 +175,17 @@ int64_t column_tile(int64_t n_out, int64_t n_in) {
 class OneDnnWeight final : public LinearWeight {
  public:
   OneDnnWeight(std::span<const Matrix> parts, bool bf16)
-      : LinearWeight(parts), bf16_(bf16), tile_(std::min(n_out(), column_tile(n_out(), n_in()))), n_tiles_((n_out() + tile_ - 1) / tile_) {
+      : LinearWeight(parts),
+        bf16_(bf16),
+        tile_(std::min(n_out(), column_tile(n_out(), n_in()))),
+        n_tiles_((n_out() + tile_ - 1) / tile_) {
     OneThread one;
     const int64_t last = n_out() - (n_tiles_ - 1) * tile_;
-    own_gemv_ = bf16 && is_ba16a64b2a(packed_layout(tile_, n_in(), true)) && is_ba16a64b2a(packed_layout(last, n_in(), true));
+    own_gemv_ = bf16 && is_ba16a64b2a(packed_layout(tile_, n_in(), true)) &&
+                is_ba16a64b2a(packed_layout(last, n_in(), true));
     tile_bytes_ = (packed_layout(tile_, n_in(), bf16).get_size() + 63) / 64 * 64;
-    const size_t bytes = tile_bytes_ * size_t(n_tiles_ - 1) + packed_layout(last, n_in(), bf16).get_size();
+    const size_t bytes =
+        tile_bytes_ * size_t(n_tiles_ - 1) + packed_layout(last, n_in(), bf16).get_size();
     data_ = zeros_in_large_pages(DType::u8, {int64_t(bytes)});
     for (int64_t t = 0; t < n_tiles_; ++t) pack_tile(parts, t);
   }
@@ -191,8 +218,10 @@ class OneDnnWeight final : public LinearWeight {
     });
   }
 
-  // Rows [begin, end) of one column tile, in pieces whose sizes are powers of two: few primitives serve every n.
-  void run_rows(int64_t column, const void* x, int64_t begin, int64_t end, const float* bias, float* y) const {
+  // Rows [begin, end) of one column tile, in pieces whose sizes are powers of two: few primitives
+  // serve every n.
+  void run_rows(int64_t column, const void* x, int64_t begin, int64_t end, const float* bias,
+                float* y) const {
     const int64_t n = std::min(tile_, n_out() - column * tile_), element = bf16_ ? 2 : 4;
     const void* w = static_cast<const char*>(data_.raw()) + tile_bytes_ * size_t(column);
     const float* b = bias ? bias + column * tile_ : nullptr;
@@ -201,21 +230,25 @@ class OneDnnWeight final : public LinearWeight {
       while (m > end - begin) m /= 2;
       float* out = y + begin * n_out() + column * tile_;
       if (m == 1 && own_gemv_) {
-        gemv_bf16(static_cast<const BFloat16*>(x) + begin * n_in(), static_cast<const BFloat16*>(w), b, n_in(), n, out);
+        gemv_bf16(static_cast<const BFloat16*>(x) + begin * n_in(), static_cast<const BFloat16*>(w),
+                  b, n_in(), n, out);
         begin += m;
         continue;
       }
       float* dense = m == 1 || n == n_out() ? out : tile_buffer();
-      prepared({m, n, n_in(), bf16_, b != nullptr}).run(static_cast<const char*>(x) + begin * n_in() * element, w, b, dense);
+      prepared({m, n, n_in(), bf16_, b != nullptr})
+          .run(static_cast<const char*>(x) + begin * n_in() * element, w, b, dense);
       if (dense != out)
-        for (int64_t i = 0; i < m; ++i) std::memcpy(out + i * n_out(), dense + i * n, size_t(n) * sizeof(float));
+        for (int64_t i = 0; i < m; ++i)
+          std::memcpy(out + i * n_out(), dense + i * n, size_t(n) * sizeof(float));
       begin += m;
     }
   }
 
   void pack_tile(std::span<const Matrix> parts, int64_t t) {
     const int64_t begin = t * tile_, n = std::min(tile_, n_out() - begin), k = n_in();
-    // Gather the rows of this tile (they may span two parts) as they are in the file, then let oneDNN convert and reorder them.
+    // Gather the rows of this tile (they may span two parts) as they are in the file, then let
+    // oneDNN convert and reorder them.
     const DType type = parts[0].format == WeightFormat::bf16 ? DType::bf16 : DType::f32;
     Tensor rows = Tensor::zeros(type, {n, k});
     int64_t first = 0, filled = 0;
@@ -223,15 +256,18 @@ class OneDnnWeight final : public LinearWeight {
       const Tensor& p = part.values;
       const int64_t from = std::max(begin, first), to = std::min(begin + n, first + p.dim(0));
       if (from < to) {
-        const Tensor piece = p.dtype() == type ? p.rows(from - first, to - first) : to_f32(p.rows(from - first, to - first));
-        std::memcpy(static_cast<char*>(rows.raw()) + size_t(filled * k) * size_of(type), piece.raw(), piece.nbytes());
+        const Tensor piece = p.dtype() == type ? p.rows(from - first, to - first)
+                                               : to_f32(p.rows(from - first, to - first));
+        std::memcpy(static_cast<char*>(rows.raw()) + size_t(filled * k) * size_of(type),
+                    piece.raw(), piece.nbytes());
         filled += to - from;
       }
       first += p.dim(0);
     }
     const auto plain = type == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
     memory from({{k, n}, plain, memory::dims{1, k}}, engine(), rows.raw());
-    memory to(packed_layout(n, k, bf16_), engine(), static_cast<char*>(data_.raw()) + tile_bytes_ * size_t(t));
+    memory to(packed_layout(n, k, bf16_), engine(),
+              static_cast<char*>(data_.raw()) + tile_bytes_ * size_t(t));
     dnnl::reorder(from, to).execute(stream(), from, to);
     stream().wait();
   }
@@ -245,7 +281,8 @@ class OneDnnWeight final : public LinearWeight {
 
 }  // namespace
 
-std::shared_ptr<const LinearWeight> pack_onednn(std::span<const Matrix> parts, MatmulPrecision precision) try {
+std::shared_ptr<const LinearWeight> pack_onednn(std::span<const Matrix> parts,
+                                                MatmulPrecision precision) try {
   return std::make_shared<OneDnnWeight>(parts, precision == MatmulPrecision::bf16);
 } catch (const dnnl::error& e) {
   throw Error(ErrorCode::internal, std::string("oneDNN could not pack a weight: ") + e.what());

@@ -10,7 +10,8 @@
 namespace omni::ops::cpu {
 namespace {
 
-constexpr int64_t kRowTile = 192;      // rows of x that stay in the second cache while panels pass by
+// rows of x that stay in the second cache while panels pass by
+constexpr int64_t kRowTile = 192;
 constexpr double kFlopPerNs = 50;      // of a thread: only to judge whether a wake-up pays
 constexpr double kBytesPerNs = 12;     // and the reading of weights
 constexpr int64_t kTilesAtLeast = 16;  // for the pool to share out
@@ -54,7 +55,8 @@ class PanelWeight final : public LinearWeight {
     cx.pool.parallel_for((n_panels_ + group - 1) / group * row_tiles, work, [&](int64_t tile) {
       const int64_t row = tile % row_tiles * kRowTile, panel = tile / row_tiles * group,
                     first = panel * columns_;
-      const char* w = static_cast<const char*>(data_.raw()) + size_t(first * n_in()) * size_of(data_.dtype());
+      const char* w =
+          static_cast<const char*>(data_.raw()) + size_t(first * n_in()) * size_of(data_.dtype());
       multiply({x + row * n_in(), std::min(kRowTile, n - row), n_in(), w,
                 std::min(group * columns_, n_out() - first), bias ? bias + first : nullptr,
                 y + row * n_out() + first, n_out()});

@@ -1,5 +1,5 @@
-// The reference: a row of W at a time as float32, and its products with the rows of x. Nothing is packed: W
-// stays where it is, which may be a mapped file.
+// The reference: a row of W at a time as float32, and its products with the rows of x. Nothing is
+// packed: W stays where it is, which may be a mapped file.
 #include <algorithm>
 #include <vector>
 
@@ -17,16 +17,16 @@ class PortableWeight final : public LinearWeight {
     constexpr int64_t kTile = 16;  // outputs
     int64_t first = 0;             // of a part
     for (const Matrix& part : parts_) {
-      cx.pool.parallel_for((part.n_out + kTile - 1) / kTile, double(n + 1) * double(part.n_out * n_in()),
-                           [&, first](int64_t tile) {
-                             const int64_t begin = tile * kTile, end = std::min(part.n_out, begin + kTile);
-                             const Tensor w = dequantize(part, begin, end);
-                             for (int64_t o = begin; o < end; ++o)
-                               for (int64_t i = 0; i < n; ++i)
-                                 y[i * n_out() + first + o] =
-                                     (bias ? bias[first + o] : 0.f) +
-                                     dot(x + i * n_in(), w.f32() + (o - begin) * n_in());
-                           });
+      cx.pool.parallel_for(
+          (part.n_out + kTile - 1) / kTile, double(n + 1) * double(part.n_out * n_in()),
+          [&, first](int64_t tile) {
+            const int64_t begin = tile * kTile, end = std::min(part.n_out, begin + kTile);
+            const Tensor w = dequantize(part, begin, end);
+            for (int64_t o = begin; o < end; ++o)
+              for (int64_t i = 0; i < n; ++i)
+                y[i * n_out() + first + o] = (bias ? bias[first + o] : 0.f) +
+                                             dot(x + i * n_in(), w.f32() + (o - begin) * n_in());
+          });
       first += part.n_out;
     }
   }

@@ -1,6 +1,6 @@
-// Products with int8 and int4 weights: W in panels of words, with the scales of a panel side by side. Either
-// x stays float32, or, where the processor adds products of bytes, each segment of a row is rounded to int8
-// with a scale of its own.
+// Products with int8 and int4 weights: W in panels of words, with the scales of a panel side by
+// side. Either x stays float32, or, where the processor adds products of bytes, each segment of a
+// row is rounded to int8 with a scale of its own.
 #include <algorithm>
 #include <cstring>
 
@@ -13,7 +13,8 @@
 namespace omni::ops::cpu {
 namespace {
 
-constexpr int64_t kMostSegment = 128;  // columns of W: of a row of x as many share a scale when it is rounded
+// columns of W: of a row of x as many share a scale when it is rounded
+constexpr int64_t kMostSegment = 128;
 constexpr int64_t kRowTile = 192;
 constexpr double kOpsPerNs = 80;    // of a thread, and
 constexpr double kBytesPerNs = 12;  // the reading of weights: only to judge whether a wake-up pays
@@ -78,9 +79,12 @@ class QuantizedWeight final : public LinearWeight {
 
   void run(Context& cx, const float* x, int64_t n, const float* bias, float* y) const override {
     if (inputs_.defined()) x = in_order(cx, x, n);
-    QuantizedTile whole{
-        x,       nullptr, nullptr, nullptr, n,       n_in(), segment_, n_segments_, segments_of_a_scale_,
-        nullptr, nullptr, nullptr, zero_,   n_out(), bias,   y,        n_out()};
+    QuantizedTile whole{x,        nullptr,     nullptr,
+                        nullptr,  n,           n_in(),
+                        segment_, n_segments_, segments_of_a_scale_,
+                        nullptr,  nullptr,     nullptr,
+                        zero_,    n_out(),     bias,
+                        y,        n_out()};
     prepare(cx, n, whole);
     const auto& scaled = is_int8_ ? how_.int8 : how_.int4;
     const auto multiply = scales_.dtype() == DType::f16 ? scaled.f16 : scaled.f32;
@@ -89,7 +93,8 @@ class QuantizedWeight final : public LinearWeight {
     const int64_t group =
         how_.group * (n <= how_.few_rows
                           ? 1
-                          : std::max<int64_t>(1, n_groups * row_tiles / kTilesAtLeast));  // panels of a tile
+                          // panels of a tile
+                          : std::max<int64_t>(1, n_groups * row_tiles / kTilesAtLeast));
     const double work = std::max(2.0 * double(n) * double(n_out() * n_in()) / kOpsPerNs,
                                  double(words_.nbytes()) / kBytesPerNs);
     cx.pool.parallel_for((n_panels_ + group - 1) / group * row_tiles, work, [&](int64_t tile) {
@@ -100,9 +105,10 @@ class QuantizedWeight final : public LinearWeight {
       t.x += row * n_in(), t.x_sums += row * n_segments_;
       if (t.rounded) t.rounded += row * n_in(), t.x_scales += row * n_segments_;
       t.words = static_cast<const uint32_t*>(words_.raw()) + first * words_of_column();
-      t.scales =
-          static_cast<const char*>(scales_.raw()) + size_t(first * n_scales_) * size_of(scales_.dtype());
-      t.zeros = zeros_.defined() ? static_cast<const uint8_t*>(zeros_.raw()) + first * n_scales_ : nullptr;
+      t.scales = static_cast<const char*>(scales_.raw()) +
+                 size_t(first * n_scales_) * size_of(scales_.dtype());
+      t.zeros = zeros_.defined() ? static_cast<const uint8_t*>(zeros_.raw()) + first * n_scales_
+                                 : nullptr;
       t.n_out = std::min(group * how_.columns, n_out() - first);
       if (bias) t.bias += first;
       t.y += row * n_out() + first;
@@ -130,7 +136,8 @@ class QuantizedWeight final : public LinearWeight {
         const auto spread = [](uint32_t two) {
           return (two & 0xff) | (two & 0xff00) << 8;
         };  // bytes 0 and 1 to 0 and 2
-        word = (spread(even) | spread(odd) << 8) | (spread(even >> 16) | spread(odd >> 16) << 8) << 4;
+        word = (spread(even) | spread(odd) << 8) | (spread(even >> 16) | spread(odd >> 16) << 8)
+                                                       << 4;
       }
       words[(first * n_words + k * n + panel - first) * how_.columns + at] = word;
     }
@@ -164,8 +171,8 @@ class QuantizedWeight final : public LinearWeight {
         how_.rounds ? static_cast<int8_t*>(cx.arena.tensor(DType::i8, {n, n_in()}).raw()) : nullptr;
     for_rows(cx, n, [&](int64_t i) {
       for (int64_t s = 0; s < n_segments_; ++s) {
-        const int64_t at = i * n_in() + s * segment_, depth = std::min(segment_, n_in() - s * segment_),
-                      of = i * n_segments_ + s;
+        const int64_t at = i * n_in() + s * segment_,
+                      depth = std::min(segment_, n_in() - s * segment_), of = i * n_segments_ + s;
         if (rounded)
           kernels().round_int8(t.x + at, depth, rounded + at, scales + of, sums + of);
         else
@@ -193,10 +200,12 @@ class QuantizedWeight final : public LinearWeight {
 
 }  // namespace
 
-std::shared_ptr<const LinearWeight> pack_quantized_floats(std::span<const Matrix> parts, MatmulPrecision) {
+std::shared_ptr<const LinearWeight> pack_quantized_floats(std::span<const Matrix> parts,
+                                                          MatmulPrecision) {
   return std::make_shared<QuantizedWeight>(parts, floats());
 }
-std::shared_ptr<const LinearWeight> pack_quantized_dots(std::span<const Matrix> parts, MatmulPrecision) {
+std::shared_ptr<const LinearWeight> pack_quantized_dots(std::span<const Matrix> parts,
+                                                        MatmulPrecision) {
   return std::make_shared<QuantizedWeight>(parts, dots());
 }
 

@@ -1,5 +1,5 @@
-// The inner product of everything that multiplies: rows against a panel, which is [depth][kColumns]. For
-// files that are compiled once a level.
+// The inner product of everything that multiplies: rows against a panel, which is
+// [depth][kColumns]. For files that are compiled once a level.
 #pragma once
 
 #include <cstring>
@@ -27,8 +27,8 @@ struct Piece {
   int64_t columns;  // of the panel that are written
 };
 
-// How a panel of a format is read: Step<T>(w) is kDeep of its rows, at(v, j) the v-th register of the j-th of
-// them.
+// How a panel of a format is read: Step<T>(w) is kDeep of its rows, at(v, j) the v-th register of
+// the j-th of them.
 template <class T>
 struct Step {
   static constexpr int kDeep = 1;

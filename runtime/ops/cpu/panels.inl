@@ -1,5 +1,5 @@
-// Products by fused multiply-adds: panels_avx2.cc, panels_avx512.cc and panels_neon.cc compile this one text.
-// W is widened as it is read.
+// Products by fused multiply-adds: panels_avx2.cc, panels_avx512.cc and panels_neon.cc compile this
+// one text. W is widened as it is read.
 #include <cstring>
 #include <type_traits>
 
@@ -18,8 +18,9 @@ void multiply_row(const PanelTile& t, const T* w, int64_t first) {
   float edge[P * kColumns] = {};
   const size_t bytes = size_t(least(P * kColumns, t.n_out - first)) * sizeof(float);
   if (t.bias) std::memcpy(edge, t.bias + first, bytes);
-  unroll<P>(
-      [&](auto p) { unroll<kVecs>([&](auto v) { total[p][v] = load(edge + p * kColumns + v * kLanes); }); });
+  unroll<P>([&](auto p) {
+    unroll<kVecs>([&](auto v) { total[p][v] = load(edge + p * kColumns + v * kLanes); });
+  });
   const float* x = t.x;
   const int64_t n_in = t.n_in;
   for (int64_t k = 0; k < n_in; ++k) {
@@ -29,8 +30,9 @@ void multiply_row(const PanelTile& t, const T* w, int64_t first) {
       unroll<kVecs>([&](auto v) { total[p][v] = fma(value, load(row + v * kLanes), total[p][v]); });
     });
   }
-  unroll<P>(
-      [&](auto p) { unroll<kVecs>([&](auto v) { store(edge + p * kColumns + v * kLanes, total[p][v]); }); });
+  unroll<P>([&](auto p) {
+    unroll<kVecs>([&](auto v) { store(edge + p * kColumns + v * kLanes, total[p][v]); });
+  });
   std::memcpy(t.y + first, edge, bytes);
 }
 
@@ -51,7 +53,8 @@ void multiply_tile(const PanelTile& t) {
   int64_t first = 0;  // output
   if (t.n_rows == 1) {
     constexpr int kAtOnce = 8 / kVecs;
-    for (; first + (kAtOnce - 1) * kColumns < t.n_out; first += kAtOnce * kColumns, w += kAtOnce * panel)
+    for (; first + (kAtOnce - 1) * kColumns < t.n_out;
+         first += kAtOnce * kColumns, w += kAtOnce * panel)
       multiply_row<kAtOnce>(t, w, first);
   }
   const auto piece = [&](int64_t row, int64_t k, int64_t depth, int64_t at) {

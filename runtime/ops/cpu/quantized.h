@@ -1,21 +1,24 @@
-// Products with quantized weights that lie in panels: the inner part of linear_quantized.cc, once a level.
+// Products with quantized weights that lie in panels: the inner part of linear_quantized.cc, once a
+// level.
 #pragma once
 
 #include <cstdint>
 
 namespace omni::ops::cpu {
 
-// A panel holds `columns` outputs as words of 32 bits: 4 columns of W as bytes or 8 as halves of bytes; of
-// the latter byte b of a word holds column b below column b + 4. The columns of W are cut into segments, each
-// multiplied by itself and then scaled. What one row reads lies in the order in which it is read: [group of
-// panels][word][panel of the group][columns], and scales likewise, [group][scale][panel of the
-// group][columns]; the last group may have fewer panels.
+// A panel holds `columns` outputs as words of 32 bits: 4 columns of W as bytes or 8 as halves of
+// bytes; of the latter byte b of a word holds column b below column b + 4. The columns of W are cut
+// into segments, each multiplied by itself and then scaled. What one row reads lies in the order in
+// which it is read: [group of panels][word][panel of the group][columns], and scales likewise,
+// [group][scale][panel of the group][columns]; the last group may have fewer panels.
 struct QuantizedTile {
-  // [n_rows, n_in] (row stride n_in): float32 as it is, or int8 with a scale for each segment of a row.
+  // [n_rows, n_in] (row stride n_in): float32 as it is, or int8 with a scale for each segment of a
+  // row.
   const float* x;
   const int8_t* rounded;
   const float* x_scales;  // [n_rows, n_segments], of `rounded`
-  const float* x_sums;    // [n_rows, n_segments]: Σ over a segment of x, or of `rounded` before its scale
+  // [n_rows, n_segments]: Σ over a segment of x, or of `rounded` before its scale
+  const float* x_sums;
 
   int64_t n_rows, n_in, segment, n_segments;
   int64_t segments_of_a_scale;
@@ -29,8 +32,8 @@ struct QuantizedTile {
   int64_t y_stride;
 };
 
-// y = bias + Σ over segments of scale · (values − zero) · x, for scales of float16 or float32. Rows computed
-// together and alone have the same bits.
+// y = bias + Σ over segments of scale · (values − zero) · x, for scales of float16 or float32. Rows
+// computed together and alone have the same bits.
 struct Quantized {
   int columns;
   int group;  // panels

@@ -64,12 +64,13 @@ void multiply_row(const QuantizedTile& t, int64_t first_panel) {
 
 // A segment of up to kRows rows against a panel, and what it comes to added to y.
 template <class W, class S>
-void multiply_segment(const PanelSegment<S>& panel, int64_t row, int64_t n_rows, const W* w, int64_t w_step) {
+void multiply_segment(const PanelSegment<S>& panel, int64_t row, int64_t n_rows, const W* w,
+                      int64_t w_step) {
   const QuantizedTile& t = panel.t;
   alignas(64) float sums[kRows * kColumns];
   multiply_some<kRows>(n_rows,
-                       Piece{t.x + row * t.n_in + panel.begin, t.n_in, panel.depth, w_step, nullptr, false,
-                             sums, kColumns, kColumns},
+                       Piece{t.x + row * t.n_in + panel.begin, t.n_in, panel.depth, w_step, nullptr,
+                             false, sums, kColumns, kColumns},
                        w);
   for (int64_t i = 0; i < n_rows; ++i) {
     Vec total[kVecs];

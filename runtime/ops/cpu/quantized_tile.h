@@ -1,5 +1,5 @@
-// What the products of quantized weights share, whether a segment is summed in floats or in integers. For
-// files that are compiled once a level.
+// What the products of quantized weights share, whether a segment is summed in floats or in
+// integers. For files that are compiled once a level.
 #pragma once
 
 #include "cpu/multiply.h"
@@ -8,7 +8,8 @@
 namespace omni::ops::cpu {
 namespace {
 
-constexpr int64_t kGroup = 8 / kVecs;  // panels: as many sums as it takes that none waits for itself
+// panels: as many sums as it takes that none waits for itself
+constexpr int64_t kGroup = 8 / kVecs;
 
 // A segment of one panel of a tile.
 template <class S>
@@ -30,7 +31,8 @@ struct PanelSegment {
         n(least(kGroup, (t.n_out + kColumns - 1) / kColumns - first)),
         panel(panel_ - first) {
     const int64_t n_scales = (t.n_segments + t.segments_of_a_scale - 1) / t.segments_of_a_scale;
-    const int64_t of_scale = (first * n_scales + segment / t.segments_of_a_scale * n + panel) * kColumns;
+    const int64_t of_scale =
+        (first * n_scales + segment / t.segments_of_a_scale * n + panel) * kColumns;
     unroll<kVecs>([&](auto v) {
       scale[v] = load(static_cast<const S*>(t.scales) + of_scale + v * kLanes);
       zero[v] = t.zeros ? load_bytes(t.zeros + of_scale + v * kLanes) : splat(float(t.zero));
@@ -42,8 +44,8 @@ struct PanelSegment {
     return t.words + (first * t.n_in + begin * n) / deep * kColumns + panel * kColumns;
   }
 
-  // y[row] ← (segment > 0 ? y : bias) + scale · (total − zero · Σ x); total: what the segment comes to
-  // without scale and zero.
+  // y[row] ← (segment > 0 ? y : bias) + scale · (total − zero · Σ x); total: what the segment comes
+  // to without scale and zero.
   void add(const Vec (&total)[kVecs], int64_t row) const {
     const int64_t of_x = row * t.n_segments + segment;
     const Vec minus_sum = splat(-t.x_sums[of_x]), x_scale = splat(t.rounded ? t.x_scales[of_x] : 1);

@@ -1,5 +1,5 @@
-// One register of floats at the level that a text is compiled for, and the few things done with it. For files
-// that are compiled once a level.
+// One register of floats at the level that a text is compiled for, and the few things done with it.
+// For files that are compiled once a level.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,8 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 inline void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 inline float sum(Vec v) { return _mm512_reduce_add_ps(v); }
 inline Vec load_bytes(const uint8_t* p) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  return _mm512_cvtepi32_ps(
+      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
 using Words = __m512i;
 inline Words load_words(const uint32_t* p) { return _mm512_loadu_si512(p); }
@@ -72,10 +73,13 @@ inline float sum(Vec v) {
   return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
 }
 inline Vec load_bytes(const uint8_t* p) {
-  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
 using Words = __m256i;
-inline Words load_words(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline Words load_words(const uint32_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
 template <int N>
 Words shift_left(Words w) {
   return _mm256_slli_epi32(w, N);
@@ -97,13 +101,17 @@ inline Words splat_int(int word) { return _mm256_set1_epi32(word); }
 #elif defined(__aarch64__)
 using Vec = float32x4_t;
 inline Vec load(const float* p) { return vld1q_f32(p); }
-inline Vec load(const BFloat16* p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(&p->bits), 16)); }
+inline Vec load(const BFloat16* p) {
+  return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(&p->bits), 16));
+}
 inline Vec load(const Float16* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(&p->bits))); }
 inline Vec splat(float x) { return vdupq_n_f32(x); }
 inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 inline void store(float* p, Vec v) { vst1q_f32(p, v); }
 inline float sum(Vec v) { return vaddvq_f32(v); }
-inline Vec load_bytes(const uint8_t* p) { return Vec{float(p[0]), float(p[1]), float(p[2]), float(p[3])}; }
+inline Vec load_bytes(const uint8_t* p) {
+  return Vec{float(p[0]), float(p[1]), float(p[2]), float(p[3])};
+}
 using Words = int32x4_t;
 inline Words load_words(const uint32_t* p) { return vreinterpretq_s32_u32(vld1q_u32(p)); }
 template <int N>
@@ -169,8 +177,8 @@ inline Words splat_word(const int8_t* four) {
 
 constexpr int kLanes = int(sizeof(Vec) / sizeof(float));
 
-// body(constant) for 0 … N − 1, unrolled before the compiler decides what lives in registers: it keeps an
-// array of sums in memory otherwise.
+// body(constant) for 0 … N − 1, unrolled before the compiler decides what lives in registers: it
+// keeps an array of sums in memory otherwise.
 template <int N, class Body>
 [[gnu::always_inline]] inline void unroll(const Body& body) {
   [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {

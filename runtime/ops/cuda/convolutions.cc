@@ -13,8 +13,10 @@ const Cudnn* Convolutions::wanted() {
 }
 
 Convolutions::Convolutions(const Cudnn& cudnn, cudaStream_t stream) : cudnn_(cudnn) {
-  if (const int status = cudnn.create(&handle_)) throw Error(ErrorCode::device, "cudnnCreate: status " + std::to_string(status));
-  if (const int status = cudnn.set_stream(handle_, stream)) throw Error(ErrorCode::device, "cudnnSetStream: status " + std::to_string(status));
+  if (const int status = cudnn.create(&handle_))
+    throw Error(ErrorCode::device, "cudnnCreate: status " + std::to_string(status));
+  if (const int status = cudnn.set_stream(handle_, stream))
+    throw Error(ErrorCode::device, "cudnnSetStream: status " + std::to_string(status));
 }
 
 Convolutions::~Convolutions() {

@@ -1,4 +1,5 @@
-// Convolutions of one stream through cuDNN, a plan a shape, where OMNI_CUDNN=1 is in the environment and libcudnn.so.9 is there. Off otherwise: which of cuDNN and the project's own
+// Convolutions of one stream through cuDNN, a plan a shape, where OMNI_CUDNN=1 is in the
+// environment and libcudnn.so.9 is there. Off otherwise: which of cuDNN and the project's own
 // kernels is faster has not been measured on any GPU (tools/gpu-check does).
 #pragma once
 

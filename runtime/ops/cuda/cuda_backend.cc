@@ -40,7 +40,8 @@ T* uploaded(Context& cx, const T* values, size_t n) {
 
 class CudaWeight final : public LinearWeight {
  public:
-  CudaWeight(std::span<const Matrix> parts, bool in_bf16, const Device* device) : LinearWeight(count_rows(parts), parts[0].n_in), bf16_(in_bf16) {
+  CudaWeight(std::span<const Matrix> parts, bool in_bf16, const Device* device)
+      : LinearWeight(count_rows(parts), parts[0].n_in), bf16_(in_bf16) {
     Tensor joined = Tensor::zeros(bf16_ ? DType::bf16 : DType::f32, {n_out(), n_in()});
     int64_t first = 0;
     for (const Matrix& part : parts) {
@@ -49,8 +50,11 @@ class CudaWeight final : public LinearWeight {
         std::memcpy(to.raw(), part.values.raw(), part.values.nbytes());
       } else {
         const Tensor values = dequantize(part, 0, part.n_out);
-        if (bf16_) std::transform(values.f32(), values.f32() + values.numel(), static_cast<BFloat16*>(to.raw()), to_bfloat16);
-        else std::copy_n(values.f32(), values.numel(), to.f32());
+        if (bf16_)
+          std::transform(values.f32(), values.f32() + values.numel(),
+                         static_cast<BFloat16*>(to.raw()), to_bfloat16);
+        else
+          std::copy_n(values.f32(), values.numel(), to.f32());
       }
       first += part.n_out;
     }
@@ -60,7 +64,9 @@ class CudaWeight final : public LinearWeight {
   const void* values() const { return values_.raw(); }
   // The same values as float32, which cuDNN wants; made when they are first asked for.
   const float* in_f32() const {
-    std::call_once(widened_, [&] { wide_ = bf16_ ? to_device(to_f32(to_device(values_, nullptr)), values_.device()) : values_; });
+    std::call_once(widened_, [&] {
+      wide_ = bf16_ ? to_device(to_f32(to_device(values_, nullptr)), values_.device()) : values_;
+    });
     return static_cast<const float*>(wide_.raw());
   }
 
@@ -80,101 +86,171 @@ class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const Device* device) : device_(device) {}
 
-  std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts, MatmulPrecision precision) const override {
+  std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts,
+                                                  MatmulPrecision precision) const override {
     return std::make_shared<CudaWeight>(parts, precision == MatmulPrecision::bf16, device_);
   }
 
-  void linear(Context& cx, const Tensor& x, const LinearWeight& packed, const Tensor& bias, Tensor& y) const override {
+  void linear(Context& cx, const Tensor& x, const LinearWeight& packed, const Tensor& bias,
+              Tensor& y) const override {
     const auto& w = static_cast<const CudaWeight&>(packed);
     const float* b = bias.defined() ? data(bias) : nullptr;
     const int n_in = int(w.n_in()), n_out = int(w.n_out());
     if (x.dim(0) > omni::cuda::kFewRows && large_product(cx, x, w, b, y)) return;
-    if (w.is_bf16()) check(omni::cuda::linear(data(x), static_cast<const bf16*>(w.values()), b, data(y), x.dim(0), n_in, n_out, stream(cx)), "linear");
-    else check(omni::cuda::linear(data(x), static_cast<const float*>(w.values()), b, data(y), x.dim(0), n_in, n_out, stream(cx)), "linear");
+    if (w.is_bf16())
+      check(omni::cuda::linear(data(x), static_cast<const bf16*>(w.values()), b, data(y), x.dim(0),
+                               n_in, n_out, stream(cx)),
+            "linear");
+    else
+      check(omni::cuda::linear(data(x), static_cast<const float*>(w.values()), b, data(y), x.dim(0),
+                               n_in, n_out, stream(cx)),
+            "linear");
   }
 
-  void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps, Tensor& y) const override {
-    check(omni::cuda::rms_norm(data(x), data(weight), data(y), n_rows(x), width(x), eps, stream(cx)), "rms_norm");
+  void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
+                Tensor& y) const override {
+    check(
+        omni::cuda::rms_norm(data(x), data(weight), data(y), n_rows(x), width(x), eps, stream(cx)),
+        "rms_norm");
   }
-  void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps, Tensor& y) const override {
-    check(omni::cuda::layer_norm(data(x), data(weight), data(bias), data(y), n_rows(x), width(x), eps, stream(cx)), "layer_norm");
+  void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
+                  Tensor& y) const override {
+    check(omni::cuda::layer_norm(data(x), data(weight), data(bias), data(y), n_rows(x), width(x),
+                                 eps, stream(cx)),
+          "layer_norm");
   }
-  void silu_mul(Context& cx, const Tensor& x, Tensor& y) const override { check(omni::cuda::silu_mul(data(x), data(y), n_rows(y), width(y), stream(cx)), "silu_mul"); }
-  void gelu(Context& cx, Tensor& x) const override { check(omni::cuda::gelu(data(x), x.numel(), stream(cx)), "gelu"); }
-  void gelu_tanh(Context& cx, Tensor& x) const override { check(omni::cuda::gelu_tanh(data(x), x.numel(), stream(cx)), "gelu_tanh"); }
-  void silu(Context& cx, Tensor& x) const override { check(omni::cuda::silu(data(x), x.numel(), stream(cx)), "silu"); }
-  void div(Context& cx, Tensor& x, float divisor) const override { check(omni::cuda::div(data(x), divisor, x.numel(), stream(cx)), "div"); }
-  void add(Context& cx, Tensor& x, const Tensor& y) const override { check(omni::cuda::add(data(x), data(y), x.numel(), stream(cx)), "add"); }
+  void silu_mul(Context& cx, const Tensor& x, Tensor& y) const override {
+    check(omni::cuda::silu_mul(data(x), data(y), n_rows(y), width(y), stream(cx)), "silu_mul");
+  }
+  void gelu(Context& cx, Tensor& x) const override {
+    check(omni::cuda::gelu(data(x), x.numel(), stream(cx)), "gelu");
+  }
+  void gelu_tanh(Context& cx, Tensor& x) const override {
+    check(omni::cuda::gelu_tanh(data(x), x.numel(), stream(cx)), "gelu_tanh");
+  }
+  void silu(Context& cx, Tensor& x) const override {
+    check(omni::cuda::silu(data(x), x.numel(), stream(cx)), "silu");
+  }
+  void div(Context& cx, Tensor& x, float divisor) const override {
+    check(omni::cuda::div(data(x), divisor, x.numel(), stream(cx)), "div");
+  }
+  void add(Context& cx, Tensor& x, const Tensor& y) const override {
+    check(omni::cuda::add(data(x), data(y), x.numel(), stream(cx)), "add");
+  }
   void add_scaled(Context& cx, Tensor& x, const Tensor& y, const float* scale) const override {
-    check(omni::cuda::add_scaled(data(x), data(y), scale, n_rows(x), width(x), stream(cx)), "add_scaled");
+    check(omni::cuda::add_scaled(data(x), data(y), scale, n_rows(x), width(x), stream(cx)),
+          "add_scaled");
   }
 
-  void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table, Tensor& y) const override {
+  void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table,
+                 Tensor& y) const override {
     const std::vector<int64_t> rows(ids.begin(), ids.end());
     select(cx, table, rows, y);
   }
-  void index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows, Tensor& y) const override { select(cx, x, rows, y); }
-  void copy_rows(Context& cx, Heads to, Heads from, int64_t n) const override {
-    check(omni::cuda::copy_rows(to.data, to.stride, from.data, from.stride, n, from.n_heads * from.head_dim, stream(cx)), "copy_rows");
+  void index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows,
+                    Tensor& y) const override {
+    select(cx, x, rows, y);
   }
-  void avg_pool_pairs(Context& cx, const Tensor& x, Tensor& y) const override { check(omni::cuda::avg_pool_pairs(data(x), data(y), y.dim(0), width(y), stream(cx)), "avg_pool_pairs"); }
+  void copy_rows(Context& cx, Heads to, Heads from, int64_t n) const override {
+    check(omni::cuda::copy_rows(to.data, to.stride, from.data, from.stride, n,
+                                from.n_heads * from.head_dim, stream(cx)),
+          "copy_rows");
+  }
+  void avg_pool_pairs(Context& cx, const Tensor& x, Tensor& y) const override {
+    check(omni::cuda::avg_pool_pairs(data(x), data(y), y.dim(0), width(y), stream(cx)),
+          "avg_pool_pairs");
+  }
 
-  bool convolution(Context& cx, const Tensor& x, const LinearWeight& packed, const Tensor& bias, const Unfold& u, Tensor& y) const override {
+  bool convolution(Context& cx, const Tensor& x, const LinearWeight& packed, const Tensor& bias,
+                   const Unfold& u, Tensor& y) const override {
     Convolutions* convolutions = static_cast<Stream&>(cx.arena.queue()).convolutions();
     if (!convolutions || !bias.defined() || y.numel() == 0) return false;
     const auto& w = static_cast<const CudaWeight&>(packed);
-    const ConvolutionPlan* plan = convolutions->plan({x.dim(0), u.n, width(x), int(w.n_out()), u.kernel, u.stride, u.dilation, u.before, w.is_bf16()});
+    const ConvolutionPlan* plan =
+        convolutions->plan({x.dim(0), u.n, width(x), int(w.n_out()), u.kernel, u.stride, u.dilation,
+                            u.before, w.is_bf16()});
     if (!plan) return false;
     Arena::Scope scope(cx.arena);
-    plan->run(convolutions->handle(), data(x), w.in_f32(), data(bias), data(y), cx.arena.allocate(size_t(std::max<int64_t>(1, plan->workspace()))));
+    plan->run(convolutions->handle(), data(x), w.in_f32(), data(bias), data(y),
+              cx.arena.allocate(size_t(std::max<int64_t>(1, plan->workspace()))));
     return true;
   }
   void unfold(Context& cx, const Tensor& x, const Unfold& u, Tensor& columns) const override {
-    check(omni::cuda::unfold(data(x), data(columns), x.dim(0), width(x), u.first, u.n, u.kernel, u.stride, u.dilation, u.before, u.padding == Padding::reflect, stream(cx)), "unfold");
+    check(omni::cuda::unfold(data(x), data(columns), x.dim(0), width(x), u.first, u.n, u.kernel,
+                             u.stride, u.dilation, u.before, u.padding == Padding::reflect,
+                             stream(cx)),
+          "unfold");
   }
-  void fold(Context& cx, const Tensor& columns, const Tensor& bias, int kernel, int stride, int padding, Tensor& y) const override {
-    check(omni::cuda::fold(data(columns), data(bias), data(y), columns.dim(0), y.dim(0), width(y), kernel, stride, padding, cuda::stream(cx)), "fold");
+  void fold(Context& cx, const Tensor& columns, const Tensor& bias, int kernel, int stride,
+            int padding, Tensor& y) const override {
+    check(omni::cuda::fold(data(columns), data(bias), data(y), columns.dim(0), y.dim(0), width(y),
+                           kernel, stride, padding, cuda::stream(cx)),
+          "fold");
   }
-  void snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal, const float* filter, Tensor& y) const override {
-    check(omni::cuda::snake_beta(data(x), data(alpha), data(beta_reciprocal), filter, data(y), x.dim(0), width(x), stream(cx)), "snake_beta");
+  void snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal,
+                  const float* filter, Tensor& y) const override {
+    check(omni::cuda::snake_beta(data(x), data(alpha), data(beta_reciprocal), filter, data(y),
+                                 x.dim(0), width(x), stream(cx)),
+          "snake_beta");
   }
 
   void rotary(Context& cx, Heads x, int64_t n, const float* cos, const float* sin) const override {
-    check(omni::cuda::rotate(x.data, x.stride, cos, sin, n, x.n_heads, x.head_dim, stream(cx)), "rotate");
+    check(omni::cuda::rotate(x.data, x.stride, cos, sin, n, x.n_heads, x.head_dim, stream(cx)),
+          "rotate");
   }
 
   void attention_weights(Context& cx, Heads q, Heads k, Tensor& y) const override {
-    check(omni::cuda::attention_weights(q.data, q.stride, k.data, k.stride, data(y), y.dim(0), int(y.dim(1)), q.head_dim, stream(cx)), "attention_weights");
+    check(omni::cuda::attention_weights(q.data, q.stride, k.data, k.stride, data(y), y.dim(0),
+                                        int(y.dim(1)), q.head_dim, stream(cx)),
+          "attention_weights");
   }
 
-  void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges, bool causal, Tensor& y) const override {
+  void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges,
+                 bool causal, Tensor& y) const override {
     using namespace omni::cuda;
-    if (ranges.size() == 1 && ranges[0].end == 1 && q.head_dim <= kDecodeHead && k.stride == v.stride && ranges[0].n_keys > 0) {  // one new token over the cache
+    // one new token over the cache
+    if (ranges.size() == 1 && ranges[0].end == 1 && q.head_dim <= kDecodeHead &&
+        k.stride == v.stride && ranges[0].n_keys > 0) {
       const AttentionRange& r = ranges[0];
       return one_over(cx, q, k.from(r.first_key), v.from(r.first_key), r.n_keys, nullptr, y);
     }
     std::vector<AttentionTile> tiles;
     for (const AttentionRange& r : ranges)
       for (int64_t begin = r.begin; begin < r.end; begin += kTileQueries)
-        tiles.push_back({begin, r.first_key, int(std::min<int64_t>(kTileQueries, r.end - begin)), int(causal ? r.n_keys - (r.end - begin) + 1 : r.n_keys)});
-    check(omni::cuda::attention(q.data, k.data, v.data, data(y), uploaded(cx, tiles.data(), tiles.size()), int(tiles.size()), {q.stride, k.stride, v.stride, q.n_heads, k.n_heads, q.head_dim, causal}, stream(cx)),
+        tiles.push_back({begin, r.first_key, int(std::min<int64_t>(kTileQueries, r.end - begin)),
+                         int(causal ? r.n_keys - (r.end - begin) + 1 : r.n_keys)});
+    check(omni::cuda::attention(
+              q.data, k.data, v.data, data(y), uploaded(cx, tiles.data(), tiles.size()),
+              int(tiles.size()),
+              {q.stride, k.stride, v.stride, q.n_heads, k.n_heads, q.head_dim, causal}, stream(cx)),
           "attention");
   }
 
   void append_rows(Context& cx, Heads cache, Length length, Heads from, int64_t n) const override {
-    check(omni::cuda::append_rows(cache.data, cache.stride, length.there, from.data, from.stride, n, from.n_heads * from.head_dim, stream(cx)), "append_rows");
+    check(omni::cuda::append_rows(cache.data, cache.stride, length.there, from.data, from.stride, n,
+                                  from.n_heads * from.head_dim, stream(cx)),
+          "append_rows");
   }
-  void attention_of_one(Context& cx, Heads q, Heads k, Heads v, Length n_past, Tensor& y) const override { one_over(cx, q, k, v, n_past.value + 1, n_past.there, y); }
+  void attention_of_one(Context& cx, Heads q, Heads k, Heads v, Length n_past,
+                        Tensor& y) const override {
+    one_over(cx, q, k, v, n_past.value + 1, n_past.there, y);
+  }
 
   SampledToken sample(Context& cx, const Tensor& logits, const Sampling& s) const override {
     using namespace omni::cuda;
     const int n = int(logits.numel());
     auto* scores = static_cast<float*>(cx.arena.allocate(size_t(n) * sizeof(float)));
-    auto* result = static_cast<omni::cuda::SampledToken*>(cx.arena.allocate(sizeof(omni::cuda::SampledToken)));
+    auto* result =
+        static_cast<omni::cuda::SampledToken*>(cx.arena.allocate(sizeof(omni::cuda::SampledToken)));
     const bool penalised = s.penalty != 1 && !s.seen.empty();
     const int* seen = penalised ? uploaded(cx, s.seen.data(), s.seen.size()) : nullptr;
-    const uint32_t* allowed = s.allowed.empty() ? nullptr : uploaded(cx, s.allowed.data(), s.allowed.size());
-    check(omni::cuda::sample(data(logits), scores, seen, allowed, result, {n, penalised ? int(s.seen.size()) : 0, s.penalty, s.temperature, s.top_k, s.top_p, s.draw}, stream(cx)), "sample");
+    const uint32_t* allowed =
+        s.allowed.empty() ? nullptr : uploaded(cx, s.allowed.data(), s.allowed.size());
+    check(omni::cuda::sample(data(logits), scores, seen, allowed, result,
+                             {n, penalised ? int(s.seen.size()) : 0, s.penalty, s.temperature,
+                              s.top_k, s.top_p, s.draw},
+                             stream(cx)),
+          "sample");
     omni::cuda::SampledToken there{};
     cx.arena.queue().download(&there, result, sizeof there);
     return {there.id, there.probability};
@@ -182,10 +258,12 @@ class CudaBackend final : public Backend {
 
  private:
   // Through cuBLASLt, if it is wanted and can.
-  static bool large_product(Context& cx, const Tensor& x, const CudaWeight& w, const float* bias, Tensor& y) {
+  static bool large_product(Context& cx, const Tensor& x, const CudaWeight& w, const float* bias,
+                            Tensor& y) {
     Products* products = static_cast<Stream&>(cx.arena.queue()).products();
     if (!products || y.numel() == 0) return false;
-    for (const void* p : {x.raw(), w.values(), static_cast<const void*>(y.raw()), static_cast<const void*>(bias)})
+    for (const void* p :
+         {x.raw(), w.values(), static_cast<const void*>(y.raw()), static_cast<const void*>(bias)})
       if (reinterpret_cast<uintptr_t>(p) % Products::kAlign) return false;
     Arena::Scope scope(cx.arena);
     const void* factors = x.raw();
@@ -195,25 +273,42 @@ class CudaBackend final : public Backend {
       factors = narrow;
     }
     void* workspace = cx.arena.allocate(Products::kWorkspace);
-    return products->run({x.dim(0), int(w.n_in()), int(w.n_out()), w.is_bf16(), bias != nullptr}, factors, w.values(), bias, data(y), workspace, stream(cx));
+    return products->run({x.dim(0), int(w.n_in()), int(w.n_out()), w.is_bf16(), bias != nullptr},
+                         factors, w.values(), bias, data(y), workspace, stream(cx));
   }
 
   // One token's attention over n_keys keys; over *n_past + 1 of them, where that is given.
-  static void one_over(Context& cx, Heads q, Heads k, Heads v, int64_t n_keys, const int64_t* n_past, Tensor& y) {
+  static void one_over(Context& cx, Heads q, Heads k, Heads v, int64_t n_keys,
+                       const int64_t* n_past, Tensor& y) {
     using namespace omni::cuda;
     const int64_t n_stretches = (n_keys + kDecodeKeys - 1) / kDecodeKeys;
-    auto* partial = static_cast<float*>(cx.arena.allocate(size_t(q.n_heads * n_stretches * (q.head_dim + 2)) * sizeof(float)));
-    check(attention_decode(q.data, k.data, v.data, k.stride, data(y), partial, q.n_heads, k.n_heads, q.head_dim, int(n_keys), n_past, 1.f / std::sqrt(float(q.head_dim)), stream(cx)), "attention_decode");
+    auto* partial = static_cast<float*>(
+        cx.arena.allocate(size_t(q.n_heads * n_stretches * (q.head_dim + 2)) * sizeof(float)));
+    check(attention_decode(q.data, k.data, v.data, k.stride, data(y), partial, q.n_heads, k.n_heads,
+                           q.head_dim, int(n_keys), n_past, 1.f / std::sqrt(float(q.head_dim)),
+                           stream(cx)),
+          "attention_decode");
   }
 
   void select(Context& cx, const Tensor& table, std::span<const int64_t> rows, Tensor& y) const {
     const int64_t* there = uploaded(cx, rows.data(), rows.size());
     const int64_t n = int64_t(rows.size());
     switch (table.dtype()) {
-      case DType::f32: return check(omni::cuda::index_select(static_cast<const float*>(table.raw()), there, data(y), n, width(y), stream(cx)), "index_select");
-      case DType::bf16: return check(omni::cuda::index_select(static_cast<const bf16*>(table.raw()), there, data(y), n, width(y), stream(cx)), "index_select");
-      case DType::f16: return check(omni::cuda::index_select(static_cast<const half*>(table.raw()), there, data(y), n, width(y), stream(cx)), "index_select");
-      default: throw Error(ErrorCode::internal, std::string("index_select: a table of ") + name_of(table.dtype()));
+      case DType::f32:
+        return check(omni::cuda::index_select(static_cast<const float*>(table.raw()), there,
+                                              data(y), n, width(y), stream(cx)),
+                     "index_select");
+      case DType::bf16:
+        return check(omni::cuda::index_select(static_cast<const bf16*>(table.raw()), there, data(y),
+                                              n, width(y), stream(cx)),
+                     "index_select");
+      case DType::f16:
+        return check(omni::cuda::index_select(static_cast<const half*>(table.raw()), there, data(y),
+                                              n, width(y), stream(cx)),
+                     "index_select");
+      default:
+        throw Error(ErrorCode::internal,
+                    std::string("index_select: a table of ") + name_of(table.dtype()));
     }
   }
 
@@ -222,6 +317,8 @@ class CudaBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<const Backend> make_backend(const Device* device) { return std::make_unique<CudaBackend>(device); }
+std::unique_ptr<const Backend> make_backend(const Device* device) {
+  return std::make_unique<CudaBackend>(device);
+}
 
 }  // namespace omni::ops::cuda

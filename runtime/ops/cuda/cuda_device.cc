@@ -17,7 +17,8 @@ constexpr size_t kStaging = size_t{4} << 20;
 
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  const ErrorCode code = error == cudaErrorMemoryAllocation ? ErrorCode::out_of_memory : ErrorCode::device;
+  const ErrorCode code =
+      error == cudaErrorMemoryAllocation ? ErrorCode::out_of_memory : ErrorCode::device;
   throw Error(code, std::string(what) + ": " + cudaGetErrorString(error));
 }
 
@@ -37,7 +38,8 @@ Stream::~Stream() {
 void* Stream::allocate(size_t bytes) {
   void* data = nullptr;
   const cudaError_t error = cudaMallocAsync(&data, bytes, get());
-  check(error, ("cuda:" + std::to_string(device_) + ": " + std::to_string(bytes) + " bytes").c_str());
+  check(error,
+        ("cuda:" + std::to_string(device_) + ": " + std::to_string(bytes) + " bytes").c_str());
   return data;
 }
 
@@ -68,23 +70,28 @@ Products* Stream::products() {
 
 void Stream::upload(void* to, const void* from, size_t bytes) {
   const cudaStream_t stream = get();
-  if (!staging_) check(cudaMallocHost(reinterpret_cast<void**>(&staging_), kStaging), "cudaMallocHost");
+  if (!staging_)
+    check(cudaMallocHost(reinterpret_cast<void**>(&staging_), kStaging), "cudaMallocHost");
   for (size_t done = 0; done < bytes;) {
     if (staged_ == kStaging) wait();
     const size_t n = std::min(bytes - done, kStaging - staged_);
     std::memcpy(staging_ + staged_, static_cast<const char*>(from) + done, n);
-    check(cudaMemcpyAsync(static_cast<char*>(to) + done, staging_ + staged_, n, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync");
+    check(cudaMemcpyAsync(static_cast<char*>(to) + done, staging_ + staged_, n,
+                          cudaMemcpyHostToDevice, stream),
+          "cudaMemcpyAsync");
     done += n, staged_ += n;
   }
 }
 
 void Stream::download(void* to, const void* from, size_t bytes) {
-  if (bytes) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, get()), "cudaMemcpyAsync");
+  if (bytes)
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, get()), "cudaMemcpyAsync");
   wait();
 }
 
 void Stream::copy(void* to, const void* from, size_t bytes) {
-  if (bytes) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, get()), "cudaMemcpyAsync");
+  if (bytes)
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, get()), "cudaMemcpyAsync");
 }
 
 void Stream::wait() {
@@ -92,9 +99,14 @@ void Stream::wait() {
   staged_ = 0;
 }
 
-void Stream::mark(Device::Mark& here) { check(cudaEventRecord(static_cast<Event&>(here).get(), get()), "cudaEventRecord"); }
+void Stream::mark(Device::Mark& here) {
+  check(cudaEventRecord(static_cast<Event&>(here).get(), get()), "cudaEventRecord");
+}
 
-void Stream::run_behind(const Device::Mark& there) { check(cudaStreamWaitEvent(get(), static_cast<const Event&>(there).get(), 0), "cudaStreamWaitEvent"); }
+void Stream::run_behind(const Device::Mark& there) {
+  check(cudaStreamWaitEvent(get(), static_cast<const Event&>(there).get(), 0),
+        "cudaStreamWaitEvent");
+}
 
 std::unique_ptr<Device::Recording> Stream::record(const std::function<void()>& work) {
   check(cudaStreamBeginCapture(get(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
@@ -110,7 +122,9 @@ std::unique_ptr<Device::Recording> Stream::record(const std::function<void()>& w
   return std::make_unique<Graph>(graph);
 }
 
-void Stream::run(const Device::Recording& recording) { check(cudaGraphLaunch(static_cast<const Graph&>(recording).get(), get()), "cudaGraphLaunch"); }
+void Stream::run(const Device::Recording& recording) {
+  check(cudaGraphLaunch(static_cast<const Graph&>(recording).get(), get()), "cudaGraphLaunch");
+}
 
 Event::Event(int device) {
   check(cudaSetDevice(device), "cudaSetDevice");
@@ -130,20 +144,25 @@ Graph::~Graph() { cudaGraphExecDestroy(exec_); }
 CudaDevice::CudaDevice(int index) : index_(index), backend_(make_backend(this)) {
   int count = 0;
   check(cudaGetDeviceCount(&count), "no CUDA device");
-  if (index >= count) throw Error(ErrorCode::device, "there is no CUDA device " + std::to_string(index) + ": " + std::to_string(count) + " found");
+  if (index >= count)
+    throw Error(ErrorCode::device, "there is no CUDA device " + std::to_string(index) + ": " +
+                                       std::to_string(count) + " found");
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
   // Memory that a queue gives back stays with the process: the next one asks for as much again.
   cudaMemPool_t pool = nullptr;
   check(cudaDeviceGetDefaultMemPool(&pool, index), "cudaDeviceGetDefaultMemPool");
   uint64_t keep_all = UINT64_MAX;
-  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep_all), "cudaMemPoolSetAttribute");
+  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep_all),
+        "cudaMemPoolSetAttribute");
   name_ = "cuda:" + std::to_string(index) + " (" + properties.name + ")";
 }
 
 void* CudaDevice::native_context() const {
   void* driver = dlopen("libcuda.so.1", RTLD_NOW);
-  const auto retain = driver ? reinterpret_cast<int (*)(void**, int)>(dlsym(driver, "cuDevicePrimaryCtxRetain")) : nullptr;
+  const auto retain =
+      driver ? reinterpret_cast<int (*)(void**, int)>(dlsym(driver, "cuDevicePrimaryCtxRetain"))
+             : nullptr;
   void* context = nullptr;
   return retain && retain(&context, index_) == 0 ? context : nullptr;
 }
@@ -151,21 +170,32 @@ void* CudaDevice::native_context() const {
 void CudaDevice::frame_to_patches(Queue& queue, const FramePatches& f, float* out) const {
   using omni::cuda::kMostSpan;
   if (f.widest_span > kMostSpan)
-    throw Error(ErrorCode::unsupported, "a patch is made of " + std::to_string(f.widest_span) + " samples in a row, at most " + std::to_string(kMostSpan) + " on " + name_ + ": scale the video down first");
-  const auto axis = [](const FramePatches::Axis& a) { return omni::cuda::ResizeAxis{a.first, a.weight, a.n_taps, a.precision}; };
+    throw Error(ErrorCode::unsupported, "a patch is made of " + std::to_string(f.widest_span) +
+                                            " samples in a row, at most " +
+                                            std::to_string(kMostSpan) + " on " + name_ +
+                                            ": scale the video down first");
+  const auto axis = [](const FramePatches::Axis& a) {
+    return omni::cuda::ResizeAxis{a.first, a.weight, a.n_taps, a.precision};
+  };
   omni::cuda::PatchPicture p{};
   for (int c = 0; c < 3; ++c) {
     const FramePatches::Plane& from = f.plane[c];
-    p.plane[c] = {from.data, from.stride, from.step, from.width, from.height, axis(from.x), axis(from.y)};
+    p.plane[c] = {from.data,   from.stride,  from.step,   from.width,
+                  from.height, axis(from.x), axis(from.y)};
     p.scale[c] = f.scale[c], p.offset[c] = f.offset[c];
   }
   p.rows_first = f.rows_first, p.yuv = f.yuv;
   p.y_offset = f.y_offset, p.y = f.y, p.r_v = f.r_v, p.g_u = f.g_u, p.g_v = f.g_v, p.b_u = f.b_u;
-  check(omni::cuda::patches(p, out, f.index, f.grid_h, f.grid_w, f.patch, f.merge, f.widest_span, static_cast<Stream&>(queue).get()), "patches");
+  check(omni::cuda::patches(p, out, f.index, f.grid_h, f.grid_w, f.patch, f.merge, f.widest_span,
+                            static_cast<Stream&>(queue).get()),
+        "patches");
 }
 
-void CudaDevice::mel_frames(Queue& queue, const MelFrames& m, const float* samples, int64_t n, float* out) const {
-  check(omni::cuda::log_mel(samples, {m.cos, m.sin, m.first, m.n, m.weight, m.n_mels, m.widest}, out, int(n), static_cast<Stream&>(queue).get()), "log_mel");
+void CudaDevice::mel_frames(Queue& queue, const MelFrames& m, const float* samples, int64_t n,
+                            float* out) const {
+  check(omni::cuda::log_mel(samples, {m.cos, m.sin, m.first, m.n, m.weight, m.n_mels, m.widest},
+                            out, int(n), static_cast<Stream&>(queue).get()),
+        "log_mel");
 }
 
 void* CudaDevice::allocate(size_t bytes) const {

@@ -1,4 +1,5 @@
-// A CUDA device as a Device: its memory, its streams as queues. Every failing call throws, naming the call and the device.
+// A CUDA device as a Device: its memory, its streams as queues. Every failing call throws, naming
+// the call and the device.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -56,7 +57,8 @@ class Stream final : public Device::Queue {
  private:
   const int device_;
   cudaStream_t stream_ = nullptr;
-  // Pinned memory that uploads go through, so that they need not wait; used from the front, again from there when all of it has been copied.
+  // Pinned memory that uploads go through, so that they need not wait; used from the front, again
+  // from there when all of it has been copied.
   char* staging_ = nullptr;
   size_t staged_ = 0;
   std::unique_ptr<Convolutions> convolutions_;
@@ -76,7 +78,8 @@ class CudaDevice final : public ComputeDevice {
   std::unique_ptr<Queue> make_queue() const override { return std::make_unique<Stream>(index_); }
   std::unique_ptr<Mark> make_mark() const override { return std::make_unique<Event>(index_); }
   void frame_to_patches(Queue& queue, const FramePatches& frame, float* out) const override;
-  void mel_frames(Queue& queue, const MelFrames& how, const float* samples, int64_t n, float* out) const override;
+  void mel_frames(Queue& queue, const MelFrames& how, const float* samples, int64_t n,
+                  float* out) const override;
   const Backend& backend() const override { return *backend_; }
 
  private:

@@ -1,4 +1,6 @@
-// The names of cuDNN's backend API that are used here, with their values (cudnn_graph.h): the project builds without cuDNN. tests/cuda/cudnn_test.cc compares them with the real header where there is one.
+// The names of cuDNN's backend API that are used here, with their values (cudnn_graph.h): the
+// project builds without cuDNN. tests/cuda/cudnn_test.cc compares them with the real header where
+// there is one.
 #pragma once
 
 namespace omni::ops::cuda::cudnn {
@@ -77,7 +79,13 @@ enum AttributeType {
   TYPE_CHAR = 24,
 };
 
-enum { DATA_FLOAT = 0, CROSS_CORRELATION = 1, POINTWISE_ADD = 0, HEUR_MODE_FALLBACK = 2, HEUR_MODE_A = 3 };
+enum {
+  DATA_FLOAT = 0,
+  CROSS_CORRELATION = 1,
+  POINTWISE_ADD = 0,
+  HEUR_MODE_FALLBACK = 2,
+  HEUR_MODE_A = 3
+};
 enum NumericalNote {
   NUMERICAL_NOTE_TENSOR_CORE = 0,
   NUMERICAL_NOTE_DOWN_CONVERT_INPUTS = 1,

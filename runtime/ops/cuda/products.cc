@@ -13,7 +13,8 @@ using namespace cublaslt;
 namespace {
 
 void require(int status, const char* call) {
-  if (status) throw Error(ErrorCode::device, std::string(call) + ": status " + std::to_string(status));
+  if (status)
+    throw Error(ErrorCode::device, std::string(call) + ": status " + std::to_string(status));
 }
 
 // A description, a layout or a preference, destroyed with it.
@@ -47,9 +48,14 @@ const CublasLt* CublasLt::open(std::string* why) {
       if (!f) problem = std::string("libcublasLt without ") + name;
     };
     find(c.create, "cublasLtCreate"), find(c.destroy, "cublasLtDestroy");
-    find(c.desc_create, "cublasLtMatmulDescCreate"), find(c.desc_destroy, "cublasLtMatmulDescDestroy"), find(c.desc_set, "cublasLtMatmulDescSetAttribute");
-    find(c.layout_create, "cublasLtMatrixLayoutCreate"), find(c.layout_destroy, "cublasLtMatrixLayoutDestroy");
-    find(c.preference_create, "cublasLtMatmulPreferenceCreate"), find(c.preference_destroy, "cublasLtMatmulPreferenceDestroy"), find(c.preference_set, "cublasLtMatmulPreferenceSetAttribute");
+    find(c.desc_create, "cublasLtMatmulDescCreate"),
+        find(c.desc_destroy, "cublasLtMatmulDescDestroy"),
+        find(c.desc_set, "cublasLtMatmulDescSetAttribute");
+    find(c.layout_create, "cublasLtMatrixLayoutCreate"),
+        find(c.layout_destroy, "cublasLtMatrixLayoutDestroy");
+    find(c.preference_create, "cublasLtMatmulPreferenceCreate"),
+        find(c.preference_destroy, "cublasLtMatmulPreferenceDestroy"),
+        find(c.preference_set, "cublasLtMatmulPreferenceSetAttribute");
     find(c.heuristic, "cublasLtMatmulAlgoGetHeuristic"), find(c.matmul, "cublasLtMatmul");
     return problem.empty() ? &c : nullptr;
   }();
@@ -58,43 +64,67 @@ const CublasLt* CublasLt::open(std::string* why) {
 }
 
 const CublasLt* Products::wanted() {
-  static const CublasLt* library = wanted_library<CublasLt>("OMNI_CUBLASLT", "large products through cuBLASLt");
+  static const CublasLt* library =
+      wanted_library<CublasLt>("OMNI_CUBLASLT", "large products through cuBLASLt");
   return library;
 }
 
-Products::Products(const CublasLt& library) : library_(library) { require(library.create(&handle_), "cublasLtCreate"); }
+Products::Products(const CublasLt& library) : library_(library) {
+  require(library.create(&handle_), "cublasLtCreate");
+}
 
 Products::~Products() { library_.destroy(handle_); }
 
-// In cuBLAS's columns x is [n_in, n], the weight [n_in, n_out] and y [n_out, n]: y = weightᵀ · x, and a bias goes along the columns.
-bool Products::run(const ProductShape& s, const void* x, const void* weight, const float* bias, float* y, void* workspace, cudaStream_t stream) {
+// In cuBLAS's columns x is [n_in, n], the weight [n_in, n_out] and y [n_out, n]: y = weightᵀ · x,
+// and a bias goes along the columns.
+bool Products::run(const ProductShape& s, const void* x, const void* weight, const float* bias,
+                   float* y, void* workspace, cudaStream_t stream) {
   const int type = s.bf16 ? R_16BF : R_32F, transposed = OP_T, biased = EPILOGUE_BIAS;
-  Made desc(library_.desc_destroy), a(library_.layout_destroy), b(library_.layout_destroy), d(library_.layout_destroy);
+  Made desc(library_.desc_destroy), a(library_.layout_destroy), b(library_.layout_destroy),
+      d(library_.layout_destroy);
   require(library_.desc_create(desc.out(), COMPUTE_32F, R_32F), "cublasLtMatmulDescCreate");
-  require(library_.desc_set(desc, MATMUL_DESC_TRANSA, &transposed, sizeof transposed), "cublasLtMatmulDescSetAttribute");
+  require(library_.desc_set(desc, MATMUL_DESC_TRANSA, &transposed, sizeof transposed),
+          "cublasLtMatmulDescSetAttribute");
   if (s.biased) {
-    require(library_.desc_set(desc, MATMUL_DESC_EPILOGUE, &biased, sizeof biased), "cublasLtMatmulDescSetAttribute");
-    require(library_.desc_set(desc, MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias), "cublasLtMatmulDescSetAttribute");
+    require(library_.desc_set(desc, MATMUL_DESC_EPILOGUE, &biased, sizeof biased),
+            "cublasLtMatmulDescSetAttribute");
+    require(library_.desc_set(desc, MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
+            "cublasLtMatmulDescSetAttribute");
   }
-  require(library_.layout_create(a.out(), type, uint64_t(s.n_in), uint64_t(s.n_out), s.n_in), "cublasLtMatrixLayoutCreate");
-  require(library_.layout_create(b.out(), type, uint64_t(s.n_in), uint64_t(s.n), s.n_in), "cublasLtMatrixLayoutCreate");
-  require(library_.layout_create(d.out(), R_32F, uint64_t(s.n_out), uint64_t(s.n), s.n_out), "cublasLtMatrixLayoutCreate");
+  require(library_.layout_create(a.out(), type, uint64_t(s.n_in), uint64_t(s.n_out), s.n_in),
+          "cublasLtMatrixLayoutCreate");
+  require(library_.layout_create(b.out(), type, uint64_t(s.n_in), uint64_t(s.n), s.n_in),
+          "cublasLtMatrixLayoutCreate");
+  require(library_.layout_create(d.out(), R_32F, uint64_t(s.n_out), uint64_t(s.n), s.n_out),
+          "cublasLtMatrixLayoutCreate");
 
   const auto [it, is_new] = algorithms_.try_emplace(s);
   if (is_new) {
     Made preference(library_.preference_destroy);
     require(library_.preference_create(preference.out()), "cublasLtMatmulPreferenceCreate");
-    require(library_.preference_set(preference, MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace, sizeof kWorkspace), "cublasLtMatmulPreferenceSetAttribute");
+    require(library_.preference_set(preference, MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace,
+                                    sizeof kWorkspace),
+            "cublasLtMatmulPreferenceSetAttribute");
     const uint32_t align = kAlign;
-    for (int matrix = 0; matrix < 4; ++matrix) require(library_.preference_set(preference, MATMUL_PREF_MIN_ALIGNMENT_A_BYTES + matrix, &align, sizeof align), "cublasLtMatmulPreferenceSetAttribute");
+    for (int matrix = 0; matrix < 4; ++matrix)
+      require(library_.preference_set(preference, MATMUL_PREF_MIN_ALIGNMENT_A_BYTES + matrix,
+                                      &align, sizeof align),
+              "cublasLtMatmulPreferenceSetAttribute");
     HeuristicResult best{};
     int found = 0;
-    if (library_.heuristic(handle_, desc, a, b, d, d, preference, 1, &best, &found) == 0 && found && best.state == 0) it->second = best;
-    else log(LogLevel::info, "cuBLASLt has no algorithm for " + std::to_string(s.n) + " × " + std::to_string(s.n_in) + " → " + std::to_string(s.n_out) + "; through the project's own kernels");
+    if (library_.heuristic(handle_, desc, a, b, d, d, preference, 1, &best, &found) == 0 && found &&
+        best.state == 0)
+      it->second = best;
+    else
+      log(LogLevel::info, "cuBLASLt has no algorithm for " + std::to_string(s.n) + " × " +
+                              std::to_string(s.n_in) + " → " + std::to_string(s.n_out) +
+                              "; through the project's own kernels");
   }
   if (!it->second) return false;
   const float one = 1, zero = 0;
-  require(library_.matmul(handle_, desc, &one, weight, a, x, b, &zero, y, d, y, d, it->second->algorithm, workspace, kWorkspace, stream), "cublasLtMatmul");
+  require(library_.matmul(handle_, desc, &one, weight, a, x, b, &zero, y, d, y, d,
+                          it->second->algorithm, workspace, kWorkspace, stream),
+          "cublasLtMatmul");
   return true;
 }
 

@@ -1,4 +1,5 @@
-// Large products of one stream through cuBLASLt, where OMNI_CUBLASLT=1 is in the environment and libcublasLt.so.13 (or .12) is there. Off otherwise, as for cuDNN: what is faster has not been
+// Large products of one stream through cuBLASLt, where OMNI_CUBLASLT=1 is in the environment and
+// libcublasLt.so.13 (or .12) is there. Off otherwise, as for cuDNN: what is faster has not been
 // measured on any GPU (tools/gpu-check does).
 #pragma once
 
@@ -12,11 +13,18 @@
 
 namespace omni::ops::cuda {
 
-// The names of cublasLt.h that are used here, with their values. tests/cuda/names_test.cc compares them with the real header where there is one.
+// The names of cublasLt.h that are used here, with their values. tests/cuda/names_test.cc compares
+// them with the real header where there is one.
 namespace cublaslt {
 enum { R_32F = 0, R_16BF = 14, COMPUTE_32F = 68, OP_T = 1 };
-enum { MATMUL_DESC_TRANSA = 3, MATMUL_DESC_EPILOGUE = 7, MATMUL_DESC_BIAS_POINTER = 8, EPILOGUE_BIAS = 4 };
-enum { MATMUL_PREF_MAX_WORKSPACE_BYTES = 1, MATMUL_PREF_MIN_ALIGNMENT_A_BYTES = 5 };  // of B, C and D: 6, 7, 8
+enum {
+  MATMUL_DESC_TRANSA = 3,
+  MATMUL_DESC_EPILOGUE = 7,
+  MATMUL_DESC_BIAS_POINTER = 8,
+  EPILOGUE_BIAS = 4
+};
+// of B, C and D: 6, 7, 8
+enum { MATMUL_PREF_MAX_WORKSPACE_BYTES = 1, MATMUL_PREF_MIN_ALIGNMENT_A_BYTES = 5 };
 struct HeuristicResult {
   uint64_t algorithm[8];
   size_t workspace;
@@ -44,12 +52,16 @@ class CublasLt {
   int (*preference_create)(Object*);
   int (*preference_destroy)(Object);
   int (*preference_set)(Object, int name, const void* value, size_t bytes);
-  int (*heuristic)(Handle, Object desc, Object a, Object b, Object c, Object d, Object preference, int wanted, cublaslt::HeuristicResult* results, int* found);
-  int (*matmul)(Handle, Object desc, const void* alpha, const void* a, Object a_layout, const void* b, Object b_layout, const void* beta, const void* c, Object c_layout, void* d, Object d_layout, const void* algorithm,
-                void* workspace, size_t workspace_bytes, cudaStream_t stream);
+  int (*heuristic)(Handle, Object desc, Object a, Object b, Object c, Object d, Object preference,
+                   int wanted, cublaslt::HeuristicResult* results, int* found);
+  int (*matmul)(Handle, Object desc, const void* alpha, const void* a, Object a_layout,
+                const void* b, Object b_layout, const void* beta, const void* c, Object c_layout,
+                void* d, Object d_layout, const void* algorithm, void* workspace,
+                size_t workspace_bytes, cudaStream_t stream);
 };
 
-// y [n, n_out] = x [n, n_in] · weightᵀ + bias: x and weight [n_out, n_in] both float32 (products exact) or both bfloat16 (sums float32); y and bias float32; bias may be nullptr.
+// y [n, n_out] = x [n, n_in] · weightᵀ + bias: x and weight [n_out, n_in] both float32 (products
+// exact) or both bfloat16 (sums float32); y and bias float32; bias may be nullptr.
 struct ProductShape {
   int64_t n;
   int n_in, n_out;
@@ -61,14 +73,16 @@ class Products {
  public:
   static constexpr size_t kWorkspace = size_t{32} << 20;
   static constexpr uintptr_t kAlign = 16;  // of every pointer
-  static const CublasLt* wanted();         // nullptr: not wanted, or (which is logged once) not there
+  // nullptr: not wanted, or (which is logged once) not there
+  static const CublasLt* wanted();
 
   explicit Products(const CublasLt& library);  // throws device
   ~Products();
   Products(const Products&) = delete;
 
   // False where cuBLASLt offers no algorithm. Throws device. `workspace`: kWorkspace bytes.
-  bool run(const ProductShape& shape, const void* x, const void* weight, const float* bias, float* y, void* workspace, cudaStream_t stream);
+  bool run(const ProductShape& shape, const void* x, const void* weight, const float* bias,
+           float* y, void* workspace, cudaStream_t stream);
 
  private:
   const CublasLt& library_;

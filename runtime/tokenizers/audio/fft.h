@@ -1,5 +1,6 @@
-// Discrete Fourier transform of any length whose prime factors are 2, 3 and 5: Stockham's self-sorting form
-// in double precision, of a few sequences side by side so that every step is one of vectors.
+// Discrete Fourier transform of any length whose prime factors are 2, 3 and 5: Stockham's
+// self-sorting form in double precision, of a few sequences side by side so that every step is one
+// of vectors.
 #pragma once
 
 #include <vector>
@@ -12,7 +13,8 @@ class Fft {
 
   explicit Fft(int n);
   int size() const { return n_; }
-  // X[k] = Σ x[j] e^(−2πi jk/n) of each sequence, in place. re, im: [n, kLanes]. One thread at a time.
+  // X[k] = Σ x[j] e^(−2πi jk/n) of each sequence, in place. re, im: [n, kLanes]. One thread at a
+  // time.
   void forward(double* re, double* im);
 
  private:

@@ -15,8 +15,12 @@ constexpr int kHalf = LogMel::kFftSize / 2, kTogether = 2 * Fft::kLanes;
 constexpr size_t kTrimAt = 16384;
 
 // Slaney's mel scale: linear to 1 kHz, logarithmic above.
-double mel_of(double hz) { return hz < 1000 ? 3 * hz / 200 : 15 + std::log(hz / 1000) * 27 / std::log(6.4); }
-double hz_of(double mel) { return mel < 15 ? 200 * mel / 3 : 1000 * std::exp(std::log(6.4) / 27 * (mel - 15)); }
+double mel_of(double hz) {
+  return hz < 1000 ? 3 * hz / 200 : 15 + std::log(hz / 1000) * 27 / std::log(6.4);
+}
+double hz_of(double mel) {
+  return mel < 15 ? 200 * mel / 3 : 1000 * std::exp(std::log(6.4) / 27 * (mel - 15));
+}
 
 }  // namespace
 
@@ -27,7 +31,9 @@ LogMel::LogMel(int n_mels, Frames frames)
       re_(kFftSize * Fft::kLanes),
       im_(re_),
       elsewhere_(std::move(frames)) {
-  for (int i = 0; i < kFftSize; ++i) window_[size_t(i)] = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * i / kFftSize);  // periodic Hann
+  // periodic Hann
+  for (int i = 0; i < kFftSize; ++i)
+    window_[size_t(i)] = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * i / kFftSize);
   const double top = mel_of(kSampleRate / 2.0);
   auto edge = [&](int i) { return hz_of(top * i / (n_mels + 1)); };
   for (int m = 0; m < n_mels; ++m) {
@@ -53,7 +59,8 @@ void LogMel::reset() {
 void LogMel::push(std::span<const float> samples, std::vector<float>& out) {
   for (size_t i = 0; i < samples.size(); ++i)
     if (!std::isfinite(samples[i]))
-      throw Error(ErrorCode::corrupt_file, "sample " + std::to_string(n_samples_ + int64_t(i)) + " of the sound is not a finite number");
+      throw Error(ErrorCode::corrupt_file, "sample " + std::to_string(n_samples_ + int64_t(i)) +
+                                               " of the sound is not a finite number");
   samples_.insert(samples_.end(), samples.begin(), samples.end());
   n_samples_ += int64_t(samples.size());
   // The first frame mirrors samples 1 … 200.
@@ -80,7 +87,8 @@ void LogMel::frames_until(int64_t end, std::vector<float>& out) {
   const int64_t n = end - next_frame_;
   if (n <= 0) return;
   std::vector<float> samples(size_t((n - 1) * kHop + kFftSize));
-  for (size_t i = 0; i < samples.size(); ++i) samples[i] = sample(next_frame_ * kHop - kHalf + int64_t(i));
+  for (size_t i = 0; i < samples.size(); ++i)
+    samples[i] = sample(next_frame_ * kHop - kHalf + int64_t(i));
   next_frame_ = end;
   if (elsewhere_) return elsewhere_(samples, n, out);
   out.resize(out.size() + size_t(n * n_mels_));
@@ -89,8 +97,8 @@ void LogMel::frames_until(int64_t end, std::vector<float>& out) {
     some_frames(samples.data() + f * kHop, int(std::min<int64_t>(kTogether, n - f)), to);
 }
 
-// Two real frames ride in each of the complex transforms that are done together: frame f is the real part of
-// transform f, or the imaginary part of transform f − kLanes.
+// Two real frames ride in each of the complex transforms that are done together: frame f is the
+// real part of transform f, or the imaginary part of transform f − kLanes.
 void LogMel::some_frames(const float* samples, int n, float* out) {
   constexpr int kLanes = Fft::kLanes;
   std::fill(re_.begin(), re_.end(), 0);
@@ -113,7 +121,8 @@ void LogMel::some_frames(const float* samples, int n, float* out) {
   for (const Band& band : bands_) {
     double sum[kTogether] = {};
     for (size_t j = 0; j < band.weight.size(); ++j)
-      for (int f = 0; f < kTogether; ++f) sum[f] += band.weight[j] * power[size_t(band.first) + j][f];
+      for (int f = 0; f < kTogether; ++f)
+        sum[f] += band.weight[j] * power[size_t(band.first) + j][f];
     for (int f = 0; f < n; ++f) out[f * n_mels_] = std::log10(float(std::max(sum[f], 1e-10)));
     ++out;
   }

@@ -1,6 +1,7 @@
-// Log-mel spectrogram as WhisperFeatureExtractor computes it (transformers, feature_extraction_whisper.py), as a stream:
-// frame k is ready once sample 160·k + 199 is there (12.5 ms of look-ahead); the head of the stream reflects, the tail sees zeros.
-// What comes out is log10 of the mel power before the clip-wide floor, which normalise() applies.
+// Log-mel spectrogram as WhisperFeatureExtractor computes it (transformers,
+// feature_extraction_whisper.py), as a stream: frame k is ready once sample 160·k + 199 is there
+// (12.5 ms of look-ahead); the head of the stream reflects, the tail sees zeros. What comes out is
+// log10 of the mel power before the clip-wide floor, which normalise() applies.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +17,14 @@ class LogMel {
  public:
   static constexpr int kSampleRate = 16000, kFftSize = 400, kHop = 160;
 
-  // What computes frames in the host's place: (n − 1) · 160 + 400 samples → n_mels values a frame, log10 of the power of each band, appended.
-  using Frames = std::function<void(std::span<const float> samples, int64_t n, std::vector<float>& out)>;
+  // What computes frames in the host's place: (n − 1) · 160 + 400 samples → n_mels values a frame,
+  // log10 of the power of each band, appended.
+  using Frames =
+      std::function<void(std::span<const float> samples, int64_t n, std::vector<float>& out)>;
   explicit LogMel(int n_mels, Frames frames = {});
 
-  // Appends the frames that became ready to `out`, n_mels values each. Throws corrupt_file if a sample is not a number.
+  // Appends the frames that became ready to `out`, n_mels values each. Throws corrupt_file if a
+  // sample is not a number.
   void push(std::span<const float> samples, std::vector<float>& out);
   // The rest of the frames: ceil(samples / 160) in all. The stream starts anew afterwards.
   void finish(std::vector<float>& out);

@@ -1,5 +1,6 @@
-// Byte-level BPE as tokenizer.json of Hugging Face describes it: added tokens, NFC, a split pattern, merges. (openai/gpt-2 encoder.py,
-// huggingface/tokenizers). Text of users is encoded with encode_text(), where special tokens are plain text; only templates use token_id().
+// Byte-level BPE as tokenizer.json of Hugging Face describes it: added tokens, NFC, a split
+// pattern, merges. (openai/gpt-2 encoder.py, huggingface/tokenizers). Text of users is encoded with
+// encode_text(), where special tokens are plain text; only templates use token_id().
 #pragma once
 
 #include <filesystem>
@@ -16,7 +17,8 @@ namespace omni {
 
 class BpeTokenizer {
  public:
-  // Throws not_found, corrupt_file, or unsupported (another kind of tokenizer; a split pattern that PCRE2 refuses).
+  // Throws not_found, corrupt_file, or unsupported (another kind of tokenizer; a split pattern that
+  // PCRE2 refuses).
   explicit BpeTokenizer(const std::filesystem::path& tokenizer_json);
   ~BpeTokenizer();
   BpeTokenizer(const BpeTokenizer&) = delete;
@@ -46,9 +48,10 @@ class BpeTokenizer {
 
   std::unordered_map<std::string, int32_t> id_of_;  // by bytes, for the vocabulary
   std::vector<std::string> bytes_of_;               // by id
-  std::unordered_map<uint64_t, std::pair<int32_t, int32_t>> merge_of_;  // left‖right id → rank, merged id
+  // left‖right id → rank, merged id
+  std::unordered_map<uint64_t, std::pair<int32_t, int32_t>> merge_of_;
   std::map<std::string, AddedToken, std::greater<>> added_;
-  std::vector<bool> special_;                       // by id
+  std::vector<bool> special_;  // by id
   int32_t byte_id_[256];
   std::unique_ptr<Regex> split_;
   bool nfc_ = false;

@@ -73,8 +73,8 @@ bool is_within_spaced_word(std::string_view left, std::string_view right) {
 bool ends_with(std::string_view text, bool (*is_end)(UChar32)) {
   while (!text.empty()) {
     const UChar32 c = take_last(text);
-    const bool closes =
-        c == '"' || c == '\'' || u_charType(c) == U_END_PUNCTUATION || u_charType(c) == U_FINAL_PUNCTUATION;
+    const bool closes = c == '"' || c == '\'' || u_charType(c) == U_END_PUNCTUATION ||
+                        u_charType(c) == U_FINAL_PUNCTUATION;
     if (!closes && !u_isUWhiteSpace(c)) return is_end(c);
   }
   return false;
@@ -84,14 +84,16 @@ bool ends_with(std::string_view text, bool (*is_end)(UChar32)) {
 
 std::vector<size_t> ends_of(TextUnit unit, std::string_view text) {
   UErrorCode code = U_ZERO_ERROR;
-  const icu::LocalUTextPointer bytes(utext_openUTF8(nullptr, text.data(), int64_t(text.size()), &code));
+  const icu::LocalUTextPointer bytes(
+      utext_openUTF8(nullptr, text.data(), int64_t(text.size()), &code));
   UBreakIterator* it = iterator(unit);
   ubrk_setUText(it, bytes.getAlias(), &code);
   check(code, "read a text");
   std::vector<size_t> out;
   for (int32_t end = ubrk_next(it); end != UBRK_DONE; end = ubrk_next(it)) {
     const auto at = size_t(end);
-    if (unit == TextUnit::line && is_within_spaced_word(text.substr(0, at), text.substr(at))) continue;
+    if (unit == TextUnit::line && is_within_spaced_word(text.substr(0, at), text.substr(at)))
+      continue;
     out.push_back(at);
   }
   return out;
@@ -101,16 +103,19 @@ bool expects_space(std::string_view left, std::string_view right) {
   if (left.empty() || right.empty()) return false;
   const UChar32 l = last_of(left), r = first_of(right);
   const bool goes_on = U_GET_GC_MASK(r) & U_GC_M_MASK;
-  return !goes_on && !u_isUWhiteSpace(l) && !u_isUWhiteSpace(r) && !is_spaceless(l) && !is_spaceless(r);
+  return !goes_on && !u_isUWhiteSpace(l) && !u_isUWhiteSpace(r) && !is_spaceless(l) &&
+         !is_spaceless(r);
 }
 
 bool ends_sentence(std::string_view text) {
-  return ends_with(text, [](UChar32 c) { return u_hasBinaryProperty(c, UCHAR_S_TERM) || c == U'…'; });
+  return ends_with(text,
+                   [](UChar32 c) { return u_hasBinaryProperty(c, UCHAR_S_TERM) || c == U'…'; });
 }
 
 bool ends_clause(std::string_view text) {
   return ends_with(text, [](UChar32 c) {
-    return u_hasBinaryProperty(c, UCHAR_TERMINAL_PUNCTUATION) || c == U'…' || c == U'—' || c == U'–';
+    return u_hasBinaryProperty(c, UCHAR_TERMINAL_PUNCTUATION) || c == U'…' || c == U'—' ||
+           c == U'–';
   });
 }
 

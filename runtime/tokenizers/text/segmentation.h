@@ -1,4 +1,5 @@
-// Where a text may be cut, and expects_space() of omni/text.h: the rules of Unicode, as ICU has them.
+// Where a text may be cut, and expects_space() of omni/text.h: the rules of Unicode, as ICU has
+// them.
 #pragma once
 
 #include <string_view>
@@ -6,11 +7,12 @@
 
 namespace omni {
 
-// UAX #29: what a reader takes for one character, and words. UAX #14: where a line may end, which in scripts
-// without spaces takes ICU's dictionaries.
+// UAX #29: what a reader takes for one character, and words. UAX #14: where a line may end, which
+// in scripts without spaces takes ICU's dictionaries.
 enum class TextUnit { grapheme, word, line };
 
-// Where the units of a text end, in bytes, the last at its end. Spaces belong to the line ahead of them.
+// Where the units of a text end, in bytes, the last at its end. Spaces belong to the line ahead of
+// them.
 std::vector<size_t> ends_of(TextUnit unit, std::string_view text);
 
 // By the last character, closing quotes and brackets aside.

@@ -17,9 +17,12 @@ std::string Utf8Stream::push(std::string_view bytes) {
         out += char(b);
         continue;
       }
-      if (b >= 0xc2 && b <= 0xdf) missing_ = 1;
-      else if (b >= 0xe0 && b <= 0xef) missing_ = 2;
-      else if (b >= 0xf0 && b <= 0xf4) missing_ = 3;
+      if (b >= 0xc2 && b <= 0xdf)
+        missing_ = 1;
+      else if (b >= 0xe0 && b <= 0xef)
+        missing_ = 2;
+      else if (b >= 0xf0 && b <= 0xf4)
+        missing_ = 3;
       else {
         out += kReplacement;
         continue;

@@ -1,5 +1,5 @@
-// Bytes → whole, valid UTF-8 characters. A broken sequence becomes one U+FFFD for each maximal part of it, as in Python's and Rust's lossy decoding.
-// (encoding.spec.whatwg.org, UTF-8 decoder)
+// Bytes → whole, valid UTF-8 characters. A broken sequence becomes one U+FFFD for each maximal part
+// of it, as in Python's and Rust's lossy decoding. (encoding.spec.whatwg.org, UTF-8 decoder)
 #pragma once
 
 #include <cstdint>

@@ -8,9 +8,14 @@
 namespace omni {
 
 Conversion::Conversion(ColourMatrix matrix, bool full_range) {
-  const double kr = matrix == ColourMatrix::bt709 ? 0.2126 : matrix == ColourMatrix::bt2020 ? 0.2627 : 0.299;
-  const double kb = matrix == ColourMatrix::bt709 ? 0.0722 : matrix == ColourMatrix::bt2020 ? 0.0593 : 0.114;
-  const double kg = 1 - kr - kb, ys = full_range ? 1 : 255.0 / 219, cs = full_range ? 1 : 255.0 / 224;
+  const double kr = matrix == ColourMatrix::bt709    ? 0.2126
+                    : matrix == ColourMatrix::bt2020 ? 0.2627
+                                                     : 0.299;
+  const double kb = matrix == ColourMatrix::bt709    ? 0.0722
+                    : matrix == ColourMatrix::bt2020 ? 0.0593
+                                                     : 0.114;
+  const double kg = 1 - kr - kb, ys = full_range ? 1 : 255.0 / 219,
+               cs = full_range ? 1 : 255.0 / 224;
   auto fix = [](double x) { return int(std::lround(x * 65536)); };
   y_offset = full_range ? 0 : 16;
   y = fix(ys);
@@ -22,16 +27,23 @@ Conversion::Conversion(ColourMatrix matrix, bool full_range) {
 
 Interleaved interleaved(PixelFormat f) {
   switch (f) {
-    case PixelFormat::rgb: return {3, 0, 1, 2};
-    case PixelFormat::bgr: return {3, 2, 1, 0};
-    case PixelFormat::rgba: return {4, 0, 1, 2};
-    case PixelFormat::bgra: return {4, 2, 1, 0};
-    default: return {0, 0, 0, 0};
+    case PixelFormat::rgb:
+      return {3, 0, 1, 2};
+    case PixelFormat::bgr:
+      return {3, 2, 1, 0};
+    case PixelFormat::rgba:
+      return {4, 0, 1, 2};
+    case PixelFormat::bgra:
+      return {4, 2, 1, 0};
+    default:
+      return {0, 0, 0, 0};
   }
 }
 
-PlaneResizer& FrameScaler::resizer(int in_width, int in_height, PictureSize size, ResizeOrder order, std::optional<PlaneResizer>& slot) {
-  if (!slot || slot->in_width() != in_width || slot->in_height() != in_height) slot.emplace(in_width, in_height, size.width, size.height, order);
+PlaneResizer& FrameScaler::resizer(int in_width, int in_height, PictureSize size, ResizeOrder order,
+                                   std::optional<PlaneResizer>& slot) {
+  if (!slot || slot->in_width() != in_width || slot->in_height() != in_height)
+    slot.emplace(in_width, in_height, size.width, size.height, order);
   return *slot;
 }
 
@@ -41,13 +53,15 @@ void FrameScaler::run(const VideoFrame& f, PictureSize size, uint8_t* rgb) {
   if (const Interleaved l = interleaved(f.format); l.step) {
     const int offsets[] = {l.r, l.g, l.b};
     uint8_t* const outs[] = {rgb, rgb + n, rgb + 2 * n};
-    resizer(f.width, f.height, size, ResizeOrder::rows_first, rgb_).run({f.data[0], f.stride[0], l.step, f.width, f.height}, 3, offsets, outs);
+    resizer(f.width, f.height, size, ResizeOrder::rows_first, rgb_)
+        .run({f.data[0], f.stride[0], l.step, f.width, f.height}, 3, offsets, outs);
     return;
   }
   yuv_.resize(size_t(3 * n));
   uint8_t *y = yuv_.data(), *uv[] = {yuv_.data() + n, yuv_.data() + 2 * n};
   const int bytes = sample_bytes(f.format), offsets[] = {bytes - 1, 2 * bytes - 1};
-  resizer(f.width, f.height, size, ResizeOrder::columns_first, luma_).run({f.data[0], f.stride[0], bytes, f.width, f.height}, 1, offsets, &y);
+  resizer(f.width, f.height, size, ResizeOrder::columns_first, luma_)
+      .run({f.data[0], f.stride[0], bytes, f.width, f.height}, 1, offsets, &y);
   if (f.format == PixelFormat::gray8) {
     for (int c = 0; c < 3; ++c) std::copy_n(y, n, rgb + c * n);
     return;
@@ -57,7 +71,8 @@ void FrameScaler::run(const VideoFrame& f, PictureSize size, uint8_t* rgb) {
   if (f.format == PixelFormat::nv12 || f.format == PixelFormat::p010) {
     chroma.run({f.data[1], f.stride[1], 2 * bytes, w, h}, 2, offsets, uv);
   } else {
-    for (int c = 0; c < 2; ++c) chroma.run({f.data[1 + c], f.stride[1 + c], 1, w, h}, 1, offsets, &uv[c]);
+    for (int c = 0; c < 2; ++c)
+      chroma.run({f.data[1 + c], f.stride[1 + c], 1, w, h}, 1, offsets, &uv[c]);
   }
   picture_kernels().to_rgb(Conversion(f.matrix, f.full_range), {y, uv[0], uv[1]}, n,
                            {rgb, rgb + n, rgb + 2 * n});

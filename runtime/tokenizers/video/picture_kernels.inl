@@ -1,5 +1,6 @@
-// The loops that a compiler vectorises by itself: picture_kernels_<level>.cc compiles this one text for its
-// level, without fused products so that all have the same bits, and adds the resizing loops.
+// The loops that a compiler vectorises by itself: picture_kernels_<level>.cc compiles this one text
+// for its level, without fused products so that all have the same bits, and adds the resizing
+// loops.
 #include <algorithm>
 
 #include "video/colour.h"
@@ -29,7 +30,8 @@ void component(const uint8_t* in, int step, int offset, int n, int16_t* out) {
   }
 }
 
-void to_rgb(const Conversion& k, const uint8_t* const (&yuv)[3], int64_t n, uint8_t* const (&rgb)[3]) {
+void to_rgb(const Conversion& k, const uint8_t* const (&yuv)[3], int64_t n,
+            uint8_t* const (&rgb)[3]) {
   constexpr int kHalf = 1 << 15;
   const Conversion c = k;  // a local one: no store can change it
   const uint8_t *y = yuv[0], *u = yuv[1], *v = yuv[2];

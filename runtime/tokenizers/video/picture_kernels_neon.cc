@@ -20,11 +20,12 @@ inline uint8x16_t rounded(const int32x4_t (&sums)[4], int precision) {
   const int32x4_t half = vdupq_n_s32(1 << (precision - 1)), shift = vdupq_n_s32(-precision);
   uint16x4_t words[4];
   for (int q = 0; q < 4; ++q) words[q] = vqmovun_s32(vshlq_s32(vaddq_s32(sums[q], half), shift));
-  return vqmovn_high_u16(vqmovn_u16(vcombine_u16(words[0], words[1])), vcombine_u16(words[2], words[3]));
+  return vqmovn_high_u16(vqmovn_u16(vcombine_u16(words[0], words[1])),
+                         vcombine_u16(words[2], words[3]));
 }
 
-void row(const int16_t* row, const int* first, const int16_t* weight, int n_taps, int precision, int n,
-         uint8_t* out) {
+void row(const int16_t* row, const int* first, const int16_t* weight, int n_taps, int precision,
+         int n, uint8_t* out) {
   for (int i = 0; i < n; i += 16) {
     int32x4_t sums[4];
     for (int q = 0; q < 4; ++q, first += 4, weight += 4 * n_taps) {
@@ -36,8 +37,8 @@ void row(const int16_t* row, const int* first, const int16_t* weight, int n_taps
 }
 
 // 16 columns.
-inline void columns(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps, int precision,
-                    uint8_t* out) {
+inline void columns(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps,
+                    int precision, uint8_t* out) {
   int32x4_t sums[4] = {};
   for (int t = 0; t < n_taps; ++t, in += stride) {
     const uint8x16_t samples = vld1q_u8(in);
@@ -51,10 +52,11 @@ inline void columns(const uint8_t* in, int64_t stride, const int16_t* weight, in
   vst1q_u8(out, rounded(sums, precision));
 }
 
-void column(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps, int precision, int n,
-            uint8_t* out) {
+void column(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps, int precision,
+            int n, uint8_t* out) {
   constexpr int kBlock = 16;
-  if (n < kBlock) return kPortablePictureKernels.column(in, stride, weight, n_taps, precision, n, out);
+  if (n < kBlock)
+    return kPortablePictureKernels.column(in, stride, weight, n_taps, precision, n, out);
   for (int x = 0; x < n; x += kBlock) {
     const int at = std::min(x, n - kBlock);  // the last block begins early
     columns(in + at, stride, weight, n_taps, precision, out + at);

@@ -3,8 +3,8 @@
 namespace omni {
 namespace {
 
-void row(const int16_t* row, const int* first, const int16_t* weight, int n_taps, int precision, int n,
-         uint8_t* out) {
+void row(const int16_t* row, const int* first, const int16_t* weight, int n_taps, int precision,
+         int n, uint8_t* out) {
   for (int i = 0; i < n; ++i, weight += n_taps) {
     const int16_t* in = row + first[i];
     int sum = 0;
@@ -13,8 +13,8 @@ void row(const int16_t* row, const int* first, const int16_t* weight, int n_taps
   }
 }
 
-void column(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps, int precision, int n,
-            uint8_t* out) {
+void column(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps, int precision,
+            int n, uint8_t* out) {
   constexpr int kBlock = 64;
   for (int x = 0; x < n; x += kBlock) {
     int sum[kBlock];

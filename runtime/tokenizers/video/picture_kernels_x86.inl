@@ -1,5 +1,5 @@
-// The resizing loops of both x86 levels: sums of pairs of 16-bit products (vpmaddwd). Registers of 512 bits
-// gain nothing.
+// The resizing loops of both x86 levels: sums of pairs of 16-bit products (vpmaddwd). Registers of
+// 512 bits gain nothing.
 #include <immintrin.h>
 
 #include "video/picture_kernels.inl"
@@ -21,25 +21,26 @@ inline __m256i sum_halves(__m256i a, __m256i b, __m256i c, __m256i d) {
   return _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
 }
 
-void row(const int16_t* row, const int* first, const int16_t* weight, int n_taps, int precision, int n,
-         uint8_t* out) {
+void row(const int16_t* row, const int* first, const int16_t* weight, int n_taps, int precision,
+         int n, uint8_t* out) {
   const __m256i half = _mm256_set1_epi32(1 << (precision - 1));
   const __m128i shift = _mm_cvtsi32_si128(precision);
   for (int i = 0; i < n; i += 8, first += 8, weight += 8 * n_taps) {
     const auto sum = [&](int k) { return dot(row + first[k], weight + k * n_taps, n_taps); };
     const __m256i a = sum_halves(sum(0), sum(1), sum(2), sum(3)),
                   b = sum_halves(sum(4), sum(5), sum(6), sum(7));
-    const __m256i all =
-        _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+    const __m256i all = _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20),
+                                         _mm256_permute2x128_si256(a, b, 0x31));
     const __m256i whole = _mm256_sra_epi32(_mm256_add_epi32(all, half), shift);
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    const __m128i words =
+        _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out + i), _mm_packus_epi16(words, words));
   }
 }
 
 // 32 columns. Bytes of two rows side by side become pairs of words, against pairs of weights.
-inline void columns(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps, int precision,
-                    uint8_t* out) {
+inline void columns(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps,
+                    int precision, uint8_t* out) {
   const __m256i half = _mm256_set1_epi32(1 << (precision - 1)), zero = _mm256_setzero_si256();
   __m256i s0 = half, s1 = half, s2 = half, s3 = half;
   const auto add = [&](__m256i a, __m256i b, int w0, int w1) __attribute__((always_inline)) {
@@ -60,8 +61,8 @@ inline void columns(const uint8_t* in, int64_t stride, const int16_t* weight, in
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_packus_epi16(a, b));
 }
 
-void column(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps, int precision, int n,
-            uint8_t* out) {
+void column(const uint8_t* in, int64_t stride, const int16_t* weight, int n_taps, int precision,
+            int n, uint8_t* out) {
   constexpr int kBlock = 32;
   if (n < kBlock) {
     for (int x = 0; x < n; ++x) {

@@ -23,33 +23,39 @@ int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multi
 }  // namespace
 
 ResizeAxis make_resize_axis(int in, int out, int tap_multiple, int out_multiple) {
-  const double scale = double(in) / out, support = 2 * std::max(scale, 1.0), inverse = 1 / std::max(scale, 1.0);
+  const double scale = double(in) / out, support = 2 * std::max(scale, 1.0),
+               inverse = 1 / std::max(scale, 1.0);
   std::vector<std::vector<double>> weights(static_cast<size_t>(out));
   ResizeAxis axis;
   size_t most = 1;
   double highest = 0;
   for (int i = 0; i < out; ++i) {
     const double centre = scale * (i + 0.5);
-    const int begin = std::max(int(centre - support + 0.5), 0), end = std::min(int(centre + support + 0.5), in);
+    const int begin = std::max(int(centre - support + 0.5), 0),
+              end = std::min(int(centre + support + 0.5), in);
     auto& w = weights[size_t(i)];
     double sum = 0;
-    for (int j = begin; j < end; ++j) w.push_back(cubic((j - centre + 0.5) * inverse)), sum += w.back();
+    for (int j = begin; j < end; ++j)
+      w.push_back(cubic((j - centre + 0.5) * inverse)), sum += w.back();
     for (double& x : w) x /= sum, highest = std::max(highest, x);
     axis.first.push_back(begin);
     most = std::max(most, w.size());
   }
   axis.precision = 0;
-  while (axis.precision < 22 && int(0.5 + highest * double(1 << (axis.precision + 1))) < (1 << 15)) ++axis.precision;
+  while (axis.precision < 22 && int(0.5 + highest * double(1 << (axis.precision + 1))) < (1 << 15))
+    ++axis.precision;
   axis.n_taps = round_up(int(most), tap_multiple);
   axis.first.resize(size_t(round_up(out, out_multiple)));
-  axis.weights = Tensor::zeros(DType::u8, {int64_t(axis.first.size() * size_t(axis.n_taps) * sizeof(int16_t))});
+  axis.weights = Tensor::zeros(
+      DType::u8, {int64_t(axis.first.size() * size_t(axis.n_taps) * sizeof(int16_t))});
   for (size_t i = 0; i < weights.size(); ++i)
     for (size_t j = 0; j < weights[i].size(); ++j)
       axis.weight(i)[j] = int16_t(std::lround(weights[i][j] * double(1 << axis.precision)));
   return axis;
 }
 
-PlaneResizer::PlaneResizer(int in_width, int in_height, int out_width, int out_height, ResizeOrder order)
+PlaneResizer::PlaneResizer(int in_width, int in_height, int out_width, int out_height,
+                           ResizeOrder order)
     : in_width_(in_width),
       in_height_(in_height),
       out_width_(out_width),
@@ -64,7 +70,8 @@ PlaneResizer::PlaneResizer(int in_width, int in_height, int out_width, int out_h
     y_.n_taps = 1;
     return;
   }
-  // Near the lower edge an output row has fewer taps: begin earlier so that the zeros at the end stay inside the picture.
+  // Near the lower edge an output row has fewer taps: begin earlier so that the zeros at the end
+  // stay inside the picture.
   for (size_t i = 0; i < y_.first.size(); ++i) {
     const int beyond = y_.first[i] + y_.n_taps - in_height;
     if (beyond <= 0) continue;
@@ -100,18 +107,21 @@ void PlaneResizer::run(const Plane& in, int n, const int* offsets, uint8_t* cons
   run_rows_first(in, n, offsets, outs);
 }
 
-void PlaneResizer::run_columns_first(const Plane& in, int n, const int* offsets, uint8_t* const* outs) {
+void PlaneResizer::run_columns_first(const Plane& in, int n, const int* offsets,
+                                     uint8_t* const* outs) {
   const int bytes = in_width_ * in.step;
   middle_.resize(size_t(bytes));
   for (int y = 0; y < out_height_; ++y) {
     columns(in.data + y_.first[size_t(y)] * in.stride, in.stride, bytes, y, middle_.data());
-    for (int c = 0; c < n; ++c) rows(middle_.data(), in.step, offsets[c], outs[c] + int64_t(y) * out_width_);
+    for (int c = 0; c < n; ++c)
+      rows(middle_.data(), in.step, offsets[c], outs[c] + int64_t(y) * out_width_);
   }
 }
 
-// A window of rows moves down the picture: so the picture is read once, and what lies between the passes
-// stays in the cache.
-void PlaneResizer::run_rows_first(const Plane& in, int n, const int* offsets, uint8_t* const* outs) {
+// A window of rows moves down the picture: so the picture is read once, and what lies between the
+// passes stays in the cache.
+void PlaneResizer::run_rows_first(const Plane& in, int n, const int* offsets,
+                                  uint8_t* const* outs) {
   const int window = std::min(in_height_, 4 * y_.n_taps);
   const int64_t width = out_width_;
   middle_.resize(size_t(n * window * width));
@@ -125,8 +135,10 @@ void PlaneResizer::run_rows_first(const Plane& in, int n, const int* offsets, ui
       top = first;
     }
     for (; bottom < end; ++bottom)
-      for (int c = 0; c < n; ++c) rows(in.data + bottom * in.stride, in.step, offsets[c], middle(c, bottom));
-    for (int c = 0; c < n; ++c) columns(middle(c, first), width, int(width), y, outs[c] + y * width);
+      for (int c = 0; c < n; ++c)
+        rows(in.data + bottom * in.stride, in.step, offsets[c], middle(c, bottom));
+    for (int c = 0; c < n; ++c)
+      columns(middle(c, first), width, int(width), y, outs[c] + y * width);
   }
 }
 

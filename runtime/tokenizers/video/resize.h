@@ -1,5 +1,6 @@
-// Antialiased bicubic resize of 8-bit components, rounded as torchvision and Pillow round it: 16-bit fixed-point weights, one axis after the other, 8 bits
-// between. (pytorch, aten/src/ATen/native/cpu/UpSampleKernelAVXAntialias.h; Pillow, Resample.c; a = −0.5)
+// Antialiased bicubic resize of 8-bit components, rounded as torchvision and Pillow round it:
+// 16-bit fixed-point weights, one axis after the other, 8 bits between. (pytorch,
+// aten/src/ATen/native/cpu/UpSampleKernelAVXAntialias.h; Pillow, Resample.c; a = −0.5)
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,8 @@
 
 namespace omni {
 
-// Components of a picture side by side: sample (x, y) of component c is data[y · stride + x · step + c].
+// Components of a picture side by side: sample (x, y) of component c is data[y · stride + x · step
+// + c].
 struct Plane {
   const uint8_t* data;
   int64_t stride;
@@ -17,16 +19,19 @@ struct Plane {
   int width, height;
 };
 
-// rows_first gives the reference's bits for RGB; columns_first leaves few rows to the pass along them, which
-// costs the most.
+// rows_first gives the reference's bits for RGB; columns_first leaves few rows to the pass along
+// them, which costs the most.
 enum class ResizeOrder { rows_first, columns_first };
 
 // Output i of an axis = Σ over t < n_taps of input first[i] + t times weight(i)[t] / 2^precision.
 struct ResizeAxis {
   std::vector<int> first;
-  Tensor weights;  // int16 [outputs, n_taps], zeros at the end; aligned, so that no vector straddles two cache lines
+  // int16 [outputs, n_taps], zeros at the end; aligned, so that no vector straddles two cache lines
+  Tensor weights;
   int n_taps, precision;
-  int16_t* weight(size_t output) { return static_cast<int16_t*>(weights.raw()) + output * size_t(n_taps); }
+  int16_t* weight(size_t output) {
+    return static_cast<int16_t*>(weights.raw()) + output * size_t(n_taps);
+  }
 };
 // Taps and outputs filled up with zeros to multiples.
 ResizeAxis make_resize_axis(int in, int out, int tap_multiple, int out_multiple);
@@ -35,7 +40,8 @@ class PlaneResizer {
  public:
   PlaneResizer(int in_width, int in_height, int out_width, int out_height, ResizeOrder order);
 
-  // Component offsets[i] of `in` → outs[i], out_width · out_height samples each. One thread at a time.
+  // Component offsets[i] of `in` → outs[i], out_width · out_height samples each. One thread at a
+  // time.
   void run(const Plane& in, int n, const int* offsets, uint8_t* const* outs);
 
   int in_width() const { return in_width_; }

@@ -1,4 +1,5 @@
-// The size at which a picture is looked at. (transformers, image_processing_qwen2_vl.py, smart_resize)
+// The size at which a picture is looked at. (transformers, image_processing_qwen2_vl.py,
+// smart_resize)
 #pragma once
 
 #include <cstdint>
@@ -10,8 +11,8 @@ struct PictureSize {
   bool operator==(const PictureSize&) const = default;
 };
 
-// Both sides multiples of `factor`, area within [min_pixels, max_pixels], aspect ratio kept as far as that allows.
-// Throws invalid_argument for an empty picture or an aspect ratio above 200.
+// Both sides multiples of `factor`, area within [min_pixels, max_pixels], aspect ratio kept as far
+// as that allows. Throws invalid_argument for an empty picture or an aspect ratio above 200.
 PictureSize smart_resize(int height, int width, int factor, int64_t min_pixels, int64_t max_pixels);
 
 }  // namespace omni

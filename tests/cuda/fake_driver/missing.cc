@@ -1,6 +1,8 @@
-// Functions of libcuda.so.1 and libnvcuvid.so.1 that GStreamer's loader looks for and nothing in the tests calls: 801 is CUDA_ERROR_NOT_SUPPORTED.
+// Functions of libcuda.so.1 and libnvcuvid.so.1 that GStreamer's loader looks for and nothing in
+// the tests calls: 801 is CUDA_ERROR_NOT_SUPPORTED.
 #define MISSING(name) \
   extern "C" __attribute__((visibility("default"))) int name() { return 801; }
+// clang-format off
 #ifdef NVCUVID
 MISSING(cuvidCreateDecoder) MISSING(cuvidCreateVideoParser) MISSING(cuvidCtxLock) MISSING(cuvidCtxLockCreate) MISSING(cuvidCtxLockDestroy) MISSING(cuvidCtxUnlock)
 MISSING(cuvidDecodePicture) MISSING(cuvidDestroyDecoder) MISSING(cuvidDestroyVideoParser) MISSING(cuvidGetDecoderCaps) MISSING(cuvidMapVideoFrame64) MISSING(cuvidParseVideoData)
