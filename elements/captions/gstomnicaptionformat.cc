@@ -27,8 +27,8 @@
 #include <algorithm>
 #include <memory>
 
-#include "captions/gstomnitextfilter.h"
 #include "omni/captions.h"
+#include "streams/gstomnitextfilter.h"
 
 namespace {
 

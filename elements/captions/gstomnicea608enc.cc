@@ -31,8 +31,8 @@
 #include <memory>
 #include <utility>
 
-#include "captions/gstomnitextfilter.h"
 #include "omni/captions.h"
+#include "streams/gstomnitextfilter.h"
 
 namespace {
 

@@ -19,8 +19,8 @@
 
 #include <utility>
 
-#include "captions/gstomnitextfilter.h"
 #include "omni/captions.h"
+#include "streams/gstomnitextfilter.h"
 
 namespace {
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/gstomniclock.h"
 #include "common/gstomniguard.h"
 #include "model/gstomnimodelstate.h"
+#include "streams/gstomniclock.h"
 
 GST_DEBUG_CATEGORY_EXTERN(gst_omni_model_debug);
 #define GST_CAT_DEFAULT gst_omni_model_debug

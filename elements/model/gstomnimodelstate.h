@@ -12,10 +12,10 @@
 #include <thread>
 
 #include "common/gstomnicontext.h"
-#include "common/gstomnistats.h"
-#include "model/gstomnispeechoutput.h"
 #include "omni/engine.h"
 #include "omni/spatial.h"
+#include "streams/gstomnispeechoutput.h"
+#include "streams/gstomnistats.h"
 
 namespace gst_omni_model {
 

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/gstomniclock.h"
 #include "common/gstomniguard.h"
 #include "model/gstomnimodelstate.h"
+#include "streams/gstomniclock.h"
 #include "tokens/gstomnitokens.h"
 
 GST_DEBUG_CATEGORY_EXTERN(gst_omni_model_debug);

@@ -19,7 +19,7 @@
 
 #include <gst/audio/audio.h>
 
-#include "common/gstomniaudioinput.h"
+#include "streams/gstomniaudioinput.h"
 #include "tokenizers/gstomnitokenizer.h"
 
 static constexpr GstClockTime kLookAhead = 12500 * GST_USECOND;

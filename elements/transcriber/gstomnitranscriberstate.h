@@ -10,11 +10,11 @@
 #include <thread>
 #include <vector>
 
-#include "common/gstomniaudioinput.h"
 #include "common/gstomnicontext.h"
-#include "common/gstomnioutput.h"
-#include "common/gstomnistats.h"
 #include "omni/engine.h"
+#include "streams/gstomniaudioinput.h"
+#include "streams/gstomnioutput.h"
+#include "streams/gstomnistats.h"
 
 namespace gst_omni_transcriber {
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/gstomniclock.h"
 #include "common/gstomniguard.h"
 #include "omni/text.h"
+#include "streams/gstomniclock.h"
 #include "transcriber/gstomnitranscriberstate.h"
 
 namespace gst_omni_transcriber {

@@ -9,11 +9,11 @@
 #include <cmath>
 #include <deque>
 
+#include "decoding/sampler.h"
+#include "decoding/sequence.h"
+#include "decoding/token_mask.h"
 #include "grammar/json_schema.h"
-#include "grammar/token_mask.h"
 #include "session/answer_schema.h"
-#include "session/generate.h"
-#include "session/sampler.h"
 #include "session/speech_stream.h"
 #include "session/timeline.h"
 #include "text/utf8_stream.h"
@@ -39,9 +39,9 @@ class ModelSession final : public Session {
         options_(options),
         tracks_{options.video, options.audio},
         timeline_(tracks_, model.chunk_duration()),
-        context_(model, pool, cancelled_),
+        sequence_(model, pool, cancelled_),
         sampler_(options.seed) {
-    if (options_.speech) context_.keep_rows();
+    if (options_.speech) sequence_.keep_rows();
     if (options_.context_duration <= 0) options_.context_duration = kDefaultContext;
   }
 
@@ -63,13 +63,13 @@ class ModelSession final : public Session {
     open_dialogue();
     make_room(*chunk);
     if (chunks_.empty()) {
-      before_run_ = context_.mark();
+      before_run_ = sequence_.mark();
       run_start_ = chunk->span.start;
-      context_.prefill(model_.begin_run(context_.cursor(), tracks_));
+      sequence_.prefill(model_.begin_run(sequence_.cursor(), tracks_));
     }
-    const int64_t begin = context_.length();
+    const int64_t begin = sequence_.length();
     for (const Segment& s : chunk->segments) prefill_media(s);
-    chunks_.push_back({chunk->span.start, context_.length() - begin});
+    chunks_.push_back({chunk->span.start, sequence_.length() - begin});
     return chunk->span;
   }
 
@@ -78,28 +78,28 @@ class ModelSession final : public Session {
     interrupted_ = false;
     const Nanoseconds begin = now();
     TokenMask* mask = mask_for(sampling);
-    const Context::Mark before = put_question(question, sampling.max_tokens);
+    const Sequence::Mark before = put_question(question, sampling.max_tokens);
     SpeechStream* spoken = begin_speech(speech);
     Answer answer = generate(sampling, mask, on_token, spoken, begin);
     if (spoken) spoken->end();
-    context_.back_to(before);
+    sequence_.back_to(before);
     return answer;
   }
 
   void say(const std::string& question, const std::string& text, Speech& speech) override {
     const std::vector<int32_t> ids = model_.tokenizer().encode_text(text);
-    const Context::Mark before = put_question(question, int(ids.size()));
+    const Sequence::Mark before = put_question(question, int(ids.size()));
     SpeechStream* spoken = begin_speech(&speech);
     for (const int32_t id : ids) write(id, model_.tokenizer().token_bytes(id), spoken);
     spoken->end();
-    context_.back_to(before);
+    sequence_.back_to(before);
   }
 
   void interrupt() override { interrupted_ = true; }
   void cancel() override { cancelled_ = true; }
   void reset() override {
     timeline_.reset();
-    context_.clear();
+    sequence_.clear();
     chunks_.clear();
     media_modality_.clear();
     picture_.reset();
@@ -109,7 +109,7 @@ class ModelSession final : public Session {
 
   Coordinates coordinates() const override { return model_.coordinates(); }
   int64_t n_late_segments() const override { return timeline_.n_late(); }
-  int64_t n_context_tokens() const override { return context_.length(); }
+  int64_t n_context_tokens() const override { return sequence_.length(); }
 
  private:
   struct HeldChunk {
@@ -119,26 +119,26 @@ class ModelSession final : public Session {
 
   void open_dialogue() {
     if (dialogue_open_) return;
-    context_.prefill(model_.begin_dialogue(context_.cursor(), options_.system_prompt));
+    sequence_.prefill(model_.begin_dialogue(sequence_.cursor(), options_.system_prompt));
     dialogue_open_ = true;
   }
 
   // Puts a question behind the media. Returns where the context was.
-  Context::Mark put_question(const std::string& question, int max_tokens) {
+  Sequence::Mark put_question(const std::string& question, int max_tokens) {
     open_dialogue();
-    const Context::Mark before = context_.mark();
-    if (!chunks_.empty()) context_.prefill(model_.end_run(context_.cursor(), tracks_));
-    Cursor end = context_.cursor();
+    const Sequence::Mark before = sequence_.mark();
+    if (!chunks_.empty()) sequence_.prefill(model_.end_run(sequence_.cursor(), tracks_));
+    Cursor end = sequence_.cursor();
     const Rows rows = model_.ask(end, question);
     if (end.next + max_tokens > model_.max_positions()) {
-      context_.back_to(before);
+      sequence_.back_to(before);
       throw Error(ErrorCode::invalid_argument,
                   "the prompt ends at position " + std::to_string(end.next) +
                       " and max-tokens asks for " + std::to_string(max_tokens) +
                       " more, but the model holds " + std::to_string(model_.max_positions()));
     }
-    context_.cursor() = end;
-    context_.prefill(rows);
+    sequence_.cursor() = end;
+    sequence_.prefill(rows);
     return before;
   }
 
@@ -148,16 +148,16 @@ class ModelSession final : public Session {
     if (!spoken) return nullptr;
     if (!options_.speech)
       throw Error(ErrorCode::internal, "a session without speech was asked to speak");
-    spoken->begin({{context_.kept_rows().begin(), context_.kept_rows().end()},
-                   {context_.positions().begin(), context_.positions().end()}});
+    spoken->begin({{sequence_.kept_rows().begin(), sequence_.kept_rows().end()},
+                   {sequence_.positions().begin(), sequence_.positions().end()}});
     return spoken;
   }
 
   // A token of the answer enters the context.
   void write(int32_t id, std::string_view bytes, SpeechStream* spoken) {
-    context_.decode(id);
+    sequence_.decode(id);
     if (spoken)
-      spoken->add(context_.kept_rows().last(size_t(model_.hidden())),
+      spoken->add(sequence_.kept_rows().last(size_t(model_.hidden())),
                   model_.tokenizer().is_special(id) ? std::string_view() : bytes);
   }
 
@@ -182,15 +182,15 @@ class ModelSession final : public Session {
 
   void prefill_media(const Segment& s) {
     if (s.n_tokens == 0) return;
-    const Rows rows = model_.media(context_.cursor(), s, index_of(s));
+    const Rows rows = model_.media(sequence_.cursor(), s, index_of(s));
     if (int64_t(rows.size()) != s.n_tokens)
       throw Error(ErrorCode::invalid_argument, "a segment whose grid does not hold its tokens");
-    if (context_.cursor().next >= model_.max_positions())
+    if (sequence_.cursor().next >= model_.max_positions())
       throw Error(ErrorCode::invalid_argument,
-                  "the media end at position " + std::to_string(context_.cursor().next) +
+                  "the media end at position " + std::to_string(sequence_.cursor().next) +
                       ", but the model holds " + std::to_string(model_.max_positions()) +
                       ": shorten context-duration");
-    context_.prefill(rows, s.embeddings.data());
+    sequence_.prefill(rows, s.embeddings.data());
     if (s.modality != Modality::audio)
       picture_ = SeenPicture{{s.source_width, s.source_height, s.resized_width, s.resized_height},
                              last_frame_of(s)};
@@ -205,19 +205,19 @@ class ModelSession final : public Session {
     while (gone < chunks_.size() && (jumped_back || chunks_[gone].start < oldest)) ++gone;
     if (gone == 0) return;
     if (gone == chunks_.size()) {
-      context_.back_to(before_run_);
+      sequence_.back_to(before_run_);
       chunks_.clear();
       media_modality_.clear();
       return;
     }
     int64_t rows = 0;
     for (size_t i = 0; i < gone; ++i) rows += chunks_[i].n_rows;
-    const int64_t first = context_.length() - int64_t(media_modality_.size());
-    context_.erase(first, first + rows);
+    const int64_t first = sequence_.length() - int64_t(media_modality_.size());
+    sequence_.erase(first, first + rows);
     media_modality_.erase(media_modality_.begin(), media_modality_.begin() + rows);
     chunks_.erase(chunks_.begin(), chunks_.begin() + std::ptrdiff_t(gone));
     const int32_t ids = ids_between(run_start_, chunks_.front().start);
-    context_.shift(first, [&](int64_t row) {
+    sequence_.shift(first, [&](int64_t row) {
       return model_.rebase(media_modality_[size_t(row - first)], ids);
     });
     run_start_ = chunks_.front().start;
@@ -249,11 +249,12 @@ class ModelSession final : public Session {
                   Nanoseconds begin) {
     Answer answer;
     answer.picture = picture_;
-    answer.prompt_tokens = int(context_.length());
+    answer.prompt_tokens = int(sequence_.length());
     answer.complete = false;
     Utf8Stream characters;
     while (answer.tokens < sampling.max_tokens && !interrupted_) {
-      const auto [id, probability] = context_.choose(sampler_, sampling, mask, on_token != nullptr);
+      const auto [id, probability] =
+          sequence_.choose(sampler_, sampling, mask, on_token != nullptr);
       if (answer.tokens == 0) answer.first_token = now() - begin;
       ++answer.tokens;
       if (model_.is_stop(id)) {
@@ -283,15 +284,15 @@ class ModelSession final : public Session {
   Tracks tracks_;
   Timeline timeline_;
   std::atomic<bool> cancelled_{false}, interrupted_{false};
-  Context context_;
+  Sequence sequence_;
   Sampler sampler_;
   std::unique_ptr<TokenMask> mask_;  // of mask_schema_
   std::string mask_schema_;
   std::shared_ptr<const TokenTable> table_;
   std::optional<SeenPicture> picture_;  // the last one that entered the context
   bool dialogue_open_ = false;
-  Context::Mark before_run_{};  // where the run of media begins
-  Nanoseconds run_start_ = 0;   // media time of position run_base
+  Sequence::Mark before_run_{};  // where the run of media begins
+  Nanoseconds run_start_ = 0;    // media time of position run_base
   std::deque<HeldChunk> chunks_;
   std::deque<Modality> media_modality_;  // of each row of the run
 };

@@ -9,9 +9,9 @@
 #include <mutex>
 #include <thread>
 
+#include "decoding/sampler.h"
 #include "models/speech_model.h"
 #include "omni/speech.h"
-#include "session/sampler.h"
 
 namespace omni {
 

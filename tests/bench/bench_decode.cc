@@ -14,8 +14,8 @@
 
 #include "bench/precision.h"
 #include "core/cpu_level.h"
+#include "decoding/token_mask.h"
 #include "grammar/json_schema.h"
-#include "grammar/token_mask.h"
 #include "models/registry.h"
 #include "session/answer_schema.h"
 

@@ -14,9 +14,9 @@
 
 #include "bench/precision.h"
 #include "core/cpu_level.h"
+#include "decoding/sampler.h"
 #include "models/registry.h"
 #include "omni/engine.h"
-#include "session/sampler.h"
 
 using namespace omni;
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "common/gstomniaudioinput.h"
+#include "streams/gstomniaudioinput.h"
 
 namespace {
 

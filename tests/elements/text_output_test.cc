@@ -4,7 +4,7 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "common/gstomnioutput.h"
+#include "streams/gstomnioutput.h"
 
 namespace omni_test {
 namespace {

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "decoding/token_mask.h"
 #include "grammar/json_schema.h"
-#include "grammar/token_mask.h"
 #include "omni/engine.h"
 
 namespace omni {

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "session/devices.h"
+#include "engine/devices.h"
 
 namespace omni {
 

@@ -12,10 +12,10 @@
 #include <sstream>
 #include <utility>
 
+#include "decoding/sampler.h"
 #include "io/safetensors.h"
 #include "io/tensor_pickle.h"
 #include "models/devices.h"
-#include "session/sampler.h"
 
 namespace omni::qwen2_5_omni {
 namespace {

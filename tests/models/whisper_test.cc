@@ -12,9 +12,9 @@
 #include "models/registry.h"
 #include "models/transcription_model.h"
 #include "omni/engine.h"
-#include "session/text_decoder.h"
-#include "session/voice_gate.h"
-#include "session/word_times.h"
+#include "transcription/text_decoder.h"
+#include "transcription/voice_gate.h"
+#include "transcription/word_times.h"
 
 namespace omni {
 namespace {

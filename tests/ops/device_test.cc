@@ -11,11 +11,11 @@
 #include "emu/memory.h"
 #endif
 #include "audio/device_log_mel.h"
+#include "decoding/sampler.h"
 #include "models/decoder_step.h"
 #include "ops/cuda/cuda_device.h"
 #include "ops/cuda/open.h"
 #include "ops/ops.h"
-#include "session/sampler.h"
 #include "video/colour.h"
 #include "video/device_patches.h"
 

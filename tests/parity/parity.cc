@@ -4,12 +4,12 @@
 #include <cmath>
 
 #include "audio/log_mel.h"
+#include "decoding/sampler.h"
+#include "engine/devices.h"
 #include "io/json.h"
 #include "models/registry.h"
 #include "omni/engine.h"
 #include "parity/recording.h"
-#include "session/devices.h"
-#include "session/sampler.h"
 #include "video/colour.h"
 
 namespace omni::parity {

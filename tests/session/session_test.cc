@@ -11,9 +11,9 @@
 #include <sstream>
 #include <thread>
 
+#include "decoding/sequence.h"
 #include "models/registry.h"
 #include "omni/engine.h"
-#include "session/generate.h"
 
 namespace omni {
 namespace {

@@ -1,0 +1,211 @@
+/**
+ * element-omnicombiner:
+ *
+ * Puts what a model saw where on the frames it belongs to: boxes, points, labels, confidences and
+ * track ids become GstVideoRegionOfInterestMeta, and GstAnalyticsRelationMeta (object detection,
+ * classification, tracking) where GStreamer has it (1.24 and later). Pixels are not touched.
+ *
+ * A frame gets the objects of the last result about a frame not later than itself, for
+ * `expire-after`. With `tracking=predict` on omnimodel they are moved along until the next result
+ * comes.
+ *
+ * Under a file every frame waits for its result. Live a frame waits `latency` at most; with 0,
+ * objects appear as soon as the model has found them, on the frames of that moment. Latency = that
+ * of upstream + `latency`.
+ *
+ * ## Example
+ * |[
+ * gst-launch-1.0 videotestsrc pattern=ball num-buffers=300 ! tee name=t  t. ! queue !
+ * omnivideotokenizer model-path=models/nano ! omnimodel name=m t. ! queue ! c.sink  m.spatial_0 !
+ * c.spatial  omnicombiner name=c ! omnioverlay ! videoconvert ! autovideosink
+ * ]|
+ */
+#include "overlay/gstomnicombiner.h"
+
+#include <algorithm>
+
+#include "common/gstomniguard.h"
+#include "overlay/gstomnispatialmeta.h"
+#include "streams/gstomnimerge.h"
+
+namespace {
+
+struct Settings : GstOmniMergeSettings {
+  gint64 expire_after = 5 * gint64(GST_SECOND);
+};
+
+const GstOmniProperties<Settings>& properties() {
+  static const GstOmniProperties<Settings> table = [] {
+    auto rows = gst_omni_merge_properties<Settings>();
+    rows.push_back({"expire-after", "Expire after",
+                    "How long a result stays on frames that no later result replaces, in ns",
+                    &Settings::expire_after, 0, 3600e9, GstOmniMutable::playing});
+    return GstOmniProperties<Settings>(rows);
+  }();
+  return table;
+}
+
+class Objects final : public GstOmniMergeHooks {
+ public:
+  explicit Objects(Settings& settings) : settings_(settings) {}
+
+  bool set_info(const GstVideoInfo& info) override {
+    width_ = GST_VIDEO_INFO_WIDTH(&info), height_ = GST_VIDEO_INFO_HEIGHT(&info);
+    return true;
+  }
+
+  void take(GstBuffer* buffer, GstClockTime start, GstClockTime, GstClockTime) override {
+    GstMapInfo map;
+    if (!gst_buffer_map(buffer, &map, GST_MAP_READ))
+      throw omni::Error(omni::ErrorCode::corrupt_file, "a spatial buffer that cannot be read");
+    const std::string text(reinterpret_cast<const char*>(map.data), map.size);
+    gst_buffer_unmap(buffer, &map);
+    Result r{start, omni::spatial_result_from_json(text)};
+    std::lock_guard guard(lock_);
+    const auto behind = std::find_if(results_.begin(), results_.end(),
+                                     [&](const Result& o) { return o.time > r.time; });
+    results_.insert(behind, std::move(r));
+  }
+
+  BufferPtr decorate(BufferPtr frame, GstClockTime time) override {
+    GstClockTime expire;
+    {
+      std::lock_guard guard(settings_.lock);
+      expire = GstClockTime(settings_.expire_after);
+    }
+    std::vector<omni::SpatialObject> objects;
+    {
+      std::lock_guard guard(lock_);
+      while (results_.size() > 1 && results_[1].time <= time) results_.pop_front();
+      if (results_.empty() || results_[0].time > time || time - results_[0].time > expire)
+        return frame;
+      const omni::SpatialResult& r = results_[0].result;
+      const double sx = r.geometry.source_width ? double(width_) / r.geometry.source_width : 1,
+                   sy = r.geometry.source_height ? double(height_) / r.geometry.source_height : 1;
+      const double seconds = double(time - results_[0].time) / GST_SECOND;
+      for (const omni::SpatialObject& o : r.objects)
+        objects.push_back(on_frame(o, sx, sy, seconds));
+    }
+    if (objects.empty()) return frame;
+    frame.reset(gst_buffer_make_writable(frame.release()));
+    gst_omni_add_objects(frame.get(), objects, width_, height_);
+    return frame;
+  }
+
+  void clear() override {
+    std::lock_guard guard(lock_);
+    results_.clear();
+  }
+
+ private:
+  struct Result {
+    GstClockTime time;
+    omni::SpatialResult result;
+  };
+
+  // Scaled to this video's size and moved to its time.
+  static omni::SpatialObject on_frame(omni::SpatialObject o, double sx, double sy, double seconds) {
+    const double dx = o.velocity ? o.velocity->x * seconds : 0,
+                 dy = o.velocity ? o.velocity->y * seconds : 0;
+    if (o.box)
+      o.box = omni::Box{(o.box->x1 + dx) * sx, (o.box->y1 + dy) * sy, (o.box->x2 + dx) * sx,
+                        (o.box->y2 + dy) * sy};
+    if (o.point) o.point = omni::Point{(o.point->x + dx) * sx, (o.point->y + dy) * sy};
+    return o;
+  }
+
+  Settings& settings_;
+  std::mutex lock_;
+  std::deque<Result> results_;  // in the order of time
+  int width_ = 0, height_ = 0;  // of the task
+};
+
+struct GstOmniCombiner {
+  GstElement element;
+  struct State* state;
+};
+
+struct GstOmniCombinerClass {
+  GstElementClass parent_class;
+};
+
+struct State {
+  explicit State(GstElement* e) : objects(settings), merge(e, settings, objects) {}
+  Settings settings;
+  Objects objects;
+  GstOmniMerge merge;
+};
+
+GstElementClass* g_parent_class = nullptr;
+State& state(gpointer self) { return *static_cast<GstOmniCombiner*>(self)->state; }
+
+void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
+  if (!properties().set(state(object).settings, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+  else
+    state(object).merge.settings_changed();
+}
+
+void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
+  if (properties().get(state(object).settings, id, value)) return;
+  if (id == properties().count() + 1)
+    g_value_set_uint64(value, state(object).merge.n_undecorated());
+  else
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+}
+
+void finalize(GObject* object) {
+  State* s = &state(object);
+  G_OBJECT_CLASS(g_parent_class)->finalize(object);
+  delete s;
+}
+
+void instance_init(GTypeInstance* instance, gpointer g_class) {
+  auto* self = reinterpret_cast<GstOmniCombiner*>(instance);
+  self->state = new State(GST_ELEMENT(self));
+  self->state->merge.add_video_pads();
+  self->state->merge.add_side_pad(gst_pad_new_from_template(
+      gst_element_class_get_pad_template(GST_ELEMENT_CLASS(g_class), "spatial"), "spatial"));
+}
+
+void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
+                  const char* caps_text) {
+  CapsPtr caps(gst_caps_from_string(caps_text));
+  gst_element_class_add_pad_template(
+      klass, gst_pad_template_new(name, direction, GST_PAD_ALWAYS, caps.get()));
+}
+
+void class_init(gpointer g_class, gpointer) {
+  g_parent_class = static_cast<GstElementClass*>(g_type_class_peek_parent(g_class));
+  auto* object = G_OBJECT_CLASS(g_class);
+  object->set_property = set_property;
+  object->get_property = get_property;
+  object->finalize = finalize;
+  properties().install(object);
+  g_object_class_install_property(
+      object, properties().count() + 1,
+      g_param_spec_uint64("undecorated", "Undecorated frames",
+                          "Frames that left before the spatial stream had passed their time", 0,
+                          G_MAXUINT64, 0, GParamFlags(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
+  auto* element = GST_ELEMENT_CLASS(g_class);
+  add_template(element, "sink", GST_PAD_SINK, "video/x-raw(ANY)");
+  add_template(element, "spatial", GST_PAD_SINK, "application/x-omni-spatial, version=(int)1");
+  add_template(element, "src", GST_PAD_SRC, "video/x-raw(ANY)");
+  gst_element_class_set_static_metadata(
+      element, "Omni combiner", "Filter/Analyzer/Video",
+      "Puts objects that a model found on the frames they belong to, as metadata", "gst-omni");
+}
+
+GType get_type() {
+  static const GType type = [] {
+    const GTypeInfo info = {
+        sizeof(GstOmniCombinerClass), nullptr, nullptr,       class_init, nullptr, nullptr,
+        sizeof(GstOmniCombiner),      0,       instance_init, nullptr};
+    return g_type_register_static(GST_TYPE_ELEMENT, "GstOmniCombiner", &info, GTypeFlags(0));
+  }();
+  return type;
+}
+
+}  // namespace
+
+GST_ELEMENT_REGISTER_DEFINE(omnicombiner, "omnicombiner", GST_RANK_NONE, get_type());

@@ -1,0 +1,234 @@
+/**
+ * element-omnioverlay:
+ *
+ * Draws boxes, points, labels and track ids that frames carry as metadata (of omnicombiner, or of
+ * any other element: regions of interest, GstAnalytics), and the caption that comes on the `text`
+ * pad. A label keeps its colour; sizes follow the picture from 240 to 2160 lines; a caption keeps
+ * inside the safe area and, where a third of the picture is free, off the boxes.
+ *
+ * Under a file frames wait for the caption that belongs to them. Live they wait `latency` at most;
+ * a caption that comes later is shown from then on for its duration. One without a duration is
+ * shown until the next, or for the time that it takes to read. Latency = that of upstream +
+ * `latency` where `text` is linked.
+ *
+ * ## Example
+ * |[
+ * gst-launch-1.0 videotestsrc num-buffers=300 ! tee name=t  t. ! queue ! omnivideotokenizer
+ * model-path=models/nano ! omnimodel name=m t. ! queue ! o.sink  m.text_0 ! o.text  omnioverlay
+ * name=o ! videoconvert ! autovideosink
+ * ]|
+ */
+#include "overlay/gstomnioverlay.h"
+
+#include <algorithm>
+
+#include "common/gstomniguard.h"
+#include "omni/captions.h"
+#include "overlay/gstomnidrawing.h"
+#include "overlay/gstomnispatialmeta.h"
+#include "streams/gstomnimerge.h"
+
+namespace {
+
+struct Settings : GstOmniMergeSettings {
+  std::string font = "Sans";
+  bool labels = true;
+};
+
+const GstOmniProperties<Settings>& properties() {
+  static const GstOmniProperties<Settings> table = [] {
+    auto rows = gst_omni_merge_properties<Settings>();
+    rows.push_back({"font", "Font", "Font family of labels and captions, as Pango writes it",
+                    &Settings::font, 0, 0, GstOmniMutable::playing});
+    rows.push_back({"labels", "Labels", "Write an object's label and track id at its box",
+                    &Settings::labels, 0, 0, GstOmniMutable::playing});
+    return GstOmniProperties<Settings>(rows);
+  }();
+  return table;
+}
+
+struct CompositionUnref {
+  void operator()(GstVideoOverlayComposition* c) const { gst_video_overlay_composition_unref(c); }
+};
+
+class Painter final : public GstOmniMergeHooks {
+ public:
+  explicit Painter(Settings& settings) : settings_(settings) {}
+
+  bool set_info(const GstVideoInfo& info) override {
+    info_ = info;
+    known_.clear();
+    return true;
+  }
+
+  void take(GstBuffer* buffer, GstClockTime start, GstClockTime duration,
+            GstClockTime shown) override {
+    GstMapInfo map;
+    if (!gst_buffer_map(buffer, &map, GST_MAP_READ))
+      throw omni::Error(omni::ErrorCode::corrupt_file, "a text buffer that cannot be read");
+    std::string text(reinterpret_cast<const char*>(map.data), map.size);
+    gst_buffer_unmap(buffer, &map);
+    while (!text.empty() && (text.back() == '\0' || text.back() == '\n')) text.pop_back();
+    const bool endless = duration == 0;
+    if (endless) duration = GstClockTime(omni::reading_time(text));
+    if (start + duration <= shown) start = shown;  // its time is over: better late than never
+    std::lock_guard guard(lock_);
+    if (!captions_.empty() && captions_.back().endless)
+      captions_.back().end = std::min(captions_.back().end, start);
+    captions_.push_back({start, start + duration, endless, std::move(text)});
+  }
+
+  BufferPtr decorate(BufferPtr frame, GstClockTime time) override {
+    const std::vector<omni::SpatialObject> objects = gst_omni_read_objects(frame.get());
+    const std::string caption = caption_at(time);
+    if (objects.empty() && caption.empty()) return frame;
+    GstOmniDrawingStyle style;
+    {
+      std::lock_guard guard(settings_.lock);
+      style = {settings_.font, settings_.labels};
+    }
+    // Most frames look like the one before.
+    std::string key = caption + "\n" + style.font + (style.labels ? "1" : "0");
+    for (const omni::SpatialObject& o : objects) {
+      const omni::Box b = o.box ? *o.box : omni::Box{o.point->x, o.point->y, -1, -1};
+      for (const double v : {b.x1, b.y1, b.x2, b.y2})
+        key.append(",").append(std::to_string(int(v)));
+      key.append(o.label).append("#").append(std::to_string(o.track));
+    }
+    if (key != known_) {
+      composition_.reset(gst_omni_draw(GST_VIDEO_INFO_WIDTH(&info_), GST_VIDEO_INFO_HEIGHT(&info_),
+                                       objects, caption, style));
+      known_ = std::move(key);
+    }
+    if (!composition_) return frame;
+    frame.reset(gst_buffer_make_writable(frame.release()));
+    GstVideoFrame mapped;
+    if (!gst_video_frame_map(&mapped, &info_, frame.get(), GST_MAP_READWRITE))
+      throw omni::Error(omni::ErrorCode::unsupported,
+                        "a frame that cannot be mapped to be painted on");
+    gst_video_overlay_composition_blend(composition_.get(), &mapped);
+    gst_video_frame_unmap(&mapped);
+    return frame;
+  }
+
+  void clear() override {
+    std::lock_guard guard(lock_);
+    captions_.clear();
+  }
+
+ private:
+  struct Caption {
+    GstClockTime start, end;
+    bool endless;  // came without an end: the next one is its end
+    std::string text;
+  };
+
+  std::string caption_at(GstClockTime time) {
+    std::lock_guard guard(lock_);
+    while (!captions_.empty() && captions_.front().end <= time) captions_.pop_front();
+    for (auto c = captions_.rbegin(); c != captions_.rend(); ++c)
+      if (c->start <= time && time < c->end) return c->text;
+    return {};
+  }
+
+  Settings& settings_;
+  std::mutex lock_;
+  std::deque<Caption> captions_;
+  // of the task
+  GstVideoInfo info_;
+  std::unique_ptr<GstVideoOverlayComposition, CompositionUnref> composition_;
+  std::string known_;  // what composition_ shows
+};
+
+struct GstOmniOverlay {
+  GstElement element;
+  struct State* state;
+};
+
+struct GstOmniOverlayClass {
+  GstElementClass parent_class;
+};
+
+struct State {
+  explicit State(GstElement* e) : painter(settings), merge(e, settings, painter) {}
+  Settings settings;
+  Painter painter;
+  GstOmniMerge merge;
+};
+
+GstElementClass* g_parent_class = nullptr;
+State& state(gpointer self) { return *static_cast<GstOmniOverlay*>(self)->state; }
+
+GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*, const GstCaps*) {
+  if (PadPtr there(gst_element_get_static_pad(element, "text")); there) return nullptr;
+  GstPad* pad = gst_pad_new_from_template(templ, "text");
+  state(element).merge.add_side_pad(pad);
+  return pad;
+}
+
+void release_pad(GstElement* element, GstPad* pad) { state(element).merge.remove_side_pad(pad); }
+
+void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
+  if (!properties().set(state(object).settings, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+  else
+    state(object).merge.settings_changed();
+}
+
+void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
+  if (!properties().get(state(object).settings, id, value))
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+}
+
+void finalize(GObject* object) {
+  State* s = &state(object);
+  G_OBJECT_CLASS(g_parent_class)->finalize(object);
+  delete s;
+}
+
+void instance_init(GTypeInstance* instance, gpointer) {
+  auto* self = reinterpret_cast<GstOmniOverlay*>(instance);
+  self->state = new State(GST_ELEMENT(self));
+  self->state->merge.add_video_pads();
+}
+
+void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
+                  GstPadPresence presence, const char* caps_text) {
+  CapsPtr caps(gst_caps_from_string(caps_text));
+  gst_element_class_add_pad_template(klass,
+                                     gst_pad_template_new(name, direction, presence, caps.get()));
+}
+
+void class_init(gpointer g_class, gpointer) {
+  g_parent_class = static_cast<GstElementClass*>(g_type_class_peek_parent(g_class));
+  auto* object = G_OBJECT_CLASS(g_class);
+  object->set_property = set_property;
+  object->get_property = get_property;
+  object->finalize = finalize;
+  properties().install(object);
+  auto* element = GST_ELEMENT_CLASS(g_class);
+  element->request_new_pad = GST_DEBUG_FUNCPTR(request_new_pad);
+  element->release_pad = GST_DEBUG_FUNCPTR(release_pad);
+  add_template(element, "sink", GST_PAD_SINK, GST_PAD_ALWAYS,
+               GST_VIDEO_CAPS_MAKE(GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS));
+  add_template(element, "text", GST_PAD_SINK, GST_PAD_REQUEST, "text/x-raw, format=(string)utf8");
+  add_template(element, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
+               GST_VIDEO_CAPS_MAKE(GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS));
+  gst_element_class_set_static_metadata(element, "Omni overlay", "Filter/Editor/Video",
+                                        "Draws objects, their labels and captions on video",
+                                        "gst-omni");
+}
+
+GType get_type() {
+  static const GType type = [] {
+    const GTypeInfo info = {
+        sizeof(GstOmniOverlayClass), nullptr, nullptr,       class_init, nullptr, nullptr,
+        sizeof(GstOmniOverlay),      0,       instance_init, nullptr};
+    return g_type_register_static(GST_TYPE_ELEMENT, "GstOmniOverlay", &info, GTypeFlags(0));
+  }();
+  return type;
+}
+
+}  // namespace
+
+GST_ELEMENT_REGISTER_DEFINE(omnioverlay, "omnioverlay", GST_RANK_NONE, get_type());

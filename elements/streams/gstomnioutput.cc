@@ -1,0 +1,154 @@
+#include "streams/gstomnioutput.h"
+
+#include <algorithm>
+
+#include "omni/text.h"
+
+void GstOmniOutput::set_lateness(GstClockTime lateness) {
+  std::lock_guard guard(lock_);
+  if (lateness_ == lateness) return;
+  lateness_ = lateness;
+  segment_due_ = true;
+}
+
+GstFlowReturn GstOmniOutput::flow() {
+  std::lock_guard guard(lock_);
+  return flow_;
+}
+
+void GstOmniOutput::set_flushing(bool flushing) {
+  {
+    std::lock_guard guard(lock_);
+    flushing_ = flushing;
+    if (flushing) {
+      woken();
+    } else {
+      clear();
+      flow_ = GST_FLOW_OK;
+      position_ = 0;
+      segment_due_ = true;
+    }
+  }
+  changed_.notify_all();
+}
+
+void GstOmniOutput::flush_start(GstEvent* event) {
+  set_flushing(true);
+  gst_pad_push_event(pad_, event);
+}
+
+void GstOmniOutput::flush_stop(GstEvent* event) {
+  gst_pad_pause_task(pad_);
+  set_flushing(false);
+  gst_pad_push_event(pad_, event);
+  gst_pad_start_task(pad_, loop, this, nullptr);
+}
+
+bool GstOmniOutput::set_active(bool active) {
+  set_flushing(!active);
+  if (active) {
+    head_due_ = true;
+    return gst_pad_start_task(pad_, loop, this, nullptr);
+  }
+  return gst_pad_stop_task(pad_);
+}
+
+void GstOmniOutput::loop(gpointer data) {
+  auto* self = static_cast<GstOmniOutput*>(data);
+  if (!self->step()) gst_pad_pause_task(self->pad_);
+}
+
+void GstOmniOutput::push_head(const std::function<GstCaps*()>& make_caps) {
+  bool head = false, segment = false;
+  GstClockTime lateness = 0;
+  {
+    std::lock_guard guard(lock_);
+    std::swap(head, head_due_);
+    std::swap(segment, segment_due_);
+    lateness = lateness_;
+  }
+  if (head) {
+    // What leaves is made here of several streams: an id of its own.
+    CharPtr id(g_strdup_printf("gst-omni/%08x/%s", g_random_int(), GST_PAD_NAME(pad_)));
+    GstEvent* start = gst_event_new_stream_start(id.get());
+    gst_event_set_stream_flags(start, GST_STREAM_FLAG_SPARSE);
+    gst_event_set_group_id(start, gst_util_group_id_next());
+    gst_pad_push_event(pad_, start);
+    CapsPtr caps(make_caps());
+    gst_pad_push_event(pad_, gst_event_new_caps(caps.get()));
+    segment = true;
+  }
+  if (segment) {
+    GstSegment s;
+    gst_segment_init(&s, GST_FORMAT_TIME);
+    s.base = lateness;
+    gst_pad_push_event(pad_, gst_event_new_segment(&s));
+  }
+}
+
+void GstOmniOutput::push(MiniObjectPtr object) {
+  if (GST_IS_EVENT(object.get())) {
+    gst_pad_push_event(pad_, GST_EVENT(object.release()));
+    return;
+  }
+  const GstFlowReturn flow = gst_pad_push(pad_, GST_BUFFER(object.release()));
+  std::lock_guard guard(lock_);
+  if (!flushing_) flow_ = flow;
+}
+
+GstClockTime GstOmniTextOutput::push_result(const std::string& result, GstClockTime start,
+                                            GstClockTime duration) {
+  // A model's text must not add cues to a file of captions.
+  const std::string text = kind() == Kind::text ? omni::one_cue(result) : result;
+  GstBuffer* buffer = gst_buffer_new_memdup(text.data(), text.size());
+  {
+    std::lock_guard guard(lock_);
+    const GstClockTime end = start + duration;
+    if (start < position_) start = position_;
+    if (start > position_)
+      queue_.emplace_back(GST_MINI_OBJECT(gst_event_new_gap(position_, start - position_)));
+    GST_BUFFER_PTS(buffer) = start;
+    GST_BUFFER_DURATION(buffer) = end > start ? end - start : duration;
+    position_ = start + GST_BUFFER_DURATION(buffer);
+    queue_.emplace_back(GST_MINI_OBJECT(buffer));
+  }
+  changed_.notify_all();
+  return start;
+}
+
+void GstOmniTextOutput::push_gap(GstClockTime until) {
+  {
+    std::lock_guard guard(lock_);
+    if (until <= position_) return;
+    queue_.emplace_back(GST_MINI_OBJECT(gst_event_new_gap(position_, until - position_)));
+    position_ = until;
+  }
+  changed_.notify_all();
+}
+
+void GstOmniTextOutput::push_event(GstEvent* event) {
+  {
+    std::lock_guard guard(lock_);
+    queue_.emplace_back(GST_MINI_OBJECT(event));
+  }
+  changed_.notify_all();
+}
+
+bool GstOmniTextOutput::step() {
+  MiniObjectPtr object;
+  {
+    std::unique_lock lock(lock_);
+    changed_.wait(lock, [this] { return flushing_ || !queue_.empty(); });
+    if (flushing_) return false;
+    object = std::move(queue_.front());
+    queue_.pop_front();
+  }
+  push_head([this] {
+    return kind() == Kind::text
+               ? gst_caps_new_simple("text/x-raw", "format", G_TYPE_STRING, "utf8", nullptr)
+               : gst_caps_new_simple("application/x-omni-spatial", "version", G_TYPE_INT, 1,
+                                     nullptr);
+  });
+  push(std::move(object));
+  return true;
+}

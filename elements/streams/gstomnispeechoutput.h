@@ -1,0 +1,81 @@
+// A speech pad of omnimodel: plays spoken answers one after the other as audio/x-raw. Within an
+// answer the time stamps have no gap; outside there are GAPs. Live, sound leaves at most kLead
+// before it is due, so that an interruption is heard at once.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "omni/speech.h"
+#include "streams/gstomnioutput.h"
+
+// A spoken answer, and what the element wants to know of it. Called from the pad's task, without
+// locks.
+struct GstOmniUtterance {
+  std::shared_ptr<omni::Speech> speech;
+  GstClockTime not_before = 0;  // running time
+  std::string checkpoint, voice;
+  std::function<void(GstClockTime start)> on_begin;  // just ahead of the first sound
+  enum class End { finished, interrupted, runaway };
+  std::function<void(End end, GstClockTime start, GstClockTime played)> on_end;
+};
+
+// The clock of a live pipeline: running time now, or nothing where nobody waits for a clock.
+using GstOmniNow = std::function<std::optional<GstClockTime>()>;
+
+class GstOmniSpeechOutput final : public GstOmniOutput {
+ public:
+  // `guard` runs a body that may throw and posts what it threw; `rate`: of the sound that comes, in
+  // Hz, known before the first utterance.
+  GstOmniSpeechOutput(GstPad* pad, GstOmniNow now,
+                      std::function<bool(const std::function<void()>&)> guard);
+  ~GstOmniSpeechOutput() override;
+
+  void set_rate(int rate);
+  void speak(std::shared_ptr<GstOmniUtterance> utterance);
+  // Ends what is being spoken within some milliseconds, and forgets what was to be spoken. True if
+  // there was anything.
+  bool interrupt();
+  bool is_speaking();
+  size_t n_waiting();  // the one that is being spoken counted
+  guint64 n_underruns();
+  // What the pipeline adds between this pad and the loudspeaker (LATENCY event).
+  void set_pipeline_latency(GstClockTime latency);
+
+  void push_gap(GstClockTime until) override;
+  void push_event(GstEvent* event) override;
+
+ private:
+  struct Item {
+    std::shared_ptr<GstOmniUtterance> utterance;  // or
+    EventPtr event;                               // or
+    GstClockTime gap_until = 0;
+  };
+  bool step() override;
+  void clear() override;
+  void woken() override;
+  GstCaps* negotiate();
+  // Returns how it ended and what was heard of it.
+  struct Played {
+    GstOmniUtterance::End end = GstOmniUtterance::End::interrupted;
+    GstClockTime start = 0, duration = 0;
+  };
+  Played play(GstOmniUtterance& utterance);
+  // False: interrupted or flushing.
+  bool wait_until_due(GstClockTime pts);
+  GstBuffer* buffer_of(const std::vector<float>& samples, const GstOmniUtterance& utterance,
+                       GstClockTime start, guint64 at);
+  void push_gap_event(GstClockTime until);
+
+  const GstOmniNow now_;
+  const std::function<bool(const std::function<void()>&)> guard_;
+  // Under lock_:
+  std::deque<Item> queue_;
+  std::shared_ptr<GstOmniUtterance> current_;
+  bool interrupted_ = false;
+  int rate_ = 0;
+  GstClockTime pipeline_latency_ = 0;
+  guint64 n_underruns_ = 0;
+  // Of the task:
+  bool is_float_ = false, tags_due_ = true;
+};

@@ -1,0 +1,159 @@
+#include "streams/gstomnitextfilter.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "omni/captions.h"
+
+namespace {
+constexpr gsize kMostText = 1 << 16;  // bytes of one buffer
+}
+
+GstOmniTextFilter::GstOmniTextFilter(GstElement* element, GstElementClass* klass)
+    : element_(element) {
+  gst_segment_init(&segment_, GST_FORMAT_TIME);
+  sink_ = gst_pad_new_from_template(gst_element_class_get_pad_template(klass, "sink"), "sink");
+  src_ = gst_pad_new_from_template(gst_element_class_get_pad_template(klass, "src"), "src");
+  gst_pad_set_chain_function(sink_, GST_DEBUG_FUNCPTR(chain));
+  gst_pad_set_event_function(sink_, GST_DEBUG_FUNCPTR(sink_event));
+  gst_pad_set_query_function(src_, GST_DEBUG_FUNCPTR(src_query));
+  gst_pad_use_fixed_caps(src_);
+  gst_element_add_pad(element, sink_);
+  gst_element_add_pad(element, src_);
+}
+
+void GstOmniTextFilter::push(BufferPtr buffer) {
+  if (flow_ == GST_FLOW_OK) flow_ = gst_pad_push(src_, buffer.release());
+}
+
+void GstOmniTextFilter::push_gap(GstClockTime start, GstClockTime end) {
+  if (end > start && flow_ == GST_FLOW_OK)
+    gst_pad_push_event(src_, gst_event_new_gap(start, end - start));
+}
+
+BufferPtr gst_omni_text_buffer(const std::string& text, GstClockTime start, GstClockTime duration) {
+  BufferPtr b(gst_buffer_new_allocate(nullptr, text.size(), nullptr));
+  gst_buffer_fill(b.get(), 0, text.data(), text.size());
+  GST_BUFFER_PTS(b.get()) = start;
+  GST_BUFFER_DURATION(b.get()) = duration;
+  return b;
+}
+
+void GstOmniTextFilter::take(GstBuffer* buffer) {
+  const GstClockTime start =
+      GST_BUFFER_PTS_IS_VALID(buffer) ? std::max(GST_BUFFER_PTS(buffer), segment_.start) : end_;
+  GstClockTime duration = GST_BUFFER_DURATION_IS_VALID(buffer) ? GST_BUFFER_DURATION(buffer) : 0;
+  if (start > G_MAXINT64 - G_MAXINT64 / 4 || duration > G_MAXINT64 / 4)
+    throw omni::Error(omni::ErrorCode::corrupt_file, "text with a time that cannot be");
+  GstMapInfo map;
+  if (!gst_buffer_map(buffer, &map, GST_MAP_READ))
+    throw omni::Error(omni::ErrorCode::corrupt_file, "a text buffer that cannot be read");
+  std::string s(reinterpret_cast<const char*>(map.data), std::min(map.size, kMostText));
+  const bool too_long = map.size > kMostText;
+  gst_buffer_unmap(buffer, &map);
+  if (too_long)
+    throw omni::Error(omni::ErrorCode::unsupported,
+                      "a text of more than 65536 bytes in one buffer");
+  s.erase(std::find(s.begin(), s.end(), '\0'), s.end());
+  release(start);
+  const bool endless = duration == 0;
+  if (endless) duration = GstClockTime(omni::reading_time(s));
+  end_ = std::max(end_, start + duration);
+  if (endless && waits_for_end())
+    held_ = {std::move(s), start, duration};
+  else
+    text(s, start, duration);
+}
+
+// The text that is held leaves; the next begins at `next`, or not before.
+void GstOmniTextFilter::release(GstClockTime next) {
+  if (!held_) return;
+  const Held held = *std::exchange(held_, std::nullopt);
+  text(held.text, held.start,
+       next > held.start ? std::min(held.duration, next - held.start) : held.duration);
+}
+
+GstFlowReturn GstOmniTextFilter::chain(GstPad*, GstObject* parent, GstBuffer* raw) {
+  GstOmniTextFilter& f = *reinterpret_cast<GstOmniTextFilterElement*>(parent)->filter;
+  const BufferPtr buffer(raw);
+  return gst_omni_guard(parent, GST_FLOW_ERROR, [&] {
+    if (!gst_pad_has_current_caps(f.src_)) return GST_FLOW_NOT_NEGOTIATED;
+    f.take(buffer.get());
+    return f.flow_;
+  });
+}
+
+bool GstOmniTextFilter::handle(GstPad* pad, GstEvent* raw) {
+  EventPtr event(raw);
+  switch (GST_EVENT_TYPE(raw)) {
+    case GST_EVENT_STREAM_START: {
+      event.reset(gst_event_make_writable(event.release()));
+      GstStreamFlags flags = GST_STREAM_FLAG_NONE;
+      gst_event_parse_stream_flags(event.get(), &flags);
+      gst_event_set_stream_flags(event.get(), GstStreamFlags(flags | GST_STREAM_FLAG_SPARSE));
+      break;
+    }
+    case GST_EVENT_CAPS: {
+      GstCaps* caps = nullptr;
+      gst_event_parse_caps(raw, &caps);
+      return gst_pad_push_event(src_, gst_event_new_caps(output_caps(caps).get()));
+    }
+    case GST_EVENT_SEGMENT: {
+      const GstSegment* segment = nullptr;
+      gst_event_parse_segment(raw, &segment);
+      if (segment->format != GST_FORMAT_TIME)
+        throw omni::Error(omni::ErrorCode::unsupported,
+                          "text without times: its segment is not in time format");
+      release(GST_CLOCK_TIME_NONE);
+      finish();
+      segment_ = *segment;
+      end_ = segment->start;
+      begin(*segment);
+      break;
+    }
+    case GST_EVENT_GAP: {
+      GstClockTime start = 0, duration = GST_CLOCK_TIME_NONE;
+      gst_event_parse_gap(raw, &start, &duration);
+      if (!GST_CLOCK_TIME_IS_VALID(start) || start >= G_MAXINT64 / 2) return true;
+      const GstClockTime time =
+          GST_CLOCK_TIME_IS_VALID(duration) && duration < G_MAXINT64 / 2 ? start + duration : start;
+      if (held_ && time >= held_->start + held_->duration) release(time);
+      advance(held_ ? std::min(time, held_->start) : time);
+      return true;
+    }
+    case GST_EVENT_EOS:
+      release(GST_CLOCK_TIME_NONE);
+      finish();
+      break;
+    case GST_EVENT_FLUSH_STOP:
+      held_.reset();
+      reset();
+      flow_ = GST_FLOW_OK;
+      gst_segment_init(&segment_, GST_FORMAT_TIME);
+      break;
+    case GST_EVENT_CUSTOM_DOWNSTREAM:
+      release(GST_CLOCK_TIME_NONE);
+      if (this->event(raw)) return true;
+      break;
+    default:
+      break;
+  }
+  return gst_pad_event_default(pad, GST_OBJECT(element_), event.release());
+}
+
+gboolean GstOmniTextFilter::sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
+  GstOmniTextFilter& f = *reinterpret_cast<GstOmniTextFilterElement*>(parent)->filter;
+  return gst_omni_guard(parent, FALSE, [&]() -> gboolean { return f.handle(pad, event); });
+}
+
+gboolean GstOmniTextFilter::src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
+  GstOmniTextFilter& f = *reinterpret_cast<GstOmniTextFilterElement*>(parent)->filter;
+  if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY) return gst_pad_query_default(pad, parent, query);
+  if (!gst_pad_peer_query(f.sink_, query)) return FALSE;
+  gboolean live = FALSE;
+  GstClockTime min = 0, max = GST_CLOCK_TIME_NONE;
+  gst_query_parse_latency(query, &live, &min, &max);
+  const GstClockTime own = f.latency();
+  gst_query_set_latency(query, live, min + own, GST_CLOCK_TIME_IS_VALID(max) ? max + own : max);
+  return TRUE;
+}

@@ -1,0 +1,316 @@
+#include "omni/engine.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "core/cpu_level.h"
+#include "core/log.h"
+#include "core/mapped_file.h"
+#include "engine/devices.h"
+#include "io/foreign_weights.h"
+#include "io/json.h"
+#include "io/quantize_cache.h"
+#include "io/weights.h"
+#include "models/registry.h"
+#include "models/transcription_model.h"
+#include "session/session.h"
+#include "session/speech_stream.h"
+#include "session/tokenizers.h"
+#include "transcription/transcriber.h"
+
+namespace omni {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int64_t kMostPixels = int64_t{16384} * 16384;
+
+// FNV-1a over the configuration and a sample of every weight file.
+class Fingerprint {
+ public:
+  void add(const void* data, size_t n) {
+    for (const auto* p = static_cast<const unsigned char*>(data); n--; ++p)
+      hash_ = (hash_ ^ *p) * 0x100000001b3u;
+  }
+  std::string hex() const {
+    char text[17];
+    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash_));
+    return text;
+  }
+
+ private:
+  uint64_t hash_ = 0xcbf29ce484222325u;
+};
+
+std::string fingerprint_of(const fs::path& folder) {
+  Fingerprint f;
+  const std::string config = read_text_file(folder / "config.json", size_t{64} << 20);
+  f.add(config.data(), config.size());
+  const std::string beside = Json::parse_file_if_there(folder / "quantize_config.json").dump();
+  if (beside != "{}") f.add(beside.data(), beside.size());
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  for (const fs::path& path : files) {
+    const MappedFile file(path);
+    const size_t size = file.size(), step = std::max<size_t>(4096, size / 256);
+    f.add(&size, sizeof size);
+    for (size_t at = 0; at < size; at += step)
+      f.add(file.data() + at, std::min<size_t>(64, size - at));
+  }
+  return f.hex();
+}
+
+std::optional<Rational> parse_rational(const Json& j) {
+  Rational r;
+  if (std::sscanf(j.string().c_str(), "%d/%d", &r.num, &r.den) < 1 || r.num <= 0 || r.den <= 0)
+    j.fail("is no fraction like \"2/1\"");
+  return r;
+}
+
+CheckpointDefaults read_defaults(const fs::path& folder) {
+  const Json generation = Json::parse_file_if_there(folder / "generation_config.json"),
+             omni = generation.find("omni");
+  CheckpointDefaults d;
+  if (omni.has("system-prompt")) d.system_prompt = omni.at("system-prompt").string();
+  if (omni.has("prompt")) d.prompt = omni.at("prompt").string();
+  if (omni.has("spatial-prompt")) d.spatial_prompt = omni.at("spatial-prompt").string();
+  if (omni.has("trigger")) d.trigger = omni.at("trigger").string();
+  if (omni.has("frame-rate")) d.frame_rate = parse_rational(omni.at("frame-rate"));
+  if (omni.has("min-pixels")) d.min_pixels = omni.integer("min-pixels", 1, kMostPixels);
+  if (omni.has("max-pixels")) d.max_pixels = omni.integer("max-pixels", 1, kMostPixels);
+  if (omni.has("context-duration")) d.context_duration = omni.at("context-duration").number();
+  if (omni.has("normaliser-window")) d.normaliser_window = omni.at("normaliser-window").number();
+  if (omni.has("voice")) d.speech.voice = omni.at("voice").string();
+  if (omni.has("speech-temperature")) d.speech.temperature = omni.at("speech-temperature").number();
+  if (omni.has("speech-top-p")) d.speech.top_p = omni.at("speech-top-p").number();
+  if (omni.has("speech-top-k")) d.speech.top_k = int(omni.integer("speech-top-k", 0, 1 << 24));
+  if (omni.has("speech-repetition-penalty"))
+    d.speech.repetition_penalty = omni.at("speech-repetition-penalty").number();
+  if (omni.has("flow-points")) d.speech.flow_points = int(omni.integer("flow-points", 2, 1000));
+  if (omni.has("flow-guidance")) d.speech.flow_guidance = omni.at("flow-guidance").number();
+  if (omni.has("max-tokens")) d.max_tokens = int(omni.integer("max-tokens", 1, 1 << 20));
+  return d;
+}
+
+const char* name_of(Precision p) {
+  constexpr const char* kNames[] = {"auto", "float32", "bfloat16", "int8", "int4"};
+  return kNames[int(p)];
+}
+
+Precision choose_precision(Precision asked, const fs::path& folder, const Device* device) {
+  const Weights w = Weights::open(folder);
+  const bool quantizes = asked == Precision::int8 || asked == Precision::int4;
+  if (quantizes && !w.quantization().empty()) {
+    log(LogLevel::info, folder.string() + " is quantized already (" + w.quantization() +
+                            ") and read so: precision=" + name_of(asked) + " is passed over");
+    asked = Precision::automatic;
+  }
+  if (asked != Precision::automatic) return asked;
+  return (device || cpu_has_bf16()) && w.stored_dtype() != DType::f32 ? Precision::bfloat16
+                                                                      : Precision::float32;
+}
+
+// What every open checkpoint has.
+class OpenEngine : public Engine {
+ public:
+  explicit OpenEngine(const EngineOptions& options, const Device* device)
+      : folder_(options.model_path),
+        fingerprint_(fingerprint_of(folder_)),
+        defaults_(read_defaults(folder_)),
+        device_(device),
+        precision_(choose_precision(options.precision, folder_, device)),
+        pool_(options.threads) {
+    if (precision_ == Precision::int8 || precision_ == Precision::int4)
+      cache_ = std::make_shared<QuantizeCache>(QuantizeCache::folder_of(fingerprint_));
+  }
+
+  const std::string& fingerprint() const override { return fingerprint_; }
+  Precision precision() const override { return precision_; }
+  std::string compute() const override { return device_ ? device_->name() : describe_cpu_level(); }
+  const CheckpointDefaults& defaults() const override { return defaults_; }
+
+ protected:
+  ModelOptions how_to_load() const { return {folder_, precision_, device_, {&pool_, cache_}}; }
+  void log_loaded() const {
+    if (cache_)
+      log(LogLevel::info, std::to_string(cache_->n_made()) + " matrices quantized, " +
+                              std::to_string(cache_->n_found()) + " found in " +
+                              QuantizeCache::folder_of(fingerprint_).string());
+    log(LogLevel::info, "loaded " + folder_.string() + ", fingerprint " + fingerprint_ + ", " +
+                            name_of(precision_) + ", " + compute() + ", " +
+                            std::to_string(pool_.n_threads()) + " threads");
+  }
+
+  const fs::path folder_;
+  const std::string fingerprint_;  // made first: it finds out whether there is a checkpoint at all
+  const CheckpointDefaults defaults_;
+  const Device* const device_;
+  const Precision precision_;
+  mutable ThreadPool pool_;
+  std::shared_ptr<QuantizeCache> cache_;  // where matrices are quantized
+};
+
+class ModelEngine final : public OpenEngine, public std::enable_shared_from_this<ModelEngine> {
+ public:
+  ModelEngine(const EngineOptions& options, const Device* device,
+              const std::function<void(double)>& progress)
+      : OpenEngine(options, device), model_(load_model(how_to_load(), {progress})) {
+    log_loaded();
+  }
+
+  int hidden() const override { return model_->hidden(); }
+  Nanoseconds chunk_duration() const override { return model_->chunk_duration(); }
+
+  std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions& asked) const override {
+    VideoOptions o = asked;
+    if (!o.min_pixels) o.min_pixels = defaults_.min_pixels.value_or(0);
+    if (!o.max_pixels && o.detail != Detail::high) o.max_pixels = defaults_.max_pixels.value_or(0);
+    return omni::make_video_tokenizer(shared_from_this(), *model_, pool_, o);
+  }
+  std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions& asked) const override {
+    AudioOptions o = asked;
+    if (o.normaliser_window <= 0)
+      o.normaliser_window = Nanoseconds(defaults_.normaliser_window.value_or(0) * double(kSecond));
+    return omni::make_audio_tokenizer(shared_from_this(), *model_, pool_, o);
+  }
+  std::unique_ptr<Session> make_session(const SessionOptions& options) const override {
+    return omni::make_session(shared_from_this(), *model_, pool_, options);
+  }
+
+  void load_speech(const std::function<void(double)>& progress) const override {
+    std::lock_guard guard(speech_lock_);
+    if (!speech_) speech_ = omni::load_speech(how_to_load(), {progress});
+  }
+  std::vector<std::string> voices() const override {
+    load_speech({});
+    return speech_->voices();
+  }
+  std::unique_ptr<Speech> make_speech(const SpeechOptions& asked) const override {
+    load_speech({});
+    const SpeechOptions& own = defaults_.speech;
+    // Behind what is asked and what the checkpoint says: the published values.
+    // (Qwen2_5OmniForConditionalGeneration.generate)
+    const auto value = [](const auto& a, const auto& b, auto published) {
+      return a ? *a : b.value_or(published);
+    };
+    SpeechSettings s;
+    s.voice = asked.voice.empty() ? own.voice : asked.voice;
+    s.sampling.temperature = value(asked.temperature, own.temperature, 0.9);
+    s.sampling.top_p = value(asked.top_p, own.top_p, 0.8);
+    s.sampling.top_k = value(asked.top_k, own.top_k, 40);
+    s.sampling.repetition_penalty = value(asked.repetition_penalty, own.repetition_penalty, 1.05);
+    s.flow.points = value(asked.flow_points, own.flow_points, 10);
+    s.flow.guidance = float(value(asked.flow_guidance, own.flow_guidance, 0.5));
+    s.seed = asked.seed;
+    return std::make_unique<SpeechStream>(shared_from_this(), *speech_, pool_, s);
+  }
+
+  bool transcribes() const override { return false; }
+  std::unique_ptr<Transcriber> make_transcriber(const TranscriptionOptions&) const override {
+    throw Error(ErrorCode::unsupported, folder_.string() + " is no transcriber: use omnimodel");
+  }
+
+ private:
+  std::unique_ptr<const Model> model_;
+  mutable std::mutex speech_lock_;
+  mutable std::unique_ptr<const SpeechModel> speech_;  // once there, it stays
+};
+
+class TranscriptionEngine final : public OpenEngine,
+                                  public std::enable_shared_from_this<TranscriptionEngine> {
+ public:
+  TranscriptionEngine(const EngineOptions& options, const Device* device,
+                      const std::function<void(double)>& progress)
+      : OpenEngine(options, device), model_(load_transcription(how_to_load(), {progress})) {
+    log_loaded();
+  }
+
+  int hidden() const override { refuse(); }
+  Nanoseconds chunk_duration() const override { refuse(); }
+  std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions&) const override {
+    refuse();
+  }
+  std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions&) const override {
+    refuse();
+  }
+  std::unique_ptr<Session> make_session(const SessionOptions&) const override { refuse(); }
+  void load_speech(const std::function<void(double)>&) const override { refuse(); }
+  std::vector<std::string> voices() const override { refuse(); }
+  std::unique_ptr<Speech> make_speech(const SpeechOptions&) const override { refuse(); }
+
+  bool transcribes() const override { return true; }
+  std::unique_ptr<Transcriber> make_transcriber(
+      const TranscriptionOptions& options) const override {
+    return omni::make_transcriber(shared_from_this(), *model_, pool_, options);
+  }
+
+ private:
+  [[noreturn]] void refuse() const {
+    throw Error(ErrorCode::unsupported,
+                folder_.string() + " transcribes and does nothing else: use omnitranscriber");
+  }
+
+  std::unique_ptr<const TranscriptionModel> model_;
+};
+
+// Engines that are open or being opened, by what they were opened with.
+struct Slot {
+  std::mutex lock;  // held while loading
+  std::weak_ptr<const Engine> engine;
+};
+
+std::shared_ptr<Slot> slot_for(const std::string& key) {
+  static std::mutex lock;
+  static std::map<std::string, std::shared_ptr<Slot>> slots;
+  std::lock_guard guard(lock);
+  for (auto it = slots.begin(); it != slots.end();)
+    it = it->second.use_count() == 1 && it->second->engine.expired() ? slots.erase(it)
+                                                                     : std::next(it);
+  auto& slot = slots[key];
+  if (!slot) slot = std::make_shared<Slot>();
+  return slot;
+}
+
+}  // namespace
+
+std::string cpu_instructions() { return describe_cpu_level(); }
+
+std::shared_ptr<const Engine> Engine::open(const EngineOptions& options,
+                                           const std::function<void(double)>& progress) {
+  cpu_level();  // what is wrong with OMNI_CPU_ISA is said before anything is read
+  const Device* device = open_device(options.device);
+  std::error_code error;
+  EngineOptions o = options;
+  const fs::path folder = fs::canonical(options.model_path, error);
+  if (error)
+    throw Error(ErrorCode::not_found, "model-path " + options.model_path + ": " + error.message());
+  refuse_foreign_weights(folder);
+  if (!fs::is_directory(folder, error))
+    throw Error(ErrorCode::not_found, "model-path " + options.model_path + " is no folder");
+  o.model_path = folder.string();
+  const auto slot = slot_for(o.model_path + '\n' + std::to_string(int(o.precision)) + '\n' +
+                             std::to_string(o.threads) + '\n' + (device ? device->name() : "cpu"));
+  std::lock_guard guard(slot->lock);
+  if (auto engine = slot->engine.lock()) return engine;
+  try {
+    std::shared_ptr<const Engine> engine;
+    if (omni::transcribes(folder))
+      engine = std::make_shared<const TranscriptionEngine>(o, device, progress);
+    else
+      engine = std::make_shared<const ModelEngine>(o, device, progress);
+    slot->engine = engine;
+    return engine;
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorCode::out_of_memory, "no memory to load " + o.model_path);
+  } catch (const fs::filesystem_error& e) {
+    throw Error(ErrorCode::not_found, e.what());
+  }
+}
+
+}  // namespace omni

@@ -1,0 +1,494 @@
+// The sound since the last cut is kept (at most a window). A look encodes it, has the decoder go on
+// behind the text that stands, and commits what the policy believes. Words get their times from
+// where the decoder looked. When the kept sound grows long it is cut behind a word; what it said
+// becomes the text ahead of the window.
+#include "transcription/transcriber.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "audio/device_log_mel.h"
+#include "text/segmentation.h"
+#include "transcription/masked_words.h"
+#include "transcription/text_decoder.h"
+#include "transcription/token_words.h"
+#include "transcription/voice_gate.h"
+#include "transcription/word_times.h"
+
+namespace omni {
+
+namespace {
+
+constexpr int64_t kRate = LogMel::kSampleRate;
+// seconds: live, kept sound is cut when it is longer; what stays at least
+constexpr double kCutAt = 15, kKeepAtCut = 4;
+// seconds of silence behind the sound; shortest window that is encoded
+constexpr double kPadding = 1.0, kLeastWindow = 10;
+// states that the decoder may not look at (AlignAtt)
+constexpr int kEdge = 25, kEdgeAtEnd = 4;
+constexpr size_t kMostPrevious = 100;    // tokens of text ahead of the window
+constexpr size_t kMostVocabulary = 100;  // tokens
+constexpr double kNoSpeech = 0.6, kImprobable = -1.0, kVeryImprobable = -1.5;
+// seconds without a voice after which the text so far says nothing of the next
+constexpr double kForgetAfter = 2;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+class StreamTranscriber final : public Transcriber {
+ public:
+  StreamTranscriber(std::shared_ptr<const void> engine, const TranscriptionModel& model,
+                    ThreadPool& pool, const TranscriptionOptions& options)
+      : engine_(std::move(engine)),
+        model_(model),
+        pool_(pool),
+        options_(options),
+        masked_(options.masked_words),
+        arena_(model.device()),
+        mel_(make_log_mel(arena_, model.n_mels())),
+        decoder_(model, pool, arena_, cancelled_) {
+    set_language(options_.language);
+    if (options_.step <= 0)
+      throw Error(ErrorCode::invalid_argument,
+                  "a step of " + std::to_string(options_.step) + " ns between two looks");
+    if (options_.translate && model_.tokens().translate < 0)
+      throw Error(ErrorCode::invalid_argument, "this checkpoint does not translate");
+    std::string words;
+    for (const std::string& w : options_.vocabulary) words += (words.empty() ? " " : ", ") + w;
+    if (!words.empty()) vocabulary_ = model_.tokenizer().encode_text(words + ".");
+    if (vocabulary_.size() > kMostVocabulary)
+      throw Error(ErrorCode::invalid_argument,
+                  "a vocabulary of " + std::to_string(vocabulary_.size()) + " tokens; at most " +
+                      std::to_string(kMostVocabulary) + " fit ahead of the sound");
+    set_prompt();
+  }
+
+  int sample_rate() const override { return int(kRate); }
+
+  void start(Nanoseconds time) override {
+    start_ = time;
+    samples_.clear();
+    first_ = n_pushed_ = last_look_ = silent_until_ = 0;
+    forget_window();
+  }
+
+  void reset() override {
+    cancelled_ = false;
+    start(0);
+    set_prompt();
+    language_believed_ = false;
+    if (options_.language.empty()) set_language("");
+  }
+
+  void set_language(const std::string& language) override {
+    if (!language.empty() && !model_.tokens().languages.empty()) {
+      std::string l = language.substr(0, language.find_first_of("-_"));  // "en-US" is English
+      std::transform(l.begin(), l.end(), l.begin(),
+                     [](unsigned char c) { return char(std::tolower(c)); });
+      const auto there = model_.tokens().languages.find(l);
+      if (there == model_.tokens().languages.end()) {
+        std::string known;
+        for (const auto& [name, id] : model_.tokens().languages)
+          known += (known.empty() ? "" : ", ") + name;
+        throw Error(ErrorCode::invalid_argument,
+                    "no language \"" + language + "\"; the checkpoint has " + known);
+      }
+      language_ = l, language_id_ = there->second;
+    } else {
+      language_ = model_.tokens().languages.empty() ? "en" : "";
+      language_id_ = -1;
+    }
+    options_.language = language;
+  }
+  std::string language() const override { return language_; }
+  Nanoseconds settled() const override {
+    const int64_t last = word_ends_.empty() ? first_ : std::max(first_, word_ends_.back().sample);
+    return start_ + std::max(last, silent_until_) * kSecond / kRate;
+  }
+  TranscriptionStats stats() const override { return stats_; }
+  void cancel() override { cancelled_ = true; }
+
+  std::vector<Word> push(std::span<const float> samples) override {
+    for (const float x : samples)
+      if (!std::isfinite(x))
+        throw Error(ErrorCode::corrupt_file, "sound with samples that are not numbers");
+    std::vector<Word> out;
+    const int64_t step = options_.policy == TranscriptionPolicy::whole
+                             ? window_samples()
+                             : std::max<int64_t>(kRate / 10, options_.step * kRate / kSecond);
+    while (!samples.empty()) {
+      const int64_t due =
+          options_.policy == TranscriptionPolicy::whole ? first_ + step : last_look_ + step;
+      const auto n = size_t(std::clamp<int64_t>(due - n_pushed_, 0, int64_t(samples.size())));
+      samples_.insert(samples_.end(), samples.begin(), samples.begin() + std::ptrdiff_t(n));
+      n_pushed_ += int64_t(n);
+      samples = samples.subspan(n);
+      if (n_pushed_ >= due) look(false, out);
+    }
+    return out;
+  }
+
+  std::vector<Word> finish() override {
+    std::vector<Word> out;
+    if (options_.policy == TranscriptionPolicy::whole)
+      while (!samples_.empty()) {
+        const size_t before = samples_.size();
+        look(true, out);
+        if (samples_.size() >= before) break;
+      }
+    else
+      look(true, out);
+    samples_.clear();
+    first_ = last_look_ = n_pushed_;
+    forget_window();
+    set_prompt();
+    return out;
+  }
+
+ private:
+  int64_t window_samples() const {
+    return int64_t(model_.max_states()) * model_.mel_frames_per_state() * LogMel::kHop;
+  }
+  int64_t states_of(int64_t samples) const {
+    return samples / LogMel::kHop / model_.mel_frames_per_state();
+  }
+  Nanoseconds time_of_state(int64_t state) const {
+    return start_ +
+           (first_ * kSecond +
+            int64_t(double(state) * model_.seconds_per_state() * double(kRate)) * kSecond) /
+               kRate;
+  }
+
+  void set_prompt() {
+    previous_.clear();
+    if (!options_.initial_prompt.empty())
+      previous_ = model_.tokenizer().encode_text(" " + options_.initial_prompt);
+  }
+  void forget_window() {
+    committed_.clear();
+    word_ends_.clear();
+    hypothesis_.clear();
+  }
+
+  // Lets go of the first n kept samples, and of the committed words that end in them.
+  void cut(int64_t n) {
+    n = std::clamp<int64_t>(n, 0, int64_t(samples_.size()));
+    size_t tokens = 0, words = 0;
+    while (words < word_ends_.size() && word_ends_[words].sample <= first_ + n)
+      tokens = word_ends_[words++].tokens;
+    if (n == int64_t(samples_.size())) tokens = committed_.size(), words = word_ends_.size();
+    previous_.insert(previous_.end(), committed_.begin(),
+                     committed_.begin() + std::ptrdiff_t(tokens));
+    if (previous_.size() > kMostPrevious)
+      previous_.erase(previous_.begin(), previous_.end() - std::ptrdiff_t(kMostPrevious));
+    committed_.erase(committed_.begin(), committed_.begin() + std::ptrdiff_t(tokens));
+    word_ends_.erase(word_ends_.begin(), word_ends_.begin() + std::ptrdiff_t(words));
+    for (WordEnd& e : word_ends_) e.tokens -= tokens;
+    samples_.erase(samples_.begin(), samples_.begin() + n);
+    first_ += n;
+    hypothesis_.clear();
+  }
+
+  EncodedSound encode(int64_t n_samples) {
+    mel_.reset();
+    std::vector<float> frames;
+    mel_.push({samples_.data(), size_t(n_samples)}, frames);
+    const int64_t n = n_samples / LogMel::kHop;
+    const auto seconds = double(n_samples) / double(kRate);
+    // Behind the sound there is silence, as in training; how much of it is encoded is a matter of
+    // cost.
+    const double window = options_.policy == TranscriptionPolicy::whole
+                              ? 30
+                              : std::max(kLeastWindow, seconds + kPadding);
+    const int64_t whole = int64_t(model_.max_states()) * model_.mel_frames_per_state(),
+                  wanted =
+                      std::min<int64_t>(whole, std::max<int64_t>(n, int64_t(window * 100) / 2 * 2));
+    mel_.push(std::vector<float>(size_t(LogMel::kFftSize), 0.f), frames);
+    frames.resize(size_t(std::min<int64_t>(int64_t(frames.size()) / model_.n_mels(), wanted) *
+                         model_.n_mels()));
+    frames.resize(size_t(wanted * model_.n_mels()), -10.f);  // log10 of the least power
+    LogMel::normalise(frames, *std::max_element(frames.begin(), frames.end()));
+    Arena::Scope scope(arena_);
+    ops::Context cx{pool_, arena_};
+    const double begin = now();
+    EncodedSound sound =
+        model_.encode(cx, Tensor::view(frames.data(), DType::f32, {wanted, model_.n_mels()}));
+    stats_.encoder_seconds += now() - begin;
+    return sound;
+  }
+
+  bool has_voice(int64_t from, int64_t to) {
+    if (!options_.voice_gate) return true;
+    LogMel mel(model_.n_mels());
+    std::vector<float> frames;
+    mel.push({samples_.data() + from, size_t(to - from)}, frames);
+    return may_hold_a_voice(frames, model_.n_mels());
+  }
+
+  DecodedText decode(const EncodedSound& sound, const DecodingOptions& o) {
+    const double begin = now();
+    DecodedText text = decoder_.decode(sound, o);
+    stats_.decoder_seconds += now() - begin;
+    stats_.tokens += int64_t(text.tokens.size());
+    return text;
+  }
+
+  DecodingOptions decoding_options() {
+    DecodingOptions o;
+    o.previous = vocabulary_;
+    o.previous.insert(o.previous.end(), previous_.begin(), previous_.end());
+    o.language = language_id_;
+    o.task = options_.translate ? model_.tokens().translate : model_.tokens().transcribe;
+    return o;
+  }
+
+  void reject() {
+    ++stats_.rejected;
+    // what was no speech had no language
+    if (options_.language.empty() && !language_believed_) set_language("");
+  }
+
+  void find_language(const EncodedSound& sound) {
+    if (language_id_ >= 0 || model_.tokens().languages.empty()) return;
+    std::tie(language_, language_id_) = decoder_.detect_language(sound);
+  }
+
+  bool is_believable(const DecodedText& t) const {
+    if (t.loop || t.is_repetitive(model_.tokens().first_timestamp)) return false;
+    const double p = t.mean_log_probability();
+    return !(t.no_speech > kNoSpeech && p < kImprobable) && p > kVeryImprobable;
+  }
+
+  void look(bool last, std::vector<Word>& out) {
+    if (cancelled_) throw Error(ErrorCode::cancelled, "cancelled");
+    last_look_ = n_pushed_;
+    const auto n = int64_t(samples_.size());
+    if (n < kRate / 5) return;
+    if (options_.policy == TranscriptionPolicy::whole) return look_at_whole(last, out);
+    const int64_t heard_until =
+        word_ends_.empty() ? 0 : std::clamp<int64_t>(word_ends_.back().sample - first_, 0, n);
+    if (!has_voice(heard_until, n)) {
+      ++stats_.gated;
+      // a word may have begun in the newest half second
+      silent_until_ = std::max(silent_until_, first_ + n - kRate / 2);
+      // a pause: nothing before it is needed any more
+      if (n - heard_until > int64_t(kForgetAfter * kRate)) {
+        cut(n - kRate / 2);
+        previous_.clear();
+      }
+      return;
+    }
+    ++stats_.looks;
+    const EncodedSound sound = encode(n);
+    find_language(sound);
+    const int64_t valid = std::min(sound.n_states, states_of(n));
+    DecodingOptions o = decoding_options();
+    o.given = committed_;
+    const int64_t edge = valid - (last ? kEdgeAtEnd : kEdge);
+    if (options_.policy == TranscriptionPolicy::align_att && !last)
+      o.keep_going = [&](int32_t, std::span<const float> looked) {
+        return most_looked_at(looked, sound.n_states) < edge;
+      };
+    DecodedText text = decode(sound, o);
+    if (!is_believable(text)) {
+      reject();
+      if (last || n > int64_t(kCutAt * kRate)) cut(n);
+      return;
+    }
+    const std::vector<TokenWord> pieces = words_of_tokens(text.tokens);
+    size_t believed = pieces.size();
+    if (!last) {
+      if (options_.policy == TranscriptionPolicy::local_agreement)
+        believed = agreed(pieces);
+      else if (!text.complete && believed > 0)
+        --believed;  // it may go on
+    }
+    commit(text, pieces, believed, sound.n_states, valid, out);
+    trim();
+  }
+
+  // The state that the alignment heads look at most, all together.
+  int64_t most_looked_at(std::span<const float> looked, int64_t n_states) const {
+    int64_t best = 0;
+    float highest = -1;
+    for (int64_t s = 0; s < n_states; ++s) {
+      float sum = 0;
+      for (int h = 0; h < model_.n_alignment_heads(); ++h) sum += looked[size_t(h * n_states + s)];
+      if (sum > highest) highest = sum, best = s;
+    }
+    return best;
+  }
+
+  // How many words the last two looks have in common.
+  size_t agreed(const std::vector<TokenWord>& pieces) {
+    size_t n = 0;
+    while (n < pieces.size() && n < hypothesis_.size() && pieces[n].text == hypothesis_[n]) ++n;
+    hypothesis_.clear();
+    for (size_t i = n; i < pieces.size(); ++i) hypothesis_.push_back(pieces[i].text);
+    return n;
+  }
+
+  std::vector<TokenWord> words_of_tokens(const std::vector<int32_t>& tokens) const {
+    std::vector<std::string> bytes;
+    for (const int32_t t : tokens) bytes.push_back(model_.tokenizer().token_bytes(t));
+    return words_of(bytes);
+  }
+
+  void commit(const DecodedText& text, const std::vector<TokenWord>& pieces, size_t n_words,
+              int64_t n_states, int64_t valid, std::vector<Word>& out) {
+    if (n_words == 0) return;
+    language_believed_ = true;
+    const size_t tokens = pieces[n_words - 1].first_token + pieces[n_words - 1].n_tokens;
+    const int64_t heads = model_.n_alignment_heads(), given = text.n_given;
+    const std::vector<int64_t> begins = token_states(
+        {text.attention.data(), size_t((given + int64_t(text.tokens.size())) * heads * n_states)},
+        given + int64_t(text.tokens.size()), heads, n_states, valid);
+    for (size_t w = 0; w < n_words; ++w) {
+      const TokenWord& p = pieces[w];
+      Word word;
+      word.text = p.text;
+      word.space_ahead = p.text.starts_with(' ');
+      word.text.erase(0, word.text.find_first_not_of(' '));
+      word.text = masked_.apply(word.text);
+      const int64_t from = begins[size_t(given) + p.first_token],
+                    to = std::max(from + 1, begins[size_t(given) + p.first_token + p.n_tokens]);
+      const Nanoseconds earliest = word_ends_.empty()
+                                       ? start_ + first_ * kSecond / kRate
+                                       : start_ + word_ends_.back().sample * kSecond / kRate;
+      word.start = std::max(time_of_state(from), earliest);
+      word.duration = std::max<Nanoseconds>(time_of_state(to) - word.start, kSecond / 50);
+      double log_probability = 0;
+      for (size_t i = 0; i < p.n_tokens; ++i)
+        log_probability += text.log_probabilities[p.first_token + i];
+      word.probability = std::exp(log_probability / double(p.n_tokens));
+      word.ends_sentence = ends_sentence(word.text);
+      word_ends_.push_back({(word.start + word.duration - start_) * kRate / kSecond,
+                            committed_.size() + p.first_token + p.n_tokens, word.ends_sentence});
+      if (!word.text.empty()) out.push_back(std::move(word));
+    }
+    committed_.insert(committed_.end(), text.tokens.begin(),
+                      text.tokens.begin() + std::ptrdiff_t(tokens));
+  }
+
+  // Long sound is cut behind the last sentence that is old enough, else behind a word.
+  void trim() {
+    const auto n = int64_t(samples_.size());
+    if (n <= int64_t(kCutAt * kRate)) return;
+    const int64_t newest = first_ + n - int64_t(kKeepAtCut * kRate);
+    int64_t at = -1;
+    for (const WordEnd& e : word_ends_)
+      if (e.ends_sentence && e.sample <= newest) at = e.sample;
+    if (at < 0)
+      for (const WordEnd& e : word_ends_)
+        if (e.sample <= newest) at = e.sample;
+    if (at >= 0)
+      cut(at - first_);
+    else if (n > window_samples() - 3 * kRate)
+      cut(n / 2);  // nothing of it could be made out
+  }
+
+  // A window of 30 s (or what is left) with the model's own time stamps; the next begins where its
+  // last whole segment ends. Warmer where it is not believable.
+  void look_at_whole(bool last, std::vector<Word>& out) {
+    const auto n = std::min<int64_t>(int64_t(samples_.size()), window_samples());
+    if (!has_voice(0, n)) {
+      ++stats_.gated;
+      return cut(n);
+    }
+    ++stats_.looks;
+    const EncodedSound sound = encode(n);
+    find_language(sound);
+    DecodingOptions o = decoding_options();
+    o.timestamps = true;
+    DecodedText text;
+    for (const double temperature : {0.0, 0.2, 0.4, 0.6}) {
+      o.temperature = temperature;
+      text = decode(sound, o);
+      if (is_believable(text) && text.mean_log_probability() > kImprobable) break;
+      if (text.no_speech > kNoSpeech) break;
+      o.previous = vocabulary_;
+    }
+    if (!is_believable(text)) {
+      reject();
+      previous_.clear();
+      return cut(n);
+    }
+    const int32_t first_time = model_.tokens().first_timestamp;
+    const auto time_samples = [&](int32_t id) {
+      return int64_t(double(id - first_time) * model_.seconds_per_state() * double(kRate));
+    };
+    // Up to the last time stamp that closes a segment; all of it if the text ends with a single
+    // one, or has none.
+    int64_t seek = n;
+    size_t end = text.tokens.size();
+    const auto is_time = [&](size_t i) { return text.tokens[i] >= first_time; };
+    const bool single_end = end >= 2 && is_time(end - 1) && !is_time(end - 2);
+    if (!last || n == window_samples())
+      for (size_t i = text.tokens.size(); i-- > 1 && !single_end;)
+        if (is_time(i) && is_time(i - 1)) {
+          seek = time_samples(text.tokens[i - 1]), end = i;
+          break;
+        }
+    DecodedText words = without_times(text, end);
+    const std::vector<TokenWord> pieces = words_of_tokens(words.tokens);
+    commit(words, pieces, pieces.size(), sound.n_states, std::min(sound.n_states, states_of(n)),
+           out);
+    cut(seek > 0 ? std::min(seek, n) : n);
+    committed_.clear();
+    word_ends_.clear();
+  }
+
+  DecodedText without_times(const DecodedText& t, size_t end) const {
+    DecodedText out;
+    const size_t row = t.attention.size() / std::max<size_t>(1, t.tokens.size());
+    for (size_t i = 0; i < end; ++i) {
+      if (t.tokens[i] >= model_.tokens().first_timestamp) continue;
+      out.tokens.push_back(t.tokens[i]);
+      out.log_probabilities.push_back(t.log_probabilities[i]);
+      out.attention.insert(out.attention.end(), t.attention.begin() + std::ptrdiff_t(i * row),
+                           t.attention.begin() + std::ptrdiff_t((i + 1) * row));
+    }
+    return out;
+  }
+
+  struct WordEnd {
+    int64_t sample;  // of the stream
+    size_t tokens;   // committed up to here
+    bool ends_sentence;
+  };
+
+  std::shared_ptr<const void> engine_;
+  const TranscriptionModel& model_;
+  ThreadPool& pool_;
+  TranscriptionOptions options_;
+  MaskedWords masked_;
+  std::vector<int32_t> vocabulary_;  // as tokens
+  Arena arena_;
+  LogMel mel_;
+  std::atomic<bool> cancelled_{false};
+  TextDecoder decoder_;
+  std::string language_;
+  int32_t language_id_ = -1;
+  bool language_believed_ = false;  // words have been written in it
+  TranscriptionStats stats_;
+
+  Nanoseconds start_ = 0;       // of sample 0
+  std::vector<float> samples_;  // kept sound, from sample first_ on
+  int64_t first_ = 0, n_pushed_ = 0, last_look_ = 0, silent_until_ = 0;
+  std::vector<int32_t> previous_;        // text ahead of the kept sound
+  std::vector<int32_t> committed_;       // text of the kept sound that has left
+  std::vector<WordEnd> word_ends_;       // of its words
+  std::vector<std::string> hypothesis_;  // words of the last look that were not believed yet
+};
+
+}  // namespace
+
+std::unique_ptr<Transcriber> make_transcriber(std::shared_ptr<const void> engine,
+                                              const TranscriptionModel& model, ThreadPool& pool,
+                                              const TranscriptionOptions& options) {
+  return std::make_unique<StreamTranscriber>(std::move(engine), model, pool, options);
+}
+
+}  // namespace omni
