@@ -204,13 +204,13 @@ TEST(Context, ShiftedKeysAreThoseOfTheEarlierPositions) {
     }
     return rows;
   };
-  auto logits_after = [&](Context& c, int32_t next) {
+  auto logits_after = [&](Sequence& c, int32_t next) {
     c.cursor().next = next;
     c.decode(33);
     const auto l = c.logits();
     return std::vector<float>(l.begin(), l.end());
   };
-  Context moved(*model, pool, cancelled), placed(*model, pool, cancelled),
+  Sequence moved(*model, pool, cancelled), placed(*model, pool, cancelled),
       unmoved(*model, pool, cancelled);
   moved.prefill(rows_at(150));
   moved.shift(0, [](int64_t) { return Position{50, 50, 50}; });
