@@ -1,7 +1,7 @@
 // bench_live_transcribe FOLDER WAV SECONDS [PROPERTIES] : the recording (16-bit mono WAV) again and
 // again as a live source through omnitranscriber. Every 30 s a line with the words so far, their
 // delays as the element sees them, and memory; every word with its time and the time at which it
-// came to the standard error, for tools/word_delays.py.
+// came to the standard error, for tools/check/word_delays.py.
 #include <gst/app/gstappsrc.h>
 #include <gst/gst.h>
 

@@ -1,5 +1,5 @@
-// The fixtures of tools/make_fixtures.py, boundary by boundary, with the code that tools/parity
-// runs.
+// The fixtures of tools/fixtures/make_fixtures.py, boundary by boundary, with the code that
+// tools/parity runs.
 #include "parity/parity.h"
 
 #include <gtest/gtest.h>
@@ -29,7 +29,7 @@ TEST_P(Parity, EveryBoundaryOnEmulatedCuda) {
 }
 #endif
 
-// Of a text model as each published layout stores it (tools/make_quantized_fixture.py).
+// Of a text model as each published layout stores it (tools/fixtures/make_quantized_fixture.py).
 bool rounds_rows() {
   Matrix w;
   w.format = WeightFormat::int8, w.n_out = 1, w.n_in = w.group = 8;

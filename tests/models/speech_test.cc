@@ -1,5 +1,5 @@
-// Talker and Token2Wav against transformers, each part alone (tools/make_speech_fixture.py); voices
-// from files of all kinds.
+// Talker and Token2Wav against transformers, each part alone
+// (tools/fixtures/make_speech_fixture.py); voices from files of all kinds.
 #include "qwen2_5_omni/speech.h"
 
 #include <gtest/gtest.h>

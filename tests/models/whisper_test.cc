@@ -1,5 +1,5 @@
-// The family whisper against transformers (tools/make_whisper_fixture.py), and the transcriber's
-// policies on a checkpoint that knows nothing.
+// The family whisper against transformers (tools/fixtures/make_whisper_fixture.py), and the
+// transcriber's policies on a checkpoint that knows nothing.
 #include <gtest/gtest.h>
 
 #include <algorithm>

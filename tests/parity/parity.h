@@ -1,6 +1,6 @@
-// Compares the runtime with a directory written by tools/make_fixtures.py: a checkpoint, its
-// inputs, and what transformers computed at each module boundary. Used by tools/parity and by the
-// fixture tests.
+// Compares the runtime with a directory written by tools/fixtures/make_fixtures.py: a checkpoint,
+// its inputs, and what transformers computed at each module boundary. Used by tools/parity and by
+// the fixture tests.
 #pragma once
 
 #include <filesystem>

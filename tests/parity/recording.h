@@ -1,5 +1,5 @@
-// What tools/make_fixtures.py recorded: the pictures and sound that transformers was given, and
-// what it computed from them at each boundary.
+// What tools/fixtures/make_fixtures.py recorded: the pictures and sound that transformers was
+// given, and what it computed from them at each boundary.
 #pragma once
 
 #include <cstdint>

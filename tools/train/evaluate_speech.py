@@ -26,7 +26,7 @@ from thinker_rows import Reader
 from vocabulary import FRAMES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.append(str(ROOT / "tools"))
+sys.path.append(str(ROOT / "tools/check"))
 from word_errors import word_errors  # noqa: E402
 QUESTIONS = ("Describe the feed.", "What does the video show?", "What do you hear?", "Any fault?")
 HEARD_ALIKE = {"colour": "color", "grey": "gray", "centre": "center", "for": "four", "to": "two", "too": "two", "tics": "ticks", "tix": "ticks", "ate": "eight", "simpti": "simpty", "smpte": "simpty",

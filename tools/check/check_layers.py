@@ -6,7 +6,7 @@ libraries too: GLib only in elements and plugins, JSON only in runtime/io, oneDN
 """
 import collections, pathlib, re, sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # Folder → what its files may include, by the first word of the path. Order = the order of the arrows.
 MAY = {
     "cuda/emu": {"emu"},
@@ -59,7 +59,7 @@ for top in ("cuda", "runtime", "elements", "plugins"):
             continue
         folder = folder_of(path)
         if folder is None:
-            wrong.append(f"{path.relative_to(ROOT)}: its folder is not in tools/check_layers.py")
+            wrong.append(f"{path.relative_to(ROOT)}: its folder is not in tools/check/check_layers.py")
             continue
         for kind, name in re.findall(r'#include\s+(["<])([^">]+)[">]', path.read_text()):
             if kind == '"':

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Tests the tests: plants one known mistake at a time into a copy of the sources, rebuilds, and expects a test to fail.
 
-    tools/mutation_test.py [--only REGEX] [--build /tmp/omni-mutants]
-    tools/mutation_test.py --check
+    tools/check/mutation_test.py [--only REGEX] [--build /tmp/omni-mutants]
+    tools/check/mutation_test.py --check
 
 Prints a line a mutant: caught (by which test) or SURVIVED. Takes about half a minute each; tools/test only runs --check, which
 says whether every mistake can still be planted: the texts are looked for without regard to white space.
 """
 import argparse, pathlib, re, shutil, subprocess, sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 M, C, K = "runtime/models/qwen2_5_omni/", "runtime/captions/", "cuda/kernels/"
 # name, file, text, replacement: the mistakes that people make with this model. Not among them, since it changes nothing: a bias on k (the same for all keys,
 # softmax does not see it).

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tools/word_delays.py TRACK.words LIVE.words TRACK_SECONDS: how long after they were spoken words came. TRACK.words: begin, end, word (tools/make_speech_track.py); LIVE.words: begin, end,
+"""tools/check/word_delays.py TRACK.words LIVE.words TRACK_SECONDS: how long after they were spoken words came. TRACK.words: begin, end, word (tools/fixtures/make_speech_track.py); LIVE.words: begin, end,
 arrival, word as bench_live_transcribe writes them for that track played again and again. A word is matched with the nearest of the same letters, a second away at most; prints p50 and p95 of arrival − true end, the error of the
 words' own times, and the word error rate, whole and for each third of the run.
 """

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs/cuda-kernels.md"
-BEGIN, END = "<!-- tools/cuda_table.py writes from here -->", "<!-- to here -->"
+BEGIN, END = "<!-- tools/tables/cuda_table.py writes from here -->", "<!-- to here -->"
 # Of an SM, by NVIDIA's programming guide: warps, blocks, KiB of shared memory. Registers: 65,536 everywhere.
 IN_DOUBLES = {"log_mel"}  # says why
 SM = {80: (64, 32, 164), 89: (48, 24, 100), 90: (64, 32, 228), 100: (64, 32, 228), 120: (48, 24, 100)}
@@ -92,7 +92,7 @@ def main():
     if not a.check:
         PAGE.write_text(page.replace(then, made))
     elif f"nvcc {version}," in then and then != made:
-        wrong += ["docs/cuda-kernels.md is not what nvcc says now: run tools/cuda_table.py"] + [line for line in made.splitlines() if line not in then.splitlines()]
+        wrong += ["docs/cuda-kernels.md is not what nvcc says now: run tools/tables/cuda_table.py"] + [line for line in made.splitlines() if line not in then.splitlines()]
     print("\n".join(wrong) or f"{len(table)} kernels, no spills, no double precision but in " + ", ".join(IN_DOUBLES))
     sys.exit(bool(wrong))
 

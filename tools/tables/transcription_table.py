@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tools/transcription_table.py --model models/whisper-base [--ct2 FOLDER] TEXTS.json…: word error rate, real-time factor and memory of gst-omni's policies, and of faster-whisper where it and
+"""tools/tables/transcription_table.py --model models/whisper-base [--ct2 FOLDER] TEXTS.json…: word error rate, real-time factor and memory of gst-omni's policies, and of faster-whisper where it and
 a CTranslate2 folder of the same checkpoint are there, over recordings (16-bit WAV beside each TEXTS.json: {"name.wav": {"text": …}}). One thread each.
 """
 import argparse
@@ -10,10 +10,10 @@ import subprocess
 import sys
 import wave
 
-from word_delays import NUMBERS
-from word_errors import word_errors
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.append(str(ROOT / "tools/check"))
+from word_delays import NUMBERS  # noqa: E402
+from word_errors import word_errors  # noqa: E402
 
 
 def words(text):
