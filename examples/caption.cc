@@ -33,7 +33,7 @@ struct Event {
 };
 
 struct Options {
-  std::string model = "models/nano", out = "out", prompt, events, uri;
+  std::string model, out = "out", prompt, events, uri;
 };
 
 struct Answer {
@@ -355,8 +355,32 @@ int run(App& app) {
   return status;
 }
 
+void usage(const std::string& why) {
+  std::fprintf(stderr,
+               "%s\nusage: omni-caption [--model DIR] [--out DIR] [--prompt TEXT] [--events FILE] "
+               "FILE-OR-URI\n",
+               why.c_str());
+  std::exit(2);
+}
+
+// nano: of the folder in which the program runs, else the installed one.
+std::string default_model() {
+  const std::string here = "models/nano";
+  return std::filesystem::exists(here + "/config.json") ? here : OMNI_INSTALLED_MODELS "/nano";
+}
+
+std::string uri_of(const std::string& file_or_uri) {
+  if (gst_uri_is_valid(file_or_uri.c_str())) return file_or_uri;
+  if (!std::filesystem::exists(file_or_uri)) usage("there is no file " + file_or_uri);
+  char* made = gst_filename_to_uri(file_or_uri.c_str(), nullptr);
+  const std::string uri = made ? made : "";
+  g_free(made);
+  return uri;
+}
+
 Options parse(int argc, char** argv) {
   Options o;
+  o.model = default_model();
   for (int i = 1; i < argc; ++i) {
     const std::string a = argv[i];
     std::string* value = a == "--model"    ? &o.model
@@ -364,24 +388,19 @@ Options parse(int argc, char** argv) {
                          : a == "--prompt" ? &o.prompt
                          : a == "--events" ? &o.events
                                            : nullptr;
-    if (value && i + 1 < argc)
-      *value = argv[++i];
-    else if (!value && o.uri.empty())
+    if (value) {
+      if (++i == argc) usage(a + " wants a value");
+      *value = argv[i];
+    } else if (a.starts_with("--")) {
+      usage("unknown option " + a);
+    } else if (!o.uri.empty()) {
+      usage("one recording at a time: " + o.uri + ", " + a);
+    } else {
       o.uri = a;
-    else
-      o.uri.clear(), i = argc;
+    }
   }
-  if (o.uri.empty()) {
-    std::fprintf(stderr,
-                 "usage: omni-caption [--model DIR] [--out DIR] [--prompt TEXT] [--events FILE] "
-                 "FILE-OR-URI\n");
-    std::exit(2);
-  }
-  if (!gst_uri_is_valid(o.uri.c_str())) {
-    char* uri = gst_filename_to_uri(o.uri.c_str(), nullptr);
-    o.uri = uri ? uri : "";
-    g_free(uri);
-  }
+  if (o.uri.empty()) usage("no recording");
+  o.uri = uri_of(o.uri);
   return o;
 }
 
