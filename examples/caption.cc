@@ -11,11 +11,14 @@
 //                 └─ audio ─ tee ─┘                     │
 //                             └─ encoder ──────────► mp4mux ─ captioned.mp4
 //
-// omnibin and omnioverlay hold a picture until what belongs to it is there.
+// omnibin and omnioverlay hold a picture until what belongs to it is there. Ctrl-C ends it as the
+// end of the recording does: the files are whole.
 #include <gst/app/gstappsink.h>
 #include <gst/app/gstappsrc.h>
 #include <gst/gst.h>
 #include <gst/video/video.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -23,6 +26,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -41,6 +45,11 @@ struct Answer {
   std::string text;
 };
 
+struct Streams {
+  bool audio = false, video = false;
+  bool image = false, still = false;  // the file is one; it has one frame only
+};
+
 struct App {
   Options options;
   GstElement* pipeline = nullptr;
@@ -55,6 +64,14 @@ struct App {
 };
 
 constexpr int kThumbWidth = 320, kThumbHeight = 180, kColumns = 4;
+
+sigset_t interrupts() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  return signals;
+}
 
 std::string time_text(double s) {
   char text[32];
@@ -130,7 +147,20 @@ GstFlowReturn thumbnail(GstAppSink* sink, gpointer data) {
   return GST_FLOW_OK;
 }
 
-void build(App& app, bool audio, bool video) {
+// H.264 has pairs of rows and columns: an odd one is cut off.
+GstPadProbeReturn make_even(GstPad* pad, GstPadProbeInfo* info, gpointer) {
+  GstEvent* event = gst_pad_probe_info_get_event(info);
+  if (GST_EVENT_TYPE(event) != GST_EVENT_CAPS) return GST_PAD_PROBE_OK;
+  GstCaps* caps = nullptr;
+  gst_event_parse_caps(event, &caps);
+  int width = 0, height = 0;
+  gst_structure_get_int(gst_caps_get_structure(caps, 0), "width", &width);
+  gst_structure_get_int(gst_caps_get_structure(caps, 0), "height", &height);
+  g_object_set(GST_OBJECT_PARENT(pad), "right", width % 2, "bottom", height % 2, nullptr);
+  return GST_PAD_PROBE_OK;
+}
+
+void build(App& app, const Streams& streams) {
   const auto& o = app.options;
   app.pipeline = gst_pipeline_new(nullptr);
   GstElement* source = make(app, "uridecodebin", "source");
@@ -159,10 +189,21 @@ void build(App& app, bool audio, bool video) {
   g_object_set(file, "location", (o.out + "/captioned.mp4").c_str(), nullptr);
   link(mux, "src", file, "sink");
 
-  if (video) {
-    // Interlaced material is made progressive, as omnivideotokenizer asks. Nothing here may scale:
-    // it would take the size that the contact sheet prefers.
-    GstElement* in = branch(app, "deinterlace ! videoconvert ! queue");
+  if (streams.video) {
+    // Interlaced material is made progressive, as omnivideotokenizer asks, and what a telephone
+    // turned is put upright. Nothing here may scale: it would take the size that the contact sheet
+    // prefers.
+    const std::string still =
+        streams.still ? "imagefreeze num-buffers=60 ! video/x-raw,framerate=30/1 ! " : "";
+    GstElement* in = branch(
+        app,
+        "deinterlace ! videoconvert ! videoflip video-direction=auto ! videocrop name=even ! " +
+            still + "queue");
+    GstElement* even = gst_bin_get_by_name(GST_BIN(in), "even");
+    GstPad* even_sink = gst_element_get_static_pad(even, "sink");
+    gst_pad_add_probe(even_sink, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, make_even, nullptr, nullptr);
+    gst_object_unref(even_sink);
+    gst_object_unref(even);
     app.video_in = in;
     link(in, "src", omni, "sink_video");
     GstElement* overlay = make(app, "omnioverlay");
@@ -198,7 +239,7 @@ void build(App& app, bool audio, bool video) {
     link(overlay, "src", encode, "sink");
     link(encode, "src", mux, "video_%u");
   }
-  if (audio) {
+  if (streams.audio) {
     GstElement* in = branch(app,
                             "audioconvert ! audioresample ! tee name=t  t. ! queue "
                             "max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! "
@@ -219,47 +260,67 @@ void build(App& app, bool audio, bool video) {
   }
 }
 
-// Which kinds of stream the file has: looked at before the pipeline is built, since every pad of
-// omnibin that is asked for must get data.
-void look(const std::string& uri, bool& audio, bool& video) {
+void found_pad(GstElement* source, GstPad* pad, gpointer data) {
+  auto& found = *static_cast<Streams*>(data);
+  GstCaps* caps = gst_pad_get_current_caps(pad);
+  if (!caps) caps = gst_pad_query_caps(pad, nullptr);
+  const GstStructure* s = gst_caps_get_structure(caps, 0);
+  int rate = 0, per = 1;
+  found.audio |= g_str_has_prefix(gst_structure_get_name(s), "audio/");
+  if (g_str_has_prefix(gst_structure_get_name(s), "video/")) {
+    found.video = true;
+    found.still =
+        found.image && gst_structure_get_fraction(s, "framerate", &rate, &per) && rate == 0;
+  }
+  gst_caps_unref(caps);
+  GstElement* sink = gst_element_factory_make("fakesink", nullptr);
+  g_object_set(sink, "async", FALSE, nullptr);
+  gst_bin_add(GST_BIN(GST_OBJECT_PARENT(source)), sink);
+  gst_element_sync_state_with_parent(sink);
+  GstPad* target = gst_element_get_static_pad(sink, "sink");
+  gst_pad_link(pad, target);
+  gst_object_unref(target);
+}
+
+gboolean found_type(GstElement*, GstPad*, GstCaps* caps, gpointer data) {
+  const char* type = gst_structure_get_name(gst_caps_get_structure(caps, 0));
+  static_cast<Streams*>(data)->image |= g_str_has_prefix(type, "image/");
+  return TRUE;
+}
+
+void found_all(GstElement* source, gpointer) {
+  gst_element_post_message(
+      source,
+      gst_message_new_application(GST_OBJECT(source), gst_structure_new_empty("no-more-pads")));
+}
+
+// Which kinds of stream there are: looked at before the pipeline is built, since every pad of
+// omnibin that is asked for must get data. In PLAYING, where live sources show theirs.
+Streams look(const std::string& uri) {
+  Streams found;
   GstElement* p = gst_pipeline_new(nullptr);
   GstElement* s = gst_element_factory_make("uridecodebin", nullptr);
   g_object_set(s, "uri", uri.c_str(), nullptr);
   gst_bin_add(GST_BIN(p), s);
-  struct Found {
-    GstElement* pipeline;
-    bool audio = false, video = false, done = false;
-  } found{p};
-  g_signal_connect(s, "pad-added", G_CALLBACK(+[](GstElement*, GstPad* pad, gpointer data) {
-                     auto& f = *static_cast<Found*>(data);
-                     GstCaps* caps = gst_pad_query_caps(pad, nullptr);
-                     const char* name = gst_structure_get_name(gst_caps_get_structure(caps, 0));
-                     f.audio |= g_str_has_prefix(name, "audio/");
-                     f.video |= g_str_has_prefix(name, "video/");
-                     gst_caps_unref(caps);
-                     GstElement* sink = gst_element_factory_make("fakesink", nullptr);
-                     gst_bin_add(GST_BIN(f.pipeline), sink);
-                     gst_element_sync_state_with_parent(sink);
-                     GstPad* target = gst_element_get_static_pad(sink, "sink");
-                     gst_pad_link(pad, target);
-                     gst_object_unref(target);
-                   }),
-                   &found);
-  gst_element_set_state(p, GST_STATE_PAUSED);
+  g_signal_connect(s, "pad-added", G_CALLBACK(found_pad), &found);
+  g_signal_connect(s, "autoplug-continue", G_CALLBACK(found_type), &found);
+  g_signal_connect(s, "no-more-pads", G_CALLBACK(found_all), nullptr);
+  gst_element_set_state(p, GST_STATE_PLAYING);
   GstBus* bus = gst_element_get_bus(p);
   GstMessage* m = gst_bus_timed_pop_filtered(
-      bus, 20 * GST_SECOND, GstMessageType(GST_MESSAGE_ASYNC_DONE | GST_MESSAGE_ERROR));
+      bus, 20 * GST_SECOND,
+      GstMessageType(GST_MESSAGE_APPLICATION | GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
   if (m && GST_MESSAGE_TYPE(m) == GST_MESSAGE_ERROR) {
     GError* e = nullptr;
     gst_message_parse_error(m, &e, nullptr);
-    std::fprintf(stderr, "%s\n", e->message);
+    std::fprintf(stderr, "%s: %s\n", uri.c_str(), e->message);
     std::exit(1);
   }
   if (m) gst_message_unref(m);
   gst_object_unref(bus);
   gst_element_set_state(p, GST_STATE_NULL);
   gst_object_unref(p);
-  audio = found.audio, video = found.video;
+  return found;
 }
 
 void answered(App& app, const GstStructure* s) {
@@ -314,7 +375,38 @@ void write_contact_sheet(const App& app) {
   gst_object_unref(p);
 }
 
+// Ctrl-C sends EOS through the pipeline; a second one ends the program there. The signals are
+// blocked in all other threads.
+void end_on_interrupt(GstElement* pipeline) {
+  std::thread([pipeline = GST_ELEMENT(gst_object_ref(pipeline))] {
+    sigset_t signals = interrupts();
+    int signal = 0;
+    sigwait(&signals, &signal);
+    gst_element_send_event(pipeline, gst_event_new_eos());
+    sigwait(&signals, &signal);
+    std::_Exit(130);
+  }).detach();
+}
+
+// How far loading is, of one of the elements that wait for the same weights.
+void print_progress(GstMessage* m) {
+  GstProgressType type;
+  gchar* text = nullptr;
+  gst_message_parse_progress(m, &type, nullptr, &text);
+  if (std::strcmp(GST_OBJECT_NAME(GST_MESSAGE_SRC(m)), "model") == 0)
+    std::fprintf(stderr, isatty(2) && type == GST_PROGRESS_TYPE_CONTINUE ? "%s\r" : "%s\n", text);
+  g_free(text);
+}
+
+void print_warning(GstMessage* m) {
+  GError* e = nullptr;
+  gst_message_parse_warning(m, &e, nullptr);
+  std::fprintf(stderr, "warning from %s: %s\n", GST_OBJECT_NAME(GST_MESSAGE_SRC(m)), e->message);
+  g_error_free(e);
+}
+
 int run(App& app) {
+  end_on_interrupt(app.pipeline);
   gst_element_set_state(app.pipeline, GST_STATE_PLAYING);
   GstBus* bus = gst_element_get_bus(app.pipeline);
   int status = -1;
@@ -334,6 +426,12 @@ int run(App& app) {
         status = 1;
         break;
       }
+      case GST_MESSAGE_WARNING:
+        print_warning(m);
+        break;
+      case GST_MESSAGE_PROGRESS:
+        print_progress(m);
+        break;
       case GST_MESSAGE_ELEMENT:
         if (gst_message_has_name(m, "omni/answer")) answered(app, gst_message_get_structure(m));
         break;
@@ -342,8 +440,9 @@ int run(App& app) {
     }
     gst_message_unref(m);
   }
-  gint64 duration = 0;
-  if (gst_element_query_duration(app.pipeline, GST_FORMAT_TIME, &duration))
+  gint64 duration = 0;  // a live stream and a photograph have none
+  if (!app.answers.empty()) app.duration = app.answers.back().start + app.answers.back().duration;
+  if (gst_element_query_duration(app.pipeline, GST_FORMAT_TIME, &duration) && duration > 0)
     app.duration = double(duration) / GST_SECOND;
   gst_object_unref(bus);
   gst_element_set_state(app.pipeline, GST_STATE_NULL);
@@ -416,18 +515,19 @@ std::vector<Event> read_events(const std::string& path) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const sigset_t signals = interrupts();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before there are other threads
   gst_init(&argc, &argv);
   App app;
   app.options = parse(argc, argv);
-  std::filesystem::create_directories(app.options.out);
   if (!app.options.events.empty()) app.events = read_events(app.options.events);
-  bool audio = false, video = false;
-  look(app.options.uri, audio, video);
-  if (!audio && !video) {
+  const Streams streams = look(app.options.uri);
+  if (!streams.audio && !streams.video) {
     std::fprintf(stderr, "%s has neither audio nor video\n", app.options.uri.c_str());
     return 1;
   }
-  build(app, audio, video);
+  std::filesystem::create_directories(app.options.out);
+  build(app, streams);
   const int status = run(app);
   if (status == 0) write_contact_sheet(app);
   return status;
