@@ -111,12 +111,8 @@ class CaptionFormat final : public GstOmniTextFilter {
   void text(const std::string& text, GstClockTime start, GstClockTime duration) override {
     send(formatter_->push(text, omni::Nanoseconds(start), omni::Nanoseconds(duration)));
   }
-  void advance(GstClockTime time) override {
-    if (formatter_) send(formatter_->advance(omni::Nanoseconds(time)));
-  }
-  void finish() override {
-    if (formatter_) send(formatter_->finish());
-  }
+  void advance(GstClockTime time) override { send(formatter_->advance(omni::Nanoseconds(time))); }
+  void finish() override { send(formatter_->finish()); }
   void reset() override { formatter_.reset(); }
   GstClockTime latency() override {
     std::lock_guard guard(settings.lock);

@@ -191,11 +191,10 @@ class Cea608Enc final : public GstOmniTextFilter {
   }
 
   void advance(GstClockTime time) override {
-    if (encoder_ && time > origin_ + ahead_) send_until(frame_at(time - ahead_));
+    if (time > origin_ + ahead_) send_until(frame_at(time - ahead_));
   }
 
   void finish() override {
-    if (!encoder_) return;
     while (encoder_->due() < INT64_MAX && flow() == GST_FLOW_OK)
       send_until(std::max(encoder_->due(), next_) + 1);
     encoder_.reset();

@@ -89,15 +89,11 @@ class EbuTtDEnc final : public GstOmniTextFilter {
     position_ = std::max(position_, time);
   }
   void finish() override {
-    if (segment_.format != GST_FORMAT_TIME) return;  // nothing has begun
     open(position_);
     push(gst_omni_text_buffer(omni::ebu_tt_d_tail(), position_, 0));
     reset();
   }
-  void reset() override {
-    open_ = false;
-    segment_.format = GST_FORMAT_UNDEFINED;
-  }
+  void reset() override { open_ = false; }
 
  private:
   void open(GstClockTime time) {

@@ -11,7 +11,7 @@ constexpr gsize kMostText = 1 << 16;  // bytes of one buffer
 
 GstOmniTextFilter::GstOmniTextFilter(GstElement* element, GstElementClass* klass)
     : element_(element) {
-  gst_segment_init(&segment_, GST_FORMAT_TIME);
+  gst_segment_init(&segment_, GST_FORMAT_UNDEFINED);
   sink_ = gst_pad_new_from_template(gst_element_class_get_pad_template(klass, "sink"), "sink");
   src_ = gst_pad_new_from_template(gst_element_class_get_pad_template(klass, "src"), "src");
   gst_pad_set_chain_function(sink_, GST_DEBUG_FUNCPTR(chain));
@@ -39,7 +39,21 @@ BufferPtr gst_omni_text_buffer(const std::string& text, GstClockTime start, GstC
   return b;
 }
 
+// Text that no segment came before has times that count from 0, as downstream is told. After an end
+// of stream the segment stays, as it does on the pad.
+void GstOmniTextFilter::begin_if_needed() {
+  if (begun_) return;
+  if (segment_.format == GST_FORMAT_UNDEFINED) {
+    gst_segment_init(&segment_, GST_FORMAT_TIME);
+    gst_pad_push_event(src_, gst_event_new_segment(&segment_));
+  }
+  begin(segment_);
+  end_ = segment_.start;
+  begun_ = true;
+}
+
 void GstOmniTextFilter::take(GstBuffer* buffer) {
+  begin_if_needed();
   const GstClockTime start =
       GST_BUFFER_PTS_IS_VALID(buffer) ? std::max(GST_BUFFER_PTS(buffer), segment_.start) : end_;
   GstClockTime duration = GST_BUFFER_DURATION_IS_VALID(buffer) ? GST_BUFFER_DURATION(buffer) : 0;
@@ -73,12 +87,27 @@ void GstOmniTextFilter::release(GstClockTime next) {
        next > held.start ? std::min(held.duration, next - held.start) : held.duration);
 }
 
+// What is held leaves: nothing more belongs to it.
+void GstOmniTextFilter::end() {
+  release(GST_CLOCK_TIME_NONE);
+  if (begun_) finish();
+  begun_ = false;
+}
+
+void GstOmniTextFilter::clear() {
+  held_.reset();
+  reset();
+  begun_ = false;
+  flow_ = GST_FLOW_OK;
+  gst_segment_init(&segment_, GST_FORMAT_UNDEFINED);
+}
+
 GstFlowReturn GstOmniTextFilter::chain(GstPad*, GstObject* parent, GstBuffer* raw) {
   GstOmniTextFilter& f = *reinterpret_cast<GstOmniTextFilterElement*>(parent)->filter;
   const BufferPtr buffer(raw);
   return gst_omni_guard(parent, GST_FLOW_ERROR, [&] {
     if (!gst_pad_has_current_caps(f.src_)) return GST_FLOW_NOT_NEGOTIATED;
-    f.take(buffer.get());
+    if (f.flow_ == GST_FLOW_OK) f.take(buffer.get());
     return f.flow_;
   });
 }
@@ -91,6 +120,7 @@ bool GstOmniTextFilter::handle(GstPad* pad, GstEvent* raw) {
       GstStreamFlags flags = GST_STREAM_FLAG_NONE;
       gst_event_parse_stream_flags(event.get(), &flags);
       gst_event_set_stream_flags(event.get(), GstStreamFlags(flags | GST_STREAM_FLAG_SPARSE));
+      if (flow_ == GST_FLOW_EOS) flow_ = GST_FLOW_OK;
       break;
     }
     case GST_EVENT_CAPS: {
@@ -101,20 +131,25 @@ bool GstOmniTextFilter::handle(GstPad* pad, GstEvent* raw) {
     case GST_EVENT_SEGMENT: {
       const GstSegment* segment = nullptr;
       gst_event_parse_segment(raw, &segment);
-      if (segment->format != GST_FORMAT_TIME)
+      end();
+      if (flow_ == GST_FLOW_EOS) flow_ = GST_FLOW_OK;
+      if (segment->format != GST_FORMAT_TIME) {
+        // An event that was refused comes again with the next buffer.
+        if (std::exchange(flow_, GST_FLOW_ERROR) == GST_FLOW_ERROR) return false;
         throw omni::Error(omni::ErrorCode::unsupported,
                           "text without times: its segment is not in time format");
-      release(GST_CLOCK_TIME_NONE);
-      finish();
+      }
       segment_ = *segment;
-      end_ = segment->start;
-      begin(*segment);
-      break;
+      gst_pad_push_event(src_, event.release());
+      begin_if_needed();
+      return true;
     }
     case GST_EVENT_GAP: {
       GstClockTime start = 0, duration = GST_CLOCK_TIME_NONE;
       gst_event_parse_gap(raw, &start, &duration);
       if (!GST_CLOCK_TIME_IS_VALID(start) || start >= G_MAXINT64 / 2) return true;
+      if (flow_ != GST_FLOW_OK || !gst_pad_has_current_caps(src_)) return true;
+      begin_if_needed();
       const GstClockTime time =
           GST_CLOCK_TIME_IS_VALID(duration) && duration < G_MAXINT64 / 2 ? start + duration : start;
       if (held_ && time >= held_->start + held_->duration) release(time);
@@ -122,14 +157,10 @@ bool GstOmniTextFilter::handle(GstPad* pad, GstEvent* raw) {
       return true;
     }
     case GST_EVENT_EOS:
-      release(GST_CLOCK_TIME_NONE);
-      finish();
+      end();
       break;
     case GST_EVENT_FLUSH_STOP:
-      held_.reset();
-      reset();
-      flow_ = GST_FLOW_OK;
-      gst_segment_init(&segment_, GST_FORMAT_TIME);
+      clear();
       break;
     case GST_EVENT_CUSTOM_DOWNSTREAM:
       release(GST_CLOCK_TIME_NONE);

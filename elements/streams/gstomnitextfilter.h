@@ -16,12 +16,15 @@ class GstOmniTextFilter {
  public:
   GstOmniTextFilter(GstElement* element, GstElementClass* klass);
   virtual ~GstOmniTextFilter() = default;
+  // Forgets the stream. Called when none runs: flushed, or stopped.
+  void clear();
 
  protected:
   // All of these are called in the streaming thread, but for latency(). They may throw omni::Error.
   // of what leaves, from now on
   virtual CapsPtr output_caps(GstCaps* input) = 0;
-  // the first or another segment
+  // A stretch of the stream, in `segment`: text(), advance() and finish() come after it, and
+  // another begin() only after finish() or reset().
   virtual void begin(const GstSegment& segment) = 0;
   // Text of no duration gets the time it takes to read; where waits_for_end(), it is held until the
   // next text or until that time has passed, and ends there.
@@ -47,12 +50,15 @@ class GstOmniTextFilter {
   static GstFlowReturn chain(GstPad*, GstObject* parent, GstBuffer* buffer);
   static gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event);
   static gboolean src_query(GstPad* pad, GstObject* parent, GstQuery* query);
+  void begin_if_needed();
   void take(GstBuffer* buffer);
   void release(GstClockTime next);
+  void end();
   bool handle(GstPad* pad, GstEvent* event);
 
   GstFlowReturn flow_ = GST_FLOW_OK;
-  GstSegment segment_;
+  GstSegment segment_;    // of no format before the first
+  bool begun_ = false;    // between begin() and finish() or reset()
   GstClockTime end_ = 0;  // of the text that came last
   struct Held {
     std::string text;
@@ -96,6 +102,12 @@ GType gst_omni_text_filter_type(const char* name) {
       G_OBJECT_CLASS(g_type_class_peek(GST_TYPE_ELEMENT))->finalize(object);
       delete static_cast<Filter*>(f);
     }
+    static GstStateChangeReturn change_state(GstElement* element, GstStateChange transition) {
+      auto* parent = GST_ELEMENT_CLASS(g_type_class_peek(GST_TYPE_ELEMENT));
+      const GstStateChangeReturn result = parent->change_state(element, transition);
+      if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) filter(element).clear();
+      return result;
+    }
     static void instance_init(GTypeInstance* instance, gpointer g_class) {
       reinterpret_cast<GstOmniTextFilterElement*>(instance)->filter =
           new Filter(GST_ELEMENT(instance), GST_ELEMENT_CLASS(g_class));
@@ -105,6 +117,7 @@ GType gst_omni_text_filter_type(const char* name) {
       object->set_property = set;
       object->get_property = get;
       object->finalize = finalize;
+      GST_ELEMENT_CLASS(g_class)->change_state = change_state;
       Filter::properties().install(object);
       g_object_class_install_property(
           object, Filter::properties().count() + 1,

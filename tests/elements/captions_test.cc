@@ -157,6 +157,78 @@ TEST_F(Captions, FlushForgetsAndEndDelivers) {
   unref_all(out);
 }
 
+// A buffer that no segment came before, or none since a flush, is at home in a segment from 0 on;
+// one behind an end and a stream-start in the segment that was. In any order, any number of times.
+TEST_F(Captions, TextNeedsNoSegment) {
+  for (const char* factory : {"omnicaptionformat", "omnicea608enc", "omniebuttdenc"})
+    for (const std::string order :
+         {"b", "fb", "sbfb", "sbeb", "gb", "sgfgb", "fe", "se", "sefgbeb", "sbebfbeb", "ffee"}) {
+      SCOPED_TRACE(std::string(factory) + " " + order);
+      Harness h(factory, nullptr);
+      gst_harness_push_event(h, gst_event_new_stream_start("first"));
+      GstCaps* caps = gst_caps_from_string("text/x-raw,format=utf8");
+      gst_harness_push_event(h, gst_event_new_caps(caps));
+      gst_caps_unref(caps);
+      bool wanted = false;
+      for (size_t i = 0; i < order.size(); ++i) {
+        const GstClockTime at = i * GST_SECOND;
+        GstSegment segment;
+        gst_segment_init(&segment, GST_FORMAT_TIME);
+        switch (order[i]) {
+          case 's':
+            EXPECT_TRUE(gst_harness_push_event(h, gst_event_new_segment(&segment)));
+            break;
+          case 'g':
+            EXPECT_TRUE(gst_harness_push_event(h, gst_event_new_gap(at, GST_SECOND / 2)));
+            break;
+          case 'f':
+            EXPECT_TRUE(gst_harness_push_event(h, gst_event_new_flush_start()));
+            EXPECT_TRUE(gst_harness_push_event(h, gst_event_new_flush_stop(TRUE)));
+            wanted = false;
+            break;
+          case 'e':
+            EXPECT_TRUE(gst_harness_push_event(h, gst_event_new_eos()));
+            EXPECT_TRUE(gst_harness_push_event(h, gst_event_new_stream_start("again")));
+            break;
+          default:
+            EXPECT_EQ(gst_harness_push(h, text("Hello there.", at, GST_SECOND / 2)), GST_FLOW_OK);
+            wanted = true;
+        }
+      }
+      std::vector<GstBuffer*> out = h.drain();
+      if (wanted) EXPECT_FALSE(out.empty());
+      unref_all(out);
+    }
+}
+
+TEST_F(Captions, OtherSegmentsAreOneError) {
+  for (const char* factory : {"omnicaptionformat", "omnicea608enc", "omniebuttdenc"}) {
+    Harness h(factory, nullptr);
+    begin(h);
+    GstSegment segment;
+    gst_segment_init(&segment, GST_FORMAT_BYTES);
+    gst_harness_push_event(h, gst_event_new_segment(&segment));
+    EXPECT_EQ(gst_harness_push(h, text("Hello.", 0, GST_SECOND)), GST_FLOW_ERROR);
+    EXPECT_NE(h.error().find("not in time format"), std::string::npos);
+    EXPECT_EQ(h.error(nullptr, nullptr, 0), "");
+  }
+}
+
+TEST_F(Captions, AStoppedElementForgets) {
+  for (const char* factory : {"omnicaptionformat", "omnicea608enc", "omniebuttdenc"}) {
+    Harness h(factory, nullptr);
+    begin(h);
+    gst_harness_push(h, text("of before", 0, GST_SECOND));
+    gst_element_set_state(h->element, GST_STATE_READY);
+    for (auto p = pieces(h); !p.empty(); p = pieces(h)) continue;
+    gst_element_set_state(h->element, GST_STATE_PLAYING);
+    begin(h);
+    std::string all;
+    for (const Piece& p : pieces(h)) all += p.text;
+    EXPECT_EQ(all, "") << factory;
+  }
+}
+
 TEST_F(Captions, LatencyIsWhatACaptionWaits) {
   for (const auto& [launch, own] : std::vector<std::pair<std::string, GstClockTime>>{
            {"omnicaptionformat maximum-duration=3000", 3 * GST_SECOND},
