@@ -65,6 +65,12 @@ class Objects final : public GstOmniMergeHooks {
     const auto behind = std::find_if(results_.begin(), results_.end(),
                                      [&](const Result& o) { return o.time > r.time; });
     results_.insert(behind, std::move(r));
+    if (results_.size() > kGstOmniMostBeside) results_.pop_front();
+  }
+
+  void forget_after(GstClockTime time) override {
+    std::lock_guard guard(lock_);
+    std::erase_if(results_, [&](const Result& r) { return r.time > time; });
   }
 
   BufferPtr decorate(BufferPtr frame, GstClockTime time) override {

@@ -76,6 +76,12 @@ class Painter final : public GstOmniMergeHooks {
     if (!captions_.empty() && captions_.back().endless)
       captions_.back().end = std::min(captions_.back().end, start);
     captions_.push_back({start, start + duration, endless, std::move(text)});
+    if (captions_.size() > kGstOmniMostBeside) captions_.pop_front();
+  }
+
+  void forget_after(GstClockTime time) override {
+    std::lock_guard guard(lock_);
+    std::erase_if(captions_, [&](const Caption& c) { return c.start > time; });
   }
 
   BufferPtr decorate(BufferPtr frame, GstClockTime time) override {
@@ -125,7 +131,7 @@ class Painter final : public GstOmniMergeHooks {
 
   std::string caption_at(GstClockTime time) {
     std::lock_guard guard(lock_);
-    while (!captions_.empty() && captions_.front().end <= time) captions_.pop_front();
+    std::erase_if(captions_, [&](const Caption& c) { return c.end <= time; });
     for (auto c = captions_.rbegin(); c != captions_.rend(); ++c)
       if (c->start <= time && time < c->end) return c->text;
     return {};

@@ -214,6 +214,180 @@ TEST_F(Outputs, CapsChangeInOrder) {
   gst_buffer_unref(b);
 }
 
+void flush(GstHarness* h) {
+  gst_harness_push_event(h, gst_event_new_flush_start());
+  gst_harness_push_event(h, gst_event_new_flush_stop(TRUE));
+  GstSegment s;
+  gst_segment_init(&s, GST_FORMAT_TIME);
+  gst_harness_push_event(h, gst_event_new_segment(&s));
+}
+
+// Events that stay on pads are no frames: a flush does not take them.
+TEST_F(Outputs, AFlushLosesNoCapsAndNoStreamStart) {
+  for (const char* factory : {"omnicombiner", "omnioverlay"}) {
+    const bool combiner = std::string(factory) == "omnicombiner";
+    Rig r(factory, combiner ? "spatial" : "text", combiner ? kSpatial : "text/x-raw,format=utf8");
+    r.frames(0, 1);  // the next events wait behind it
+    gst_harness_push_event(r.video, gst_event_new_stream_start("another"));
+    GstCaps* caps = gst_caps_from_string("video/x-raw,format=RGB,width=64,height=48,framerate=5/1");
+    gst_harness_push_event(r.video, gst_event_new_caps(caps));
+    gst_caps_unref(caps);
+    flush(r.video);
+    gst_harness_push_event(r.side, gst_event_new_eos());
+    GstBuffer* small = gst_buffer_new_and_alloc(64 * 48 * 3);
+    GST_BUFFER_PTS(small) = 0;
+    EXPECT_EQ(gst_harness_push(r.video, small), GST_FLOW_OK);
+    GstBuffer* b = gst_harness_pull(r.video);
+    ASSERT_NE(b, nullptr);
+    EXPECT_EQ(gst_buffer_get_size(b), 64u * 48 * 3);
+    gst_buffer_unref(b);
+    caps = gst_pad_get_current_caps(r.video->sinkpad);
+    int width = 0;
+    gst_structure_get_int(gst_caps_get_structure(caps, 0), "width", &width);
+    EXPECT_EQ(width, 64) << "frames have the caps that their size needs";
+    gst_caps_unref(caps);
+    gchar* id = gst_pad_get_stream_id(r.video->sinkpad);
+    EXPECT_STREQ(id, "another");
+    g_free(id);
+  }
+}
+
+TEST_F(Outputs, AFlushThatNeverEndedDoesNotOutliveAStop) {
+  Rig r("omnicombiner", "spatial", kSpatial);
+  r.frames(0, 2);
+  gst_harness_push_event(r.video, gst_event_new_flush_start());
+  gst_element_set_state(r.video->element, GST_STATE_READY);
+  gst_harness_push_event(r.video, gst_event_new_flush_stop(TRUE));  // of a pad that is not active
+  gst_element_set_state(r.video->element, GST_STATE_PLAYING);
+  gst_pad_set_active(r.video->sinkpad, FALSE);  // downstream was stopped as well
+  gst_pad_set_active(r.video->sinkpad, TRUE);
+  gst_harness_set_src_caps_str(r.video, kCaps);
+  gst_harness_push_event(r.side, gst_event_new_eos());
+  r.frames(0, 2);
+  EXPECT_EQ(r.pull(2), "0:- 1:-");
+}
+
+struct Messages {
+  explicit Messages(GstElement* element) : of(element), bus(gst_bus_new()) {
+    gst_element_set_bus(of, bus);
+  }
+  ~Messages() {
+    gst_element_set_bus(of, nullptr);
+    gst_object_unref(bus);
+  }
+  int count(GstMessageType type) {
+    int n = 0;
+    for (; GstMessage* m = gst_bus_pop_filtered(bus, type); ++n) gst_message_unref(m);
+    return n;
+  }
+  GstElement* of;
+  GstBus* bus;
+};
+
+TEST_F(Outputs, OtherSegmentsAreOneError) {
+  for (const bool beside : {false, true}) {
+    Rig r("omnicombiner", "spatial", kSpatial);
+    Messages messages(r.video->element);
+    GstSegment s;
+    gst_segment_init(&s, GST_FORMAT_BYTES);
+    gst_harness_push_event(beside ? r.side : r.video, gst_event_new_segment(&s));
+    for (int i = 0; i < 2; ++i) {
+      GstBuffer* b = gst_buffer_new_and_alloc(320 * 240 * 3);
+      GST_BUFFER_PTS(b) = 0;
+      EXPECT_EQ(gst_harness_push(beside ? r.side : r.video, b), GST_FLOW_ERROR);
+    }
+    EXPECT_EQ(messages.count(GST_MESSAGE_ERROR), 1);
+  }
+}
+
+// The last frame's fate is known only to the task: when the end comes, nobody upstream asks.
+TEST_F(Outputs, AFailedPushIsToldAtTheEnd) {
+  Rig r("omnicombiner", nullptr, nullptr);
+  Messages messages(r.video->element);
+  GstPad* src = gst_element_get_static_pad(r.video->element, "src");
+  gst_pad_unlink(src, r.video->sinkpad);
+  gst_object_unref(src);
+  r.frames(0, 1);
+  gst_harness_push_event(r.video, gst_event_new_eos());
+  GstMessage* m = gst_bus_timed_pop_filtered(messages.bus, 20 * GST_SECOND, GST_MESSAGE_ERROR);
+  ASSERT_NE(m, nullptr);
+  gst_message_unref(m);
+  EXPECT_EQ(messages.count(GST_MESSAGE_ERROR), 0);
+}
+
+// One thread brings both streams: what is beside a frame cannot come before the frame has left.
+TEST_F(Outputs, OneThreadForBothStreamsNeverWaitsForItself) {
+  Rig r("omnicombiner", "spatial", kSpatial);
+  g_object_set(r.video->element, "max-size-time", 1000u, nullptr);
+  std::string out;
+  for (int i = 0; i < 30; ++i) {
+    r.frames(i, i + 1);
+    if (i % 15 == 14)
+      r.put(document(GstClockTime(i - 14) * kFrame, 20), GstClockTime(i - 14) * kFrame, kFrame);
+  }
+  gst_harness_push_event(r.side, gst_event_new_eos());
+  const std::string all = r.pull(30);
+  EXPECT_EQ(all.substr(0, 11), "0:- 1:- 2:-") << "more than it holds";
+  EXPECT_NE(all.find(" 14:10 "), std::string::npos) << all;
+  guint64 undecorated = 0;
+  g_object_get(r.video->element, "undecorated", &undecorated, nullptr);
+  EXPECT_GT(undecorated, 0u);
+  EXPECT_LT(undecorated, 30u);
+}
+
+// A stamp of the side stream that is far ahead is void with the next good one.
+TEST_F(Outputs, OneBadStampBesideTheVideoCostsNoMoreThanItself) {
+  Rig r("omnicombiner", "spatial", kSpatial);
+  constexpr GstClockTime kFar = 37600 * GST_SECOND;
+  r.put(document(0, 20), 0, kFrame);
+  r.frames(0, 1);
+  EXPECT_EQ(r.pull(1), "0:10");
+  r.put(document(kFar, 400), kFar, kFrame);
+  r.frames(1, 2);
+  EXPECT_EQ(r.pull(1), "1:10") << "as far as anybody can know";
+  r.put(document(2 * kFrame, 100), 2 * kFrame, kFrame);
+  r.frames(2, 4);
+  EXPECT_EQ(r.pull(1), "2:50");
+  g_usleep(20000);
+  EXPECT_EQ(gst_harness_try_pull(r.video), nullptr) << "frames wait again for what is theirs";
+  r.put(document(3 * kFrame, 120), 3 * kFrame, kFrame);
+  EXPECT_EQ(r.pull(1), "3:60");
+  gst_harness_push_event(r.side, gst_event_new_eos());
+  r.frames(4, 5, kFar - 4 * kFrame);
+}
+
+TEST_F(Outputs, OneBadStampOfTheVideoCostsNothing) {
+  Rig r("omnicombiner", "spatial", kSpatial);
+  for (int i = 0; i < 6; ++i) {
+    GstBuffer* b = gst_buffer_new_and_alloc(320 * 240 * 3);
+    GST_BUFFER_PTS(b) = i == 2 ? 37600 * GST_SECOND : guint64(i) * kFrame;
+    GST_BUFFER_DURATION(b) = kFrame;
+    ASSERT_EQ(gst_harness_push(r.video, b), GST_FLOW_OK);
+    r.put(document(guint64(i) * kFrame, 20. * i), guint64(i) * kFrame, kFrame);
+  }
+  std::string boxes;
+  for (int i = 0; i < 6; ++i) {
+    GstBuffer* b = gst_harness_pull(r.video);
+    auto* roi = gst_buffer_get_video_region_of_interest_meta_id(b, 3);
+    boxes += (roi ? std::to_string(roi->x) : "-") + " ";
+    gst_buffer_unref(b);
+  }
+  EXPECT_EQ(boxes, "0 10 20 30 40 50 ");
+}
+
+// Whatever the stamps say, no more frames wait than max-size-time has room for.
+TEST_F(Outputs, FramesWithoutTimesAreBounded) {
+  Rig r("omnicombiner", "spatial", kSpatial);
+  g_object_set(r.video->element, "max-size-time", 200u, nullptr);
+  for (int i = 0; i < 200; ++i) {
+    GstBuffer* b = gst_buffer_new_and_alloc(320 * 240 * 3);
+    GST_BUFFER_PTS(b) = 0;
+    GST_BUFFER_DURATION(b) = 0;
+    ASSERT_EQ(gst_harness_push(r.video, b), GST_FLOW_OK) << "the thread of both: it never waits";
+  }
+  EXPECT_GE(gst_harness_buffers_received(r.video), 200u - 24 - 1);
+}
+
 TEST_F(Outputs, BadDocumentIsOneError) {
   Rig r("omnicombiner", "spatial", kSpatial);
   GstBus* bus = gst_bus_new();

@@ -1,0 +1,153 @@
+// GstOmniMerge alone: how long it waits for a stream beside the video that stands still. Its
+// patience is an argument, so that no test waits.
+#include <gst/check/gstharness.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "streams/gstomnimerge.h"
+
+namespace omni_test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr const char* kCaps = "video/x-raw,format=GRAY8,width=8,height=8,framerate=10/1";
+constexpr GstClockTime kFrame = GST_SECOND / 10;
+
+struct NoHooks final : GstOmniMergeHooks {
+  bool set_info(const GstVideoInfo&) override { return true; }
+  void take(GstBuffer*, GstClockTime, GstClockTime, GstClockTime) override {}
+  void forget_after(GstClockTime) override {}
+  BufferPtr decorate(BufferPtr frame, GstClockTime) override { return frame; }
+  void clear() override {}
+};
+
+// An element that is a merge and nothing else.
+GType element_type() {
+  static const GType type = [] {
+    const auto class_init = [](gpointer klass, gpointer) {
+      for (const auto& [name, direction] :
+           {std::pair{"sink", GST_PAD_SINK}, {"side", GST_PAD_SINK}, {"src", GST_PAD_SRC}}) {
+        CapsPtr any(gst_caps_new_any());
+        gst_element_class_add_pad_template(
+            GST_ELEMENT_CLASS(klass),
+            gst_pad_template_new(name, direction, GST_PAD_ALWAYS, any.get()));
+      }
+      gst_element_class_set_static_metadata(GST_ELEMENT_CLASS(klass), "merge", "Test", "merge",
+                                            "gst-omni");
+    };
+    const GTypeInfo info = {sizeof(GstElementClass), nullptr, nullptr, class_init, nullptr, nullptr,
+                            sizeof(GstElement),      0,       nullptr, nullptr};
+    return g_type_register_static(GST_TYPE_ELEMENT, "OmniTestMerge", &info, GTypeFlags(0));
+  }();
+  return type;
+}
+
+struct Rig {
+  explicit Rig(std::chrono::nanoseconds patience)
+      : element(GST_ELEMENT(g_object_new(element_type(), nullptr))),
+        bus(gst_bus_new()),
+        merge(element, settings, hooks, patience) {
+    settings.max_size_time = 500;
+    gst_element_set_bus(element, bus);
+    merge.add_video_pads();
+    merge.add_side_pad(gst_pad_new_from_template(
+        gst_element_class_get_pad_template(GST_ELEMENT_GET_CLASS(element), "side"), "side"));
+    video = gst_harness_new_with_element(element, "sink", "src");
+    side = gst_harness_new_with_element(element, "side", nullptr);
+    gst_harness_set_live(video, FALSE);
+    gst_harness_set_src_caps_str(video, kCaps);
+    std::thread([&] { gst_harness_set_src_caps_str(side, kCaps); }).join();  // another thread's
+  }
+  ~Rig() {
+    gst_harness_teardown(side);
+    gst_harness_teardown(video);
+    gst_element_set_bus(element, nullptr);
+    gst_object_unref(bus);
+    gst_object_unref(element);
+  }
+  GstFlowReturn frame(int i) {
+    GstBuffer* b = gst_buffer_new_and_alloc(64);
+    GST_BUFFER_PTS(b) = guint64(i) * kFrame;
+    GST_BUFFER_DURATION(b) = kFrame;
+    return gst_harness_push(video, b);
+  }
+  void gap_beside(GstClockTime until) {
+    std::thread([&] { gst_harness_push_event(side, gst_event_new_gap(0, until)); }).join();
+  }
+  int warnings() {
+    int n = 0;
+    for (; GstMessage* m = gst_bus_pop_filtered(bus, GST_MESSAGE_WARNING); ++n)
+      gst_message_unref(m);
+    return n;
+  }
+
+  GstElement* element;
+  GstBus* bus;
+  GstOmniMergeSettings settings;
+  NoHooks hooks;
+  GstOmniMerge merge;
+  GstHarness *video, *side;
+};
+
+TEST(Merge, GoesOnWithoutASideThatStandsStillAndSaysSoOnce) {
+  Rig r(0ns);
+  for (int i = 0; i < 50; ++i) ASSERT_EQ(r.frame(i), GST_FLOW_OK);
+  for (int i = 0; i < 44; ++i) gst_buffer_unref(gst_harness_pull(r.video));
+  EXPECT_EQ(r.warnings(), 1);
+  gst_harness_push_event(r.video, gst_event_new_eos());
+  for (int i = 44; i < 50; ++i) gst_buffer_unref(gst_harness_pull(r.video));
+  EXPECT_EQ(r.merge.n_undecorated(), 50u);
+}
+
+// Nothing is lost that still may come: below the limit nobody upstream waits.
+TEST(Merge, WaitsForASlowSideWhileThereIsRoom) {
+  Rig r(0ns);
+  for (int i = 0; i < 5; ++i) ASSERT_EQ(r.frame(i), GST_FLOW_OK);
+  std::this_thread::sleep_for(20ms);
+  EXPECT_EQ(gst_harness_try_pull(r.video), nullptr);
+  r.gap_beside(3 * kFrame);
+  for (int i = 0; i < 3; ++i) gst_buffer_unref(gst_harness_pull(r.video));
+  EXPECT_EQ(r.merge.n_undecorated(), 0u);
+}
+
+TEST(Merge, HasPatienceWithASideThatComes) {
+  Rig r(1h);
+  std::atomic<int> pushed{0};
+  std::thread upstream([&] {
+    for (int i = 0; i < 20; ++i) pushed += r.frame(i) == GST_FLOW_OK;
+  });
+  for (int i = 0; i < 20; ++i) {
+    r.gap_beside(GstClockTime(i + 1) * kFrame);
+    gst_buffer_unref(gst_harness_pull(r.video));
+  }
+  upstream.join();
+  EXPECT_EQ(pushed, 20);
+  EXPECT_EQ(r.merge.n_undecorated(), 0u);
+  EXPECT_EQ(r.warnings(), 0);
+}
+
+TEST(Merge, AVideoThatIsHeldUpIsWokenByAFlushAndByAStop) {
+  for (const bool flush : {false, true}) {
+    Rig r(1h);
+    std::thread upstream([&] {
+      for (int i = 0; r.frame(i) == GST_FLOW_OK;) ++i;
+    });
+    if (flush)
+      gst_harness_push_event(r.video, gst_event_new_flush_start());
+    else
+      gst_element_set_state(r.element, GST_STATE_READY);
+    upstream.join();
+  }
+}
+
+}  // namespace
+}  // namespace omni_test
+
+int main(int argc, char** argv) {
+  gst_init(&argc, &argv);
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
