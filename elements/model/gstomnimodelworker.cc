@@ -316,8 +316,12 @@ void chunk_entered(GstOmniModel* self, const omni::TimeSpan& span) {
   } else if (trigger == Trigger::interval && end >= s.asked_until + interval) {
     ask_standing(self, s.asked_until, end - s.asked_until);
     s.asked_until = end;
-  } else if (trigger == Trigger::prompt || trigger == Trigger::manual) {
-    for_outputs(s, [&](GstOmniOutput& o) { o.push_gap(start); });
+  } else {
+    // What comes later is of the last picture, and text of all since it was asked the last time.
+    const bool text_waits = trigger == Trigger::interval || trigger == Trigger::eos;
+    for_outputs(s, [&](GstOmniOutput& o) {
+      if (!text_waits || o.kind() == GstOmniOutput::Kind::spatial) o.push_gap(start);
+    });
   }
 }
 
@@ -383,7 +387,7 @@ bool media_ended(const State& s) {  // under the lock
 bool work(GstOmniModel* self) {
   State& s = state(self);
   Taken taken;
-  bool ended = false, reset = false;
+  bool ended = false, reset = false, needed = false;
   std::shared_ptr<omni::Session> session;
   {
     std::lock_guard guard(s.lock);
@@ -392,8 +396,11 @@ bool work(GstOmniModel* self) {
     reset = std::exchange(s.reset_pending, false);
     taken = take(s);
     ended = media_ended(s);
+    needed = taken.what != Taken::nothing || !s.questions.empty();
   }
-  if (!session || reset) {
+  // Made for the first thing that comes: the pads that there are tell it what it waits for, and a
+  // decoder's pads come late.
+  if (session ? reset : needed) {
     make_session(self);
     std::lock_guard guard(s.lock);
     session = s.session;
@@ -413,12 +420,12 @@ bool work(GstOmniModel* self) {
     std::lock_guard guard(s.lock);
     live = s.live;
   }
-  while (const auto span = session->advance(!live)) {
+  while (const auto span = session ? session->advance(!live) : std::nullopt) {
     chunk_entered(self, *span);
     progress = true;
   }
   Question question;
-  while (next_question(s, ended, question)) {
+  while (session && next_question(s, ended, question)) {
     const GstClockTime start =
         std::max(s.media_end > kChunk ? s.media_end - kChunk : 0, question.time);
     ask(self, question.text, start, kChunk, Audience::everyone);
@@ -504,7 +511,8 @@ void start_worker(GstOmniModel* self) {
   {
     std::lock_guard guard(s.lock);
     s.stopping = s.failed = s.warned = false;
-    s.reset_pending = false;
+    s.reset_pending = s.eos_asked = s.eos_sent = false;
+    s.media_end = s.asked_until = 0;
     s.n_answers = s.n_tokens = s.n_dropped = s.n_late = s.context_tokens = s.n_objects =
         s.n_repaired = s.n_malformed = 0;
     s.n_spoken = s.n_unspoken = s.n_interrupted = 0;

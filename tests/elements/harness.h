@@ -113,6 +113,7 @@ struct Outcome {
   GQuark error_domain = 0;
   std::vector<std::string> answers;  // of the element messages omni/answer
   std::vector<GstClockTime> times;
+  std::vector<std::string> warnings;
 };
 
 // Parses a launch line, lets `setup` at it, runs it to EOS or error (or `most`), and takes it down.
@@ -144,6 +145,12 @@ inline Outcome run(const std::string& launch, GstClockTime most = 60 * GST_SECON
       GError* e = nullptr;
       gst_message_parse_error(m, &e, nullptr);
       o.error = e->message, o.error_code = e->code, o.error_domain = e->domain;
+      g_error_free(e);
+    }
+    if (GST_MESSAGE_TYPE(m) == GST_MESSAGE_WARNING) {
+      GError* e = nullptr;
+      gst_message_parse_warning(m, &e, nullptr);
+      o.warnings.push_back(e->message);
       g_error_free(e);
     }
     if (GST_MESSAGE_TYPE(m) == GST_MESSAGE_ELEMENT && gst_message_has_name(m, "omni/answer")) {
