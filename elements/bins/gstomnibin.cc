@@ -4,7 +4,12 @@
  * Everything in one element: raw video, raw audio and questions in; text, speech, what is where,
  * and the video with that as metadata out. Made of omnivideotokenizer, omniaudiotokenizer,
  * omnimodel and omnicombiner; it has their properties and signals. Odd video formats are converted
- * on the way to the model; the video that leaves is the one that came.
+ * on the way to the model, and interlaced video is deinterlaced; the video that leaves is the one
+ * that came. Video in a GPU's memory reaches the model as it is, where omnivideotokenizer takes it.
+ *
+ * A sink pad counts once something is linked to it. One that was asked for and never linked is told
+ * of by a warning when the others end. Where no source pad is linked, answers leave as messages,
+ * and the bin is a sink: it ends the pipeline.
  *
  * ## Example
  * |[
@@ -14,9 +19,8 @@
  */
 #include "bins/gstomnibin.h"
 
-#include <cstring>
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/gstomniguard.h"
@@ -28,7 +32,7 @@ struct GstOmniBin {
   GstBin bin;
   // all but the model join the bin when their pad is asked for; owned
   GstElement *model, *video, *audio, *combiner;
-  GstElement *tee, *convert;
+  GstElement *tee, *convert, *deinterlace, *end;
   bool video_in, audio_in, video_out;
 };
 
@@ -150,6 +154,11 @@ void link_tokens(GstElement* tokenizer, GstElement* model, const char* pad_name)
     throw omni::Error(omni::ErrorCode::internal, std::string("omnibin could not link ") + pad_name);
 }
 
+void link(GstElement* from, GstElement* to) {
+  if (!gst_element_link(from, to))
+    throw omni::Error(omni::ErrorCode::internal, "omnibin could not link its elements");
+}
+
 GstElement* tee(GstOmniBin* self) {
   if (!self->tee) {
     self->tee = make("tee", "tee");
@@ -158,48 +167,84 @@ GstElement* tee(GstOmniBin* self) {
   return self->tee;
 }
 
+// tee ─► convert ─► deinterlace ─► video; the two in the middle touch only what has to be changed.
+void add_video_in(GstOmniBin* self) {
+  if (std::exchange(self->video_in, true)) return;
+  self->convert = make("videoconvert", "convert");
+  self->deinterlace = make("deinterlace", "deinterlace");
+  gst_util_set_object_arg(G_OBJECT(self->deinterlace), "method", "linear");
+  gst_util_set_object_arg(G_OBJECT(self->deinterlace), "fields", "top");
+  for (GstElement* e : {self->convert, self->deinterlace, self->video}) join(self, e);
+  link(tee(self), self->convert);
+  link(self->convert, self->deinterlace);
+  link(self->deinterlace, self->video);
+}
+
+void add_video_out(GstOmniBin* self) {
+  if (std::exchange(self->video_out, true)) return;
+  join(self, self->combiner);
+  gst_element_link_pads(tee(self), nullptr, self->combiner, "sink");
+  PadPtr spatial(gst_element_request_pad_simple(self->model, "spatial_%u")),
+      sink(gst_element_get_static_pad(self->combiner, "spatial"));
+  if (!spatial || gst_pad_link(spatial.get(), sink.get()) != GST_PAD_LINK_OK)
+    throw omni::Error(omni::ErrorCode::internal, "omnibin could not link its combiner");
+}
+
+// The model learns of a stream when there is one: it would wait for it.
+GstPadLinkReturn sink_linked(GstPad* pad, GstObject* parent, GstPad*) {
+  auto* self = cast(parent);
+  const bool video = g_str_equal(GST_PAD_NAME(pad), "sink_video");
+  return gst_omni_guard(self, GST_PAD_LINK_REFUSED, [&] {
+    GstElement* tokenizer = video ? self->video : self->audio;
+    PadPtr src(gst_element_get_static_pad(tokenizer, "src"));
+    if (!gst_pad_is_linked(src.get()))
+      link_tokens(tokenizer, self->model, video ? "video_0" : "audio_0");
+    return GST_PAD_LINK_OK;
+  });
+}
+
+// When a stream ends: what was asked for and never came.
+GstPadProbeReturn warn_of_unlinked(GstPad*, GstPadProbeInfo* info, gpointer data) {
+  auto* element = static_cast<GstElement*>(data);
+  if (GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info)) != GST_EVENT_EOS) return GST_PAD_PROBE_OK;
+  for (const char* name : {"sink_video", "sink_audio"})
+    if (PadPtr pad(gst_element_get_static_pad(element, name)); pad && !gst_pad_is_linked(pad.get()))
+      GST_ELEMENT_WARNING(element, STREAM, FAILED,
+                          ("%s was asked for, and no stream came to it", name), (nullptr));
+  return GST_PAD_PROBE_OK;
+}
+
+GstPad* media_sink(GstOmniBin* self, GstPadTemplate* templ, const char* name, PadPtr target) {
+  GstPad* pad = gst_ghost_pad_new_from_template(name, target.get(), templ);
+  gst_pad_set_link_function(pad, sink_linked);
+  gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, warn_of_unlinked, self, nullptr);
+  gst_pad_set_active(pad, TRUE);
+  gst_element_add_pad(GST_ELEMENT(self), pad);
+  return pad;
+}
+
 GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*, const GstCaps*) {
   auto* self = cast(element);
   return gst_omni_guard<GstPad*>(self, nullptr, [&]() -> GstPad* {
     const std::string name = GST_PAD_TEMPLATE_NAME_TEMPLATE(templ);
     if (PadPtr there(gst_element_get_static_pad(element, name.c_str())); there) return nullptr;
     if (name == "sink_video") {
-      if (!self->video_in) {
-        self->video_in = true;
-        self->convert = make("videoconvert", "convert");
-        join(self, self->convert);
-        join(self, self->video);
-        gst_element_link(self->convert, self->video);
-        gst_element_link(tee(self), self->convert);
-        link_tokens(self->video, self->model, "video_0");
-      }
-      return ghost(self, templ, "sink_video",
-                   PadPtr(gst_element_get_static_pad(self->tee, "sink")));
+      add_video_in(self);
+      return media_sink(self, templ, "sink_video",
+                        PadPtr(gst_element_get_static_pad(self->tee, "sink")));
+    }
+    if (name == "sink_audio") {
+      if (!std::exchange(self->audio_in, true)) join(self, self->audio);
+      return media_sink(self, templ, "sink_audio",
+                        PadPtr(gst_element_get_static_pad(self->audio, "sink")));
     }
     if (name == "src_video") {
-      if (!self->video_out) {
-        self->video_out = true;
-        join(self, self->combiner);
-        gst_element_link_pads(tee(self), nullptr, self->combiner, "sink");
-        PadPtr spatial(gst_element_request_pad_simple(self->model, "spatial_%u")),
-            sink(gst_element_get_static_pad(self->combiner, "spatial"));
-        if (!spatial || gst_pad_link(spatial.get(), sink.get()) != GST_PAD_LINK_OK)
-          throw omni::Error(omni::ErrorCode::internal, "omnibin could not link its combiner");
-      }
+      add_video_out(self);
       return ghost(self, templ, "src_video",
                    PadPtr(gst_element_get_static_pad(self->combiner, "src")));
     }
     if (name == "src_speech") return ask_of_model(self, templ, "src_speech", "speech_%u");
     if (name == "src_spatial") return ask_of_model(self, templ, "src_spatial", "spatial_%u");
-    if (name == "sink_audio") {
-      if (!self->audio_in) {
-        self->audio_in = true;
-        join(self, self->audio);
-        link_tokens(self->audio, self->model, "audio_0");
-      }
-      return ghost(self, templ, "sink_audio",
-                   PadPtr(gst_element_get_static_pad(self->audio, "sink")));
-    }
     if (name == "sink_prompt") return ask_of_model(self, templ, "sink_prompt", "prompt_%u");
     return ask_of_model(self, templ, "src_text", "text_%u");
   });
@@ -215,6 +260,46 @@ void release_pad(GstElement* element, GstPad* pad) {
   if (of_model) gst_element_release_request_pad(self->model, target.get());
 }
 
+bool has_linked_source(GstElement* element) {
+  GST_OBJECT_LOCK(element);
+  bool linked = false;
+  for (GList* l = element->srcpads; l; l = l->next)
+    linked |= bool(gst_pad_is_linked(GST_PAD(l->data)));
+  GST_OBJECT_UNLOCK(element);
+  return linked;
+}
+
+// Where nothing is downstream, a sink of our own says when all is over.
+void add_end(GstOmniBin* self) {
+  if (self->end || has_linked_source(GST_ELEMENT(self))) return;
+  self->end = make("fakesink", "end");
+  g_object_set(self->end, "sync", FALSE, "async", FALSE, nullptr);
+  join(self, self->end);
+  if (!gst_element_link_pads(self->model, "text_%u", self->end, "sink"))
+    throw omni::Error(omni::ErrorCode::internal, "omnibin could not link its sink");
+}
+
+void remove_end(GstOmniBin* self) {
+  if (!self->end) return;
+  PadPtr sink(gst_element_get_static_pad(self->end, "sink")), text(gst_pad_get_peer(sink.get()));
+  gst_element_set_locked_state(self->end, TRUE);
+  gst_element_set_state(self->end, GST_STATE_NULL);
+  gst_bin_remove(GST_BIN(self), self->end);
+  if (text) gst_element_release_request_pad(self->model, text.get());
+  gst_clear_object(&self->end);
+}
+
+GstStateChangeReturn change_state(GstElement* element, GstStateChange transition) {
+  auto* self = cast(element);
+  return gst_omni_guard(self, GST_STATE_CHANGE_FAILURE, [&] {
+    if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) add_end(self);
+    const GstStateChangeReturn result =
+        GST_ELEMENT_CLASS(g_parent_class)->change_state(element, transition);
+    if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) remove_end(self);
+    return result;
+  });
+}
+
 void signal_ask(GstOmniBin* self, const gchar* text) {
   g_signal_emit_by_name(self->model, "ask", text);
 }
@@ -224,8 +309,8 @@ void signal_reset(GstOmniBin* self) { g_signal_emit_by_name(self->model, "reset"
 void dispose(GObject* object) {
   auto* self = cast(object);
   G_OBJECT_CLASS(g_parent_class)->dispose(object);
-  for (GstElement** e :
-       {&self->video, &self->audio, &self->tee, &self->convert, &self->combiner, &self->model})
+  for (GstElement** e : {&self->video, &self->audio, &self->tee, &self->convert, &self->deinterlace,
+                         &self->end, &self->combiner, &self->model})
     gst_clear_object(e);
 }
 
@@ -242,10 +327,29 @@ void instance_init(GTypeInstance* instance, gpointer) {
 }
 
 void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
+                  GstCaps* caps) {
+  gst_element_class_add_pad_template(klass,
+                                     gst_pad_template_new(name, direction, GST_PAD_REQUEST, caps));
+}
+
+void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
                   const char* caps_text) {
   CapsPtr caps(gst_caps_from_string(caps_text));
-  gst_element_class_add_pad_template(
-      klass, gst_pad_template_new(name, direction, GST_PAD_REQUEST, caps.get()));
+  add_template(klass, name, direction, caps.get());
+}
+
+// Any video in system memory, and what else the tokenizer takes.
+CapsPtr video_caps() {
+  CapsPtr caps(gst_caps_new_empty_simple("video/x-raw"));
+  GstElementFactory* factory = gst_element_factory_find("omnivideotokenizer");
+  if (!factory) return caps;
+  for (const GList* l = gst_element_factory_get_static_pad_templates(factory); l; l = l->next) {
+    auto* t = static_cast<GstStaticPadTemplate*>(l->data);
+    if (t->direction == GST_PAD_SINK)
+      caps.reset(gst_caps_merge(caps.release(), gst_static_pad_template_get_caps(t)));
+  }
+  gst_object_unref(factory);
+  return caps;
 }
 
 void class_init(gpointer g_class, gpointer) {
@@ -257,6 +361,7 @@ void class_init(gpointer g_class, gpointer) {
   object->dispose = dispose;
   element->request_new_pad = GST_DEBUG_FUNCPTR(request_new_pad);
   element->release_pad = GST_DEBUG_FUNCPTR(release_pad);
+  element->change_state = GST_DEBUG_FUNCPTR(change_state);
   for (const char* factory :
        {"omnimodel", "omnivideotokenizer", "omniaudiotokenizer", "omnicombiner"})
     install_properties(object, factory);
@@ -268,10 +373,11 @@ void class_init(gpointer g_class, gpointer) {
                              nullptr, nullptr, G_TYPE_NONE, 0);
   g_signal_new_class_handler("reset", type, action, G_CALLBACK(signal_reset), nullptr, nullptr,
                              nullptr, G_TYPE_NONE, 0);
-  add_template(element, "sink_video", GST_PAD_SINK, "video/x-raw");
+  const CapsPtr video = video_caps();
+  add_template(element, "sink_video", GST_PAD_SINK, video.get());
   add_template(element, "sink_audio", GST_PAD_SINK, "audio/x-raw");
   add_template(element, "sink_prompt", GST_PAD_SINK, "text/x-raw, format=(string)utf8");
-  add_template(element, "src_video", GST_PAD_SRC, "video/x-raw");
+  add_template(element, "src_video", GST_PAD_SRC, video.get());
   add_template(element, "src_spatial", GST_PAD_SRC, "application/x-omni-spatial, version=(int)1");
   add_template(element, "src_speech", GST_PAD_SRC,
                "audio/x-raw, channels=(int)1, layout=(string)interleaved");

@@ -87,5 +87,65 @@ TEST_F(Bin, VideoLeavesWithObjects) {
   }
 }
 
+// Half of what television sends is interlaced, or says frame by frame whether it is.
+TEST_F(Bin, InterlacedVideoIsDeinterlacedOnTheWayToTheModel) {
+  for (const char* format : {"I420", "v210"})
+    for (const char* mode : {"interleaved", "mixed"}) {
+      const std::string caps = std::string("video/x-raw,format=") + format +
+                               ",width=160,height=120,framerate=30/1,interlace-mode=" + mode;
+      SCOPED_TRACE(caps);
+      const Outcome o =
+          run("videotestsrc num-buffers=120 ! " + caps +
+              " ! omnibin name=o model-path=" NANO " o.src_text ! fakesink o.src_video ! " + caps +
+              " ! fakesink");
+      EXPECT_TRUE(o.eos) << o.error;
+      EXPECT_EQ(o.answers.size(), 4u) << "text and places of two chunks";
+    }
+}
+
+// A lone omnibin offers what its tokenizers take, whatever memory or layout that is.
+TEST_F(Bin, OffersWhatItsTokenizersTake) {
+  GstElement* b = gst_element_factory_make("omnibin", nullptr);
+  for (const auto& [name, factory] :
+       {std::pair{"sink_video", "omnivideotokenizer"}, {"sink_audio", "omniaudiotokenizer"}}) {
+    GstElement* tokenizer = gst_element_factory_make(factory, nullptr);
+    GstPad *pad = gst_element_request_pad_simple(b, name),
+           *sink = gst_element_get_static_pad(tokenizer, "sink");
+    GstCaps *offered = gst_pad_query_caps(pad, nullptr),
+            *taken = gst_pad_get_pad_template_caps(sink),
+            *templ = gst_pad_get_pad_template_caps(pad);
+    EXPECT_TRUE(gst_caps_is_subset(taken, templ)) << name;
+    EXPECT_TRUE(gst_caps_is_subset(taken, offered)) << name;
+    for (GstCaps* c : {offered, taken, templ}) gst_caps_unref(c);
+    gst_object_unref(sink);
+    gst_object_unref(pad);
+    gst_object_unref(tokenizer);
+  }
+  gst_object_unref(b);
+}
+
+TEST_F(Bin, EndsWhereNothingIsDownstream) {
+  const Outcome o =
+      run("videotestsrc num-buffers=120 ! video/x-raw,framerate=30/1 ! omnibin model-path=" NANO);
+  EXPECT_TRUE(o.eos) << o.error;
+  EXPECT_EQ(o.answers.size(), 2u);
+}
+
+// A file without sound, asked for both.
+TEST_F(Bin, AStreamThatNeverComesIsToldOfAndNotWaitedFor) {
+  const Outcome o =
+      run("videotestsrc num-buffers=120 ! video/x-raw,framerate=30/1 ! o.sink_video omnibin "
+          "name=o model-path=" NANO " o.src_text ! fakesink",
+          60 * GST_SECOND, [](GstElement* pipeline) {
+            GstElement* b = gst_bin_get_by_name(GST_BIN(pipeline), "o");
+            gst_object_unref(gst_element_request_pad_simple(b, "sink_audio"));
+            gst_object_unref(b);
+          });
+  EXPECT_TRUE(o.eos) << o.error;
+  EXPECT_EQ(o.answers.size(), 2u);
+  EXPECT_EQ(o.warnings,
+            std::vector<std::string>{"sink_audio was asked for, and no stream came to it"});
+}
+
 }  // namespace
 }  // namespace omni_test
