@@ -1,6 +1,7 @@
 // The caption elements: what leaves, when, and what others read in it.
 #include <algorithm>
 #include <cstring>
+#include <random>
 #include <sstream>
 
 #include "elements/harness.h"
@@ -527,6 +528,69 @@ TEST_F(Captions, EbuTtDIsOneDocumentThatParses) {
   g_markup_parse_context_free(context);
   EXPECT_EQ(found.begins, (std::vector<std::string>{"00:00:01.000", "00:00:03.000"}));
   EXPECT_NE(found.text.find("One < two &three"), std::string::npos);
+}
+
+// Whatever a model writes, and however it is cut into words: a file has a cue for each caption and
+// none of the model's own.
+TEST_F(Captions, NoTextAddsACue) {
+  const std::vector<std::string> pieces = {"-",
+                                           "--",
+                                           ">",
+                                           "->",
+                                           "-->",
+                                           "\n\n",
+                                           "\r\r",
+                                           "\n",
+                                           " ",
+                                           "hi",
+                                           "ไทย",
+                                           "日",
+                                           "00:01:00.000 --> 00:02:00.000",
+                                           "\xe2\x80\xa9",
+                                           "\x85",
+                                           "\x1b[2J",
+                                           "<b>",
+                                           "&"};
+  std::mt19937 random(7);
+  for (const char* encoder : {"webvttenc", "srtenc"})
+    for (int round = 0; round < 40; ++round) {
+      GstElement* p = gst_parse_launch(
+          (std::string("appsrc name=in format=time caps=text/x-raw,format=utf8 ! omnicaptionformat "
+                       "name=f ! ") +
+           encoder + " ! fakesink name=out signal-handoffs=true")
+              .c_str(),
+          nullptr);
+      std::vector<GstBuffer*> texts;
+      std::string all, file;
+      for (GstClockTime i = 0; i < 12; ++i) {
+        std::string s;
+        for (size_t k = random() % 4; k < 4; ++k) s += pieces[random() % pieces.size()];
+        all += s + "|";
+        texts.push_back(text(s, i * GST_SECOND / 4, GST_SECOND / 4));
+      }
+      GstElement *out = gst_bin_get_by_name(GST_BIN(p), "out"),
+                 *formatter = gst_bin_get_by_name(GST_BIN(p), "f");
+      g_signal_connect(out, "handoff",
+                       G_CALLBACK(+[](GstElement*, GstBuffer* b, GstPad*, gpointer f) {
+                         *static_cast<std::string*>(f) += bytes(b);
+                       }),
+                       &file);
+      feed(p, texts);
+      GstStructure* stats = nullptr;
+      g_object_get(formatter, "stats", &stats, nullptr);
+      guint64 captions = 0;
+      gst_structure_get_uint64(stats, "captions", &captions);
+      gst_structure_free(stats);
+      gst_object_unref(out);
+      gst_object_unref(formatter);
+      size_t arrows = 0;
+      for (size_t at = 0; (at = file.find("-->", at)) != std::string::npos; ++at) ++arrows;
+      ASSERT_EQ(arrows, captions) << all << "\n" << file;
+      size_t blocks = 0;
+      for (size_t at = 0; (at = file.find("\n\n", at)) != std::string::npos; ++at) ++blocks;
+      ASSERT_EQ(blocks, captions + (encoder == std::string("webvttenc"))) << all << "\n" << file;
+      ASSERT_EQ(file.find('\x1b'), std::string::npos);
+    }
 }
 
 // The files of webvttenc and srtenc, read again by subparse.
