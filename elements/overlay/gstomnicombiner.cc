@@ -9,9 +9,14 @@
  * `expire-after`. With `tracking=predict` on omnimodel they are moved along until the next result
  * comes.
  *
- * Under a file every frame waits for its result. Live a frame waits `latency` at most; with 0,
+ * Under a file every frame waits for its result, as long as no more than `max-size-time` of video
+ * has to be held: a video goes on without objects where one thread brings both streams, or where no
+ * result has come for a minute (then with a warning). Live a frame waits `latency` at most; with 0,
  * objects appear as soon as the model has found them, on the frames of that moment. Latency = that
  * of upstream + `latency`.
+ *
+ * A result or a frame whose time is far off costs no more than itself. At most 4096 results are
+ * kept.
  *
  * ## Example
  * |[

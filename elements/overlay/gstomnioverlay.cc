@@ -6,10 +6,10 @@
  * pad. A label keeps its colour; sizes follow the picture from 240 to 2160 lines; a caption keeps
  * inside the safe area and, where a third of the picture is free, off the boxes.
  *
- * Under a file frames wait for the caption that belongs to them. Live they wait `latency` at most;
- * a caption that comes later is shown from then on for its duration. One without a duration is
- * shown until the next, or for the time that it takes to read. Latency = that of upstream +
- * `latency` where `text` is linked.
+ * Under a file frames wait for the caption that belongs to them, as omnicombiner's do for results;
+ * at most 4096 captions are kept. Live they wait `latency` at most; a caption that comes later is
+ * shown from then on for its duration. One without a duration is shown until the next, or for the
+ * time that it takes to read. Latency = that of upstream + `latency` where `text` is linked.
  *
  * ## Example
  * |[
