@@ -4,7 +4,7 @@
 
 namespace {
 constexpr gint64 kMost = 2 * GST_SECOND, kMostUnknown = 60 * GST_SECOND, kLasting = GST_SECOND;
-constexpr GstClockTime kLatest = G_MAXINT64 / 4;  // stamps above it are none: sums cannot overflow
+constexpr gint64 kLatest = G_MAXINT64 / 4;  // stamps above it are none: sums cannot overflow
 }  // namespace
 
 void GstOmniTimestamps::restart(const GstSegment& segment) {
@@ -13,19 +13,20 @@ void GstOmniTimestamps::restart(const GstSegment& segment) {
   offset_ = 0;
   jump_.reset();
   const GstClockTime origin = reverse_ ? segment.stop : segment.start;
-  expected_ = origin > kLatest ? 0 : gint64(origin);
+  expected_ = origin > guint64(kLatest) ? 0 : gint64(origin);
   if (reverse_) expected_ = -expected_;
 }
 
 GstClockTime GstOmniTimestamps::give(gint64 at, GstClockTime duration) {
   started_ = true;
-  expected_ = std::min(at, gint64(kLatest)) + gint64(std::min(duration, kLatest));
+  at = std::min(at, kLatest);
+  expected_ = std::min(kLatest, at + gint64(std::min<GstClockTime>(duration, kLatest)));
   return GstClockTime(std::max<gint64>(0, reverse_ ? -at : at));
 }
 
 GstOmniTimestamps::Stamp GstOmniTimestamps::next(GstClockTime pts, GstClockTime duration,
                                                  GstClockTime latest) {
-  if (pts > kLatest) return {give(expected_, duration)};
+  if (pts > guint64(kLatest)) return {give(expected_, duration)};
   const gint64 at = (reverse_ ? -gint64(pts) : gint64(pts)) + offset_;
   const gint64 jump = at - expected_;
   const bool known = duration > 0;
@@ -43,7 +44,7 @@ GstOmniTimestamps::Stamp GstOmniTimestamps::next(GstClockTime pts, GstClockTime 
   const gint64 step = goes_on && !known ? at - jump_->last : 0;
   if (!goes_on) jump_ = Jump{at, at};
   jump_->last = at;
-  const gint64 lasted = at - jump_->first + gint64(std::min(duration, kLatest));
+  const gint64 lasted = at - jump_->first + gint64(std::min<GstClockTime>(duration, kLatest));
   if (lasted >= kLasting) {
     jump_.reset();
     if (!can_be) offset_ += expected_ + step - at;

@@ -3,7 +3,8 @@
 // * A buffer without a time stamp begins where the one before ended.
 // * A stamp within 2 s of that is taken as it is (a minute where nobody knows how long a buffer
 //   lasts).
-// * Beyond, it is not believed until the stamps have gone on from there for a second of media: until
+// * Beyond, it is not believed until the stamps have gone on from there for a second of media:
+// until
 //   then, and for ever after one bad stamp, buffers go on where the one before ended.
 // * What has jumped ahead for good is a hole in the stream, and is followed. A live stream is
 //   followed at once where the clock has come as far too, and not at all where it has not.
@@ -21,7 +22,7 @@
 class GstOmniTimestamps {
  public:
   struct Stamp {
-    GstClockTime time;  // always valid
+    GstClockTime time;          // always valid
     GstClockTimeDiff jump = 0;  // not 0: stamps have begun to jump here, by this much
   };
 
@@ -39,7 +40,7 @@ class GstOmniTimestamps {
     gint64 first, last;
   };
   bool reverse_ = false, started_ = false;
-  gint64 expected_ = 0;  // end of the last buffer
-  gint64 offset_ = 0;    // what stamps are moved by since they went back
+  gint64 expected_ = 0;       // end of the last buffer
+  gint64 offset_ = 0;         // what stamps are moved by since they went back
   std::optional<Jump> jump_;  // that is not believed yet
 };
