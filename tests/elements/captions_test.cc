@@ -197,7 +197,12 @@ TEST_F(Captions, TextNeedsNoSegment) {
         }
       }
       std::vector<GstBuffer*> out = h.drain();
-      if (wanted) EXPECT_FALSE(out.empty());
+      if (wanted) {
+        EXPECT_FALSE(out.empty());
+        GstEvent* told = gst_pad_get_sticky_event(h->sinkpad, GST_EVENT_SEGMENT, 0);
+        EXPECT_NE(told, nullptr) << "downstream knows what the times mean";
+        if (told) gst_event_unref(told);
+      }
       unref_all(out);
     }
 }

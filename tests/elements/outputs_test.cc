@@ -233,6 +233,7 @@ TEST_F(Outputs, AFlushLosesNoCapsAndNoStreamStart) {
     gst_harness_push_event(r.video, gst_event_new_caps(caps));
     gst_caps_unref(caps);
     flush(r.video);
+    r.put(combiner ? document(0, 100) : " ", 0, kFrame);
     gst_harness_push_event(r.side, gst_event_new_eos());
     GstBuffer* small = gst_buffer_new_and_alloc(64 * 48 * 3);
     GST_BUFFER_PTS(small) = 0;
@@ -240,6 +241,11 @@ TEST_F(Outputs, AFlushLosesNoCapsAndNoStreamStart) {
     GstBuffer* b = gst_harness_pull(r.video);
     ASSERT_NE(b, nullptr);
     EXPECT_EQ(gst_buffer_get_size(b), 64u * 48 * 3);
+    if (combiner) {
+      auto* roi = gst_buffer_get_video_region_of_interest_meta_id(b, 3);
+      ASSERT_NE(roi, nullptr);
+      EXPECT_EQ(roi->x, 10u) << "in pixels of these caps";
+    }
     gst_buffer_unref(b);
     caps = gst_pad_get_current_caps(r.video->sinkpad);
     int width = 0;
@@ -296,6 +302,9 @@ TEST_F(Outputs, OtherSegmentsAreOneError) {
       GST_BUFFER_PTS(b) = 0;
       EXPECT_EQ(gst_harness_push(beside ? r.side : r.video, b), GST_FLOW_ERROR);
     }
+    GstPad* pad = gst_element_get_static_pad(r.video->element, beside ? "spatial" : "sink");
+    EXPECT_EQ(gst_pad_chain(pad, gst_buffer_new_and_alloc(320 * 240 * 3)), GST_FLOW_ERROR);
+    gst_object_unref(pad);
     EXPECT_EQ(messages.count(GST_MESSAGE_ERROR), 1);
   }
 }
@@ -353,7 +362,12 @@ TEST_F(Outputs, OneBadStampBesideTheVideoCostsNoMoreThanItself) {
   r.put(document(3 * kFrame, 120), 3 * kFrame, kFrame);
   EXPECT_EQ(r.pull(1), "3:60");
   gst_harness_push_event(r.side, gst_event_new_eos());
-  r.frames(4, 5, kFar - 4 * kFrame);
+  GstSegment s;
+  gst_segment_init(&s, GST_FORMAT_TIME);
+  s.base = kFar;
+  gst_harness_push_event(r.video, gst_event_new_segment(&s));
+  r.frames(4, 5);
+  EXPECT_EQ(r.pull(1), "4:-") << "what was said of that time was void";
 }
 
 TEST_F(Outputs, OneBadStampOfTheVideoCostsNothing) {
