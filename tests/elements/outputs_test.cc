@@ -3,6 +3,7 @@
 #include <gst/video/video.h>
 
 #include <atomic>
+#include <random>
 #include <thread>
 
 #include "elements/harness.h"
@@ -460,6 +461,56 @@ TEST_F(Outputs, ADeafDownstreamOrAShutdownNeverHangs) {
     gst_element_set_state(r.video->element, GST_STATE_NULL);
     late.join();
     EXPECT_TRUE(done);
+  }
+}
+
+// Frames, results and events in any order, from a thread each, while the element is stopped and
+// started: nobody waits for ever, nothing dies. A seed is a case.
+TEST_F(Outputs, AnyOrderOfEventsEnds) {
+  for (unsigned seed = 0; seed < 30; ++seed) {
+    SCOPED_TRACE(seed);
+    Rig r("omnicombiner", "spatial", kSpatial);
+    g_object_set(r.video->element, "max-size-time", 300u, nullptr);
+    const auto any_event = [](GstHarness* h, unsigned which, GstClockTime at) {
+      GstSegment s;
+      gst_segment_init(&s, which % 7 ? GST_FORMAT_TIME : GST_FORMAT_BYTES);
+      s.base = which % 3 ? 0 : at;
+      GstEvent* events[] = {gst_event_new_flush_start(), gst_event_new_flush_stop(TRUE),
+                            gst_event_new_segment(&s),   gst_event_new_gap(at, kFrame),
+                            gst_event_new_eos(),         gst_event_new_stream_start("any")};
+      for (unsigned i = 0; i < std::size(events); ++i)
+        if (i == which % std::size(events))
+          gst_harness_push_event(h, events[i]);
+        else
+          gst_event_unref(events[i]);
+    };
+    std::thread frames([&] {
+      std::mt19937 random(seed);
+      for (int i = 0; i < 150; ++i) {
+        if (random() % 6 == 0) any_event(r.video, unsigned(random()), guint64(i) * kFrame);
+        GstBuffer* b = gst_buffer_new_and_alloc(320 * 240 * 3);
+        GST_BUFFER_PTS(b) = random() % 20 ? guint64(i) * kFrame : random() * GST_MSECOND;
+        gst_harness_push(r.video, b);
+      }
+    });
+    std::thread results([&] {
+      std::mt19937 random(seed + 1000);
+      for (int i = 0; i < 150; ++i) {
+        if (random() % 6 == 0) any_event(r.side, unsigned(random()), guint64(i) * kFrame);
+        const std::string text = document(0, 20);
+        GstBuffer* b = gst_buffer_new_memdup(text.data(), text.size());
+        GST_BUFFER_PTS(b) = random() % 20 ? guint64(i) * kFrame : random() * GST_MSECOND;
+        gst_harness_push(r.side, b);
+      }
+    });
+    for (int i = 0; i < 20; ++i) {
+      g_usleep(500);
+      gst_element_set_state(r.video->element, GST_STATE_READY);
+      gst_element_set_state(r.video->element, GST_STATE_PLAYING);
+    }
+    gst_element_set_state(r.video->element, GST_STATE_NULL);
+    frames.join();
+    results.join();
   }
 }
 
