@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "decoding/sampler.h"
-#include "models/transcription_model.h"
+#include "interface/recogniser.h"
 
 namespace omni {
 
@@ -37,7 +37,7 @@ struct DecodingOptions {
 
 class TextDecoder {
  public:
-  TextDecoder(const TranscriptionModel& model, ThreadPool& pool, Arena& arena,
+  TextDecoder(const Recogniser& model, ThreadPool& pool, Arena& arena,
               const std::atomic<bool>& cancelled)
       : model_(model), pool_(pool), arena_(arena), cancelled_(cancelled), sampler_(0) {}
 
@@ -51,7 +51,7 @@ class TextDecoder {
                    const DecodingOptions& options) const;
   void apply_timestamp_rules(std::span<float> logits, const std::vector<int32_t>& tokens) const;
 
-  const TranscriptionModel& model_;
+  const Recogniser& model_;
   ThreadPool& pool_;
   Arena& arena_;
   const std::atomic<bool>& cancelled_;

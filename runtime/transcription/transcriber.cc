@@ -39,8 +39,8 @@ double now() {
 
 class StreamTranscriber final : public Transcriber {
  public:
-  StreamTranscriber(std::shared_ptr<const void> engine, const TranscriptionModel& model,
-                    ThreadPool& pool, const TranscriptionOptions& options)
+  StreamTranscriber(std::shared_ptr<const void> engine, const Recogniser& model, ThreadPool& pool,
+                    const TranscriptionOptions& options)
       : engine_(std::move(engine)),
         model_(model),
         pool_(pool),
@@ -460,7 +460,7 @@ class StreamTranscriber final : public Transcriber {
   };
 
   std::shared_ptr<const void> engine_;
-  const TranscriptionModel& model_;
+  const Recogniser& model_;
   ThreadPool& pool_;
   TranscriptionOptions options_;
   MaskedWords masked_;
@@ -486,7 +486,7 @@ class StreamTranscriber final : public Transcriber {
 }  // namespace
 
 std::unique_ptr<Transcriber> make_transcriber(std::shared_ptr<const void> engine,
-                                              const TranscriptionModel& model, ThreadPool& pool,
+                                              const Recogniser& model, ThreadPool& pool,
                                               const TranscriptionOptions& options) {
   return std::make_unique<StreamTranscriber>(std::move(engine), model, pool, options);
 }

@@ -10,7 +10,6 @@
 #include "io/safetensors.h"
 #include "models/devices.h"
 #include "models/registry.h"
-#include "models/transcription_model.h"
 #include "omni/engine.h"
 #include "transcription/text_decoder.h"
 #include "transcription/voice_gate.h"
@@ -32,8 +31,9 @@ double error(const float* a, const float* b, int64_t n) {
 
 class Whisper : public testing::TestWithParam<const char*> {
  protected:
-  std::unique_ptr<const TranscriptionModel> model_ = load_transcription(
-      {kFixture / "checkpoint", Precision::float32, open_test_device(GetParam())}, {});
+  std::unique_ptr<const Recogniser> model_ =
+      load_family({kFixture / "checkpoint", Precision::float32, open_test_device(GetParam())}, {})
+          .recogniser;
   std::shared_ptr<const Safetensors> expected_ =
       Safetensors::open(kFixture / "expected.safetensors");
   ThreadPool pool_;

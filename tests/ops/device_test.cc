@@ -12,7 +12,7 @@
 #endif
 #include "audio/device_log_mel.h"
 #include "decoding/sampler.h"
-#include "models/decoder_step.h"
+#include "interface/decoder_step.h"
 #include "ops/cuda/cuda_device.h"
 #include "ops/cuda/open.h"
 #include "ops/ops.h"

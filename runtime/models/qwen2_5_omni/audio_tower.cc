@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "audio/log_mel.h"
+
 namespace omni::qwen2_5_omni {
 
 namespace {
 
 constexpr float kEps = 1e-5f;
+// by the second convolution and the pooling
+constexpr int kMelFramesPerToken = 4;
 
 // sin ‖ cos over Whisper's logarithmic time scales. (SinusoidsPositionEmbedding)
 Tensor sinusoids(int64_t length, int64_t channels) {
@@ -26,7 +30,10 @@ Tensor sinusoids(int64_t length, int64_t channels) {
 }  // namespace
 
 AudioTower::AudioTower(const Weights& w, const AudioConfig& c)
-    : config_(c),
+    : device_(w.device()),
+      config_(c),
+      spec_{c.num_mel_bins, 2 * c.n_window,
+            double(kMelFramesPerToken * LogMel::kHop) / LogMel::kSampleRate},
       conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, 1),
       conv2_(w.scope("conv2"), c.d_model, c.d_model, 2),
       positional_embedding_(to_device(sinusoids(c.n_window, c.d_model), w.device())),
@@ -45,7 +52,7 @@ AudioTower::AudioTower(const Weights& w, const AudioConfig& c)
   }
 }
 
-Tensor AudioTower::forward(ops::Context& cx, const Tensor& mel) const {
+Tensor AudioTower::encode(ops::Context& cx, const Tensor& mel) const {
   const int64_t d = config_.d_model, n_states = (mel.dim(0) - 1) / 2 + 1, n_tokens = n_states / 2;
   const int heads = config_.encoder_attention_heads, head_dim = int(d) / heads;
   if (mel.dim(0) > 2 * config_.n_window)
@@ -54,7 +61,7 @@ Tensor AudioTower::forward(ops::Context& cx, const Tensor& mel) const {
   if (n_tokens == 0) return out;
   Arena::Scope scope(cx.arena);
 
-  Tensor x = conv1_(cx, mel);
+  Tensor x = conv1_(cx, ops::from_host(cx, mel));
   ops::gelu_(cx, x);
   x = conv2_(cx, x);
   ops::gelu_(cx, x);  // [n_states, d_model]

@@ -122,13 +122,13 @@ Dit::Modulation Dit::modulation(ops::Context& cx, float time) const {
   return m;
 }
 
-Tensor Dit::speaker(ops::Context& cx, const Voice& voice, bool conditioned) const {
+Tensor Dit::speaker_embedding(ops::Context& cx, const Speaker& speaker, bool conditioned) const {
   Arena arena;
   ops::Context on_host{cx.pool, arena};
   const auto heard = [&](const Tensor& x) {
     return conditioned ? x : Tensor::zeros(DType::f32, x.shape());
   };
-  return stack({spk_encoder_.forward(on_host, heard(voice.ref_mel)), heard(voice.cond)});
+  return stack({spk_encoder_.forward(on_host, heard(speaker.ref_mel)), heard(speaker.cond)});
 }
 
 Tensor Dit::condition(ops::Context& cx, std::span<const int32_t> codes, const Tensor& speaker,
@@ -164,11 +164,12 @@ RotaryTable Dit::rotary(ops::Context& cx, int64_t first, int64_t n) const {
 }
 
 Tensor Dit::velocity(ops::Context& cx, const Tensor& x, std::span<const int32_t> codes,
-                     const Voice& voice, float time, bool conditioned) const {
+                     const Speaker& speaker, float time, bool conditioned) const {
   Arena::Scope scope(cx.arena);
-  const Tensor v = velocity(cx, ops::from_host(cx, x),
-                            condition(cx, codes, speaker(cx, voice, conditioned), conditioned),
-                            modulation(cx, time), rotary(cx, 0, x.dim(0)), {});
+  const Tensor v =
+      velocity(cx, ops::from_host(cx, x),
+               condition(cx, codes, speaker_embedding(cx, speaker, conditioned), conditioned),
+               modulation(cx, time), rotary(cx, 0, x.dim(0)), {});
   std::vector<float> room;
   const auto values = ops::to_host(cx, v, room);
   Tensor out = Tensor::zeros(DType::f32, v.shape());
@@ -259,13 +260,14 @@ Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
   return out;
 }
 
-Dit::Stream::Stream(const Dit& dit, ops::Context& cx, const Voice& voice, FrameNoise noise,
+Dit::Stream::Stream(const Dit& dit, ops::Context& cx, const Speaker& speaker, FrameNoise noise,
                     const FlowSettings& settings)
     : dit_(dit),
       noise_(std::move(noise)),
       settings_(settings),
-      speaker_{dit.speaker(cx, voice, true),
-               settings.guidance >= kNoGuidance ? dit.speaker(cx, voice, false) : Tensor()} {}
+      speaker_{dit.speaker_embedding(cx, speaker, true),
+               settings.guidance >= kNoGuidance ? dit.speaker_embedding(cx, speaker, false)
+                                                : Tensor()} {}
 
 Tensor Dit::Stream::push(ops::Context& cx, std::span<const int32_t> codes, bool last,
                          int64_t most_blocks) {

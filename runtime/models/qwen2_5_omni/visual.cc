@@ -48,7 +48,8 @@ Windows windows_of(int merged_h, int merged_w, int window) {
   return w;
 }
 
-Visual::Visual(const Weights& w, const VisionConfig& c) : config_(c) {
+Visual::Visual(const Weights& w, const VisionConfig& c, const VisionSpec& spec)
+    : device_(w.device()), config_(c), spec_(spec) {
   const int64_t hidden = c.hidden_size, patch = int64_t{c.in_channels} * c.temporal_patch_size *
                                                 c.patch_size * c.patch_size;
   patch_embed_ = Linear(w.scope("patch_embed"), {{"proj", hidden}}, patch, Bias::none);
@@ -80,9 +81,21 @@ Tensor Visual::attend(ops::Context& cx, const Block& block, const Tensor& x, con
   return block.proj(cx, ops::attention(cx, q, k, v, spans));
 }
 
-Tensor Visual::forward(ops::Context& cx, const Tensor& patches, int grid_h, int grid_w) const {
-  const int merge = config_.spatial_merge_size, unit = merge * merge, merged_h = grid_h / merge,
-            merged_w = grid_w / merge;
+ImagePlan Visual::plan(PictureSize source, PixelLimits limits) const {
+  const int patch = config_.patch_size, merge = config_.spatial_merge_size;
+  const PictureSize size =
+      smart_resize(source.height, source.width, patch * merge, limits.min, limits.max);
+  return {size,
+          size.height / patch,
+          size.width / patch,
+          int64_t{config_.in_channels} * config_.temporal_patch_size * patch * patch,
+          size.height / patch / merge,
+          size.width / patch / merge};
+}
+
+Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& plan) const {
+  const int merge = config_.spatial_merge_size, unit = merge * merge, merged_h = plan.tokens_h,
+            merged_w = plan.tokens_w;
   const int64_t n = patches.dim(0), n_merged = n / unit;
   Tensor out = cx.arena.f32({n_merged, config_.out_hidden_size});
   Arena::Scope scope(cx.arena);
@@ -95,8 +108,8 @@ Tensor Visual::forward(ops::Context& cx, const Tensor& patches, int grid_h, int 
   const Tensor rotary = ops::from_host(
       cx, rotary_table(windows, merged_w, merge, config_.hidden_size / config_.num_heads));
 
-  const Tensor embedded =
-      patch_embed_(cx, patches).reshape({n_merged, int64_t{unit} * config_.hidden_size});
+  const Tensor embedded = patch_embed_(cx, ops::from_host(cx, patches))
+                              .reshape({n_merged, int64_t{unit} * config_.hidden_size});
   Tensor x = ops::index_select(cx, embedded, windows.order).reshape({n, config_.hidden_size});
   for (int i = 0; i < config_.depth; ++i) {
     Arena::Scope inner(cx.arena);

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "models/transcription_model.h"
+#include "interface/recogniser.h"
 
 namespace omni::whisper {
 

@@ -4,8 +4,8 @@
 
 #include <vector>
 
+#include "interface/kv_cache.h"
 #include "layers/layers.h"
-#include "models/kv_cache.h"
 #include "whisper/config.h"
 
 namespace omni::whisper {

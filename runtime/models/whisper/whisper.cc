@@ -1,6 +1,5 @@
 #include "whisper/whisper.h"
 
-#include "io/weights.h"
 #include "whisper/decoder.h"
 #include "whisper/encoder.h"
 
@@ -8,7 +7,7 @@ namespace omni {
 namespace whisper {
 namespace {
 
-class Whisper final : public TranscriptionModel {
+class Whisper final : public Recogniser {
  public:
   Whisper(const ModelOptions& o, const Weights& w, const LoadProgress& progress)
       : device_(o.device),
@@ -51,14 +50,11 @@ class Whisper final : public TranscriptionModel {
 }  // namespace
 }  // namespace whisper
 
-std::unique_ptr<const TranscriptionModel> load_whisper(const ModelOptions& options,
-                                                       const LoadProgress& progress) {
-  return std::make_unique<whisper::Whisper>(options,
-                                            Weights::open(options.folder)
-                                                .on(options.device)
-                                                .with(options.precision, options.quantizing)
-                                                .scope("model"),
-                                            progress);
+Family load_whisper(const ModelOptions& o, const LoadProgress& progress) {
+  const Weights file = Weights::open(o.folder).on(o.device).with(o.precision, o.quantizing);
+  Family f;
+  f.recogniser = std::make_unique<whisper::Whisper>(o, file.scope("model"), progress);
+  return f;
 }
 
 }  // namespace omni

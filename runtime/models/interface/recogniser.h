@@ -1,5 +1,5 @@
-// What a family that transcribes provides: an encoder for a window of sound, a decoder that writes
-// about it token by token. Weights are const and shared; caches belong to whoever decodes.
+// The recogniser of a family: an encoder for a window of audio, a decoder that writes its text
+// token by token. Weights are const and shared; caches belong to whoever decodes.
 #pragma once
 
 #include <map>
@@ -10,8 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "models/kv_cache.h"
-#include "models/registry.h"
+#include "interface/kv_cache.h"
 #include "ops/ops.h"
 #include "text/bpe.h"
 
@@ -39,9 +38,9 @@ struct EncodedSound {
 // kept: [heads][states] of softmax over the states.
 using Attention = std::vector<float>;
 
-class TranscriptionModel {
+class Recogniser {
  public:
-  virtual ~TranscriptionModel() = default;
+  virtual ~Recogniser() = default;
 
   // where its weights are and a Context's arena must be; nullptr: the host
   virtual const Device* device() const = 0;
