@@ -58,7 +58,7 @@ MUTANTS = [
     ("speech: two blocks ahead", M + "dit.h", "kAhead = 3;", "kAhead = 2;"),
     ("speech: noise of the chunk, not of the utterance", M + "dit.cc", "noise_(done_ + i,", "noise_(i,"),
     ("speech: the vocoder's reach is too short", M + "bigvgan.cc", "return reach + 3;", "return reach / 5;"),
-    ("whisper: tanh GELU", "runtime/models/whisper/encoder.cc", "ops::gelu_(cx, h);", "ops::gelu_tanh_(cx, h);"),
+    ("whisper: tanh GELU", "runtime/layers/encoder.cc", "ops::gelu_(cx, h);", "ops::gelu_tanh_(cx, h);"),
     ("whisper: positions of the decoder start anew", "runtime/models/whisper/decoder.cc", "embed_positions_.rows(n_past, n_past + n)", "embed_positions_.rows(0, n)"),
     ("whisper: alignment of the wrong layer", "runtime/models/whisper/decoder.cc", "if (of_layer != layer) continue;", "if (of_layer != layer && of_layer != 0) continue;"),
     ("whisper: median of five", "runtime/transcription/word_times.cc", "constexpr int kMedian = 7;", "constexpr int kMedian = 5;"),

@@ -39,22 +39,13 @@ AudioTower::AudioTower(const Weights& w, const AudioConfig& c)
       positional_embedding_(to_device(sinusoids(c.n_window, c.d_model), w.device())),
       ln_post_(w.scope("ln_post"), c.d_model, kEps),
       proj_(w, {{"proj", c.output_dim}}, c.d_model, Bias::each) {
-  const int64_t d = c.d_model;
-  for (int i = 0; i < c.encoder_layers; ++i) {
-    const Weights l = w.scope("layers").scope(i);
-    layers_.push_back({LayerNorm(l.scope("self_attn_layer_norm"), d, kEps),
-                       LayerNorm(l.scope("final_layer_norm"), d, kEps),
-                       Linear(l.scope("self_attn"), {{"q_proj", d}, {"k_proj", d}, {"v_proj", d}},
-                              d, Bias::where_there),
-                       Linear(l.scope("self_attn"), {{"out_proj", d}}, d, Bias::each),
-                       Linear(l, {{"fc1", c.encoder_ffn_dim}}, d, Bias::each),
-                       Linear(l, {{"fc2", d}}, c.encoder_ffn_dim, Bias::each)});
-  }
+  for (int i = 0; i < c.encoder_layers; ++i)
+    layers_.emplace_back(w.scope("layers").scope(i), c.d_model, c.encoder_attention_heads,
+                         c.encoder_ffn_dim);
 }
 
 Tensor AudioTower::encode(ops::Context& cx, const Tensor& mel) const {
-  const int64_t d = config_.d_model, n_states = (mel.dim(0) - 1) / 2 + 1, n_tokens = n_states / 2;
-  const int heads = config_.encoder_attention_heads, head_dim = int(d) / heads;
+  const int64_t n_states = (mel.dim(0) - 1) / 2 + 1, n_tokens = n_states / 2;
   if (mel.dim(0) > 2 * config_.n_window)
     throw Error(ErrorCode::internal, "audio tower: a piece of " + mel.shape().str());
   Tensor out = cx.arena.f32({n_tokens, config_.output_dim});
@@ -66,18 +57,7 @@ Tensor AudioTower::encode(ops::Context& cx, const Tensor& mel) const {
   x = conv2_(cx, x);
   ops::gelu_(cx, x);  // [n_states, d_model]
   ops::add_(cx, x, positional_embedding_.rows(0, n_states));
-  const int64_t whole[] = {0, n_states};
-  for (const Layer& layer : layers_) {
-    Arena::Scope inner(cx.arena);
-    Tensor qkv = layer.qkv_proj(cx, layer.self_attn_layer_norm(cx, x));
-    const Tensor attended =
-        ops::attention(cx, heads_of(qkv, 0, heads, head_dim), heads_of(qkv, d, heads, head_dim),
-                       heads_of(qkv, 2 * d, heads, head_dim), whole);
-    ops::add_(cx, x, layer.out_proj(cx, attended));
-    Tensor h = layer.fc1(cx, layer.final_layer_norm(cx, x));
-    ops::gelu_(cx, h);
-    ops::add_(cx, x, layer.fc2(cx, h));
-  }
+  for (const EncoderLayer& layer : layers_) layer(cx, x);
   ops::copy_(cx, out, proj_(cx, ln_post_(cx, ops::avg_pool_pairs(cx, x))));
   return out;
 }

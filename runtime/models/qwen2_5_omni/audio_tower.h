@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "interface/audio.h"
-#include "layers/layers.h"
+#include "layers/encoder.h"
 #include "qwen2_5_omni/config.h"
 
 namespace omni::qwen2_5_omni {
@@ -21,16 +21,12 @@ class AudioTower final : public AudioEncoder {
   Tensor encode(ops::Context& cx, const Tensor& mel) const override;
 
  private:
-  struct Layer {
-    LayerNorm self_attn_layer_norm, final_layer_norm;
-    Linear qkv_proj, out_proj, fc1, fc2;
-  };
   const Device* device_;
   AudioConfig config_;
   AudioSpec spec_;
   Conv1dK3 conv1_, conv2_;
   Tensor positional_embedding_;  // [n_window, d_model]
-  std::vector<Layer> layers_;
+  std::vector<EncoderLayer> layers_;
   LayerNorm ln_post_;
   Linear proj_;
 };
