@@ -56,7 +56,7 @@ class ModelVideoTokenizer final : public VideoTokenizer {
   void reset() override { has_first_ = false; }
 
  private:
-  // On the host pictures wait at their size for the pair; on a device each becomes its half of the
+  // On the host frames wait at their size for the pair; on a device each becomes its half of the
   // patches at once.
   void take(const VideoFrame& frame, int index) {
     if (encoder_.device())
@@ -69,7 +69,7 @@ class ModelVideoTokenizer final : public VideoTokenizer {
     scaler_.run(frame, plan_.size, rgb_[index].data());
   }
 
-  // The picture stands for its pair, too.
+  // The first frame stands for its pair, too.
   void repeat() {
     if (!encoder_.device()) {
       rgb_[1] = rgb_[0];

@@ -243,7 +243,7 @@ VisionSpec read_vision_spec(const std::filesystem::path& folder, const VisionCon
   spec.video.min = 128 * 28 * 28;
   spec.video.max = 768 * 28 * 28;
   if (spec.image.min < 1 || spec.image.max < spec.image.min)
-    image.fail("has impossible picture sizes");
+    image.fail("has impossible image sizes");
   return spec;
 }
 

@@ -1,4 +1,4 @@
-// The sound encoder: two convolutions, sinusoidal positions from the file, pre-norm transformer.
+// The audio encoder: two convolutions, sinusoidal positions from the file, pre-norm transformer.
 // (WhisperEncoder)
 #pragma once
 

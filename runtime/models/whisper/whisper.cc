@@ -20,7 +20,7 @@ class Whisper final : public Recogniser {
 
   const Device* device() const override { return device_; }
   const BpeTokenizer& tokenizer() const override { return tokenizer_; }
-  const TranscriptionTokens& tokens() const override { return config_.tokens; }
+  const WhisperTokens& tokens() const override { return config_.tokens; }
   int n_mels() const override { return config_.num_mel_bins; }
   int max_states() const override { return config_.max_source_positions; }
   int max_tokens() const override { return config_.max_target_positions; }
@@ -28,14 +28,14 @@ class Whisper final : public Recogniser {
   int mel_frames_per_state() const override { return 2; }
   int n_alignment_heads() const override { return int(config_.alignment_heads.size()); }
 
-  EncodedSound encode(ops::Context& cx, const Tensor& mel) const override {
+  EncodedAudio encode(ops::Context& cx, const Tensor& mel) const override {
     Arena::Scope scope(cx.arena);
     return decoder_.look_at(cx, encoder_.forward(cx, ops::from_host(cx, mel)));
   }
   KvCache new_cache() const override { return decoder_.new_cache(); }
-  Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound,
+  Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedAudio& audio,
                 KvCache& cache, Attention* attention) const override {
-    const Tensor hidden = decoder_.forward(cx, ids, sound, cache, attention);
+    const Tensor hidden = decoder_.forward(cx, ids, audio, cache, attention);
     return decoder_.logits(cx, hidden.rows(hidden.dim(0) - 1, hidden.dim(0)));
   }
 

@@ -35,16 +35,16 @@ struct DecodingOptions {
   std::function<bool(int32_t token, std::span<const float> attention)> keep_going;
 };
 
-class TextDecoder {
+class WhisperDecoding {
  public:
-  TextDecoder(const Recogniser& model, ThreadPool& pool, Arena& arena,
-              const std::atomic<bool>& cancelled)
+  WhisperDecoding(const Recogniser& model, ThreadPool& pool, Arena& arena,
+                  const std::atomic<bool>& cancelled)
       : model_(model), pool_(pool), arena_(arena), cancelled_(cancelled), sampler_(0) {}
 
-  DecodedText decode(const EncodedSound& sound, const DecodingOptions& options);
+  DecodedText decode(const EncodedAudio& audio, const DecodingOptions& options);
   // The language that the window is most likely in, and its id. Empty where the checkpoint has one
   // language.
-  std::pair<std::string, int32_t> detect_language(const EncodedSound& sound);
+  std::pair<std::string, int32_t> detect_language(const EncodedAudio& audio);
 
  private:
   void apply_rules(std::span<float> logits, const DecodedText& text,
