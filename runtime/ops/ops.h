@@ -86,16 +86,15 @@ Tensor index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows)
 // and stride 2)
 Tensor avg_pool_pairs(Context& cx, const Tensor& x);
 
-// x[n, c_in] with zeros before and after, kernel 3: y[(n − 1)/stride + 1, c_out]. `weight` is
-// packed from [c_out, 3 · c_in], tap-major.
-Tensor conv1d_k3(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
-                 int stride);
-
 enum class Padding { zeros, reflect };
-// "same" convolution over time: x[n, c_in] → y[n, c_out]; `weight` is packed from [c_out, kernel ·
-// c_in], tap-major. Reflection needs n > kernel/2 · dilation.
+struct Conv1dOptions {
+  int kernel = 1, stride = 1, dilation = 1;
+  Padding padding = Padding::zeros;  // kernel/2 · dilation rows before and after
+};
+// Convolution over time: x[n, c_in] → y[(n − 1)/stride + 1, c_out]; `weight` is packed from [c_out,
+// kernel · c_in], tap-major. Reflection needs n > kernel/2 · dilation.
 Tensor conv1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
-              int kernel, int dilation, Padding padding);
+              const Conv1dOptions& options);
 // x[n, c_in] → y[(n − 1) · stride + kernel − 2 · padding, c_out]; `weight` is packed from [kernel ·
 // c_out, c_in], tap-major.
 Tensor conv_transpose1d(Context& cx, const Tensor& x, const LinearWeight& weight,

@@ -34,8 +34,8 @@ AudioTower::AudioTower(const Weights& w, const AudioConfig& c)
       config_(c),
       spec_{c.num_mel_bins, 2 * c.n_window,
             double(kMelFramesPerToken * LogMel::kHop) / LogMel::kSampleRate},
-      conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, 1),
-      conv2_(w.scope("conv2"), c.d_model, c.d_model, 2),
+      conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, {.kernel = 3}, Bias::each),
+      conv2_(w.scope("conv2"), c.d_model, c.d_model, {.kernel = 3, .stride = 2}, Bias::each),
       positional_embedding_(to_device(sinusoids(c.n_window, c.d_model), w.device())),
       ln_post_(w.scope("ln_post"), c.d_model, kEps),
       proj_(w, {{"proj", c.output_dim}}, c.d_model, Bias::each) {

@@ -24,7 +24,7 @@ class AudioTower final : public AudioEncoder {
   const Device* device_;
   AudioConfig config_;
   AudioSpec spec_;
-  Conv1dK3 conv1_, conv2_;
+  Conv1d conv1_, conv2_;
   Tensor positional_embedding_;  // [n_window, d_model]
   std::vector<EncoderLayer> layers_;
   LayerNorm ln_post_;

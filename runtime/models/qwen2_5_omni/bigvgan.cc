@@ -42,8 +42,7 @@ BigVgan::Snake BigVgan::snake(const Weights& w, int64_t channels) {
 BigVgan::BigVgan(const Weights& w, const BigVganConfig& c)
     : config_(c), filter_(to_device(kaiser_sinc_filter(), w.device())) {
   int64_t channels = c.upsample_initial_channel;
-  conv_pre_ =
-      Conv1d(w.scope("conv_pre"), c.mel_dim, channels, 7, 1, ops::Padding::zeros, Bias::each);
+  conv_pre_ = Conv1d(w.scope("conv_pre"), c.mel_dim, channels, {.kernel = 7}, Bias::each);
   for (size_t i = 0; i < c.upsample_rates.size(); ++i) {
     const Weights u = w.scope("ups").scope(int64_t(i)).scope(0);
     const int kernel = c.upsample_kernel_sizes[i];
@@ -61,11 +60,11 @@ BigVgan::BigVgan(const Weights& w, const BigVganConfig& c)
       AmpBlock block;
       const int size = c.resblock_kernel_sizes[k];
       for (size_t d = 0; d < c.resblock_dilation_sizes[k].size(); ++d) {
-        block.convs1.push_back(Conv1d(b.scope("convs1").scope(int64_t(d)), channels, channels, size,
-                                      c.resblock_dilation_sizes[k][d], ops::Padding::zeros,
-                                      Bias::each));
-        block.convs2.push_back(Conv1d(b.scope("convs2").scope(int64_t(d)), channels, channels, size,
-                                      1, ops::Padding::zeros, Bias::each));
+        const int dilation = c.resblock_dilation_sizes[k][d];
+        block.convs1.push_back(Conv1d(b.scope("convs1").scope(int64_t(d)), channels, channels,
+                                      {.kernel = size, .dilation = dilation}, Bias::each));
+        block.convs2.push_back(Conv1d(b.scope("convs2").scope(int64_t(d)), channels, channels,
+                                      {.kernel = size}, Bias::each));
       }
       for (size_t a = 0; a < 2 * block.convs1.size(); ++a)
         block.activations.push_back(snake(b.scope("activations").scope(int64_t(a)), channels));
@@ -74,7 +73,7 @@ BigVgan::BigVgan(const Weights& w, const BigVganConfig& c)
     ups_.push_back(std::move(up));
   }
   activation_post_ = snake(w.scope("activation_post"), channels);
-  conv_post_ = Conv1d(w.scope("conv_post"), channels, 1, 7, 1, ops::Padding::zeros, Bias::none);
+  conv_post_ = Conv1d(w.scope("conv_post"), channels, 1, {.kernel = 7}, Bias::none);
 }
 
 int BigVgan::samples_per_frame() const {

@@ -9,7 +9,11 @@ namespace omni::qwen2_5_omni {
 namespace {
 
 Conv1d conv(const Weights& w, int64_t c_in, int64_t c_out, int kernel = 1, int dilation = 1) {
-  return {w, c_in, c_out, kernel, dilation, ops::Padding::reflect, Bias::each};
+  return {w,
+          c_in,
+          c_out,
+          {.kernel = kernel, .dilation = dilation, .padding = ops::Padding::reflect},
+          Bias::each};
 }
 
 Tensor relu(Tensor x) {

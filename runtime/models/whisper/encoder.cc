@@ -8,8 +8,8 @@ constexpr float kEps = 1e-5f;
 
 Encoder::Encoder(const Weights& w, const Config& c)
     : config_(c),
-      conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, 1),
-      conv2_(w.scope("conv2"), c.d_model, c.d_model, 2),
+      conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, {.kernel = 3}, Bias::each),
+      conv2_(w.scope("conv2"), c.d_model, c.d_model, {.kernel = 3, .stride = 2}, Bias::each),
       embed_positions_(w.load_f32("embed_positions.weight", {c.max_source_positions, c.d_model})),
       layer_norm_(w.scope("layer_norm"), c.d_model, kEps) {
   for (int i = 0; i < c.encoder_layers; ++i)

@@ -18,7 +18,7 @@ class Encoder {
 
  private:
   Config config_;
-  Conv1dK3 conv1_, conv2_;
+  Conv1d conv1_, conv2_;
   Tensor embed_positions_;  // [max_source_positions, d_model]
   std::vector<EncoderLayer> layers_;
   LayerNorm layer_norm_;
