@@ -12,7 +12,7 @@ ops::MatmulPrecision products_of(Precision p) {
 
 }  // namespace
 
-std::shared_ptr<const ops::LinearWeight> pack(const Weights& like, const Tensor& weight) {
+std::shared_ptr<const ops::PackedMatrix> pack(const Weights& like, const Tensor& weight) {
   const Matrix dense(weight);
   return ops::pack_linear({&dense, 1}, products_of(like.precision()), like.device());
 }

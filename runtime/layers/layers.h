@@ -13,7 +13,7 @@ namespace omni {
 
 // A matrix of the host that is not as in the file, for the device and the precision of `like`;
 // never quantized.
-std::shared_ptr<const ops::LinearWeight> pack(const Weights& like, const Tensor& weight);
+std::shared_ptr<const ops::PackedMatrix> pack(const Weights& like, const Tensor& weight);
 
 // where_there: zeros stand in for a part without one (k_proj of Whisper-like towers)
 enum class Bias { none, each, where_there };
@@ -39,7 +39,7 @@ class Linear {
   }
 
  private:
-  std::shared_ptr<const ops::LinearWeight> weight_;
+  std::shared_ptr<const ops::PackedMatrix> weight_;
   Tensor bias_;  // [Σ n_out] or undefined
 };
 
@@ -55,7 +55,7 @@ class Conv1d {
 
  private:
   ops::Conv1dOptions options_;
-  std::shared_ptr<const ops::LinearWeight> weight_;
+  std::shared_ptr<const ops::PackedMatrix> weight_;
   Tensor bias_;  // [c_out] or undefined
 };
 

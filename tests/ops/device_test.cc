@@ -41,7 +41,7 @@ class Side {
     return there(x);
   }
   Tensor there(const Tensor& x) { return to_device(x, device_); }
-  std::shared_ptr<const ops::LinearWeight> weight(Shape shape, uint32_t seed,
+  std::shared_ptr<const ops::PackedMatrix> weight(Shape shape, uint32_t seed,
                                                   ops::MatmulPrecision precision,
                                                   DType dtype = DType::f32) {
     Tensor w = to_device(Side(nullptr).random(shape, seed), nullptr);

@@ -27,7 +27,7 @@ class BigVgan {
     std::vector<Snake> activations;
   };
   struct Upsampling {
-    std::shared_ptr<const ops::LinearWeight> weight;
+    std::shared_ptr<const ops::PackedMatrix> weight;
     Tensor bias;
     int kernel, stride;
     std::vector<AmpBlock> blocks;
