@@ -7,6 +7,7 @@ libraries too: GLib only in elements and plugins, JSON only in runtime/io, oneDN
 import collections, pathlib, re, sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+FAMILIES = sorted(p.name for p in (ROOT / "runtime/models").iterdir() if p.is_dir() and p.name != "interface")
 # Folder → what its files may include, by the first word of the path. Order = the order of the arrows.
 MAY = {
     "cuda/emu": {"emu"},
@@ -23,9 +24,8 @@ MAY = {
     "runtime/tokenizers/audio": {"audio", "ops", "io", "core", "omni"},
     "runtime/tokenizers/text": {"text", "ops", "io", "core", "omni"},
     "runtime/models/interface": {"interface", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
-    "runtime/models/qwen2_5_omni": {"qwen2_5_omni", "interface", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
-    "runtime/models/whisper": {"whisper", "interface", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
-    "runtime/models": {"models", "qwen2_5_omni", "whisper", "interface", "io", "core", "omni"},
+    **{f"runtime/models/{f}": {f, "interface", "layers", "video", "audio", "text", "ops", "io", "core", "omni"} for f in FAMILIES},
+    "runtime/models": {"models", *FAMILIES, "interface", "io", "core", "omni"},
     "runtime/spatial": {"io", "core", "omni"},
     "runtime/captions": {"captions", "text", "omni"},
     "runtime/grammar": {"grammar", "io", "core", "omni"},
