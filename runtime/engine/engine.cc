@@ -1,3 +1,6 @@
+// An open checkpoint: its family's facets, the threads that compute with them, and what is shared
+// by all who opened it the same way. Tokenizers, sessions and transcribers are made from the facets
+// that it has.
 #include "omni/engine.h"
 
 #include <algorithm>

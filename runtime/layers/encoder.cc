@@ -1,3 +1,4 @@
+// The MLP's wide rows are computed some at a time, which bounds the memory of long audio.
 #include "layers/encoder.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// How the layers read their weights: several parts as one product, kernels tap after tap.
 #include "layers/layers.h"
 
 #include <cstring>

@@ -1,3 +1,5 @@
+// Samples → log-mel frames → units of the family's length → rows, a segment each. The floor of the
+// mel follows the loudest of the last units.
 #include <algorithm>
 #include <deque>
 

@@ -1,3 +1,5 @@
+// Frames → resized pairs → patches → rows, a segment each. On a device a frame becomes patches at
+// once, on the host when its pair is complete.
 #include <algorithm>
 #include <cmath>
 

@@ -1,3 +1,4 @@
+// Log-mel frames → rows of the text model. (modeling_qwen2_5_omni.py, Qwen2_5OmniAudioEncoder)
 #include "qwen2_5_omni/audio_tower.h"
 
 #include <algorithm>
@@ -15,7 +16,7 @@ constexpr int kMelFramesPerToken = 4;
 
 // sin ‖ cos over Whisper's logarithmic time scales. (SinusoidsPositionEmbedding)
 Tensor sinusoids(int64_t length, int64_t channels) {
-  Tensor t = Tensor::zeros(DType::f32, {length, channels});
+  Tensor t = Tensor::zeros(DType::f32, {length, channels});  // [length, channels]
   const int64_t half = channels / 2;
   const float step = float(std::log(10000.0) / double(half - 1));
   for (int64_t i = 0; i < length; ++i)
@@ -48,14 +49,14 @@ Tensor AudioTower::encode(ops::Context& cx, const Tensor& mel) const {
   const int64_t n_states = (mel.dim(0) - 1) / 2 + 1, n_tokens = n_states / 2;
   if (mel.dim(0) > 2 * config_.n_window)
     throw Error(ErrorCode::internal, "audio tower: a piece of " + mel.shape().str());
-  Tensor out = cx.arena.f32({n_tokens, config_.output_dim});
+  Tensor out = cx.arena.f32({n_tokens, config_.output_dim});  // [n_tokens, output_dim]
   if (n_tokens == 0) return out;
   Arena::Scope scope(cx.arena);
 
-  Tensor x = conv1_(cx, ops::from_host(cx, mel));
+  Tensor x = conv1_(cx, ops::from_host(cx, mel));  // [frames, d_model]
   ops::gelu_(cx, x);
-  x = conv2_(cx, x);
-  ops::gelu_(cx, x);  // [n_states, d_model]
+  x = conv2_(cx, x);  // [n_states, d_model]
+  ops::gelu_(cx, x);
   ops::add_(cx, x, positional_embedding_.rows(0, n_states));
   for (const EncoderLayer& layer : layers_) layer(cx, x);
   ops::copy_(cx, out, proj_(cx, ln_post_(cx, ops::avg_pool_pairs(cx, x))));

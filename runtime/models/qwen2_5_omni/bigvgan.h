@@ -20,7 +20,7 @@ class BigVgan {
 
  private:
   struct Snake {
-    Tensor alpha, beta_reciprocal;
+    Tensor alpha, beta_reciprocal;  // [channels]
   };
   struct AmpBlock {
     std::vector<Conv1d> convs1, convs2;
@@ -28,7 +28,7 @@ class BigVgan {
   };
   struct Upsampling {
     std::shared_ptr<const ops::PackedMatrix> weight;
-    Tensor bias;
+    Tensor bias;  // [channels / 2]
     int kernel, stride;
     std::vector<AmpBlock> blocks;
   };

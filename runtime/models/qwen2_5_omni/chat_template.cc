@@ -1,3 +1,5 @@
+// Rows of text and media with their positions. (processing_qwen2_5_omni.py;
+// modeling_qwen2_5_omni.py, get_rope_index)
 #include "qwen2_5_omni/chat_template.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Sizes have a range; what the computation takes for granted is checked here, once.
+// (configuration_qwen2_5_omni.py)
 #include "qwen2_5_omni/config.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Makes the facets of a checkpoint, in the order in which its parts are read.
 #include "qwen2_5_omni/qwen2_5_omni.h"
 
 #include "qwen2_5_omni/audio_tower.h"

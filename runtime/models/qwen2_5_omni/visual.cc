@@ -1,3 +1,5 @@
+// Patches → rows of the text model. Merged tokens are brought into the order of their windows once,
+// and back at the end. (modeling_qwen2_5_omni.py, Qwen2_5OmniVisionEncoder)
 #include "qwen2_5_omni/visual.h"
 
 #include <algorithm>
@@ -15,7 +17,7 @@ constexpr double kRopeTheta = 10000;
 Tensor rotary_table(const Windows& windows, int merged_w, int merge, int head_dim) {
   const int quarter = head_dim / 4, half = head_dim / 2;
   const int64_t n = int64_t(windows.order.size()) * merge * merge;
-  Tensor table = Tensor::zeros(DType::f32, {2, n, half});
+  Tensor table = Tensor::zeros(DType::f32, {2, n, half});  // [2, n, half]
   float *c = table.f32(), *s = c + n * half;
   for (int64_t token : windows.order)
     for (int mh = 0; mh < merge; ++mh)
@@ -71,7 +73,7 @@ Visual::Visual(const Weights& w, const VisionConfig& c, const VisionSpec& spec)
 Tensor Visual::attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary,
                       std::span<const int64_t> spans) const {
   const int heads = config_.num_heads, head_dim = config_.hidden_size / heads;
-  Tensor qkv = block.qkv(cx, block.norm1(cx, x));
+  Tensor qkv = block.qkv(cx, block.norm1(cx, x));  // [n, 3 · hidden]
   const ops::Heads q = heads_of(qkv, 0, heads, head_dim),
                    k = heads_of(qkv, config_.hidden_size, heads, head_dim),
                    v = heads_of(qkv, 2 * config_.hidden_size, heads, head_dim);
@@ -97,7 +99,7 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
   const int merge = config_.spatial_merge_size, unit = merge * merge, merged_h = plan.tokens_h,
             merged_w = plan.tokens_w;
   const int64_t n = patches.dim(0), n_merged = n / unit;
-  Tensor out = cx.arena.f32({n_merged, config_.out_hidden_size});
+  Tensor out = cx.arena.f32({n_merged, config_.out_hidden_size});  // [n_merged, out_hidden]
   Arena::Scope scope(cx.arena);
 
   const Windows windows =
@@ -105,11 +107,13 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
   std::vector<int64_t> window_spans = windows.begins;
   for (int64_t& b : window_spans) b *= unit;
   const int64_t whole[] = {0, n};
-  const Tensor rotary = ops::from_host(
+  const Tensor rotary = ops::from_host(  // [2, n, head_dim / 2]
       cx, rotary_table(windows, merged_w, merge, config_.hidden_size / config_.num_heads));
 
+  // [n_merged, unit · hidden]
   const Tensor embedded = patch_embed_(cx, ops::from_host(cx, patches))
                               .reshape({n_merged, int64_t{unit} * config_.hidden_size});
+  // [n, hidden], window after window
   Tensor x = ops::index_select(cx, embedded, windows.order).reshape({n, config_.hidden_size});
   for (int i = 0; i < config_.depth; ++i) {
     Arena::Scope inner(cx.arena);
@@ -119,6 +123,7 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
               attend(cx, block, x, rotary, full ? std::span<const int64_t>(whole) : window_spans));
     ops::add_(cx, x, block.mlp(cx, block.norm2(cx, x)));
   }
+  // [n_merged, unit · hidden]
   Tensor merged = mlp_0_(cx, ln_q_(cx, x).reshape({n_merged, int64_t{unit} * config_.hidden_size}));
   ops::gelu_(cx, merged);
   std::vector<int64_t> back(windows.order.size());

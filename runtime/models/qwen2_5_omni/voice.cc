@@ -1,3 +1,5 @@
+// One utterance: rows of the Thinker → Talker → codes → flow → mel → vocoder → samples.
+// (modeling_qwen2_5_omni.py, Qwen2_5OmniForConditionalGeneration.generate)
 #include "qwen2_5_omni/voice.h"
 
 #include <algorithm>
@@ -92,11 +94,11 @@ class TalkerVoice::Codes final : public CodeStream {
     const TalkerConfig& c = voice_.talker_.config();
     if (ended_ || (history_.empty() && row.empty())) return std::nullopt;
     Arena::Scope scope(cx.arena);
-    Tensor logits;
+    Tensor logits;  // [1, codes]
     if (history_.empty()) {
       logits = prefill(cx, row);
     } else {
-      Tensor x = of_thinker_or(cx, row);
+      Tensor x = of_thinker_or(cx, row);  // [1, embedding_size]
       ops::add_(cx, x, voice_.talker_.codec_embed(cx, history_.back()));
       logits = voice_.talker_.decode(cx, x, {next_, next_, next_}, cache_, step_);
       ++next_;
@@ -175,7 +177,7 @@ class TalkerVoice::Wave final : public WaveStream {
   // The vocoder works on all frames that touch the new ones; frames that no later sample needs are
   // forgotten.
   std::vector<float> more(ops::Context& cx, std::span<const int32_t> codes, bool last) {
-    const Tensor fresh = dit_.push(cx, codes, last);
+    const Tensor fresh = dit_.push(cx, codes, last);  // [new frames, mel_dim]
     mel_.insert(mel_.end(), fresh.f32(), fresh.f32() + fresh.numel());
     const int64_t there = first_ + int64_t(mel_.size()) / mel_dim_,
                   reach = vocoder_.receptive_frames(), end = last ? there : there - reach;

@@ -1,3 +1,4 @@
+// What is missing in generation_config.json is looked up in the tokenizer, by name.
 #include "whisper/config.h"
 
 #include "io/json.h"

@@ -1,3 +1,5 @@
+// A window of log-mel frames → states that the decoder attends to. (modeling_whisper.py,
+// WhisperEncoder)
 #include "whisper/encoder.h"
 
 namespace omni::whisper {
@@ -22,12 +24,12 @@ Tensor Encoder::forward(ops::Context& cx, const Tensor& mel) const {
   if (n > config_.max_source_positions)
     throw Error(ErrorCode::internal,
                 "whisper: " + mel.shape().str() + " mel frames are more than a window");
-  Tensor x = cx.arena.f32({n, d});
+  Tensor x = cx.arena.f32({n, d});  // [n, d_model]
   {
     Arena::Scope scope(cx.arena);
-    Tensor frames = conv1_(cx, mel);  // [frames, d]
+    Tensor frames = conv1_(cx, mel);  // [frames, d_model]
     ops::gelu_(cx, frames);
-    Tensor states = conv2_(cx, frames);  // [n, d]
+    Tensor states = conv2_(cx, frames);  // [n, d_model]
     ops::gelu_(cx, states);
     ops::copy_(cx, x, states);
   }

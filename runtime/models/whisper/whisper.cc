@@ -1,3 +1,4 @@
+// Encoder and decoder of a checkpoint behind the facet of a recogniser.
 #include "whisper/whisper.h"
 
 #include "whisper/decoder.h"
