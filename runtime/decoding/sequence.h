@@ -8,13 +8,13 @@
 
 #include "decoding/sampler.h"
 #include "decoding/token_mask.h"
-#include "models/model.h"
+#include "interface/text_model.h"
 
 namespace omni {
 
 class Sequence {
  public:
-  Sequence(const Model& model, ThreadPool& pool, const std::atomic<bool>& cancelled)
+  Sequence(const TextModel& model, ThreadPool& pool, const std::atomic<bool>& cancelled)
       : model_(model),
         pool_(pool),
         cancelled_(cancelled),
@@ -63,7 +63,7 @@ class Sequence {
   void clear() { back_to({0, {}}); }
 
  private:
-  const Model& model_;
+  const TextModel& model_;
   ThreadPool& pool_;
   const std::atomic<bool>& cancelled_;
   Arena arena_;

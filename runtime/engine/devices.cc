@@ -1,3 +1,4 @@
+// The CUDA module is opened here, by name, when a device is first asked for.
 #include "engine/devices.h"
 
 #include <dlfcn.h>

@@ -1,3 +1,6 @@
+// An open checkpoint: its family's facets, the threads that compute with them, and what is shared
+// by all who opened it the same way. Tokenizers, sessions and transcribers are made from the facets
+// that it has.
 #include "omni/engine.h"
 
 #include <algorithm>
@@ -15,7 +18,6 @@
 #include "io/quantize_cache.h"
 #include "io/weights.h"
 #include "models/registry.h"
-#include "models/transcription_model.h"
 #include "session/session.h"
 #include "session/speech_stream.h"
 #include "session/tokenizers.h"
@@ -116,10 +118,10 @@ Precision choose_precision(Precision asked, const fs::path& folder, const Device
                                                                       : Precision::float32;
 }
 
-// What every open checkpoint has.
-class OpenEngine : public Engine {
+class OpenEngine final : public Engine, public std::enable_shared_from_this<OpenEngine> {
  public:
-  explicit OpenEngine(const EngineOptions& options, const Device* device)
+  OpenEngine(const EngineOptions& options, const Device* device,
+             const std::function<void(double)>& progress)
       : folder_(options.model_path),
         fingerprint_(fingerprint_of(folder_)),
         defaults_(read_defaults(folder_)),
@@ -128,71 +130,38 @@ class OpenEngine : public Engine {
         pool_(options.threads) {
     if (precision_ == Precision::int8 || precision_ == Precision::int4)
       cache_ = std::make_shared<QuantizeCache>(QuantizeCache::folder_of(fingerprint_));
+    family_ = load_family(how_to_load(), {progress});
+    log_loaded();
   }
 
   const std::string& fingerprint() const override { return fingerprint_; }
   Precision precision() const override { return precision_; }
   std::string compute() const override { return device_ ? device_->name() : describe_cpu_level(); }
   const CheckpointDefaults& defaults() const override { return defaults_; }
-
- protected:
-  ModelOptions how_to_load() const { return {folder_, precision_, device_, {&pool_, cache_}}; }
-  void log_loaded() const {
-    if (cache_)
-      log(LogLevel::info, std::to_string(cache_->n_made()) + " matrices quantized, " +
-                              std::to_string(cache_->n_found()) + " found in " +
-                              QuantizeCache::folder_of(fingerprint_).string());
-    log(LogLevel::info, "loaded " + folder_.string() + ", fingerprint " + fingerprint_ + ", " +
-                            name_of(precision_) + ", " + compute() + ", " +
-                            std::to_string(pool_.n_threads()) + " threads");
-  }
-
-  const fs::path folder_;
-  const std::string fingerprint_;  // made first: it finds out whether there is a checkpoint at all
-  const CheckpointDefaults defaults_;
-  const Device* const device_;
-  const Precision precision_;
-  mutable ThreadPool pool_;
-  std::shared_ptr<QuantizeCache> cache_;  // where matrices are quantized
-};
-
-class ModelEngine final : public OpenEngine, public std::enable_shared_from_this<ModelEngine> {
- public:
-  ModelEngine(const EngineOptions& options, const Device* device,
-              const std::function<void(double)>& progress)
-      : OpenEngine(options, device), model_(load_model(how_to_load(), {progress})) {
-    log_loaded();
-  }
-
-  int hidden() const override { return model_->hidden(); }
-  Nanoseconds chunk_duration() const override { return model_->chunk_duration(); }
+  int hidden() const override { return text().hidden(); }
+  Nanoseconds chunk_duration() const override { return prompter().chunk_duration(); }
 
   std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions& asked) const override {
     VideoOptions o = asked;
     if (!o.min_pixels) o.min_pixels = defaults_.min_pixels.value_or(0);
     if (!o.max_pixels && o.detail != Detail::high) o.max_pixels = defaults_.max_pixels.value_or(0);
-    return omni::make_video_tokenizer(shared_from_this(), *model_, pool_, o);
+    const VisionEncoder& vision = there(family_.vision, "takes no video");
+    return omni::make_video_tokenizer(shared_from_this(), vision, pool_, o);
   }
   std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions& asked) const override {
     AudioOptions o = asked;
     if (o.normaliser_window <= 0)
       o.normaliser_window = Nanoseconds(defaults_.normaliser_window.value_or(0) * double(kSecond));
-    return omni::make_audio_tokenizer(shared_from_this(), *model_, pool_, o);
+    const AudioEncoder& audio = there(family_.audio, "takes no audio");
+    return omni::make_audio_tokenizer(shared_from_this(), audio, pool_, o);
   }
   std::unique_ptr<Session> make_session(const SessionOptions& options) const override {
-    return omni::make_session(shared_from_this(), *model_, pool_, options);
+    return omni::make_session(shared_from_this(), prompter(), text(), pool_, options);
   }
 
-  void load_speech(const std::function<void(double)>& progress) const override {
-    std::lock_guard guard(speech_lock_);
-    if (!speech_) speech_ = omni::load_speech(how_to_load(), {progress});
-  }
-  std::vector<std::string> voices() const override {
-    load_speech({});
-    return speech_->voices();
-  }
+  void load_speech(const std::function<void(double)>& progress) const override { voice(progress); }
+  std::vector<std::string> voices() const override { return voice({}).speakers(); }
   std::unique_ptr<Speech> make_speech(const SpeechOptions& asked) const override {
-    load_speech({});
     const SpeechOptions& own = defaults_.speech;
     // Behind what is asked and what the checkpoint says: the published values.
     // (Qwen2_5OmniForConditionalGeneration.generate)
@@ -208,55 +177,58 @@ class ModelEngine final : public OpenEngine, public std::enable_shared_from_this
     s.flow.points = value(asked.flow_points, own.flow_points, 10);
     s.flow.guidance = float(value(asked.flow_guidance, own.flow_guidance, 0.5));
     s.seed = asked.seed;
-    return std::make_unique<SpeechStream>(shared_from_this(), *speech_, pool_, s);
+    return std::make_unique<SpeechStream>(shared_from_this(), voice({}), pool_, s);
   }
 
-  bool transcribes() const override { return false; }
-  std::unique_ptr<Transcriber> make_transcriber(const TranscriptionOptions&) const override {
-    throw Error(ErrorCode::unsupported, folder_.string() + " is no transcriber: use omnimodel");
-  }
-
- private:
-  std::unique_ptr<const Model> model_;
-  mutable std::mutex speech_lock_;
-  mutable std::unique_ptr<const SpeechModel> speech_;  // once there, it stays
-};
-
-class TranscriptionEngine final : public OpenEngine,
-                                  public std::enable_shared_from_this<TranscriptionEngine> {
- public:
-  TranscriptionEngine(const EngineOptions& options, const Device* device,
-                      const std::function<void(double)>& progress)
-      : OpenEngine(options, device), model_(load_transcription(how_to_load(), {progress})) {
-    log_loaded();
-  }
-
-  int hidden() const override { refuse(); }
-  Nanoseconds chunk_duration() const override { refuse(); }
-  std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions&) const override {
-    refuse();
-  }
-  std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions&) const override {
-    refuse();
-  }
-  std::unique_ptr<Session> make_session(const SessionOptions&) const override { refuse(); }
-  void load_speech(const std::function<void(double)>&) const override { refuse(); }
-  std::vector<std::string> voices() const override { refuse(); }
-  std::unique_ptr<Speech> make_speech(const SpeechOptions&) const override { refuse(); }
-
-  bool transcribes() const override { return true; }
+  bool transcribes() const override { return family_.recogniser != nullptr; }
   std::unique_ptr<Transcriber> make_transcriber(
       const TranscriptionOptions& options) const override {
-    return omni::make_transcriber(shared_from_this(), *model_, pool_, options);
+    const Recogniser& recogniser = there(family_.recogniser, "is no transcriber: use omnimodel");
+    return omni::make_transcriber(shared_from_this(), recogniser, pool_, options);
   }
 
  private:
-  [[noreturn]] void refuse() const {
-    throw Error(ErrorCode::unsupported,
-                folder_.string() + " transcribes and does nothing else: use omnitranscriber");
+  ModelOptions how_to_load() const { return {folder_, precision_, device_, {&pool_, cache_}}; }
+  void log_loaded() const {
+    if (cache_)
+      log(LogLevel::info, std::to_string(cache_->n_made()) + " matrices quantized, " +
+                              std::to_string(cache_->n_found()) + " found in " +
+                              QuantizeCache::folder_of(fingerprint_).string());
+    log(LogLevel::info, "loaded " + folder_.string() + ", fingerprint " + fingerprint_ + ", " +
+                            name_of(precision_) + ", " + compute() + ", " +
+                            std::to_string(pool_.n_threads()) + " threads");
   }
 
-  std::unique_ptr<const TranscriptionModel> model_;
+  // A facet that is needed. Throws unsupported with what the checkpoint lacks where it is null.
+  template <class Facet>
+  const Facet& there(const std::unique_ptr<const Facet>& facet, const char* lacks) const {
+    if (!facet) refuse(lacks);
+    return *facet;
+  }
+  [[noreturn]] void refuse(const char* lacks) const {
+    throw Error(
+        ErrorCode::unsupported,
+        folder_.string() + " " +
+            (transcribes() ? "transcribes and does nothing else: use omnitranscriber" : lacks));
+  }
+  const Prompter& prompter() const { return there(family_.prompter, "holds no dialogue"); }
+  const TextModel& text() const { return there(family_.text, "writes no text"); }
+  const Voice& voice(const std::function<void(double)>& progress) const {
+    std::lock_guard guard(voice_lock_);
+    if (!voice_ && family_.load_voice) voice_ = family_.load_voice(how_to_load(), {progress});
+    return there(voice_, "has no voice: it holds no Talker and Token2Wav");
+  }
+
+  const fs::path folder_;
+  const std::string fingerprint_;  // made first: it finds out whether there is a checkpoint at all
+  const CheckpointDefaults defaults_;
+  const Device* const device_;
+  const Precision precision_;
+  mutable ThreadPool pool_;
+  std::shared_ptr<QuantizeCache> cache_;  // where matrices are quantized
+  Family family_;
+  mutable std::mutex voice_lock_;
+  mutable std::unique_ptr<const Voice> voice_;  // once there, it stays
 };
 
 // Engines that are open or being opened, by what they were opened with.
@@ -299,11 +271,7 @@ std::shared_ptr<const Engine> Engine::open(const EngineOptions& options,
   std::lock_guard guard(slot->lock);
   if (auto engine = slot->engine.lock()) return engine;
   try {
-    std::shared_ptr<const Engine> engine;
-    if (omni::transcribes(folder))
-      engine = std::make_shared<const TranscriptionEngine>(o, device, progress);
-    else
-      engine = std::make_shared<const ModelEngine>(o, device, progress);
+    const auto engine = std::make_shared<const OpenEngine>(o, device, progress);
     slot->engine = engine;
     return engine;
   } catch (const std::bad_alloc&) {

@@ -1,3 +1,4 @@
+// How the layers read their weights: several parts as one product, kernels tap after tap.
 #include "layers/layers.h"
 
 #include <cstring>
@@ -12,7 +13,7 @@ ops::MatmulPrecision products_of(Precision p) {
 
 }  // namespace
 
-std::shared_ptr<const ops::LinearWeight> pack(const Weights& like, const Tensor& weight) {
+std::shared_ptr<const ops::PackedMatrix> pack(const Weights& like, const Tensor& weight) {
   const Matrix dense(weight);
   return ops::pack_linear({&dense, 1}, products_of(like.precision()), like.device());
 }
@@ -39,20 +40,10 @@ Linear::Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in
   bias_ = to_device(joined, w.device());
 }
 
-Conv1dK3::Conv1dK3(const Weights& w, int64_t c_in, int64_t c_out, int stride) : stride_(stride) {
-  const Tensor by_channel = w.get_f32("weight", {c_out, c_in, 3});
-  Tensor by_tap = Tensor::zeros(DType::f32, {c_out, 3 * c_in});
-  for (int64_t o = 0; o < c_out; ++o)
-    for (int64_t c = 0; c < c_in; ++c)
-      for (int64_t t = 0; t < 3; ++t)
-        by_tap.f32()[(o * 3 + t) * c_in + c] = by_channel.f32()[(o * c_in + c) * 3 + t];
-  weight_ = pack(w, by_tap);
-  bias_ = w.load_f32("bias", {c_out});
-}
-
-Conv1d::Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int dilation,
-               ops::Padding padding, Bias bias)
-    : kernel_(kernel), dilation_(dilation), padding_(padding) {
+Conv1d::Conv1d(const Weights& w, int64_t c_in, int64_t c_out, const ops::Conv1dOptions& options,
+               Bias bias)
+    : options_(options) {
+  const int kernel = options.kernel;
   const Tensor by_channel = w.get_f32("weight", {c_out, c_in, kernel});
   Tensor by_tap = Tensor::zeros(DType::f32, {c_out, kernel * c_in});
   for (int64_t o = 0; o < c_out; ++o)

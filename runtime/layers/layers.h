@@ -13,7 +13,7 @@ namespace omni {
 
 // A matrix of the host that is not as in the file, for the device and the precision of `like`;
 // never quantized.
-std::shared_ptr<const ops::LinearWeight> pack(const Weights& like, const Tensor& weight);
+std::shared_ptr<const ops::PackedMatrix> pack(const Weights& like, const Tensor& weight);
 
 // where_there: zeros stand in for a part without one (k_proj of Whisper-like towers)
 enum class Bias { none, each, where_there };
@@ -39,40 +39,24 @@ class Linear {
   }
 
  private:
-  std::shared_ptr<const ops::LinearWeight> weight_;
+  std::shared_ptr<const ops::PackedMatrix> weight_;
   Tensor bias_;  // [Σ n_out] or undefined
 };
 
-// Kernel 3 over time: x[n, c_in] → y[(n − 1)/stride + 1, c_out], zeros around.
-class Conv1dK3 {
- public:
-  Conv1dK3() = default;
-  Conv1dK3(const Weights& w, int64_t c_in, int64_t c_out, int stride);
-  Tensor operator()(ops::Context& cx, const Tensor& x) const {
-    return ops::conv1d_k3(cx, x, *weight_, bias_, stride_);
-  }
-
- private:
-  std::shared_ptr<const ops::LinearWeight> weight_;
-  Tensor bias_;
-  int stride_ = 1;
-};
-
-// "Same" convolution over time: x[n, c_in] → y[n, c_out].
+// Convolution over time: x[n, c_in] → y[(n − 1)/stride + 1, c_out].
 class Conv1d {
  public:
   Conv1d() = default;
-  Conv1d(const Weights& w, int64_t c_in, int64_t c_out, int kernel, int dilation,
-         ops::Padding padding, Bias bias);
+  Conv1d(const Weights& w, int64_t c_in, int64_t c_out, const ops::Conv1dOptions& options,
+         Bias bias);
   Tensor operator()(ops::Context& cx, const Tensor& x) const {
-    return ops::conv1d(cx, x, *weight_, bias_, kernel_, dilation_, padding_);
+    return ops::conv1d(cx, x, *weight_, bias_, options_);
   }
 
  private:
-  std::shared_ptr<const ops::LinearWeight> weight_;
-  Tensor bias_;
-  int kernel_ = 1, dilation_ = 1;
-  ops::Padding padding_ = ops::Padding::zeros;
+  ops::Conv1dOptions options_;
+  std::shared_ptr<const ops::PackedMatrix> weight_;
+  Tensor bias_;  // [c_out] or undefined
 };
 
 class RmsNorm {

@@ -9,14 +9,14 @@
 namespace omni::ops {
 
 // A weight matrix as a backend wants it.
-class LinearWeight {
+class PackedMatrix {
  public:
-  virtual ~LinearWeight() = default;
+  virtual ~PackedMatrix() = default;
   int64_t n_out() const { return n_out_; }
   int64_t n_in() const { return n_in_; }
 
  protected:
-  LinearWeight(int64_t n_out, int64_t n_in) : n_out_(n_out), n_in_(n_in) {}
+  PackedMatrix(int64_t n_out, int64_t n_in) : n_out_(n_out), n_in_(n_in) {}
 
  private:
   int64_t n_out_, n_in_;
@@ -34,9 +34,9 @@ struct Unfold {
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts,
+  virtual std::shared_ptr<const PackedMatrix> pack_linear(std::span<const Matrix> parts,
                                                           MatmulPrecision precision) const = 0;
-  virtual void linear(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
+  virtual void linear(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
                       Tensor& y) const = 0;
   virtual void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
                         Tensor& y) const = 0;
@@ -57,7 +57,7 @@ class Backend {
   virtual void avg_pool_pairs(Context& cx, const Tensor& x, Tensor& y) const = 0;
   // A convolution at once, with zeros beyond the ends; false where the backend has none for it:
   // then it is unfolded.
-  virtual bool convolution(Context&, const Tensor& /*x*/, const LinearWeight&,
+  virtual bool convolution(Context&, const Tensor& /*x*/, const PackedMatrix&,
                            const Tensor& /*bias*/, const Unfold&, Tensor& /*y*/) const {
     return false;
   }

@@ -54,14 +54,14 @@ Tensor clone(Context& cx, const Tensor& x) {
   return y;
 }
 
-std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts,
+std::shared_ptr<const PackedMatrix> pack_linear(std::span<const Matrix> parts,
                                                 MatmulPrecision precision, const Device* device) {
   for (const Matrix& p : parts)
     require(p.n_in == parts[0].n_in, "pack_linear", p.values, parts[0].values);
   return backend_of(device).pack_linear(parts, precision);
 }
 
-Tensor linear(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias) {
+Tensor linear(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias) {
   if (x.rank() != 2 || x.dim(1) != weight.n_in())
     throw Error(ErrorCode::internal, "linear: x " + x.shape().str() + " with a weight of " +
                                          std::to_string(weight.n_in()) + " inputs");
@@ -139,7 +139,7 @@ Tensor avg_pool_pairs(Context& cx, const Tensor& x) {
 namespace {
 
 // By the backend at once, or as products of unfolded columns, some rows at a time.
-void convolve(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
+void convolve(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
               const Unfold& whole, Tensor& y) {
   if (whole.padding == Padding::zeros && backend(cx).convolution(cx, x, weight, bias, whole, y))
     return;
@@ -157,29 +157,22 @@ void convolve(Context& cx, const Tensor& x, const LinearWeight& weight, const Te
 
 }  // namespace
 
-Tensor conv1d_k3(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
-                 int stride) {
-  const int64_t n_out = (x.dim(0) - 1) / stride + 1;
-  Tensor y = cx.arena.f32({n_out, weight.n_out()});
-  convolve(cx, x, weight, bias, {0, n_out, 3, stride, 1, 1, Padding::zeros}, y);
-  return y;
-}
-
-Tensor conv1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
-              int kernel, int dilation, Padding padding) {
-  const int64_t n = x.dim(0), c = x.dim(1), before = int64_t{kernel / 2} * dilation;
-  if (weight.n_in() != kernel * c)
+Tensor conv1d(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
+              const Conv1dOptions& o) {
+  const int64_t n = x.dim(0), c = x.dim(1), before = int64_t{o.kernel / 2} * o.dilation,
+                n_out = (n - 1) / o.stride + 1;
+  if (weight.n_in() != o.kernel * c)
     throw Error(ErrorCode::internal, "conv1d: x " + x.shape().str() + " with a weight of " +
                                          std::to_string(weight.n_in()) + " inputs");
-  if (padding == Padding::reflect && n <= before)
+  if (o.padding == Padding::reflect && n <= before)
     throw Error(ErrorCode::invalid_argument,
                 "conv1d: " + std::to_string(n) + " frames are too few to be reflected");
-  Tensor y = cx.arena.f32({n, weight.n_out()});
-  convolve(cx, x, weight, bias, {0, n, kernel, 1, dilation, before, padding}, y);
+  Tensor y = cx.arena.f32({n_out, weight.n_out()});
+  convolve(cx, x, weight, bias, {0, n_out, o.kernel, o.stride, o.dilation, before, o.padding}, y);
   return y;
 }
 
-Tensor conv_transpose1d(Context& cx, const Tensor& x, const LinearWeight& weight,
+Tensor conv_transpose1d(Context& cx, const Tensor& x, const PackedMatrix& weight,
                         const Tensor& bias, int kernel, int stride, int padding) {
   const int64_t n = x.dim(0), c = weight.n_out() / kernel,
                 n_out = (n - 1) * stride + kernel - 2 * padding;

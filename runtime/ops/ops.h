@@ -23,7 +23,7 @@ struct Context {
   Arena& arena;
 };
 
-class LinearWeight;
+class PackedMatrix;
 
 // Precision of the products: x as it is, or both factors rounded to bfloat16; sums are float32.
 enum class MatmulPrecision { f32, bf16 };
@@ -40,12 +40,12 @@ Tensor clone(Context& cx, const Tensor& x);
 // Packs the rows of `parts` ([n_i, k] each), one under the other, for linear() on a device. What is
 // packed may point into the parts' own memory and then keeps it; where it is a mapped file, nothing
 // is copied.
-std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts,
+std::shared_ptr<const PackedMatrix> pack_linear(std::span<const Matrix> parts,
                                                 MatmulPrecision precision,
                                                 const Device* device = nullptr);
 
 // y[n, n_out] = x[n, k] · weightᵀ + bias. `bias` [n_out] may be undefined.
-Tensor linear(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias);
+Tensor linear(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias);
 
 // y = x / sqrt(mean(x²) + eps) · weight, over the last dimension. (arXiv 1910.07467)
 Tensor rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps);
@@ -86,19 +86,18 @@ Tensor index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows)
 // and stride 2)
 Tensor avg_pool_pairs(Context& cx, const Tensor& x);
 
-// x[n, c_in] with zeros before and after, kernel 3: y[(n − 1)/stride + 1, c_out]. `weight` is
-// packed from [c_out, 3 · c_in], tap-major.
-Tensor conv1d_k3(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
-                 int stride);
-
 enum class Padding { zeros, reflect };
-// "same" convolution over time: x[n, c_in] → y[n, c_out]; `weight` is packed from [c_out, kernel ·
-// c_in], tap-major. Reflection needs n > kernel/2 · dilation.
-Tensor conv1d(Context& cx, const Tensor& x, const LinearWeight& weight, const Tensor& bias,
-              int kernel, int dilation, Padding padding);
+struct Conv1dOptions {
+  int kernel = 1, stride = 1, dilation = 1;
+  Padding padding = Padding::zeros;  // kernel/2 · dilation rows before and after
+};
+// Convolution over time: x[n, c_in] → y[(n − 1)/stride + 1, c_out]; `weight` is packed from [c_out,
+// kernel · c_in], tap-major. Reflection needs n > kernel/2 · dilation.
+Tensor conv1d(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
+              const Conv1dOptions& options);
 // x[n, c_in] → y[(n − 1) · stride + kernel − 2 · padding, c_out]; `weight` is packed from [kernel ·
 // c_out, c_in], tap-major.
-Tensor conv_transpose1d(Context& cx, const Tensor& x, const LinearWeight& weight,
+Tensor conv_transpose1d(Context& cx, const Tensor& x, const PackedMatrix& weight,
                         const Tensor& bias, int kernel, int stride, int padding);
 
 // x + sin²(αx)/β between upsampling by 2 and downsampling by 2 with a filter of 12 taps, so that

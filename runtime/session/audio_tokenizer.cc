@@ -1,3 +1,5 @@
+// Samples → log-mel frames → units of the family's length → rows, a segment each. The floor of the
+// mel follows the loudest of the last units.
 #include <algorithm>
 #include <deque>
 
@@ -11,15 +13,15 @@ constexpr Nanoseconds kDefaultWindow = 30 * kSecond;
 
 class ModelAudioTokenizer final : public AudioTokenizer {
  public:
-  ModelAudioTokenizer(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool,
-                      const AudioOptions& options)
+  ModelAudioTokenizer(std::shared_ptr<const void> engine, const AudioEncoder& encoder,
+                      ThreadPool& pool, const AudioOptions& options)
       : engine_(std::move(engine)),
-        model_(model),
+        encoder_(encoder),
         pool_(pool),
-        arena_(model.device()),
+        arena_(encoder.device()),
         options_(options),
-        mel_(make_log_mel(arena_, model.n_mels())),
-        unit_(model.mel_frames_per_unit()) {
+        mel_(make_log_mel(arena_, encoder.spec().n_mels)),
+        unit_(encoder.spec().unit_frames) {
     const Nanoseconds window =
         options.normaliser_window > 0 ? options.normaliser_window : kDefaultWindow;
     window_units_ = size_t(std::max<Nanoseconds>(1, window / unit_duration(unit_)));
@@ -78,16 +80,15 @@ class ModelAudioTokenizer final : public AudioTokenizer {
     LogMel::normalise(unit, maximum(unit));
     Arena::Scope scope(arena_);
     ops::Context cx{pool_, arena_};
-    const Tensor y =
-        model_.encode_sound(cx, Tensor::view(unit.data(), DType::f32, {n, mel_.n_mels()}));
+    const Tensor y = encoder_.encode(cx, Tensor::view(unit.data(), DType::f32, {n, mel_.n_mels()}));
     Segment s;
     s.modality = Modality::audio;
     s.n_tokens = s.grid_t = int(y.dim(0));
-    s.hidden = model_.hidden();
+    s.hidden = int(y.dim(1));
     std::vector<float> room;
     const auto values = ops::to_host(cx, y, room);
     s.embeddings.assign(values.begin(), values.end());
-    s.seconds_per_grid = 1 / model_.ids_per_second();
+    s.seconds_per_grid = encoder_.spec().seconds_per_token;
     s.start = start_ + n_units_ * unit_duration(unit_);
     s.duration = unit_duration(n);
     ++n_units_;
@@ -96,7 +97,7 @@ class ModelAudioTokenizer final : public AudioTokenizer {
   }
 
   std::shared_ptr<const void> engine_;
-  const Model& model_;
+  const AudioEncoder& encoder_;
   ThreadPool& pool_;
   Arena arena_;
   AudioOptions options_;
@@ -112,9 +113,9 @@ class ModelAudioTokenizer final : public AudioTokenizer {
 }  // namespace
 
 std::unique_ptr<AudioTokenizer> make_audio_tokenizer(std::shared_ptr<const void> engine,
-                                                     const Model& model, ThreadPool& pool,
+                                                     const AudioEncoder& encoder, ThreadPool& pool,
                                                      const AudioOptions& options) {
-  return std::make_unique<ModelAudioTokenizer>(std::move(engine), model, pool, options);
+  return std::make_unique<ModelAudioTokenizer>(std::move(engine), encoder, pool, options);
 }
 
 }  // namespace omni

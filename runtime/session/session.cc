@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <deque>
 
 #include "decoding/sampler.h"
@@ -32,26 +31,27 @@ Nanoseconds now() {
 
 class ModelSession final : public Session {
  public:
-  ModelSession(std::shared_ptr<const void> engine, const Model& model, ThreadPool& pool,
-               const SessionOptions& options)
+  ModelSession(std::shared_ptr<const void> engine, const Prompter& prompter, const TextModel& text,
+               ThreadPool& pool, const SessionOptions& options)
       : engine_(std::move(engine)),
-        model_(model),
+        prompter_(prompter),
+        text_(text),
         options_(options),
         tracks_{options.video, options.audio},
-        timeline_(tracks_, model.chunk_duration()),
-        sequence_(model, pool, cancelled_),
+        timeline_(tracks_, prompter.chunk_duration()),
+        sequence_(text, pool, cancelled_),
         sampler_(options.seed) {
     if (options_.speech) sequence_.keep_rows();
     if (options_.context_duration <= 0) options_.context_duration = kDefaultContext;
   }
 
   void append(Segment segment) override {
-    if (segment.hidden != model_.hidden() ||
+    if (segment.hidden != text_.hidden() ||
         segment.embeddings.size() != size_t(segment.n_tokens) * size_t(segment.hidden))
       throw Error(ErrorCode::invalid_argument, "a segment of " + std::to_string(segment.n_tokens) +
                                                    " tokens of " + std::to_string(segment.hidden) +
                                                    " values for a model of " +
-                                                   std::to_string(model_.hidden()));
+                                                   std::to_string(text_.hidden()));
     timeline_.append(std::move(segment));
   }
 
@@ -65,7 +65,7 @@ class ModelSession final : public Session {
     if (chunks_.empty()) {
       before_run_ = sequence_.mark();
       run_start_ = chunk->span.start;
-      sequence_.prefill(model_.begin_run(sequence_.cursor(), tracks_));
+      sequence_.prefill(prompter_.begin_run(sequence_.cursor(), tracks_));
     }
     const int64_t begin = sequence_.length();
     for (const Segment& s : chunk->segments) prefill_media(s);
@@ -87,10 +87,10 @@ class ModelSession final : public Session {
   }
 
   void say(const std::string& question, const std::string& text, Speech& speech) override {
-    const std::vector<int32_t> ids = model_.tokenizer().encode_text(text);
+    const std::vector<int32_t> ids = prompter_.tokenizer().encode_text(text);
     const Sequence::Mark before = put_question(question, int(ids.size()));
     SpeechStream* spoken = begin_speech(&speech);
-    for (const int32_t id : ids) write(id, model_.tokenizer().token_bytes(id), spoken);
+    for (const int32_t id : ids) write(id, prompter_.tokenizer().token_bytes(id), spoken);
     spoken->end();
     sequence_.back_to(before);
   }
@@ -107,7 +107,7 @@ class ModelSession final : public Session {
     cancelled_ = false;
   }
 
-  Coordinates coordinates() const override { return model_.coordinates(); }
+  Coordinates coordinates() const override { return prompter_.coordinates(); }
   int64_t n_late_segments() const override { return timeline_.n_late(); }
   int64_t n_context_tokens() const override { return sequence_.length(); }
 
@@ -119,7 +119,7 @@ class ModelSession final : public Session {
 
   void open_dialogue() {
     if (dialogue_open_) return;
-    sequence_.prefill(model_.begin_dialogue(sequence_.cursor(), options_.system_prompt));
+    sequence_.prefill(prompter_.begin_dialogue(sequence_.cursor(), options_.system_prompt));
     dialogue_open_ = true;
   }
 
@@ -127,15 +127,15 @@ class ModelSession final : public Session {
   Sequence::Mark put_question(const std::string& question, int max_tokens) {
     open_dialogue();
     const Sequence::Mark before = sequence_.mark();
-    if (!chunks_.empty()) sequence_.prefill(model_.end_run(sequence_.cursor(), tracks_));
+    if (!chunks_.empty()) sequence_.prefill(prompter_.end_run(sequence_.cursor(), tracks_));
     Cursor end = sequence_.cursor();
-    const Rows rows = model_.ask(end, question);
-    if (end.next + max_tokens > model_.max_positions()) {
+    const Rows rows = prompter_.ask(end, question);
+    if (end.next + max_tokens > text_.max_positions()) {
       sequence_.back_to(before);
       throw Error(ErrorCode::invalid_argument,
                   "the prompt ends at position " + std::to_string(end.next) +
                       " and max-tokens asks for " + std::to_string(max_tokens) +
-                      " more, but the model holds " + std::to_string(model_.max_positions()));
+                      " more, but the model holds " + std::to_string(text_.max_positions()));
     }
     sequence_.cursor() = end;
     sequence_.prefill(rows);
@@ -157,20 +157,8 @@ class ModelSession final : public Session {
   void write(int32_t id, std::string_view bytes, SpeechStream* spoken) {
     sequence_.decode(id);
     if (spoken)
-      spoken->add(sequence_.kept_rows().last(size_t(model_.hidden())),
-                  model_.tokenizer().is_special(id) ? std::string_view() : bytes);
-  }
-
-  int32_t ids_between(Nanoseconds from, Nanoseconds to) const {
-    return int32_t(std::lround(double(to - from) / double(kSecond) * model_.ids_per_second()));
-  }
-
-  // Position index of a segment: a picture counts as soon as its time has begun, sound to the
-  // nearest step.
-  int32_t index_of(const Segment& s) const {
-    const double index = double(s.start - run_start_) / double(kSecond) * model_.ids_per_second();
-    return std::max(
-        0, int32_t(s.modality == Modality::audio ? std::lround(index) : std::floor(index + 0.025)));
+      spoken->add(sequence_.kept_rows().last(size_t(text_.hidden())),
+                  prompter_.tokenizer().is_special(id) ? std::string_view() : bytes);
   }
 
   // A step of video is a pair of frames, half a step apart.
@@ -182,13 +170,13 @@ class ModelSession final : public Session {
 
   void prefill_media(const Segment& s) {
     if (s.n_tokens == 0) return;
-    const Rows rows = model_.media(sequence_.cursor(), s, index_of(s));
+    const Rows rows = prompter_.media(sequence_.cursor(), s, run_start_);
     if (int64_t(rows.size()) != s.n_tokens)
       throw Error(ErrorCode::invalid_argument, "a segment whose grid does not hold its tokens");
-    if (sequence_.cursor().next >= model_.max_positions())
+    if (sequence_.cursor().next >= text_.max_positions())
       throw Error(ErrorCode::invalid_argument,
                   "the media end at position " + std::to_string(sequence_.cursor().next) +
-                      ", but the model holds " + std::to_string(model_.max_positions()) +
+                      ", but the model holds " + std::to_string(text_.max_positions()) +
                       ": shorten context-duration");
     sequence_.prefill(rows, s.embeddings.data());
     if (s.modality != Modality::audio)
@@ -216,9 +204,9 @@ class ModelSession final : public Session {
     sequence_.erase(first, first + rows);
     media_modality_.erase(media_modality_.begin(), media_modality_.begin() + rows);
     chunks_.erase(chunks_.begin(), chunks_.begin() + std::ptrdiff_t(gone));
-    const int32_t ids = ids_between(run_start_, chunks_.front().start);
+    const Nanoseconds by = chunks_.front().start - run_start_;
     sequence_.shift(first, [&](int64_t row) {
-      return model_.rebase(media_modality_[size_t(row - first)], ids);
+      return prompter_.rebase(media_modality_[size_t(row - first)], by);
     });
     run_start_ = chunks_.front().start;
   }
@@ -227,12 +215,12 @@ class ModelSession final : public Session {
   TokenMask* mask_for(const SamplingOptions& sampling) {
     if (sampling.json_schema.empty()) return nullptr;
     if (!mask_ || mask_schema_ != sampling.json_schema) {
-      const std::string preset = answer_schema(sampling.json_schema, model_.coordinates());
+      const std::string preset = answer_schema(sampling.json_schema, prompter_.coordinates());
       auto grammar = grammar_of_json_schema(preset.empty() ? sampling.json_schema : preset);
-      const BpeTokenizer& t = model_.tokenizer();
+      const BpeTokenizer& t = prompter_.tokenizer();
       std::vector<int32_t> stops;
       for (int32_t id = 0; id < t.n_tokens(); ++id)
-        if (model_.is_stop(id)) stops.push_back(id);
+        if (prompter_.is_stop(id)) stops.push_back(id);
       if (!table_)
         table_ = std::make_shared<TokenTable>(t.n_tokens(), [&](int32_t id) {
           return t.is_special(id) ? std::string() : t.token_bytes(id);
@@ -257,12 +245,12 @@ class ModelSession final : public Session {
           sequence_.choose(sampler_, sampling, mask, on_token != nullptr);
       if (answer.tokens == 0) answer.first_token = now() - begin;
       ++answer.tokens;
-      if (model_.is_stop(id)) {
+      if (prompter_.is_stop(id)) {
         answer.complete = true;
         break;
       }
-      const std::string bytes = model_.tokenizer().token_bytes(id);
-      const bool markup = model_.tokenizer().is_special(id);
+      const std::string bytes = prompter_.tokenizer().token_bytes(id);
+      const bool markup = prompter_.tokenizer().is_special(id);
       const std::string text = markup ? std::string() : characters.push(bytes);
       answer.text += text;
       if (mask) mask->accept(id, bytes);
@@ -279,7 +267,8 @@ class ModelSession final : public Session {
   }
 
   std::shared_ptr<const void> engine_;
-  const Model& model_;
+  const Prompter& prompter_;
+  const TextModel& text_;
   SessionOptions options_;
   Tracks tracks_;
   Timeline timeline_;
@@ -299,9 +288,10 @@ class ModelSession final : public Session {
 
 }  // namespace
 
-std::unique_ptr<Session> make_session(std::shared_ptr<const void> engine, const Model& model,
-                                      ThreadPool& pool, const SessionOptions& options) {
-  return std::make_unique<ModelSession>(std::move(engine), model, pool, options);
+std::unique_ptr<Session> make_session(std::shared_ptr<const void> engine, const Prompter& prompter,
+                                      const TextModel& text, ThreadPool& pool,
+                                      const SessionOptions& options) {
+  return std::make_unique<ModelSession>(std::move(engine), prompter, text, pool, options);
 }
 
 }  // namespace omni

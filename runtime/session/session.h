@@ -1,14 +1,16 @@
-// A Session over a model that stays alive as long as `engine` does.
+// A Session over a text model and its prompter, which stay alive as long as `engine` does.
 #pragma once
 
 #include <memory>
 
-#include "models/model.h"
+#include "interface/prompter.h"
+#include "interface/text_model.h"
 #include "omni/session.h"
 
 namespace omni {
 
-std::unique_ptr<Session> make_session(std::shared_ptr<const void> engine, const Model& model,
-                                      ThreadPool& pool, const SessionOptions& options);
+std::unique_ptr<Session> make_session(std::shared_ptr<const void> engine, const Prompter& prompter,
+                                      const TextModel& text, ThreadPool& pool,
+                                      const SessionOptions& options);
 
 }  // namespace omni

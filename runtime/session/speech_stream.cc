@@ -42,11 +42,11 @@ double now() {
 
 }  // namespace
 
-SpeechStream::SpeechStream(std::shared_ptr<const void> engine, const SpeechModel& model,
-                           ThreadPool& pool, const SpeechSettings& settings)
+SpeechStream::SpeechStream(std::shared_ptr<const void> engine, const Voice& model, ThreadPool& pool,
+                           const SpeechSettings& settings)
     : engine_(std::move(engine)), model_(model), pool_(pool), settings_(settings) {
-  if (settings_.voice.empty()) settings_.voice = model_.default_voice();
-  model_.talk({}, settings_.voice);  // throws for an unknown one
+  if (settings_.voice.empty()) settings_.voice = model_.default_speaker();
+  model_.new_codes({}, settings_.voice);  // throws for an unknown one
   talker_ = std::thread([this] { guard(&SpeechStream::run_talker); });
   wave_ = std::thread([this] { guard(&SpeechStream::run_wave); });
 }
@@ -68,7 +68,7 @@ void SpeechStream::guard(void (SpeechStream::*run)()) {
   changed_.notify_all();
 }
 
-void SpeechStream::begin(SpokenPrompt prompt) {
+void SpeechStream::begin(VoicePrompt prompt) {
   {
     std::lock_guard guard(lock_);
     prompt_ = std::move(prompt);
@@ -131,9 +131,9 @@ void SpeechStream::run_talker() {
         break;
       }
       if (!stream) {
-        SpokenPrompt prompt = std::move(*prompt_);
-        prompt_ = SpokenPrompt{};
-        stream = model_.talk(std::move(prompt), settings_.voice);
+        VoicePrompt prompt = std::move(*prompt_);
+        prompt_ = VoicePrompt{};
+        stream = model_.new_codes(std::move(prompt), settings_.voice);
       }
       if (!rows_.empty()) {
         row = std::move(rows_.front());
@@ -180,7 +180,7 @@ void SpeechStream::run_wave() {
     changed_.notify_all();
     const double begin = now();
     if (!stream)
-      stream = model_.sound(cx, settings_.voice, seeded_noise(settings_.seed), settings_.flow);
+      stream = model_.new_wave(cx, settings_.voice, seeded_noise(settings_.seed), settings_.flow);
     std::vector<float> samples = stream->push(cx, codes);
     if (last) {
       const std::vector<float> rest = stream->finish(cx);

@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "decoding/sampler.h"
-#include "models/speech_model.h"
+#include "interface/voice.h"
 #include "omni/speech.h"
 
 namespace omni {
@@ -25,7 +25,7 @@ struct SpeechSettings {
 class SpeechStream final : public Speech {
  public:
   // Throws invalid_argument for an unknown voice.
-  SpeechStream(std::shared_ptr<const void> engine, const SpeechModel& model, ThreadPool& pool,
+  SpeechStream(std::shared_ptr<const void> engine, const Voice& model, ThreadPool& pool,
                const SpeechSettings& settings);
   ~SpeechStream() override;
 
@@ -38,7 +38,7 @@ class SpeechStream final : public Speech {
   bool is_runaway() const override;
 
   // --- the session's side
-  void begin(SpokenPrompt prompt);
+  void begin(VoicePrompt prompt);
   // The row of a token that was written, [hidden], and what it writes. What has no letter or digit
   // is not spoken.
   void add(std::span<const float> row, std::string_view text);
@@ -54,13 +54,13 @@ class SpeechStream final : public Speech {
   }  // under lock_
 
   std::shared_ptr<const void> engine_;
-  const SpeechModel& model_;
+  const Voice& model_;
   ThreadPool& pool_;
   SpeechSettings settings_;
 
   mutable std::mutex lock_;  // guards all below
   std::condition_variable changed_;
-  std::optional<SpokenPrompt> prompt_;
+  std::optional<VoicePrompt> prompt_;
   std::deque<std::vector<float>> rows_;
   size_t n_text_ = 0;  // bytes
   bool speakable_ = false, text_ended_ = false;

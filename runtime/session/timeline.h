@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "models/model.h"
+#include "interface/prompter.h"
 #include "omni/session.h"
 
 namespace omni {

@@ -11,9 +11,9 @@
 #include "audio/device_log_mel.h"
 #include "text/segmentation.h"
 #include "transcription/masked_words.h"
-#include "transcription/text_decoder.h"
 #include "transcription/token_words.h"
 #include "transcription/voice_gate.h"
+#include "transcription/whisper_decoding.h"
 #include "transcription/word_times.h"
 
 namespace omni {
@@ -39,8 +39,8 @@ double now() {
 
 class StreamTranscriber final : public Transcriber {
  public:
-  StreamTranscriber(std::shared_ptr<const void> engine, const TranscriptionModel& model,
-                    ThreadPool& pool, const TranscriptionOptions& options)
+  StreamTranscriber(std::shared_ptr<const void> engine, const Recogniser& model, ThreadPool& pool,
+                    const TranscriptionOptions& options)
       : engine_(std::move(engine)),
         model_(model),
         pool_(pool),
@@ -191,7 +191,7 @@ class StreamTranscriber final : public Transcriber {
     hypothesis_.clear();
   }
 
-  EncodedSound encode(int64_t n_samples) {
+  EncodedAudio encode(int64_t n_samples) {
     mel_.reset();
     std::vector<float> frames;
     mel_.push({samples_.data(), size_t(n_samples)}, frames);
@@ -213,10 +213,10 @@ class StreamTranscriber final : public Transcriber {
     Arena::Scope scope(arena_);
     ops::Context cx{pool_, arena_};
     const double begin = now();
-    EncodedSound sound =
+    EncodedAudio audio =
         model_.encode(cx, Tensor::view(frames.data(), DType::f32, {wanted, model_.n_mels()}));
     stats_.encoder_seconds += now() - begin;
-    return sound;
+    return audio;
   }
 
   bool has_voice(int64_t from, int64_t to) {
@@ -227,9 +227,9 @@ class StreamTranscriber final : public Transcriber {
     return may_hold_a_voice(frames, model_.n_mels());
   }
 
-  DecodedText decode(const EncodedSound& sound, const DecodingOptions& o) {
+  DecodedText decode(const EncodedAudio& audio, const DecodingOptions& o) {
     const double begin = now();
-    DecodedText text = decoder_.decode(sound, o);
+    DecodedText text = decoder_.decode(audio, o);
     stats_.decoder_seconds += now() - begin;
     stats_.tokens += int64_t(text.tokens.size());
     return text;
@@ -250,9 +250,9 @@ class StreamTranscriber final : public Transcriber {
     if (options_.language.empty() && !language_believed_) set_language("");
   }
 
-  void find_language(const EncodedSound& sound) {
+  void find_language(const EncodedAudio& audio) {
     if (language_id_ >= 0 || model_.tokens().languages.empty()) return;
-    std::tie(language_, language_id_) = decoder_.detect_language(sound);
+    std::tie(language_, language_id_) = decoder_.detect_language(audio);
   }
 
   bool is_believable(const DecodedText& t) const {
@@ -281,17 +281,17 @@ class StreamTranscriber final : public Transcriber {
       return;
     }
     ++stats_.looks;
-    const EncodedSound sound = encode(n);
-    find_language(sound);
-    const int64_t valid = std::min(sound.n_states, states_of(n));
+    const EncodedAudio audio = encode(n);
+    find_language(audio);
+    const int64_t valid = std::min(audio.n_states, states_of(n));
     DecodingOptions o = decoding_options();
     o.given = committed_;
     const int64_t edge = valid - (last ? kEdgeAtEnd : kEdge);
     if (options_.policy == TranscriptionPolicy::align_att && !last)
       o.keep_going = [&](int32_t, std::span<const float> looked) {
-        return most_looked_at(looked, sound.n_states) < edge;
+        return most_looked_at(looked, audio.n_states) < edge;
       };
-    DecodedText text = decode(sound, o);
+    DecodedText text = decode(audio, o);
     if (!is_believable(text)) {
       reject();
       if (last || n > int64_t(kCutAt * kRate)) cut(n);
@@ -305,7 +305,7 @@ class StreamTranscriber final : public Transcriber {
       else if (!text.complete && believed > 0)
         --believed;  // it may go on
     }
-    commit(text, pieces, believed, sound.n_states, valid, out);
+    commit(text, pieces, believed, audio.n_states, valid, out);
     trim();
   }
 
@@ -398,14 +398,14 @@ class StreamTranscriber final : public Transcriber {
       return cut(n);
     }
     ++stats_.looks;
-    const EncodedSound sound = encode(n);
-    find_language(sound);
+    const EncodedAudio audio = encode(n);
+    find_language(audio);
     DecodingOptions o = decoding_options();
     o.timestamps = true;
     DecodedText text;
     for (const double temperature : {0.0, 0.2, 0.4, 0.6}) {
       o.temperature = temperature;
-      text = decode(sound, o);
+      text = decode(audio, o);
       if (is_believable(text) && text.mean_log_probability() > kImprobable) break;
       if (text.no_speech > kNoSpeech) break;
       o.previous = vocabulary_;
@@ -433,7 +433,7 @@ class StreamTranscriber final : public Transcriber {
         }
     DecodedText words = without_times(text, end);
     const std::vector<TokenWord> pieces = words_of_tokens(words.tokens);
-    commit(words, pieces, pieces.size(), sound.n_states, std::min(sound.n_states, states_of(n)),
+    commit(words, pieces, pieces.size(), audio.n_states, std::min(audio.n_states, states_of(n)),
            out);
     cut(seek > 0 ? std::min(seek, n) : n);
     committed_.clear();
@@ -460,7 +460,7 @@ class StreamTranscriber final : public Transcriber {
   };
 
   std::shared_ptr<const void> engine_;
-  const TranscriptionModel& model_;
+  const Recogniser& model_;
   ThreadPool& pool_;
   TranscriptionOptions options_;
   MaskedWords masked_;
@@ -468,7 +468,7 @@ class StreamTranscriber final : public Transcriber {
   Arena arena_;
   LogMel mel_;
   std::atomic<bool> cancelled_{false};
-  TextDecoder decoder_;
+  WhisperDecoding decoder_;
   std::string language_;
   int32_t language_id_ = -1;
   bool language_believed_ = false;  // words have been written in it
@@ -486,7 +486,7 @@ class StreamTranscriber final : public Transcriber {
 }  // namespace
 
 std::unique_ptr<Transcriber> make_transcriber(std::shared_ptr<const void> engine,
-                                              const TranscriptionModel& model, ThreadPool& pool,
+                                              const Recogniser& model, ThreadPool& pool,
                                               const TranscriptionOptions& options) {
   return std::make_unique<StreamTranscriber>(std::move(engine), model, pool, options);
 }

@@ -2,14 +2,14 @@
 #pragma once
 
 #include "core/thread_pool.h"
-#include "models/transcription_model.h"
+#include "interface/recogniser.h"
 #include "omni/transcriber.h"
 
 namespace omni {
 
 // `engine` keeps model and pool alive.
 std::unique_ptr<Transcriber> make_transcriber(std::shared_ptr<const void> engine,
-                                              const TranscriptionModel& model, ThreadPool& pool,
+                                              const Recogniser& model, ThreadPool& pool,
                                               const TranscriptionOptions& options);
 
 }  // namespace omni

@@ -62,13 +62,14 @@ int main(int argc, char** argv) try {
   const double begin = seconds();
   const auto precision = asked_precision(cpu_has_bf16() ? Precision::bfloat16 : Precision::float32);
   ThreadPool pool(threads);
-  const auto model = load_model({folder, precision, nullptr, {&pool, nullptr}}, {});
+  const Family family = load_family({folder, precision, nullptr, {&pool, nullptr}}, {});
+  const TextModel& text = *family.text;
   std::printf("load            %8.1f s    %.0f MB of files, peak memory %.0f MB\n",
               seconds() - begin, file_mb, peak_mb());
 
   Arena arena;
   ops::Context cx{pool, arena};
-  KvCache cache = model->new_cache();
+  KvCache cache = text.new_cache();
   std::vector<int32_t> ids(static_cast<size_t>(n_prompt));
   std::vector<Position> positions(ids.size());
   for (int i = 0; i < n_prompt; ++i)
@@ -76,7 +77,7 @@ int main(int argc, char** argv) try {
   const double prefill = median_seconds(3, [&] {
     Arena::Scope scope(arena);
     cache.truncate(0);
-    model->forward(cx, model->embed(cx, ids), positions, cache);
+    text.forward(cx, text.embed(cx, ids), positions, cache);
   });
   std::printf("prefill %5d   %8.1f tokens/s\n", n_prompt, n_prompt / prefill);
   std::vector<double> steps;
@@ -85,7 +86,7 @@ int main(int argc, char** argv) try {
     const Position p{at, at, at};
     const double t = seconds();
     Arena::Scope scope(arena);
-    model->logits(cx, model->forward(cx, model->embed(cx, {&id, 1}), {&p, 1}, cache));
+    text.logits(cx, text.forward(cx, text.embed(cx, {&id, 1}), {&p, 1}, cache));
     steps.push_back(seconds() - t);
   }
   std::sort(steps.begin(), steps.end());
@@ -94,11 +95,12 @@ int main(int argc, char** argv) try {
 
   // What json-schema=boxes adds to a step: random answers of 200 tokens, the first of which meets
   // every state for the first time.
-  const BpeTokenizer& t = model->tokenizer();
+  const BpeTokenizer& t = family.prompter->tokenizer();
   auto table = std::make_shared<TokenTable>(t.n_tokens(), [&](int32_t id) {
     return t.is_special(id) ? std::string() : t.token_bytes(id);
   });
-  TokenMask mask(grammar_of_json_schema(answer_schema("boxes", model->coordinates())), table, {});
+  TokenMask mask(grammar_of_json_schema(answer_schema("boxes", family.prompter->coordinates())),
+                 table, {});
   std::mt19937 random(1);
   std::vector<float> logits(static_cast<size_t>(t.n_tokens()));
   for (int answer = 0; answer < 3; ++answer) {
@@ -121,20 +123,19 @@ int main(int argc, char** argv) try {
         1e3 * costs.back(), 100 * sum / double(costs.size()) / steps[steps.size() / 2]);
   }
 
-  const int patch = model->vision().layout.patch, side = 448 / patch;
-  const int grid = side / model->vision().layout.merge * model->vision().layout.merge;
+  const ImagePlan plan = family.vision->plan({448, 448}, {448 * 448, 448 * 448});
   const double vision = median_seconds(1, [&] {
     Arena::Scope scope(arena);
-    Tensor patches = arena.f32({int64_t{grid} * grid, 1176});
+    Tensor patches = arena.f32({int64_t{plan.grid_h} * plan.grid_w, plan.patch_size});
     std::fill_n(patches.f32(), patches.numel(), 0.1f);
-    model->encode_pictures(cx, patches, grid, grid);
+    family.vision->encode(cx, patches, plan);
   });
   std::printf("vision  448x448 %8.3f s\n", vision);
   const double audio = median_seconds(3, [&] {
     Arena::Scope scope(arena);
-    Tensor mel = arena.f32({model->mel_frames_per_unit(), model->n_mels()});
+    Tensor mel = arena.f32({family.audio->spec().unit_frames, family.audio->spec().n_mels});
     std::fill_n(mel.f32(), mel.numel(), 0.1f);
-    model->encode_sound(cx, mel);
+    family.audio->encode(cx, mel);
   });
   std::printf("audio   2 s     %8.3f s\n", audio);
   std::printf("peak memory     %8.0f MB   (%.3f of the files)\n", peak_mb(),

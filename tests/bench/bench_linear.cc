@@ -10,7 +10,7 @@
 
 #include "core/cpu_level.h"
 #include "core/large_pages.h"
-#include "cpu/linear_weight.h"
+#include "cpu/packed_matrix.h"
 
 using namespace omni;
 
@@ -90,7 +90,7 @@ int main(int argc, char** argv) {
           !implementation.accepts(w, precision))
         continue;
       const double bytes = double(w.values.nbytes()) + 2 * double(w.scales.numel());
-      std::vector<std::shared_ptr<const ops::cpu::LinearWeight>> weights;
+      std::vector<std::shared_ptr<const ops::cpu::CpuMatrix>> weights;
       for (int i = 0; i < std::max(2, int(kBytes / bytes)); ++i)
         weights.push_back(implementation.pack({&w, 1}, precision));
       std::printf("%-18s %-9s group %4lld", implementation.name, name_of(format),

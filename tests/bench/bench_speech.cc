@@ -108,9 +108,10 @@ int main(int argc, char** argv) try {
     begin = seconds();
   };
   std::printf("%.0f MB of files\n", file_mb);
-  const auto model = load_model(options, {});
+  const Family family = load_family(options, {});
+  const TextModel& text = *family.text;
   lap("load the Thinker");
-  const auto speech = load_speech(options, {});
+  const auto voice = family.load_voice(options, {});
   lap("load Talker and Token2Wav");
   ThreadPool pool;
   Arena arena;
@@ -119,10 +120,10 @@ int main(int argc, char** argv) try {
   // 64 tokens of prompt, 16 of reply, two seconds of codes; whatever random weights make of them.
   constexpr int kPrompt = 64, kReply = 16;
   std::mt19937 random(1);
-  const int64_t width = model->hidden();
-  SpokenPrompt prompt;
+  const int64_t width = text.hidden();
+  VoicePrompt prompt;
   std::vector<float> reply;
-  KvCache cache = model->new_cache();
+  KvCache cache = text.new_cache();
   const auto rows = [&](int n, std::vector<float>& out) {
     Arena::Scope scope(arena);
     std::vector<int32_t> ids;
@@ -132,7 +133,7 @@ int main(int argc, char** argv) try {
       ids.push_back(int32_t(random() % 500));
       positions.push_back({at, at, at});
     }
-    const Tensor x = model->embed(cx, ids), y = model->forward(cx, x, positions, cache);
+    const Tensor x = text.embed(cx, ids), y = text.forward(cx, x, positions, cache);
     for (int64_t i = 0; i < y.numel(); ++i) out.push_back(y.f32()[i] + x.f32()[i]);
     return positions;
   };
@@ -140,13 +141,13 @@ int main(int argc, char** argv) try {
   lap("Thinker: 64 tokens of prompt");
   for (int i = 0; i < kReply; ++i) rows(1, reply);
   lap("Thinker: 16 tokens of reply");
-  const auto talk = speech->talk(std::move(prompt), speech->default_voice());
+  const auto talk = voice->new_codes(std::move(prompt), voice->default_speaker());
   Sampler sampler(1);
   const SamplingOptions sampling{.temperature = 1};
   const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
     return sampler.pick(logits, history, sampling);
   };
-  const double rate = speech->sample_rate(), code_seconds = speech->samples_per_code() / rate;
+  const double rate = voice->sample_rate(), code_seconds = voice->samples_per_code() / rate;
   std::vector<int32_t> codes;
   for (int k = 0; k < int(2 / code_seconds); ++k) {
     const auto code =
@@ -164,11 +165,11 @@ int main(int argc, char** argv) try {
     for (float& v : row) v = normal(r);
   };
   const double sound = double(codes.size()) * code_seconds;
-  const Tensor mel = speech->mel(cx, codes, speech->default_voice(), noise, {});
+  const Tensor mel = voice->mel(cx, codes, voice->default_speaker(), noise, {});
   lap("flow: 10 points, guidance", sound);
-  speech->mel(cx, codes, speech->default_voice(), noise, {4, 0});
+  voice->mel(cx, codes, voice->default_speaker(), noise, {4, 0});
   lap("flow: 4 points, none", sound);
-  speech->wave(cx, mel);
+  voice->wave(cx, mel);
   lap("vocoder", sound);
   std::printf("peak memory is the weights' files + %.0f MB\n", peak_mb() - file_mb / 1.048576);
   return 0;

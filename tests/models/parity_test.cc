@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "cpu/linear_weight.h"
+#include "cpu/packed_matrix.h"
 #include "models/devices.h"
 
 namespace omni::parity {
@@ -35,7 +35,7 @@ bool rounds_rows() {
   w.format = WeightFormat::int8, w.n_out = 1, w.n_in = w.group = 8;
   w.values = Tensor::zeros(DType::i8, {1, 8}), w.scales = Tensor::zeros(DType::f32, {1, 1});
   const auto packed = ops::cpu::pack_linear({&w, 1}, ops::MatmulPrecision::f32);
-  return packed->rounding() != ops::cpu::LinearWeight::Rounding::none;
+  return packed->rounding() != ops::cpu::CpuMatrix::Rounding::none;
 }
 
 class QuantizedParity : public testing::TestWithParam<const char*> {};

@@ -13,7 +13,6 @@
 #include "core/arena.h"
 #include "core/thread_pool.h"
 #include "io/quantize_cache.h"
-#include "models/model.h"
 #include "models/registry.h"
 #include "omni/engine.h"
 #include "omni/log.h"
@@ -54,16 +53,18 @@ class PrecisionTest : public testing::Test {
     ThreadPool pool(2);
     Arena arena(nullptr);
     ops::Context cx{pool, arena};
-    const auto model = load_model({checkpoint, precision, nullptr, {&pool, nullptr}}, {});
+    const Family family = load_family({checkpoint, precision, nullptr, {&pool, nullptr}}, {});
+    const Prompter& prompter = *family.prompter;
+    const TextModel& text = *family.text;
     Cursor cursor;
-    Rows rows = model->begin_dialogue(cursor, "You watch a live feed.");
-    const Rows question = model->ask(cursor, "Where is the ball?");
+    Rows rows = prompter.begin_dialogue(cursor, "You watch a live feed.");
+    const Rows question = prompter.ask(cursor, "Where is the ball?");
     rows.ids.insert(rows.ids.end(), question.ids.begin(), question.ids.end());
     rows.positions.insert(rows.positions.end(), question.positions.begin(),
                           question.positions.end());
-    KvCache cache = model->new_cache();
-    const Tensor y = model->forward(cx, model->embed(cx, rows.ids), rows.positions, cache);
-    const Tensor l = model->logits(cx, y.rows(y.dim(0) - 1, y.dim(0)));
+    KvCache cache = text.new_cache();
+    const Tensor y = text.forward(cx, text.embed(cx, rows.ids), rows.positions, cache);
+    const Tensor l = text.logits(cx, y.rows(y.dim(0) - 1, y.dim(0)));
     return {l.f32(), l.f32() + l.numel()};
   }
   static double cosine(const std::vector<float>& a, const std::vector<float>& b) {

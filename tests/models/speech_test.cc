@@ -1,7 +1,5 @@
 // Talker and Token2Wav against transformers, each part alone
-// (tools/fixtures/make_speech_fixture.py); voices from files of all kinds.
-#include "qwen2_5_omni/speech.h"
-
+// (tools/fixtures/make_speech_fixture.py); speakers from files of all kinds.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -16,6 +14,7 @@
 #include "io/safetensors.h"
 #include "io/tensor_pickle.h"
 #include "models/devices.h"
+#include "qwen2_5_omni/voice.h"
 
 namespace omni::qwen2_5_omni {
 namespace {
@@ -28,20 +27,20 @@ class SpeechParts : public testing::TestWithParam<const char*> {
   fs::path folder_ = kFixture / "checkpoint";
   const Device* device_ = open_test_device(GetParam());
   Weights file_ = Weights::open(folder_).on(device_);
-  SpeechConfig config_ = *SpeechConfig::read(folder_);
+  SpeechConfig config_ = SpeechConfig::read(folder_);
   std::shared_ptr<const Safetensors> expected_ =
       Safetensors::open(kFixture / "expected.safetensors");
   ThreadPool pool_;
   Arena arena_{device_};
   ops::Context cx_{pool_, arena_};
-  Speech speech_{{folder_, Precision::float32, device_}, file_, config_, {}};
+  TalkerVoice voice_{{folder_, Precision::float32, device_}, file_, config_, {}};
 
   Tensor expected(const char* name) const { return to_f32(expected_->get(name)); }
   std::vector<int32_t> codes() const {
     const Tensor t = expected_->get("talker.codes");
     return {t.i64(), t.i64() + t.numel()};
   }
-  Voice bass() const {
+  Speaker bass() const {
     PickledValue v = read_tensor_pickle(folder_ / "spk_dict.pt").members.at("Bass");
     return {int32_t(v.members.at("bos_token").number), v.members.at("cond").values,
             v.members.at("ref_mel").values.reshape({37, 20})};
@@ -59,7 +58,7 @@ INSTANTIATE_TEST_SUITE_P(, SpeechParts, testing::ValuesIn(test_devices()),
                          [](const auto& p) { return std::string(p.param); });
 
 TEST_P(SpeechParts, GreedyCodes) {
-  SpokenPrompt text;
+  VoicePrompt text;
   const Tensor prompt = expected("talker.prompt"), reply = expected("talker.reply"),
                positions = expected_->get("talker.positions");
   text.rows.assign(prompt.f32(), prompt.f32() + prompt.numel());
@@ -80,7 +79,7 @@ TEST_P(SpeechParts, GreedyCodes) {
   };
   const auto say = [&](const std::string& voice, int64_t n_rows) {
     std::vector<int32_t> out;
-    const auto stream = speech_.talk(text, voice);
+    const auto stream = voice_.new_codes(text, voice);
     for (int64_t k = 0; k < 30; ++k) {
       const auto code =
           stream->next(cx_,
@@ -96,7 +95,7 @@ TEST_P(SpeechParts, GreedyCodes) {
   EXPECT_NE(say("Alto", reply.dim(0)), codes()) << "the voice matters";
   EXPECT_TRUE(say("Bass", 0).empty()) << "nothing to say";
   try {
-    speech_.talk(text, "Tenor");
+    voice_.new_codes(text, "Tenor");
     ADD_FAILURE();
   } catch (const Error& e) {
     EXPECT_STREQ(e.what(), "no voice \"Tenor\"; the checkpoint has Alto, Bass");
@@ -127,13 +126,13 @@ TEST_P(SpeechParts, SampledMel) {
   const FrameNoise noise = [&](int64_t frame, std::span<float> row) {
     std::copy_n(x.f32() + frame * x.dim(1), row.size(), row.data());
   };
-  EXPECT_LT(error(speech_.mel(cx_, codes(), "Bass", noise, {10, 0.5f}).f32(), expected("mel")),
+  EXPECT_LT(error(voice_.mel(cx_, codes(), "Bass", noise, {10, 0.5f}).f32(), expected("mel")),
             1e-5);
-  EXPECT_LT(error(speech_.mel(cx_, codes(), "Bass", noise, {3, 0}).f32(), expected("mel.unguided")),
+  EXPECT_LT(error(voice_.mel(cx_, codes(), "Bass", noise, {3, 0}).f32(), expected("mel.unguided")),
             1e-5);
-  EXPECT_THROW(speech_.mel(cx_, std::vector<int32_t>{500}, "Bass", noise, {}), Error)
+  EXPECT_THROW(voice_.mel(cx_, std::vector<int32_t>{500}, "Bass", noise, {}), Error)
       << "a code outside the table";
-  EXPECT_THROW(speech_.mel(cx_, codes(), "Tenor", noise, {}), Error);
+  EXPECT_THROW(voice_.mel(cx_, codes(), "Tenor", noise, {}), Error);
 }
 
 // However the codes arrive, the sound is that of the whole.
@@ -148,7 +147,7 @@ TEST_P(SpeechParts, StreamedEqualsWhole) {
     std::normal_distribution<float> normal;
     for (float& v : row) v = normal(r);
   };
-  const std::vector<float> whole = speech_.wave(cx_, speech_.mel(cx_, all, "Bass", noise, {}));
+  const std::vector<float> whole = voice_.wave(cx_, voice_.mel(cx_, all, "Bass", noise, {}));
   // of a − b against a, of the samples or of their differences
   const auto power_db = [](const std::vector<float>& a, const std::vector<float>& b, size_t lag) {
     double signal = 0, noise_power = 0;
@@ -159,7 +158,7 @@ TEST_P(SpeechParts, StreamedEqualsWhole) {
     return 10 * std::log10(signal / std::max(noise_power, 1e-30));
   };
   for (const int piece : {1, 12, 36, 60, 0}) {  // 0: ragged
-    const auto stream = speech_.sound(cx_, "Bass", noise, {});
+    const auto stream = voice_.new_wave(cx_, "Bass", noise, {});
     std::vector<float> wave;
     size_t first = 0;
     for (size_t at = 0; at < all.size();) {
@@ -179,14 +178,14 @@ TEST_P(SpeechParts, StreamedEqualsWhole) {
 }
 
 TEST_P(SpeechParts, AVoiceOfNothing) {
-  const auto stream = speech_.sound(
+  const auto stream = voice_.new_wave(
       cx_, "Bass", [](int64_t, std::span<float> row) { std::fill(row.begin(), row.end(), 0.f); },
       {});
   EXPECT_TRUE(stream->finish(cx_).empty());
 }
 
 TEST_P(SpeechParts, Wave) {
-  const std::vector<float> wave = speech_.wave(cx_, expected("mel"));
+  const std::vector<float> wave = voice_.wave(cx_, expected("mel"));
   const Tensor theirs = expected("wave");
   ASSERT_EQ(int64_t(wave.size()), theirs.numel());
   double worst = 0;

@@ -10,10 +10,9 @@
 #include "io/safetensors.h"
 #include "models/devices.h"
 #include "models/registry.h"
-#include "models/transcription_model.h"
 #include "omni/engine.h"
-#include "transcription/text_decoder.h"
 #include "transcription/voice_gate.h"
+#include "transcription/whisper_decoding.h"
 #include "transcription/word_times.h"
 
 namespace omni {
@@ -32,8 +31,9 @@ double error(const float* a, const float* b, int64_t n) {
 
 class Whisper : public testing::TestWithParam<const char*> {
  protected:
-  std::unique_ptr<const TranscriptionModel> model_ = load_transcription(
-      {kFixture / "checkpoint", Precision::float32, open_test_device(GetParam())}, {});
+  std::unique_ptr<const Recogniser> model_ =
+      load_family({kFixture / "checkpoint", Precision::float32, open_test_device(GetParam())}, {})
+          .recogniser;
   std::shared_ptr<const Safetensors> expected_ =
       Safetensors::open(kFixture / "expected.safetensors");
   ThreadPool pool_;
@@ -46,7 +46,7 @@ class Whisper : public testing::TestWithParam<const char*> {
     const Tensor t = expected_->get(name);
     return {t.i64(), t.i64() + t.numel()};
   }
-  EncodedSound sound() { return model_->encode(cx_, expected("mel")); }
+  EncodedAudio sound() { return model_->encode(cx_, expected("mel")); }
   std::vector<float> host(const Tensor& x) {
     std::vector<float> room;
     const auto values = ops::to_host(cx_, x, room);
@@ -71,7 +71,7 @@ TEST(WhisperMel, OfAPaddedWindow) {
 }
 
 TEST_P(Whisper, LogitsAndAttention) {
-  const EncodedSound s = sound();
+  const EncodedAudio s = sound();
   const std::vector<int32_t> given = ids("ids");
   const Tensor logits = expected("logits"), attention = expected("attention");
   KvCache cache = model_->new_cache();
@@ -92,8 +92,8 @@ TEST_P(Whisper, LogitsAndAttention) {
 }
 
 TEST_P(Whisper, GreedyTextAndItsTimes) {
-  const EncodedSound s = sound();
-  TextDecoder decoder(*model_, pool_, arena_, cancelled_);
+  const EncodedAudio s = sound();
+  WhisperDecoding decoder(*model_, pool_, arena_, cancelled_);
   DecodingOptions o;
   o.language = model_->tokens().languages.at("de");
   o.task = model_->tokens().transcribe;
@@ -128,8 +128,8 @@ TEST_P(Whisper, GreedyTextAndItsTimes) {
 
 TEST_P(Whisper, TimestampsComeInPairsAndNeverGoBack) {
   if (GetParam() != std::string("cpu")) GTEST_SKIP() << "the same code on either";
-  const EncodedSound s = sound();
-  TextDecoder decoder(*model_, pool_, arena_, cancelled_);
+  const EncodedAudio s = sound();
+  WhisperDecoding decoder(*model_, pool_, arena_, cancelled_);
   DecodingOptions o;
   o.language = model_->tokens().languages.at("en");
   o.task = model_->tokens().transcribe;

@@ -12,7 +12,7 @@
 #endif
 #include "audio/device_log_mel.h"
 #include "decoding/sampler.h"
-#include "models/decoder_step.h"
+#include "interface/decoder_step.h"
 #include "ops/cuda/cuda_device.h"
 #include "ops/cuda/open.h"
 #include "ops/ops.h"
@@ -41,7 +41,7 @@ class Side {
     return there(x);
   }
   Tensor there(const Tensor& x) { return to_device(x, device_); }
-  std::shared_ptr<const ops::LinearWeight> weight(Shape shape, uint32_t seed,
+  std::shared_ptr<const ops::PackedMatrix> weight(Shape shape, uint32_t seed,
                                                   ops::MatmulPrecision precision,
                                                   DType dtype = DType::f32) {
     Tensor w = to_device(Side(nullptr).random(shape, seed), nullptr);
@@ -228,10 +228,10 @@ TEST_F(Devices, Rows) {
 TEST_F(Devices, Convolutions) {
   for (const int64_t n : {1, 2, 40, 67}) {
     for (const int stride : {1, 2})
-      same("conv1d_k3", [&](Side& s) {
-        return ops::conv1d_k3(s.cx(), s.random({n, 5}, 1),
-                              *s.weight({7, 15}, 2, ops::MatmulPrecision::f32), s.random({7}, 3),
-                              stride);
+      same("conv1d stride", [&](Side& s) {
+        return ops::conv1d(s.cx(), s.random({n, 5}, 1),
+                           *s.weight({7, 15}, 2, ops::MatmulPrecision::f32), s.random({7}, 3),
+                           {.kernel = 3, .stride = stride});
       });
     for (const int dilation : {1, 3})
       for (const auto padding : {ops::Padding::zeros, ops::Padding::reflect})
@@ -239,7 +239,7 @@ TEST_F(Devices, Convolutions) {
           same("conv1d", [&](Side& s) {
             return ops::conv1d(s.cx(), s.random({n, 5}, 1),
                                *s.weight({6, 25}, 2, ops::MatmulPrecision::f32), s.random({6}, 3),
-                               5, dilation, padding);
+                               {.kernel = 5, .dilation = dilation, .padding = padding});
           });
     for (const auto& [kernel, stride, padding] :
          std::vector<std::array<int, 3>>{{4, 2, 1}, {6, 3, 0}, {5, 1, 2}})
@@ -273,7 +273,7 @@ TEST_F(Devices, ConvolutionsThroughCudnn) {
     for (const auto precision : {ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16}) {
       const auto convolved = [&](Side& s) {
         return s.read(ops::conv1d(s.cx(), s.random({40, 16}, 1), *s.weight({24, 80}, 2, precision),
-                                  s.random({24}, 3), 5, dilation, ops::Padding::zeros));
+                                  s.random({24}, 3), {.kernel = 5, .dilation = dilation}));
       };
       Side host(nullptr);
       const auto a = convolved(host), b = convolved(device);

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "core/cpu_level.h"
-#include "cpu/linear_weight.h"
+#include "cpu/packed_matrix.h"
 #include "ops/values.h"
 
 namespace omni {
@@ -61,7 +61,7 @@ TEST_P(LinearTest, EqualsReference) {
     if (m1) parts.push_back(matrix(w1, m1, k));
     const auto weight = implementation_->pack(parts, precision);
     // Where x is rounded to bfloat16, so are the weights.
-    const bool rounds = weight->rounding() == ops::cpu::LinearWeight::Rounding::bf16;
+    const bool rounds = weight->rounding() == ops::cpu::CpuMatrix::Rounding::bf16;
     auto value = [&](float v) { return rounds ? double(to_float(to_bfloat16(v))) : double(v); };
     std::vector<float> w;
     for (const Matrix& part : parts) {
@@ -188,8 +188,7 @@ TEST_F(OpsTest, QuantizedProductsEqualThoseOfTheDequantizedWeights) {
               want.push_back(sum);
             }
           // With a permutation a segment may miss its 127.
-          const bool exact =
-              !c.inputs || weight->rounding() != ops::cpu::LinearWeight::Rounding::int8;
+          const bool exact = !c.inputs || weight->rounding() != ops::cpu::CpuMatrix::Rounding::int8;
           EXPECT_LT(error(y.f32(), want), exact ? 2e-6 : 1e-2)
               << implementation.name << " " << name_of(c.format) << " " << c.n_out << " " << c.n_in
               << " rows " << n;
@@ -219,8 +218,8 @@ TEST_F(OpsTest, QuantizedWeightsTakeAnyRows) {
         sum += double(x[size_t(i * c.n_in + k)]) * values.f32()[o * c.n_in + k];
       want.push_back(sum);
     }
-  EXPECT_LT(error(y.f32(), want), static_cast<const ops::cpu::LinearWeight&>(*weight).rounding() ==
-                                          ops::cpu::LinearWeight::Rounding::none
+  EXPECT_LT(error(y.f32(), want), static_cast<const ops::cpu::CpuMatrix&>(*weight).rounding() ==
+                                          ops::cpu::CpuMatrix::Rounding::none
                                       ? 1e-5
                                       : 2e-2);
   x[3] = NAN, x[size_t(c.n_in) + 70] = INFINITY;  // are not rounded away

@@ -315,8 +315,8 @@ TEST_F(OpsTest, Conv1dStrideOneAndTwo) {
   for (int64_t n : {1, 2, 9, 10})
     for (int stride : {1, 2}) {
       auto x = random_values(size_t(n * c_in), 3);
-      const Tensor y =
-          ops::conv1d_k3(cx, tensor(x, {n, c_in}), *weight, tensor(b, {c_out}), stride);
+      const Tensor y = ops::conv1d(cx, tensor(x, {n, c_in}), *weight, tensor(b, {c_out}),
+                                   {.kernel = 3, .stride = stride});
       ASSERT_EQ(y.dim(0), (n - 1) / stride + 1);
       std::vector<double> want;
       for (int64_t i = 0; i < y.dim(0); ++i)
@@ -387,13 +387,13 @@ TEST_F(ConvTest, SameWithZerosOrReflection) {
                                          {3, 4, 4, 11, 1},
                                          {5000, 2, 3, 3, 2}}) {
       const int reach = kernel / 2 * dilation;
+      const ops::Conv1dOptions options{.kernel = kernel, .dilation = dilation, .padding = padding};
       auto x = random_values(size_t(n * c_in), 1),
            w = random_values(size_t(c_out * kernel * c_in), 2), b = random_values(size_t(c_out), 3);
       const Matrix weight = tensor(w, {c_out, kernel * c_in});
       const auto packed = ops::pack_linear({&weight, 1}, ops::MatmulPrecision::f32);
       if (padding == ops::Padding::reflect && n <= reach) {
-        EXPECT_THROW(ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), kernel,
-                                 dilation, padding),
+        EXPECT_THROW(ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), options),
                      Error);
         continue;
       }
@@ -411,8 +411,7 @@ TEST_F(ConvTest, SameWithZerosOrReflection) {
           }
           want.push_back(sum);
         }
-      const Tensor y = ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), kernel,
-                                   dilation, padding);
+      const Tensor y = ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), options);
       EXPECT_LT(error(y.f32(), want), 1e-5) << n << " " << kernel;
     }
 }

@@ -27,7 +27,8 @@ class Comparison {
         info_(Json::parse_file(dir / "expected.json")),
         in_(read_input(dir / "input")),
         arena_(open_device(device)),
-        model_(load_model({dir / "checkpoint", Precision::float32, arena_.device()}, {})),
+        options_{dir / "checkpoint", Precision::float32, arena_.device()},
+        family_(load_family(options_, {})),
         engine_(Engine::open({.model_path = (dir / "checkpoint").string(),
                               .device = device,
                               .precision = Precision::float32})) {}
@@ -69,9 +70,9 @@ class Comparison {
     for (size_t i = 0; i < list.size(); ++i) {
       const std::string text = list.at(i).at("text").string(),
                         where = "tokenizer[" + std::to_string(i) + "]";
-      const auto ids = model_->tokenizer().encode(text);
+      const auto ids = family_.prompter->tokenizer().encode(text);
       expected_.compare(where, ids, list.at(i).at("ids").integers());
-      const std::string decoded = model_->tokenizer().decode(ids, false);
+      const std::string decoded = family_.prompter->tokenizer().decode(ids, false);
       if (decoded != list.at(i).at("decoded").string())
         expected_.add(where + ".decoded", 1, 0, decoded);
     }
@@ -90,7 +91,7 @@ class Comparison {
     double worst = 0;
     for (int64_t i = 0; i < n; ++i)
       for (int64_t c = 0; c < width; ++c) {
-        const double std = model_->vision().layout.std[size_t(c / (width / 3))];
+        const double std = family_.vision->spec().layout.std[size_t(c / (width / 3))];
         const double levels =
             std::abs(double(patches[size_t(i * 8 * width + c)]) - double(b.f32()[i * width + c])) *
             std * 255;
@@ -106,33 +107,34 @@ class Comparison {
 
   Segment picture(int index0, int index1, bool image, Nanoseconds start,
                   std::vector<float>& all_patches) {
-    VisionSpec v = model_->vision();
-    v.min_pixels = engine_->defaults().min_pixels.value_or(v.min_pixels);
-    v.max_pixels = engine_->defaults().max_pixels.value_or(v.max_pixels);
+    const VisionEncoder& vision = *family_.vision;
+    PixelLimits limits = image ? vision.spec().image : vision.spec().video;
+    if (!image) {
+      limits.min = engine_->defaults().min_pixels.value_or(limits.min);
+      limits.max = engine_->defaults().max_pixels.value_or(limits.max);
+    }
     const int w0 = image ? in_.image_width : in_.width, h0 = image ? in_.image_height : in_.height;
     const std::string& bytes = image ? in_.image : in_.rgb;
-    const PictureSize size = smart_resize(h0, w0, v.layout.patch * v.layout.merge,
-                                          image ? v.image_min_pixels : v.min_pixels,
-                                          image ? v.image_max_pixels : v.max_pixels);
+    const ImagePlan plan = vision.plan({h0, w0}, limits);
     std::vector<uint8_t> rgb[2];
     FrameScaler scaler;
     for (int i = 0; i < 2; ++i) {
-      rgb[i].resize(size_t(size.width) * size_t(size.height) * 3);
-      scaler.run(rgb_frame(bytes, w0, h0, i ? index1 : index0, 0), size, rgb[i].data());
+      rgb[i].resize(size_t(plan.size.width) * size_t(plan.size.height) * 3);
+      scaler.run(rgb_frame(bytes, w0, h0, i ? index1 : index0, 0), plan.size, rgb[i].data());
     }
-    const int h = size.height / v.layout.patch, w = size.width / v.layout.patch;
-    std::vector<float> patches(size_t(h) * size_t(w) * 1176);
-    patchify(v.layout, size, rgb[0].data(), rgb[1].data(), patches.data());
+    const int64_t n_patches = int64_t{plan.grid_h} * plan.grid_w;
+    std::vector<float> patches(size_t(n_patches * plan.patch_size));
+    patchify(vision.spec().layout, plan.size, rgb[0].data(), rgb[1].data(), patches.data());
     all_patches.insert(all_patches.end(), patches.begin(), patches.end());
     Arena::Scope scope(arena_);
     auto c = cx();
-    const Tensor y = model_->encode_pictures(
-        c, Tensor::view(patches.data(), DType::f32, {int64_t{h} * w, 1176}), h, w);
+    const Tensor y = vision.encode(
+        c, Tensor::view(patches.data(), DType::f32, {n_patches, plan.patch_size}), plan);
     Segment s;
     s.modality = image ? Modality::image : Modality::video;
     s.n_tokens = int(y.dim(0)), s.hidden = int(y.dim(1));
     s.embeddings = host(y);
-    s.grid_h = h / v.layout.merge, s.grid_w = w / v.layout.merge;
+    s.grid_h = plan.tokens_h, s.grid_w = plan.tokens_w;
     s.seconds_per_grid = 2 / in_.fps.value();
     s.start = start;
     s.duration = std::llround(s.seconds_per_grid * double(kSecond));
@@ -155,30 +157,31 @@ class Comparison {
   }
 
   void add_sound(const std::string& name, Parts& parts) {
-    LogMel mel(model_->n_mels());
+    const AudioSpec& spec = family_.audio->spec();
+    LogMel mel(spec.n_mels);
     std::vector<float> frames;
     mel.push(in_.audio, frames);
     mel.finish(frames);
     LogMel::normalise(frames, *std::max_element(frames.begin(), frames.end()));
-    const int64_t n = int64_t(frames.size()) / model_->n_mels();
+    const int64_t n = int64_t(frames.size()) / spec.n_mels;
     std::vector<float> by_mel(frames.size());  // transformers keeps [mel, frame]
     for (int64_t f = 0; f < n; ++f)
-      for (int64_t m = 0; m < model_->n_mels(); ++m)
-        by_mel[size_t(m * n + f)] = frames[size_t(f * model_->n_mels() + m)];
+      for (int64_t m = 0; m < spec.n_mels; ++m)
+        by_mel[size_t(m * n + f)] = frames[size_t(f * spec.n_mels + m)];
     expected_.compare(name + ".input_features", by_mel.data(), int64_t(by_mel.size()), kMel, true);
     std::vector<float> embeds;
-    for (int64_t begin = 0, unit = model_->mel_frames_per_unit(); begin < n; begin += unit) {
+    for (int64_t begin = 0, unit = spec.unit_frames; begin < n; begin += unit) {
       const int64_t end = std::min(n, begin + unit);
       Arena::Scope scope(arena_);
       auto c = cx();
       const Tensor y =
-          model_->encode_sound(c, Tensor::view(frames.data() + begin * model_->n_mels(), DType::f32,
-                                               {end - begin, model_->n_mels()}));
+          family_.audio->encode(c, Tensor::view(frames.data() + begin * spec.n_mels, DType::f32,
+                                                {end - begin, spec.n_mels}));
       Segment s;
       s.modality = Modality::audio;
-      s.n_tokens = s.grid_t = int(y.dim(0)), s.hidden = model_->hidden();
+      s.n_tokens = s.grid_t = int(y.dim(0)), s.hidden = family_.text->hidden();
       s.embeddings = host(y);
-      s.seconds_per_grid = 1 / model_->ids_per_second();
+      s.seconds_per_grid = spec.seconds_per_token;
       s.start = begin * kSecond / 100;
       s.duration = (end - begin) * kSecond / 100;
       embeds.insert(embeds.end(), s.embeddings.begin(), s.embeddings.end());
@@ -202,7 +205,7 @@ class Comparison {
 
   // The chunks of one run, laid out as the session lays them out, but in one piece.
   void lay_out(const Parts& parts, Cursor& cursor, Rows& rows, std::vector<float>& x) {
-    const Nanoseconds chunk = model_->chunk_duration();
+    const Nanoseconds chunk = family_.prompter->chunk_duration();
     Nanoseconds end = 0;
     for (const Segment& s : parts.segments)
       end = std::max(end, s.start + std::max<Nanoseconds>(s.duration, 1));
@@ -212,20 +215,18 @@ class Comparison {
           if ((s.modality == Modality::audio) != sound || s.start < begin ||
               s.start >= begin + chunk)
             continue;
-          const auto index =
-              int32_t(std::floor(double(s.start) / 1e9 * model_->ids_per_second() + 0.025));
-          append(rows, model_->media(cursor, s, index), x, s.embeddings.data());
+          append(rows, family_.prompter->media(cursor, s, 0), x, s.embeddings.data());
         }
   }
 
   void append(Rows& all, const Rows& rows, std::vector<float>& x, const float* values = nullptr) {
-    const size_t n = rows.size() * size_t(model_->hidden());
+    const size_t n = rows.size() * size_t(family_.text->hidden());
     if (values) {
       x.insert(x.end(), values, values + n);
     } else {
       Arena::Scope scope(arena_);
       auto c = cx();
-      const std::vector<float> e = host(model_->embed(c, rows.ids));
+      const std::vector<float> e = host(family_.text->embed(c, rows.ids));
       x.insert(x.end(), e.begin(), e.end());
     }
     all.ids.insert(all.ids.end(), rows.ids.begin(), rows.ids.end());
@@ -247,13 +248,13 @@ class Comparison {
     if (user.find("<|AUDIO|>") != std::string::npos || name == "av") add_sound(name, parts);
     LaidOut l;
     l.tracks = parts.tracks;
-    append(l.rows, model_->begin_dialogue(l.cursor, system_of(c)), l.x);
+    append(l.rows, family_.prompter->begin_dialogue(l.cursor, system_of(c)), l.x);
     if (parts.tracks.any()) {
-      append(l.rows, model_->begin_run(l.cursor, parts.tracks), l.x);
+      append(l.rows, family_.prompter->begin_run(l.cursor, parts.tracks), l.x);
       lay_out(parts, l.cursor, l.rows, l.x);
-      append(l.rows, model_->end_run(l.cursor, parts.tracks), l.x);
+      append(l.rows, family_.prompter->end_run(l.cursor, parts.tracks), l.x);
     }
-    append(l.rows, model_->ask(l.cursor, question_of(c)), l.x);
+    append(l.rows, family_.prompter->ask(l.cursor, question_of(c)), l.x);
     return l;
   }
 
@@ -272,12 +273,12 @@ class Comparison {
     {
       Arena::Scope scope(arena_);
       auto context = cx();
-      KvCache cache = model_->new_cache();
+      KvCache cache = family_.text->new_cache();
       const int64_t n = int64_t(l.rows.size());
-      const Tensor y =
-          model_->forward(context, there(l.x, {n, model_->hidden()}), l.rows.positions, cache);
+      const Tensor y = family_.text->forward(context, there(l.x, {n, family_.text->hidden()}),
+                                             l.rows.positions, cache);
       expected_.compare(name + ".hidden_last_layer", host(y).data(), y.numel(), kFloat32);
-      const Tensor logits = model_->logits(context, y.rows(n - 1, n));
+      const Tensor logits = family_.text->logits(context, y.rows(n - 1, n));
       expected_.compare(name + ".logits_last", host(logits).data(), logits.numel(), kFloat32);
     }
     check_greedy(name, c, l.tracks);
@@ -286,23 +287,24 @@ class Comparison {
   // Greedy text, its rows for the Talker, greedy codes; mel from the reference's codes and noise,
   // wave from the reference's mel.
   void check_speech(const std::string& name, const Json& c) {
-    const auto speech = load_speech({dir_ / "checkpoint", Precision::float32, arena_.device()}, {});
-    const std::string of = name == "speech" ? "text" : "av", voice = c.at("speaker").string();
+    const auto voice = family_.load_voice(options_, {});
+    const std::string of = name == "speech" ? "text" : "av", speaker = c.at("speaker").string();
     LaidOut l = lay_out_case(of, info_.at("cases").at(of));
-    const int64_t n = int64_t(l.rows.size()), width = model_->hidden();
-    SpokenPrompt spoken;
+    const int64_t n = int64_t(l.rows.size()), width = family_.text->hidden();
+    VoicePrompt spoken;
     std::vector<std::vector<float>> reply;
     spoken.positions = l.rows.positions;
     const auto media = [&](int32_t id) {
       for (const char* token : {"<|VIDEO|>", "<|IMAGE|>", "<|AUDIO|>"})
-        if (model_->tokenizer().token_id(token) == id) return true;
+        if (family_.prompter->tokenizer().token_id(token) == id) return true;
       return false;
     };
     {
       Arena::Scope scope(arena_);
       auto context = cx();
-      KvCache cache = model_->new_cache();
-      const Tensor y = model_->forward(context, there(l.x, {n, width}), l.rows.positions, cache);
+      KvCache cache = family_.text->new_cache();
+      const Tensor y =
+          family_.text->forward(context, there(l.x, {n, width}), l.rows.positions, cache);
       spoken.rows = host(y);
       for (int64_t i = 0; i < n; ++i)
         if (!media(l.rows.ids[size_t(i)]))
@@ -311,13 +313,15 @@ class Comparison {
       std::vector<float> last = host(y.rows(n - 1, n));
       for (int64_t k = 0; k < c.integer("thinker_max_new_tokens", 1, 4096); ++k) {
         Arena::Scope step(arena_);
-        const std::vector<float> logits = host(model_->logits(context, there(last, {1, width})));
+        const std::vector<float> logits =
+            host(family_.text->logits(context, there(last, {1, width})));
         const auto id = int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
-        if (model_->is_stop(id) || k + 1 == c.integer("thinker_max_new_tokens", 1, 4096)) break;
-        const Tensor e = model_->embed(context, {&id, 1});
+        if (family_.prompter->is_stop(id) || k + 1 == c.integer("thinker_max_new_tokens", 1, 4096))
+          break;
+        const Tensor e = family_.text->embed(context, {&id, 1});
         const int32_t at = l.cursor.next++;
         const Position p{at, at, at};
-        last = host(model_->forward(context, e, {&p, 1}, cache));
+        last = host(family_.text->forward(context, e, {&p, 1}, cache));
         std::vector<float>& row = reply.emplace_back(host(e));
         for (int64_t d = 0; d < width; ++d) row[size_t(d)] += last[size_t(d)];
       }
@@ -329,7 +333,7 @@ class Comparison {
     const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
       return sampler.pick(logits, history, greedy);
     };
-    const auto talk = speech->talk(std::move(spoken), voice);
+    const auto talk = voice->new_codes(std::move(spoken), speaker);
     std::vector<int32_t> codes;
     for (int64_t k = 0; k < c.integer("talker_max_new_tokens", 1, 100000); ++k) {
       const auto code =
@@ -347,7 +351,7 @@ class Comparison {
     const FrameNoise by_number = [&](int64_t frame, std::span<float> row) {
       std::copy_n(noise.f32() + frame * int64_t(row.size()), row.size(), row.data());
     };
-    const Tensor mel = speech->mel(context, theirs, voice, by_number, {});
+    const Tensor mel = voice->mel(context, theirs, speaker, by_number, {});
     // transformers keeps [mel, frame]
     const int64_t frames = mel.dim(0), bins = mel.dim(1);
     std::vector<float> turned(size_t(mel.numel()));
@@ -359,7 +363,7 @@ class Comparison {
     for (int64_t i = 0; i < frames; ++i)
       for (int64_t k = 0; k < bins; ++k)
         by_frame.f32()[i * bins + k] = theirs_mel.f32()[k * frames + i];
-    const std::vector<float> wave = speech->wave(context, by_frame);
+    const std::vector<float> wave = voice->wave(context, by_frame);
     expected_.compare(name + ".wave", wave.data(), int64_t(wave.size()), 1e-4, true);
   }
 
@@ -408,7 +412,8 @@ class Comparison {
   Input in_;
   ThreadPool pool_;
   Arena arena_;
-  std::unique_ptr<const Model> model_;
+  ModelOptions options_;
+  Family family_;
   std::shared_ptr<const Engine> engine_;
 };
 

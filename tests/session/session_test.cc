@@ -192,8 +192,9 @@ TEST(Session, TheWindowSlidesWithoutGrowing) {
 
 // Positions are relative: a cache turned back by some time answers as one that was filled at the
 // earlier positions.
-TEST(Context, ShiftedKeysAreThoseOfTheEarlierPositions) {
-  const auto model = load_model({std::string(kFixture) + "/checkpoint", Precision::float32}, {});
+TEST(Sequence, ShiftedKeysAreThoseOfTheEarlierPositions) {
+  const Family family =
+      load_family({std::string(kFixture) + "/checkpoint", Precision::float32}, {});
   ThreadPool pool(2);
   const std::atomic<bool> cancelled{false};
   auto rows_at = [](int32_t base) {
@@ -210,8 +211,8 @@ TEST(Context, ShiftedKeysAreThoseOfTheEarlierPositions) {
     const auto l = c.logits();
     return std::vector<float>(l.begin(), l.end());
   };
-  Sequence moved(*model, pool, cancelled), placed(*model, pool, cancelled),
-      unmoved(*model, pool, cancelled);
+  Sequence moved(*family.text, pool, cancelled), placed(*family.text, pool, cancelled),
+      unmoved(*family.text, pool, cancelled);
   moved.prefill(rows_at(150));
   moved.shift(0, [](int64_t) { return Position{50, 50, 50}; });
   EXPECT_EQ(moved.positions()[3], (Position{103, 100, 103}));

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints which folder includes which, and fails on an include against the arrows of docs/architecture.md.
+"""Prints which folder includes which, and fails on an include against the arrows of docs/architecture.md or on two folders that include each other.
 
 The build already keeps a target from including what it does not list (cmake/OmniLayer.cmake); this shows the whole picture and checks the outside
 libraries too: GLib only in elements and plugins, JSON only in runtime/io, oneDNN only in runtime/ops/cpu.
@@ -7,6 +7,7 @@ libraries too: GLib only in elements and plugins, JSON only in runtime/io, oneDN
 import collections, pathlib, re, sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+FAMILIES = sorted(p.name for p in (ROOT / "runtime/models").iterdir() if p.is_dir() and p.name != "interface")
 # Folder → what its files may include, by the first word of the path. Order = the order of the arrows.
 MAY = {
     "cuda/emu": {"emu"},
@@ -22,16 +23,16 @@ MAY = {
     "runtime/tokenizers/video": {"video", "ops", "io", "core", "omni"},
     "runtime/tokenizers/audio": {"audio", "ops", "io", "core", "omni"},
     "runtime/tokenizers/text": {"text", "ops", "io", "core", "omni"},
-    "runtime/models/qwen2_5_omni": {"qwen2_5_omni", "models", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
-    "runtime/models/whisper": {"whisper", "models", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
-    "runtime/models": {"models", "qwen2_5_omni", "whisper", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
+    "runtime/models/interface": {"interface", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
+    **{f"runtime/models/{f}": {f, "interface", "layers", "video", "audio", "text", "ops", "io", "core", "omni"} for f in FAMILIES},
+    "runtime/models": {"models", *FAMILIES, "interface", "io", "core", "omni"},
     "runtime/spatial": {"io", "core", "omni"},
     "runtime/captions": {"captions", "text", "omni"},
     "runtime/grammar": {"grammar", "io", "core", "omni"},
-    "runtime/decoding": {"decoding", "models", "grammar", "layers", "text", "ops", "io", "core", "omni"},
-    "runtime/session": {"session", "decoding", "models", "grammar", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
-    "runtime/transcription": {"transcription", "decoding", "models", "layers", "audio", "text", "ops", "io", "core", "omni"},
-    "runtime/engine": {"engine", "session", "transcription", "decoding", "models", "layers", "ops", "io", "core", "omni"},
+    "runtime/decoding": {"decoding", "interface", "grammar", "layers", "text", "ops", "io", "core", "omni"},
+    "runtime/session": {"session", "decoding", "interface", "grammar", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
+    "runtime/transcription": {"transcription", "decoding", "interface", "layers", "audio", "text", "ops", "io", "core", "omni"},
+    "runtime/engine": {"engine", "session", "transcription", "decoding", "models", "interface", "layers", "ops", "io", "core", "omni"},
     "elements/common": {"common", "omni"},
     "elements/streams": {"streams", "common", "omni"},
     "elements/tokens": {"tokens", "common", "omni"},
@@ -70,6 +71,16 @@ for top in ("cuda", "runtime", "elements", "plugins"):
             for prefix, where in OUTSIDE:
                 if kind == "<" and name.startswith(prefix) and not folder.startswith(where):
                     wrong.append(f"{path.relative_to(ROOT)}: <{name}> belongs to {', '.join(where)}")
+
+
+def target_of(folder, name):
+    """The folder that an include of "name/…" in `folder` means: of the same tree before another."""
+    found = [f for f in MAY if f.split("/")[-1] == name]
+    return next((f for f in found if f.split("/")[0] == folder.split("/")[0]), found[0] if found else None)
+
+
+arrows = {(f, target_of(f, t)) for f in matrix for t in matrix[f]}
+wrong += [f"{a} and {b} include each other" for a, b in sorted(arrows, key=str) if b and a < b and (b, a) in arrows]
 for folder in MAY:
     print(f"{folder:30s} → " + ", ".join(f"{t} {n}" for t, n in sorted(matrix[folder].items())))
 for line in wrong:

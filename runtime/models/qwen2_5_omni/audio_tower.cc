@@ -1,17 +1,22 @@
+// Log-mel frames → rows of the text model. (modeling_qwen2_5_omni.py, Qwen2_5OmniAudioEncoder)
 #include "qwen2_5_omni/audio_tower.h"
 
 #include <algorithm>
 #include <cmath>
+
+#include "audio/log_mel.h"
 
 namespace omni::qwen2_5_omni {
 
 namespace {
 
 constexpr float kEps = 1e-5f;
+// by the second convolution and the pooling
+constexpr int kMelFramesPerToken = 4;
 
 // sin ‖ cos over Whisper's logarithmic time scales. (SinusoidsPositionEmbedding)
 Tensor sinusoids(int64_t length, int64_t channels) {
-  Tensor t = Tensor::zeros(DType::f32, {length, channels});
+  Tensor t = Tensor::zeros(DType::f32, {length, channels});  // [length, channels]
   const int64_t half = channels / 2;
   const float step = float(std::log(10000.0) / double(half - 1));
   for (int64_t i = 0; i < length; ++i)
@@ -26,51 +31,34 @@ Tensor sinusoids(int64_t length, int64_t channels) {
 }  // namespace
 
 AudioTower::AudioTower(const Weights& w, const AudioConfig& c)
-    : config_(c),
-      conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, 1),
-      conv2_(w.scope("conv2"), c.d_model, c.d_model, 2),
+    : device_(w.device()),
+      config_(c),
+      spec_{c.num_mel_bins, 2 * c.n_window,
+            double(kMelFramesPerToken * LogMel::kHop) / LogMel::kSampleRate},
+      conv1_(w.scope("conv1"), c.num_mel_bins, c.d_model, {.kernel = 3}, Bias::each),
+      conv2_(w.scope("conv2"), c.d_model, c.d_model, {.kernel = 3, .stride = 2}, Bias::each),
       positional_embedding_(to_device(sinusoids(c.n_window, c.d_model), w.device())),
       ln_post_(w.scope("ln_post"), c.d_model, kEps),
       proj_(w, {{"proj", c.output_dim}}, c.d_model, Bias::each) {
-  const int64_t d = c.d_model;
-  for (int i = 0; i < c.encoder_layers; ++i) {
-    const Weights l = w.scope("layers").scope(i);
-    layers_.push_back({LayerNorm(l.scope("self_attn_layer_norm"), d, kEps),
-                       LayerNorm(l.scope("final_layer_norm"), d, kEps),
-                       Linear(l.scope("self_attn"), {{"q_proj", d}, {"k_proj", d}, {"v_proj", d}},
-                              d, Bias::where_there),
-                       Linear(l.scope("self_attn"), {{"out_proj", d}}, d, Bias::each),
-                       Linear(l, {{"fc1", c.encoder_ffn_dim}}, d, Bias::each),
-                       Linear(l, {{"fc2", d}}, c.encoder_ffn_dim, Bias::each)});
-  }
+  for (int i = 0; i < c.encoder_layers; ++i)
+    layers_.emplace_back(w.scope("layers").scope(i), c.d_model, c.encoder_attention_heads,
+                         c.encoder_ffn_dim);
 }
 
-Tensor AudioTower::forward(ops::Context& cx, const Tensor& mel) const {
-  const int64_t d = config_.d_model, n_states = (mel.dim(0) - 1) / 2 + 1, n_tokens = n_states / 2;
-  const int heads = config_.encoder_attention_heads, head_dim = int(d) / heads;
+Tensor AudioTower::encode(ops::Context& cx, const Tensor& mel) const {
+  const int64_t n_states = (mel.dim(0) - 1) / 2 + 1, n_tokens = n_states / 2;
   if (mel.dim(0) > 2 * config_.n_window)
     throw Error(ErrorCode::internal, "audio tower: a piece of " + mel.shape().str());
-  Tensor out = cx.arena.f32({n_tokens, config_.output_dim});
+  Tensor out = cx.arena.f32({n_tokens, config_.output_dim});  // [n_tokens, output_dim]
   if (n_tokens == 0) return out;
   Arena::Scope scope(cx.arena);
 
-  Tensor x = conv1_(cx, mel);
+  Tensor x = conv1_(cx, ops::from_host(cx, mel));  // [frames, d_model]
   ops::gelu_(cx, x);
-  x = conv2_(cx, x);
-  ops::gelu_(cx, x);  // [n_states, d_model]
+  x = conv2_(cx, x);  // [n_states, d_model]
+  ops::gelu_(cx, x);
   ops::add_(cx, x, positional_embedding_.rows(0, n_states));
-  const int64_t whole[] = {0, n_states};
-  for (const Layer& layer : layers_) {
-    Arena::Scope inner(cx.arena);
-    Tensor qkv = layer.qkv_proj(cx, layer.self_attn_layer_norm(cx, x));
-    const Tensor attended =
-        ops::attention(cx, heads_of(qkv, 0, heads, head_dim), heads_of(qkv, d, heads, head_dim),
-                       heads_of(qkv, 2 * d, heads, head_dim), whole);
-    ops::add_(cx, x, layer.out_proj(cx, attended));
-    Tensor h = layer.fc1(cx, layer.final_layer_norm(cx, x));
-    ops::gelu_(cx, h);
-    ops::add_(cx, x, layer.fc2(cx, h));
-  }
+  for (const EncoderLayer& layer : layers_) layer(cx, x);
   ops::copy_(cx, out, proj_(cx, ln_post_(cx, ops::avg_pool_pairs(cx, x))));
   return out;
 }

@@ -5,27 +5,28 @@
 
 #include <vector>
 
-#include "layers/layers.h"
+#include "interface/audio.h"
+#include "layers/encoder.h"
 #include "qwen2_5_omni/config.h"
 
 namespace omni::qwen2_5_omni {
 
-class AudioTower {
+class AudioTower final : public AudioEncoder {
  public:
   AudioTower(const Weights& w, const AudioConfig& config);
 
+  const Device* device() const override { return device_; }
+  const AudioSpec& spec() const override { return spec_; }
   // mel [frames ≤ 2 · n_window, n_mels] → [((frames − 1)/2 + 1)/2, output_dim]
-  Tensor forward(ops::Context& cx, const Tensor& mel) const;
+  Tensor encode(ops::Context& cx, const Tensor& mel) const override;
 
  private:
-  struct Layer {
-    LayerNorm self_attn_layer_norm, final_layer_norm;
-    Linear qkv_proj, out_proj, fc1, fc2;
-  };
+  const Device* device_;
   AudioConfig config_;
-  Conv1dK3 conv1_, conv2_;
+  AudioSpec spec_;
+  Conv1d conv1_, conv2_;
   Tensor positional_embedding_;  // [n_window, d_model]
-  std::vector<Layer> layers_;
+  std::vector<EncoderLayer> layers_;
   LayerNorm ln_post_;
   Linear proj_;
 };

@@ -1,3 +1,5 @@
+// Mel frames → samples: transposed convolutions, behind each the mean of some residual blocks.
+// (modeling_qwen2_5_omni.py, Qwen2_5OmniToken2WavBigVGANModel, AMPBlock)
 #include "qwen2_5_omni/bigvgan.h"
 
 #include <algorithm>
@@ -22,7 +24,7 @@ Tensor kaiser_sinc_filter() {
     const double x = 2 * cutoff * (i - n / 2 + 0.5) * M_PI;
     sum += f[size_t(i)] = 2 * cutoff * window * std::sin(x) / x;
   }
-  Tensor out = Tensor::zeros(DType::f32, {n});
+  Tensor out = Tensor::zeros(DType::f32, {n});  // [12]
   for (int i = 0; i < n; ++i) out.f32()[i] = float(f[size_t(i)] / sum);
   return out;
 }
@@ -30,7 +32,7 @@ Tensor kaiser_sinc_filter() {
 }  // namespace
 
 BigVgan::Snake BigVgan::snake(const Weights& w, int64_t channels) {
-  // stored as logarithms
+  // stored as logarithms, [channels] each
   Snake s{w.get_f32("act.alpha", {channels}), w.get_f32("act.beta", {channels})};
   for (int64_t k = 0; k < channels; ++k) {
     s.alpha.f32()[k] = std::exp(s.alpha.f32()[k]);
@@ -42,12 +44,13 @@ BigVgan::Snake BigVgan::snake(const Weights& w, int64_t channels) {
 BigVgan::BigVgan(const Weights& w, const BigVganConfig& c)
     : config_(c), filter_(to_device(kaiser_sinc_filter(), w.device())) {
   int64_t channels = c.upsample_initial_channel;
-  conv_pre_ =
-      Conv1d(w.scope("conv_pre"), c.mel_dim, channels, 7, 1, ops::Padding::zeros, Bias::each);
+  conv_pre_ = Conv1d(w.scope("conv_pre"), c.mel_dim, channels, {.kernel = 7}, Bias::each);
   for (size_t i = 0; i < c.upsample_rates.size(); ++i) {
     const Weights u = w.scope("ups").scope(int64_t(i)).scope(0);
     const int kernel = c.upsample_kernel_sizes[i];
+    // [channels, channels / 2, kernel]
     const Tensor stored = u.get_f32("weight", {channels, channels / 2, kernel});
+    // [kernel · channels / 2, channels]
     Tensor by_tap = Tensor::zeros(DType::f32, {kernel * (channels / 2), channels});
     for (int64_t in = 0; in < channels; ++in)
       for (int64_t out = 0; out < channels / 2; ++out)
@@ -61,11 +64,11 @@ BigVgan::BigVgan(const Weights& w, const BigVganConfig& c)
       AmpBlock block;
       const int size = c.resblock_kernel_sizes[k];
       for (size_t d = 0; d < c.resblock_dilation_sizes[k].size(); ++d) {
-        block.convs1.push_back(Conv1d(b.scope("convs1").scope(int64_t(d)), channels, channels, size,
-                                      c.resblock_dilation_sizes[k][d], ops::Padding::zeros,
-                                      Bias::each));
-        block.convs2.push_back(Conv1d(b.scope("convs2").scope(int64_t(d)), channels, channels, size,
-                                      1, ops::Padding::zeros, Bias::each));
+        const int dilation = c.resblock_dilation_sizes[k][d];
+        block.convs1.push_back(Conv1d(b.scope("convs1").scope(int64_t(d)), channels, channels,
+                                      {.kernel = size, .dilation = dilation}, Bias::each));
+        block.convs2.push_back(Conv1d(b.scope("convs2").scope(int64_t(d)), channels, channels,
+                                      {.kernel = size}, Bias::each));
       }
       for (size_t a = 0; a < 2 * block.convs1.size(); ++a)
         block.activations.push_back(snake(b.scope("activations").scope(int64_t(a)), channels));
@@ -74,7 +77,7 @@ BigVgan::BigVgan(const Weights& w, const BigVganConfig& c)
     ups_.push_back(std::move(up));
   }
   activation_post_ = snake(w.scope("activation_post"), channels);
-  conv_post_ = Conv1d(w.scope("conv_post"), channels, 1, 7, 1, ops::Padding::zeros, Bias::none);
+  conv_post_ = Conv1d(w.scope("conv_post"), channels, 1, {.kernel = 7}, Bias::none);
 }
 
 int BigVgan::samples_per_frame() const {
@@ -104,21 +107,23 @@ std::vector<float> BigVgan::forward(ops::Context& cx, const Tensor& mel) const {
   // Log amplitude → dB, from −115 to 0 dB onto ±1.
   constexpr float kLowest = -115;
   const float floor = std::exp(float(double(kLowest) / 20 * std::log(10.0)));
-  Tensor loudness = Tensor::zeros(DType::f32, mel.shape());
+  Tensor loudness = Tensor::zeros(DType::f32, mel.shape());  // [frames, mel_dim]
   for (int64_t i = 0; i < mel.numel(); ++i) {
     const float db = 20 * std::log10(std::max(std::exp(mel.f32()[i]), floor)) - 20;
     loudness.f32()[i] = std::clamp(2 * ((db - kLowest) / -kLowest) - 1, -1.f, 1.f);
   }
-  Tensor x = conv_pre_(cx, ops::from_host(cx, loudness));
+  Tensor x = conv_pre_(cx, ops::from_host(cx, loudness));  // [frames, channels]
   for (const Upsampling& u : ups_) {
+    // [stride · rows of x, channels / 2]
     x = ops::conv_transpose1d(cx, x, *u.weight, u.bias, u.kernel, u.stride,
                               (u.kernel - u.stride) / 2);
-    Tensor sum = cx.arena.f32(x.shape());
+    Tensor sum = cx.arena.f32(x.shape());  // as x
     for (const AmpBlock& b : u.blocks) {
       Arena::Scope inner(cx.arena);
-      Tensor h = ops::clone(cx, x);
+      Tensor h = ops::clone(cx, x);  // as x
       for (size_t d = 0; d < b.convs1.size(); ++d) {
         Arena::Scope step(cx.arena);
+        // as x
         const Tensor first = b.convs1[d](cx, activate(cx, h, b.activations[2 * d]));
         ops::add_(cx, h, b.convs2[d](cx, activate(cx, first, b.activations[2 * d + 1])));
       }
@@ -130,7 +135,7 @@ std::vector<float> BigVgan::forward(ops::Context& cx, const Tensor& mel) const {
     ops::div_(cx, sum, float(u.blocks.size()));
     x = sum;
   }
-  x = conv_post_(cx, activate(cx, x, activation_post_));
+  x = conv_post_(cx, activate(cx, x, activation_post_));  // [samples, 1]
   std::vector<float> room;
   const auto samples = ops::to_host(cx, x, room);
   std::vector<float> wave(samples.begin(), samples.end());

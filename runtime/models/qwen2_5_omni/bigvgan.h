@@ -20,15 +20,15 @@ class BigVgan {
 
  private:
   struct Snake {
-    Tensor alpha, beta_reciprocal;
+    Tensor alpha, beta_reciprocal;  // [channels]
   };
   struct AmpBlock {
     std::vector<Conv1d> convs1, convs2;
     std::vector<Snake> activations;
   };
   struct Upsampling {
-    std::shared_ptr<const ops::LinearWeight> weight;
-    Tensor bias;
+    std::shared_ptr<const ops::PackedMatrix> weight;
+    Tensor bias;  // [channels / 2]
     int kernel, stride;
     std::vector<AmpBlock> blocks;
   };

@@ -1,3 +1,5 @@
+// Sizes have a range; what the computation takes for granted is checked here, once.
+// (configuration_qwen2_5_omni.py)
 #include "qwen2_5_omni/config.h"
 
 #include <algorithm>
@@ -189,11 +191,14 @@ TalkerConfig read_talker(const Json& j) {
 
 }  // namespace
 
-std::optional<SpeechConfig> SpeechConfig::read(const std::filesystem::path& folder) {
+bool SpeechConfig::is_there(const std::filesystem::path& folder) {
   const Json root = Json::parse_file(folder / "config.json");
-  if (!root.has("talker_config") || !root.has("token2wav_config") ||
-      !root.boolean_or("enable_audio_output", true))
-    return std::nullopt;
+  return root.has("talker_config") && root.has("token2wav_config") &&
+         root.boolean_or("enable_audio_output", true);
+}
+
+SpeechConfig SpeechConfig::read(const std::filesystem::path& folder) {
+  const Json root = Json::parse_file(folder / "config.json");
   const Json wave = root.at("token2wav_config");
   SpeechConfig c{read_talker(root.at("talker_config")), read_dit(wave.at("dit_config")),
                  read_bigvgan(wave.at("bigvgan_config"))};
@@ -233,15 +238,14 @@ VisionSpec read_vision_spec(const std::filesystem::path& folder, const VisionCon
     if (!(spec.layout.std[i] > 0)) image.fail("has an image_std that is not positive");
   }
   const Json size = image.find("size");
-  spec.image_min_pixels = size.integer_or("shortest_edge", image.integer_or("min_pixels", 56 * 56));
-  spec.image_max_pixels =
-      size.integer_or("longest_edge", image.integer_or("max_pixels", 16384 * 28 * 28));
+  spec.image.min = size.integer_or("shortest_edge", image.integer_or("min_pixels", 56 * 56));
+  spec.image.max = size.integer_or("longest_edge", image.integer_or("max_pixels", 16384 * 28 * 28));
   // Of a frame of video: constants of the family's processor, which win over what the folder's
   // files say. (Qwen2_5OmniProcessor.videos_kwargs)
-  spec.min_pixels = 128 * 28 * 28;
-  spec.max_pixels = 768 * 28 * 28;
-  if (spec.image_min_pixels < 1 || spec.image_max_pixels < spec.image_min_pixels)
-    image.fail("has impossible picture sizes");
+  spec.video.min = 128 * 28 * 28;
+  spec.video.max = 768 * 28 * 28;
+  if (spec.image.min < 1 || spec.image.max < spec.image.min)
+    image.fail("has impossible image sizes");
   return spec;
 }
 

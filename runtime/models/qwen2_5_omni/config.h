@@ -6,11 +6,12 @@
 
 #include <array>
 #include <filesystem>
-#include <optional>
 #include <set>
 #include <vector>
 
-#include "models/model.h"
+#include "interface/load.h"
+#include "interface/rows.h"
+#include "interface/vision.h"
 
 namespace omni::qwen2_5_omni {
 
@@ -62,8 +63,9 @@ struct SpeechConfig {
   TalkerConfig talker;
   DitConfig dit;
   BigVganConfig bigvgan;
-  // nullopt where the checkpoint cannot speak.
-  static std::optional<SpeechConfig> read(const std::filesystem::path& folder);
+  // Whether the checkpoint can speak.
+  static bool is_there(const std::filesystem::path& folder);
+  static SpeechConfig read(const std::filesystem::path& folder);
 };
 
 struct Config {

@@ -1,3 +1,5 @@
+// The velocity of the flow at one time, and its integral block after block.
+// (modeling_qwen2_5_omni.py, Qwen2_5OmniToken2WavDiTModel, RungeKutta4ODESolver)
 #include "qwen2_5_omni/dit.h"
 
 #include <algorithm>
@@ -16,7 +18,7 @@ constexpr float kNoGuidance = 1e-5f;  // below it the branch without condition i
 // Rows of head 0 in the order 0, 2, 4 … 1, 3, 5 …: rotating halves then equals rotating the pairs
 // that the checkpoint means.
 Tensor pairs_to_halves(const Tensor& weight, int head_dim) {
-  Tensor w = to_f32(weight);
+  Tensor w = to_f32(weight);  // [inner, width] or [inner]
   const int64_t width = weight.rank() == 2 ? weight.dim(1) : 1;
   std::vector<float> first(w.f32(), w.f32() + head_dim * width);
   for (int i = 0; i < head_dim; ++i) {
@@ -26,10 +28,11 @@ Tensor pairs_to_halves(const Tensor& weight, int head_dim) {
   return w;
 }
 
+// All values of the parts, one part behind the other.
 Tensor stack(std::initializer_list<Tensor> parts) {
   int64_t n = 0;
   for (const Tensor& p : parts) n += p.numel();
-  Tensor all = Tensor::zeros(DType::f32, {n});
+  Tensor all = Tensor::zeros(DType::f32, {n});  // [n]
   int64_t at = 0;
   for (const Tensor& p : parts) {
     std::memcpy(all.f32() + at, p.f32(), p.nbytes());
@@ -38,8 +41,9 @@ Tensor stack(std::initializer_list<Tensor> parts) {
   return all;
 }
 
+// A copy of its own memory.
 Tensor own(ops::Context& cx, const Tensor& x) {
-  Tensor y = Tensor::on(x.device(), DType::f32, x.shape());
+  Tensor y = Tensor::on(x.device(), DType::f32, x.shape());  // as x
   ops::copy_(cx, y, x);
   return y;
 }
@@ -48,7 +52,7 @@ Tensor own(ops::Context& cx, const Tensor& x) {
 // scale, everywhere.
 Linear with_scales(const Weights& w, int64_t n_out, int64_t n_in,
                    std::initializer_list<int64_t> scales, int64_t n) {
-  Tensor bias = w.get_f32("linear.bias", {n_out});
+  Tensor bias = w.get_f32("linear.bias", {n_out});  // [n_out]
   for (const int64_t from : scales)
     for (int64_t k = from; k < from + n; ++k) bias.f32()[k] += 1;
   return Linear(w.get("linear.weight", {n_out, n_in}), bias, w);
@@ -65,9 +69,10 @@ Dit::Dit(const Weights& w, const DitConfig& c, const LoadProgress& progress)
       spk_encoder_(w.scope("input_embed.spk_encoder").on(nullptr), c) {
   const int64_t hidden = c.hidden_size, inner = int64_t{c.num_attention_heads} * c.head_dim,
                 rest = c.enc_dim + c.emb_dim + c.enc_emb_dim;
+  // [hidden, mel_dim + rest]
   const Tensor proj = w.get_f32("input_embed.proj.weight", {hidden, c.mel_dim + rest});
-  Tensor mel = Tensor::zeros(DType::f32, {hidden, c.mel_dim}),
-         others = Tensor::zeros(DType::f32, {hidden, rest});
+  Tensor mel = Tensor::zeros(DType::f32, {hidden, c.mel_dim});  // [hidden, mel_dim]
+  Tensor others = Tensor::zeros(DType::f32, {hidden, rest});    // [hidden, rest]
   for (int64_t o = 0; o < hidden; ++o) {
     std::memcpy(mel.f32() + o * c.mel_dim, proj.f32() + o * (c.mel_dim + rest),
                 size_t(c.mel_dim) * 4);
@@ -79,11 +84,11 @@ Dit::Dit(const Weights& w, const DitConfig& c, const LoadProgress& progress)
   for (int i = 0; i < c.num_hidden_layers; ++i) {
     const Weights l = w.scope("transformer_blocks").scope(i), a = l.scope("attn");
     const auto part = [&](const char* name, bool rotated) {
-      const Tensor t = a.get(std::string(name) + ".weight", {inner, hidden});
+      const Tensor t = a.get(std::string(name) + ".weight", {inner, hidden});  // [inner, hidden]
       return rotated ? pairs_to_halves(t, c.head_dim) : to_f32(t);
     };
     const auto bias = [&](const char* name, bool rotated) {
-      const Tensor t = a.get(std::string(name) + ".bias", {inner});
+      const Tensor t = a.get(std::string(name) + ".bias", {inner});  // [inner]
       return rotated ? pairs_to_halves(t, c.head_dim) : to_f32(t);
     };
     layers_.push_back(
@@ -111,7 +116,7 @@ Dit::Modulation Dit::modulation(ops::Context& cx, float time) const {
     waves[size_t(i)] = std::sin(angle);
     waves[size_t(half + i)] = std::cos(angle);
   }
-  Tensor t = time_mlp0_(
+  Tensor t = time_mlp0_(  // [1, hidden]
       cx, ops::from_host(cx, Tensor::view(waves.data(), DType::f32, {1, kTimeFrequencies})));
   ops::silu_(cx, t);
   t = time_mlp2_(cx, t);
@@ -122,13 +127,13 @@ Dit::Modulation Dit::modulation(ops::Context& cx, float time) const {
   return m;
 }
 
-Tensor Dit::speaker(ops::Context& cx, const Voice& voice, bool conditioned) const {
+Tensor Dit::speaker_embedding(ops::Context& cx, const Speaker& speaker, bool conditioned) const {
   Arena arena;
   ops::Context on_host{cx.pool, arena};
   const auto heard = [&](const Tensor& x) {
     return conditioned ? x : Tensor::zeros(DType::f32, x.shape());
   };
-  return stack({spk_encoder_.forward(on_host, heard(voice.ref_mel)), heard(voice.cond)});
+  return stack({spk_encoder_.forward(on_host, heard(speaker.ref_mel)), heard(speaker.cond)});
 }
 
 Tensor Dit::condition(ops::Context& cx, std::span<const int32_t> codes, const Tensor& speaker,
@@ -137,7 +142,9 @@ Tensor Dit::condition(ops::Context& cx, std::span<const int32_t> codes, const Te
   const std::vector<int32_t> none(conditioned ? 0 : codes.size(), 0);
   Arena arena;
   ops::Context on_host{cx.pool, arena};
+  // [codes, emb_dim]
   const Tensor embedded = ops::embedding(on_host, conditioned ? codes : none, codec_embed_);
+  // [frames, enc_dim + emb_dim + enc_emb_dim]
   Tensor rows = Tensor::zeros(
       DType::f32, {int64_t(codes.size()) * config_.repeats, enc + emb + config_.enc_emb_dim});
   for (int64_t i = 0; i < rows.dim(0); ++i) {
@@ -151,6 +158,7 @@ Tensor Dit::condition(ops::Context& cx, std::span<const int32_t> codes, const Te
 
 RotaryTable Dit::rotary(ops::Context& cx, int64_t first, int64_t n) const {
   const int64_t half = config_.head_dim / 2;
+  // [n, head_dim / 2] each
   RotaryTable t{Tensor::zeros(DType::f32, {n, half}), Tensor::zeros(DType::f32, {n, half})};
   for (int64_t i = 0; i < n; ++i)
     for (int64_t k = 0; k < half; ++k) {
@@ -164,14 +172,15 @@ RotaryTable Dit::rotary(ops::Context& cx, int64_t first, int64_t n) const {
 }
 
 Tensor Dit::velocity(ops::Context& cx, const Tensor& x, std::span<const int32_t> codes,
-                     const Voice& voice, float time, bool conditioned) const {
+                     const Speaker& speaker, float time, bool conditioned) const {
   Arena::Scope scope(cx.arena);
-  const Tensor v = velocity(cx, ops::from_host(cx, x),
-                            condition(cx, codes, speaker(cx, voice, conditioned), conditioned),
-                            modulation(cx, time), rotary(cx, 0, x.dim(0)), {});
+  const Tensor v =  // [frames, mel_dim]
+      velocity(cx, ops::from_host(cx, x),
+               condition(cx, codes, speaker_embedding(cx, speaker, conditioned), conditioned),
+               modulation(cx, time), rotary(cx, 0, x.dim(0)), {});
   std::vector<float> room;
   const auto values = ops::to_host(cx, v, room);
-  Tensor out = Tensor::zeros(DType::f32, v.shape());
+  Tensor out = Tensor::zeros(DType::f32, v.shape());  // [frames, mel_dim]
   std::copy(values.begin(), values.end(), out.f32());
   return out;
 }
@@ -193,9 +202,9 @@ Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
                 inner = int64_t{config_.num_attention_heads} * config_.head_dim,
                 block = config_.block_size;
   const int64_t n_blocks = (n + block - 1) / block;
-  Tensor out = cx.arena.f32(x.shape());
+  Tensor out = cx.arena.f32(x.shape());  // [n, mel_dim]
   Arena::Scope scope(cx.arena);
-  Tensor h = proj_mel_(cx, x);
+  Tensor h = proj_mel_(cx, x);  // [n, hidden]
   ops::add_(cx, h, condition);
   const Device* device = cx.arena.device();
   const auto *cos = static_cast<const float*>(rotary.cos.raw()),
@@ -215,7 +224,7 @@ Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
           cx, h, Tensor::view(mod + scale * hidden, DType::f32, {hidden}, nullptr, device),
           Tensor::view(mod + shift * hidden, DType::f32, {hidden}, nullptr, device), kEps);
     };
-    Tensor qkv = l.qkv(cx, modulated(0, 1));
+    Tensor qkv = l.qkv(cx, modulated(0, 1));  // [n, 3 · inner]
     const ops::Heads q = heads_of(qkv, 0, config_.num_attention_heads, config_.head_dim);
     ops::Heads k = heads_of(qkv, inner, config_.num_attention_heads, config_.head_dim),
                v = heads_of(qkv, 2 * inner, config_.num_attention_heads, config_.head_dim);
@@ -226,15 +235,15 @@ Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
     if (l.look_backward) {
       if (neighbours.before) {
         n_before = block;
-        const Tensor kv = cx.arena.f32({block + n, 2 * inner});
-        Tensor before = kv.rows(0, block);
+        const Tensor kv = cx.arena.f32({block + n, 2 * inner});  // [block + n, 2 · inner]
+        Tensor before = kv.rows(0, block);                       // [block, 2 · inner]
         ops::copy_(cx, before, neighbours.before[looking_back]);
         ops::copy_rows(cx, both(kv, 0).from(block), both(qkv, inner), n);
         k = heads_of(kv, 0, config_.num_attention_heads, config_.head_dim),
         v = heads_of(kv, inner, config_.num_attention_heads, config_.head_dim);
       }
       if (neighbours.kept) {
-        Tensor& kept = neighbours.kept[looking_back];
+        Tensor& kept = neighbours.kept[looking_back];  // [block, 2 · inner]
         if (!kept.defined()) kept = Tensor::on(device, DType::f32, {block, 2 * inner});
         ops::copy_rows(cx, both(kept, 0), both(qkv, inner).from(neighbours.keep), block);
       }
@@ -246,7 +255,7 @@ Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
       ranges[size_t(b)] = {b * block, std::min(n, (b + 1) * block), from + n_before, to - from};
     }
     ops::add_scaled_(cx, h, l.out(cx, ops::attention(cx, q, k, v, ranges)), mod + 2 * hidden);
-    Tensor f = l.ff_in(cx, modulated(3, 4));
+    Tensor f = l.ff_in(cx, modulated(3, 4));  // [n, ff_mult · hidden]
     ops::gelu_tanh_(cx, f);
     ops::add_scaled_(cx, h, l.ff_out(cx, f), mod + 5 * hidden);
   }
@@ -259,20 +268,21 @@ Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
   return out;
 }
 
-Dit::Stream::Stream(const Dit& dit, ops::Context& cx, const Voice& voice, FrameNoise noise,
+Dit::Stream::Stream(const Dit& dit, ops::Context& cx, const Speaker& speaker, FrameNoise noise,
                     const FlowSettings& settings)
     : dit_(dit),
       noise_(std::move(noise)),
       settings_(settings),
-      speaker_{dit.speaker(cx, voice, true),
-               settings.guidance >= kNoGuidance ? dit.speaker(cx, voice, false) : Tensor()} {}
+      speaker_{dit.speaker_embedding(cx, speaker, true),
+               settings.guidance >= kNoGuidance ? dit.speaker_embedding(cx, speaker, false)
+                                                : Tensor()} {}
 
 Tensor Dit::Stream::push(ops::Context& cx, std::span<const int32_t> codes, bool last,
                          int64_t most_blocks) {
   const DitConfig& c = dit_.config_;
   codes_.insert(codes_.end(), codes.begin(), codes.end());
   const int64_t block = c.block_size, ahead = kAhead * dit_.n_looking_ahead() * block;
-  std::vector<Tensor> parts;
+  std::vector<Tensor> parts;  // [frames of a chunk, mel_dim]
   int64_t frames = 0;
   for (;;) {
     const int64_t there = int64_t(codes_.size()) * c.repeats;  // from done_ on
@@ -288,7 +298,7 @@ Tensor Dit::Stream::push(ops::Context& cx, std::span<const int32_t> codes, bool 
     done_ += n;
     codes_.erase(codes_.begin(), codes_.begin() + n / c.repeats);
   }
-  Tensor all = Tensor::zeros(DType::f32, {frames, c.mel_dim});
+  Tensor all = Tensor::zeros(DType::f32, {frames, c.mel_dim});  // [frames, mel_dim]
   int64_t at = 0;
   for (const Tensor& p : parts) {
     std::memcpy(all.f32() + at, p.raw(), p.nbytes());
@@ -301,20 +311,21 @@ Tensor Dit::Stream::push(ops::Context& cx, std::span<const int32_t> codes, bool 
 Tensor Dit::Stream::chunk(ops::Context& cx, int64_t n, int64_t n_kept) {
   const int64_t block = dit_.config_.block_size, mel_dim = dit_.config_.mel_dim;
   Arena::Scope scope(cx.arena);
-  const RotaryTable table = dit_.rotary(cx, done_, n);
+  const RotaryTable table = dit_.rotary(cx, done_, n);  // [n, head_dim / 2] each
   const bool guided = speaker_[1].defined(), goes_on = n > n_kept;
   const std::span<const int32_t> codes(codes_.data(), size_t(n / dit_.config_.repeats));
+  // [n, hidden] each
   const Tensor conditioned = dit_.condition(cx, codes, speaker_[0], true),
                unconditioned = guided ? dit_.condition(cx, codes, speaker_[1], false) : Tensor();
   const size_t n_back = size_t(dit_.n_looking_back()), size = size_t(n * mel_dim);
   size_t slot = 0;  // of past_
   const auto branch = [&](const Tensor& in, const Tensor& condition, const Modulation& m) {
     if (past_.size() < slot + n_back) past_.resize(slot + n_back);
-    std::vector<Tensor> kept(n_back);
+    std::vector<Tensor> kept(n_back);  // [block, 2 · inner] each
     Neighbours neighbours;
     if (done_ > 0) neighbours.before = past_.data() + slot;
     if (goes_on) neighbours.kept = kept.data(), neighbours.keep = n_kept - block;
-    const Tensor y = dit_.velocity(cx, in, condition, m, table, neighbours);
+    const Tensor y = dit_.velocity(cx, in, condition, m, table, neighbours);  // [n, mel_dim]
     if (goes_on) std::move(kept.begin(), kept.end(), past_.begin() + std::ptrdiff_t(slot));
     slot += n_back;
     return y;
@@ -322,7 +333,7 @@ Tensor Dit::Stream::chunk(ops::Context& cx, int64_t n, int64_t n_kept) {
   const auto f = [&](float t, const std::vector<float>& at, std::vector<float>& out) {
     Arena::Scope inner(cx.arena);
     const Modulation m = dit_.modulation(cx, t);
-    const Tensor in =
+    const Tensor in =  // [n, mel_dim]
         ops::from_host(cx, Tensor::view(const_cast<float*>(at.data()), DType::f32, {n, mel_dim}));
     std::vector<float> room;
     const auto c = ops::to_host(cx, branch(in, conditioned, m), room);
@@ -337,7 +348,7 @@ Tensor Dit::Stream::chunk(ops::Context& cx, int64_t n, int64_t n_kept) {
     grid.push_back(t + kSway * (std::cos(float(M_PI / 2) * t) - 1 + t));
   }
   // Runge-Kutta of order 4, the 3/8 rule.
-  std::vector<float> y(size), at(size), k1(size), k2(size), k3(size), k4(size);
+  std::vector<float> y(size), at(size), k1(size), k2(size), k3(size), k4(size);  // [n, mel_dim]
   for (int64_t i = 0; i < n; ++i) noise_(done_ + i, {y.data() + i * mel_dim, size_t(mel_dim)});
   for (size_t step = 0; step + 1 < grid.size(); ++step) {
     const float t = grid[step], end = grid[step + 1], dt = end - t;
@@ -350,7 +361,7 @@ Tensor Dit::Stream::chunk(ops::Context& cx, int64_t n, int64_t n_kept) {
     f(end, at, k4);
     for (size_t i = 0; i < size; ++i) y[i] += (k1[i] + 3 * (k2[i] + k3[i]) + k4[i]) * dt / 8;
   }
-  Tensor mel = Tensor::zeros(DType::f32, {n_kept, mel_dim});
+  Tensor mel = Tensor::zeros(DType::f32, {n_kept, mel_dim});  // [n_kept, mel_dim]
   std::memcpy(mel.raw(), y.data(), mel.nbytes());
   return mel;
 }

@@ -5,14 +5,15 @@
 #include <span>
 #include <vector>
 
+#include "interface/voice.h"
 #include "layers/layers.h"
-#include "models/speech_model.h"
 #include "qwen2_5_omni/config.h"
 #include "qwen2_5_omni/speaker_encoder.h"
 
 namespace omni::qwen2_5_omni {
 
-struct Voice {
+// Of spk_dict.pt.
+struct Speaker {
   int32_t bos_token;  // of the Thinker's table
   Tensor cond;        // [enc_emb_dim]
   Tensor ref_mel;     // [frames, mel_dim]
@@ -28,7 +29,7 @@ class Dit {
   // One evaluation of the velocity at x [codes · repeats, mel_dim] and `time`; without condition:
   // nobody says nothing. Of its own memory on the host, as x; the tests' view of a step.
   Tensor velocity(ops::Context& cx, const Tensor& x, std::span<const int32_t> codes,
-                  const Voice& voice, float time, bool conditioned) const;
+                  const Speaker& speaker, float time, bool conditioned) const;
 
   // The mel of one utterance, block after block. A block of the flow sees the block before it and
   // the block behind it, at every evaluation of the velocity: what the last finished block was at
@@ -36,7 +37,7 @@ class Dit {
   // left out costs some 30 dB of the likeness to the whole.
   class Stream {
    public:
-    Stream(const Dit& dit, ops::Context& cx, const Voice& voice, FrameNoise noise,
+    Stream(const Dit& dit, ops::Context& cx, const Speaker& speaker, FrameNoise noise,
            const FlowSettings& settings);
     // at once: bounds memory and the wait for the first of them
     static constexpr int64_t kMostBlocks = 10;
@@ -75,7 +76,7 @@ class Dit {
   };
   Modulation modulation(ops::Context& cx, float time) const;
   // The speaker's part of the condition, on the host: [enc_dim + enc_emb_dim].
-  Tensor speaker(ops::Context& cx, const Voice& voice, bool conditioned) const;
+  Tensor speaker_embedding(ops::Context& cx, const Speaker& speaker, bool conditioned) const;
   // What does not change while x flows: speaker and codes. [frames, hidden]
   Tensor condition(ops::Context& cx, std::span<const int32_t> codes, const Tensor& speaker,
                    bool conditioned) const;

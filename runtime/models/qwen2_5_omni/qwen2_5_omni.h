@@ -2,14 +2,10 @@
 // transformers, modeling_qwen2_5_omni.py).
 #pragma once
 
-#include "models/registry.h"
+#include "interface/family.h"
 
 namespace omni {
 
-std::unique_ptr<const Model> load_qwen2_5_omni(const ModelOptions& options,
-                                               const LoadProgress& progress);
-// nullptr for a Thinker alone
-std::unique_ptr<const SpeechModel> load_qwen2_5_omni_speech(const ModelOptions& options,
-                                                            const LoadProgress& progress);
+Family load_qwen2_5_omni(const ModelOptions& options, const LoadProgress& progress);
 
 }  // namespace omni

@@ -4,8 +4,8 @@
 
 #include <vector>
 
+#include "interface/decoder_step.h"
 #include "layers/layers.h"
-#include "models/decoder_step.h"
 #include "qwen2_5_omni/config.h"
 
 namespace omni::qwen2_5_omni {

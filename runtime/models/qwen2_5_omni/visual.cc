@@ -1,3 +1,5 @@
+// Patches → rows of the text model. Merged tokens are brought into the order of their windows once,
+// and back at the end. (modeling_qwen2_5_omni.py, Qwen2_5OmniVisionEncoder)
 #include "qwen2_5_omni/visual.h"
 
 #include <algorithm>
@@ -15,7 +17,7 @@ constexpr double kRopeTheta = 10000;
 Tensor rotary_table(const Windows& windows, int merged_w, int merge, int head_dim) {
   const int quarter = head_dim / 4, half = head_dim / 2;
   const int64_t n = int64_t(windows.order.size()) * merge * merge;
-  Tensor table = Tensor::zeros(DType::f32, {2, n, half});
+  Tensor table = Tensor::zeros(DType::f32, {2, n, half});  // [2, n, half]
   float *c = table.f32(), *s = c + n * half;
   for (int64_t token : windows.order)
     for (int mh = 0; mh < merge; ++mh)
@@ -48,7 +50,8 @@ Windows windows_of(int merged_h, int merged_w, int window) {
   return w;
 }
 
-Visual::Visual(const Weights& w, const VisionConfig& c) : config_(c) {
+Visual::Visual(const Weights& w, const VisionConfig& c, const VisionSpec& spec)
+    : device_(w.device()), config_(c), spec_(spec) {
   const int64_t hidden = c.hidden_size, patch = int64_t{c.in_channels} * c.temporal_patch_size *
                                                 c.patch_size * c.patch_size;
   patch_embed_ = Linear(w.scope("patch_embed"), {{"proj", hidden}}, patch, Bias::none);
@@ -70,7 +73,7 @@ Visual::Visual(const Weights& w, const VisionConfig& c) : config_(c) {
 Tensor Visual::attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary,
                       std::span<const int64_t> spans) const {
   const int heads = config_.num_heads, head_dim = config_.hidden_size / heads;
-  Tensor qkv = block.qkv(cx, block.norm1(cx, x));
+  Tensor qkv = block.qkv(cx, block.norm1(cx, x));  // [n, 3 · hidden]
   const ops::Heads q = heads_of(qkv, 0, heads, head_dim),
                    k = heads_of(qkv, config_.hidden_size, heads, head_dim),
                    v = heads_of(qkv, 2 * config_.hidden_size, heads, head_dim);
@@ -80,11 +83,23 @@ Tensor Visual::attend(ops::Context& cx, const Block& block, const Tensor& x, con
   return block.proj(cx, ops::attention(cx, q, k, v, spans));
 }
 
-Tensor Visual::forward(ops::Context& cx, const Tensor& patches, int grid_h, int grid_w) const {
-  const int merge = config_.spatial_merge_size, unit = merge * merge, merged_h = grid_h / merge,
-            merged_w = grid_w / merge;
+ImagePlan Visual::plan(PictureSize source, PixelLimits limits) const {
+  const int patch = config_.patch_size, merge = config_.spatial_merge_size;
+  const PictureSize size =
+      smart_resize(source.height, source.width, patch * merge, limits.min, limits.max);
+  return {size,
+          size.height / patch,
+          size.width / patch,
+          int64_t{config_.in_channels} * config_.temporal_patch_size * patch * patch,
+          size.height / patch / merge,
+          size.width / patch / merge};
+}
+
+Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& plan) const {
+  const int merge = config_.spatial_merge_size, unit = merge * merge, merged_h = plan.tokens_h,
+            merged_w = plan.tokens_w;
   const int64_t n = patches.dim(0), n_merged = n / unit;
-  Tensor out = cx.arena.f32({n_merged, config_.out_hidden_size});
+  Tensor out = cx.arena.f32({n_merged, config_.out_hidden_size});  // [n_merged, out_hidden]
   Arena::Scope scope(cx.arena);
 
   const Windows windows =
@@ -92,11 +107,13 @@ Tensor Visual::forward(ops::Context& cx, const Tensor& patches, int grid_h, int 
   std::vector<int64_t> window_spans = windows.begins;
   for (int64_t& b : window_spans) b *= unit;
   const int64_t whole[] = {0, n};
-  const Tensor rotary = ops::from_host(
+  const Tensor rotary = ops::from_host(  // [2, n, head_dim / 2]
       cx, rotary_table(windows, merged_w, merge, config_.hidden_size / config_.num_heads));
 
-  const Tensor embedded =
-      patch_embed_(cx, patches).reshape({n_merged, int64_t{unit} * config_.hidden_size});
+  // [n_merged, unit · hidden]
+  const Tensor embedded = patch_embed_(cx, ops::from_host(cx, patches))
+                              .reshape({n_merged, int64_t{unit} * config_.hidden_size});
+  // [n, hidden], window after window
   Tensor x = ops::index_select(cx, embedded, windows.order).reshape({n, config_.hidden_size});
   for (int i = 0; i < config_.depth; ++i) {
     Arena::Scope inner(cx.arena);
@@ -106,6 +123,7 @@ Tensor Visual::forward(ops::Context& cx, const Tensor& patches, int grid_h, int 
               attend(cx, block, x, rotary, full ? std::span<const int64_t>(whole) : window_spans));
     ops::add_(cx, x, block.mlp(cx, block.norm2(cx, x)));
   }
+  // [n_merged, unit · hidden]
   Tensor merged = mlp_0_(cx, ln_q_(cx, x).reshape({n_merged, int64_t{unit} * config_.hidden_size}));
   ops::gelu_(cx, merged);
   std::vector<int64_t> back(windows.order.size());

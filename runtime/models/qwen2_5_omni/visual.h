@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "interface/vision.h"
 #include "layers/layers.h"
 #include "qwen2_5_omni/config.h"
 
@@ -16,12 +17,15 @@ struct Windows {
 };
 Windows windows_of(int merged_h, int merged_w, int window);
 
-class Visual {
+class Visual final : public VisionEncoder {
  public:
-  Visual(const Weights& w, const VisionConfig& config);
+  Visual(const Weights& w, const VisionConfig& config, const VisionSpec& spec);
 
-  // patches [grid_h · grid_w, 1176] in merge order → [grid_h · grid_w / merge², out_hidden]
-  Tensor forward(ops::Context& cx, const Tensor& patches, int grid_h, int grid_w) const;
+  const Device* device() const override { return device_; }
+  const VisionSpec& spec() const override { return spec_; }
+  ImagePlan plan(PictureSize source, PixelLimits limits) const override;
+  // patches [grid_h · grid_w, patch_size] in merge order → [grid_h · grid_w / merge², out_hidden]
+  Tensor encode(ops::Context& cx, const Tensor& patches, const ImagePlan& plan) const override;
 
  private:
   struct Block {
@@ -32,7 +36,9 @@ class Visual {
   Tensor attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary,
                 std::span<const int64_t> spans) const;
 
+  const Device* device_;
   VisionConfig config_;
+  VisionSpec spec_;
   Linear patch_embed_;
   std::vector<Block> blocks_;
   RmsNorm ln_q_;  // of the merger

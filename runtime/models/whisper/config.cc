@@ -1,3 +1,4 @@
+// What is missing in generation_config.json is looked up in the tokenizer, by name.
 #include "whisper/config.h"
 
 #include "io/json.h"
@@ -39,7 +40,7 @@ Config Config::read(const std::filesystem::path& folder, const BpeTokenizer& tok
   if (tokenizer.n_tokens() > c.vocab_size)
     j.fail("has a vocab_size below the tokenizer's " + std::to_string(tokenizer.n_tokens()));
 
-  TranscriptionTokens& t = c.tokens;
+  WhisperTokens& t = c.tokens;
   const auto id = [&](const char* name, const char* older = nullptr) {
     const int32_t found =
         tokenizer.token_id(name).value_or(older ? tokenizer.token_id(older).value_or(-1) : -1);

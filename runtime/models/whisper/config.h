@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "models/transcription_model.h"
+#include "interface/recogniser.h"
 
 namespace omni::whisper {
 
@@ -14,7 +14,7 @@ struct Config {
       encoder_ffn_dim, decoder_ffn_dim;
   int num_mel_bins, max_source_positions, max_target_positions, vocab_size;
   std::vector<std::pair<int, int>> alignment_heads;  // (decoder layer, head)
-  TranscriptionTokens tokens;
+  WhisperTokens tokens;
 
   // Ids that generation_config.json does not give are looked up in the tokenizer by name.
   static Config read(const std::filesystem::path& folder, const BpeTokenizer& tokenizer);

@@ -33,8 +33,8 @@ Decoder::Decoder(const Weights& w, const Config& c)
   }
 }
 
-EncodedSound Decoder::look_at(ops::Context& cx, const Tensor& states) const {
-  EncodedSound sound;
+EncodedAudio Decoder::look_at(ops::Context& cx, const Tensor& states) const {
+  EncodedAudio sound;
   sound.n_states = states.dim(0);
   for (const Layer& l : layers_) {
     Arena::Scope scope(cx.arena);
@@ -46,7 +46,7 @@ EncodedSound Decoder::look_at(ops::Context& cx, const Tensor& states) const {
   return sound;
 }
 
-Tensor Decoder::forward(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound,
+Tensor Decoder::forward(ops::Context& cx, std::span<const int32_t> ids, const EncodedAudio& sound,
                         KvCache& cache, Attention* attention) const {
   const int64_t d = config_.d_model, n = int64_t(ids.size()), n_past = cache.length();
   const int heads = config_.decoder_attention_heads, head_dim = int(d) / heads;

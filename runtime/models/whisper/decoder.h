@@ -4,8 +4,8 @@
 
 #include <vector>
 
+#include "interface/kv_cache.h"
 #include "layers/layers.h"
-#include "models/kv_cache.h"
 #include "whisper/config.h"
 
 namespace omni::whisper {
@@ -16,9 +16,9 @@ class Decoder {
 
   KvCache new_cache() const { return {config_.decoder_layers, config_.d_model}; }
   // Keys and values of the states for every layer.
-  EncodedSound look_at(ops::Context& cx, const Tensor& states) const;
+  EncodedAudio look_at(ops::Context& cx, const Tensor& states) const;
   // → hidden states after the last norm, [ids, d_model]
-  Tensor forward(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound,
+  Tensor forward(ops::Context& cx, std::span<const int32_t> ids, const EncodedAudio& sound,
                  KvCache& cache, Attention* attention) const;
   Tensor logits(ops::Context& cx, const Tensor& hidden) const { return proj_out_(cx, hidden); }
 

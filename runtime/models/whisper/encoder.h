@@ -1,10 +1,10 @@
-// The sound encoder: two convolutions, sinusoidal positions from the file, pre-norm transformer.
+// The audio encoder: two convolutions, sinusoidal positions from the file, pre-norm transformer.
 // (WhisperEncoder)
 #pragma once
 
 #include <vector>
 
-#include "layers/layers.h"
+#include "layers/encoder.h"
 #include "whisper/config.h"
 
 namespace omni::whisper {
@@ -17,15 +17,10 @@ class Encoder {
   Tensor forward(ops::Context& cx, const Tensor& mel) const;
 
  private:
-  struct Layer {
-    LayerNorm self_attn_layer_norm, final_layer_norm;
-    Linear qkv_proj, out_proj, fc1, fc2;
-  };
-
   Config config_;
-  Conv1dK3 conv1_, conv2_;
+  Conv1d conv1_, conv2_;
   Tensor embed_positions_;  // [max_source_positions, d_model]
-  std::vector<Layer> layers_;
+  std::vector<EncoderLayer> layers_;
   LayerNorm layer_norm_;
 };
 

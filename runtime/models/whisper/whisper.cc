@@ -1,6 +1,6 @@
+// Encoder and decoder of a checkpoint behind the facet of a recogniser.
 #include "whisper/whisper.h"
 
-#include "io/weights.h"
 #include "whisper/decoder.h"
 #include "whisper/encoder.h"
 
@@ -8,7 +8,7 @@ namespace omni {
 namespace whisper {
 namespace {
 
-class Whisper final : public TranscriptionModel {
+class Whisper final : public Recogniser {
  public:
   Whisper(const ModelOptions& o, const Weights& w, const LoadProgress& progress)
       : device_(o.device),
@@ -21,7 +21,7 @@ class Whisper final : public TranscriptionModel {
 
   const Device* device() const override { return device_; }
   const BpeTokenizer& tokenizer() const override { return tokenizer_; }
-  const TranscriptionTokens& tokens() const override { return config_.tokens; }
+  const WhisperTokens& tokens() const override { return config_.tokens; }
   int n_mels() const override { return config_.num_mel_bins; }
   int max_states() const override { return config_.max_source_positions; }
   int max_tokens() const override { return config_.max_target_positions; }
@@ -29,14 +29,14 @@ class Whisper final : public TranscriptionModel {
   int mel_frames_per_state() const override { return 2; }
   int n_alignment_heads() const override { return int(config_.alignment_heads.size()); }
 
-  EncodedSound encode(ops::Context& cx, const Tensor& mel) const override {
+  EncodedAudio encode(ops::Context& cx, const Tensor& mel) const override {
     Arena::Scope scope(cx.arena);
     return decoder_.look_at(cx, encoder_.forward(cx, ops::from_host(cx, mel)));
   }
   KvCache new_cache() const override { return decoder_.new_cache(); }
-  Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound,
+  Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedAudio& audio,
                 KvCache& cache, Attention* attention) const override {
-    const Tensor hidden = decoder_.forward(cx, ids, sound, cache, attention);
+    const Tensor hidden = decoder_.forward(cx, ids, audio, cache, attention);
     return decoder_.logits(cx, hidden.rows(hidden.dim(0) - 1, hidden.dim(0)));
   }
 
@@ -51,14 +51,11 @@ class Whisper final : public TranscriptionModel {
 }  // namespace
 }  // namespace whisper
 
-std::unique_ptr<const TranscriptionModel> load_whisper(const ModelOptions& options,
-                                                       const LoadProgress& progress) {
-  return std::make_unique<whisper::Whisper>(options,
-                                            Weights::open(options.folder)
-                                                .on(options.device)
-                                                .with(options.precision, options.quantizing)
-                                                .scope("model"),
-                                            progress);
+Family load_whisper(const ModelOptions& o, const LoadProgress& progress) {
+  const Weights file = Weights::open(o.folder).on(o.device).with(o.precision, o.quantizing);
+  Family f;
+  f.recogniser = std::make_unique<whisper::Whisper>(o, file.scope("model"), progress);
+  return f;
 }
 
 }  // namespace omni

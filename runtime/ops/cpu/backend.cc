@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "cpu/kernels.h"
-#include "cpu/linear_weight.h"
+#include "cpu/packed_matrix.h"
 
 namespace omni::ops::cpu {
 
@@ -72,15 +72,15 @@ void run_attention(Context& cx, Heads q, Heads k, Heads v, std::span<const Query
 
 class CpuBackend final : public Backend {
  public:
-  std::shared_ptr<const ops::LinearWeight> pack_linear(std::span<const Matrix> parts,
+  std::shared_ptr<const ops::PackedMatrix> pack_linear(std::span<const Matrix> parts,
                                                        MatmulPrecision precision) const override {
     return cpu::pack_linear(parts, precision);
   }
 
-  void linear(Context& cx, const Tensor& x, const ops::LinearWeight& packed, const Tensor& bias,
+  void linear(Context& cx, const Tensor& x, const ops::PackedMatrix& packed, const Tensor& bias,
               Tensor& y) const override {
-    static_cast<const LinearWeight&>(packed).run(cx, x.f32(), x.dim(0),
-                                                 bias.defined() ? bias.f32() : nullptr, y.f32());
+    static_cast<const CpuMatrix&>(packed).run(cx, x.f32(), x.dim(0),
+                                              bias.defined() ? bias.f32() : nullptr, y.f32());
   }
 
   void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,

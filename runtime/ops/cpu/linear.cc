@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/cpu_level.h"
-#include "cpu/linear_weight.h"
+#include "cpu/packed_matrix.h"
 
 namespace omni::ops::cpu {
 
@@ -87,8 +87,8 @@ std::vector<Matrix> alike(std::span<const Matrix> parts) {
 
 std::span<const LinearImplementation> linear_implementations() { return kImplementations; }
 
-std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> given,
-                                                MatmulPrecision precision) {
+std::shared_ptr<const CpuMatrix> pack_linear(std::span<const Matrix> given,
+                                             MatmulPrecision precision) {
   std::vector<Matrix> parts = alike(given);
   if (precision == MatmulPrecision::bf16 && parts[0].format == WeightFormat::f32)
     std::transform(parts.begin(), parts.end(), parts.begin(), rounded);

@@ -16,7 +16,7 @@
 #include "core/large_pages.h"
 #include "cpu/gemv_avx512bf16.h"
 #include "cpu/kernels.h"
-#include "cpu/linear_weight.h"
+#include "cpu/packed_matrix.h"
 
 namespace omni::ops::cpu {
 namespace {
@@ -172,10 +172,10 @@ int64_t column_tile(int64_t n_out, int64_t n_in) {
   return std::clamp<int64_t>(std::min(cached, shared), 64, kMostColumns);
 }
 
-class OneDnnWeight final : public LinearWeight {
+class OneDnnWeight final : public CpuMatrix {
  public:
   OneDnnWeight(std::span<const Matrix> parts, bool bf16)
-      : LinearWeight(parts),
+      : CpuMatrix(parts),
         bf16_(bf16),
         tile_(std::min(n_out(), column_tile(n_out(), n_in()))),
         n_tiles_((n_out() + tile_ - 1) / tile_) {
@@ -281,8 +281,8 @@ class OneDnnWeight final : public LinearWeight {
 
 }  // namespace
 
-std::shared_ptr<const LinearWeight> pack_onednn(std::span<const Matrix> parts,
-                                                MatmulPrecision precision) try {
+std::shared_ptr<const CpuMatrix> pack_onednn(std::span<const Matrix> parts,
+                                             MatmulPrecision precision) try {
   return std::make_shared<OneDnnWeight>(parts, precision == MatmulPrecision::bf16);
 } catch (const dnnl::error& e) {
   throw Error(ErrorCode::internal, std::string("oneDNN could not pack a weight: ") + e.what());

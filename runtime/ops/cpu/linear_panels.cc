@@ -4,7 +4,7 @@
 
 #include "core/cpu_level.h"
 #include "core/large_pages.h"
-#include "cpu/linear_weight.h"
+#include "cpu/packed_matrix.h"
 #include "cpu/panels.h"
 
 namespace omni::ops::cpu {
@@ -24,10 +24,10 @@ const Panels& panels() {
 #endif
 }
 
-class PanelWeight final : public LinearWeight {
+class PanelWeight final : public CpuMatrix {
  public:
   explicit PanelWeight(std::span<const Matrix> parts)
-      : LinearWeight(parts),
+      : CpuMatrix(parts),
         columns_(panels().columns),
         n_panels_((n_out() + columns_ - 1) / columns_),
         data_(zeros_in_large_pages(parts[0].values.dtype(), {n_panels_, n_in(), columns_})) {
@@ -79,7 +79,7 @@ class PanelWeight final : public LinearWeight {
 
 }  // namespace
 
-std::shared_ptr<const LinearWeight> pack_panels(std::span<const Matrix> parts, MatmulPrecision) {
+std::shared_ptr<const CpuMatrix> pack_panels(std::span<const Matrix> parts, MatmulPrecision) {
   return std::make_shared<PanelWeight>(parts);
 }
 

@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <vector>
 
-#include "cpu/linear_weight.h"
+#include "cpu/packed_matrix.h"
 
 namespace omni::ops::cpu {
 namespace {
 
-class PortableWeight final : public LinearWeight {
+class PortableWeight final : public CpuMatrix {
  public:
   explicit PortableWeight(std::span<const Matrix> parts)
-      : LinearWeight(parts), parts_(parts.begin(), parts.end()) {}
+      : CpuMatrix(parts), parts_(parts.begin(), parts.end()) {}
 
   void run(Context& cx, const float* x, int64_t n, const float* bias, float* y) const override {
     constexpr int64_t kTile = 16;  // outputs
@@ -44,7 +44,7 @@ class PortableWeight final : public LinearWeight {
 
 }  // namespace
 
-std::shared_ptr<const LinearWeight> pack_portable(std::span<const Matrix> parts, MatmulPrecision) {
+std::shared_ptr<const CpuMatrix> pack_portable(std::span<const Matrix> parts, MatmulPrecision) {
   return std::make_shared<PortableWeight>(parts);
 }
 

@@ -7,7 +7,7 @@
 #include "core/cpu_level.h"
 #include "core/large_pages.h"
 #include "cpu/kernels.h"
-#include "cpu/linear_weight.h"
+#include "cpu/packed_matrix.h"
 #include "cpu/quantized.h"
 
 namespace omni::ops::cpu {
@@ -51,10 +51,10 @@ bool fit_float16(std::span<const Matrix> parts) {
   });
 }
 
-class QuantizedWeight final : public LinearWeight {
+class QuantizedWeight final : public CpuMatrix {
  public:
   QuantizedWeight(std::span<const Matrix> parts, const Quantized& how)
-      : LinearWeight(parts),
+      : CpuMatrix(parts),
         how_(how),
         is_int8_(parts[0].format == WeightFormat::int8),
         segment_(segment_of(parts[0])),
@@ -200,12 +200,12 @@ class QuantizedWeight final : public LinearWeight {
 
 }  // namespace
 
-std::shared_ptr<const LinearWeight> pack_quantized_floats(std::span<const Matrix> parts,
-                                                          MatmulPrecision) {
+std::shared_ptr<const CpuMatrix> pack_quantized_floats(std::span<const Matrix> parts,
+                                                       MatmulPrecision) {
   return std::make_shared<QuantizedWeight>(parts, floats());
 }
-std::shared_ptr<const LinearWeight> pack_quantized_dots(std::span<const Matrix> parts,
-                                                        MatmulPrecision) {
+std::shared_ptr<const CpuMatrix> pack_quantized_dots(std::span<const Matrix> parts,
+                                                     MatmulPrecision) {
   return std::make_shared<QuantizedWeight>(parts, dots());
 }
 

@@ -38,10 +38,10 @@ T* uploaded(Context& cx, const T* values, size_t n) {
   return there;
 }
 
-class CudaWeight final : public LinearWeight {
+class CudaWeight final : public PackedMatrix {
  public:
   CudaWeight(std::span<const Matrix> parts, bool in_bf16, const Device* device)
-      : LinearWeight(count_rows(parts), parts[0].n_in), bf16_(in_bf16) {
+      : PackedMatrix(count_rows(parts), parts[0].n_in), bf16_(in_bf16) {
     Tensor joined = Tensor::zeros(bf16_ ? DType::bf16 : DType::f32, {n_out(), n_in()});
     int64_t first = 0;
     for (const Matrix& part : parts) {
@@ -86,12 +86,12 @@ class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const Device* device) : device_(device) {}
 
-  std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts,
+  std::shared_ptr<const PackedMatrix> pack_linear(std::span<const Matrix> parts,
                                                   MatmulPrecision precision) const override {
     return std::make_shared<CudaWeight>(parts, precision == MatmulPrecision::bf16, device_);
   }
 
-  void linear(Context& cx, const Tensor& x, const LinearWeight& packed, const Tensor& bias,
+  void linear(Context& cx, const Tensor& x, const PackedMatrix& packed, const Tensor& bias,
               Tensor& y) const override {
     const auto& w = static_cast<const CudaWeight&>(packed);
     const float* b = bias.defined() ? data(bias) : nullptr;
@@ -161,7 +161,7 @@ class CudaBackend final : public Backend {
           "avg_pool_pairs");
   }
 
-  bool convolution(Context& cx, const Tensor& x, const LinearWeight& packed, const Tensor& bias,
+  bool convolution(Context& cx, const Tensor& x, const PackedMatrix& packed, const Tensor& bias,
                    const Unfold& u, Tensor& y) const override {
     Convolutions* convolutions = static_cast<Stream&>(cx.arena.queue()).convolutions();
     if (!convolutions || !bias.defined() || y.numel() == 0) return false;

@@ -1,5 +1,5 @@
-// What a family that transcribes provides: an encoder for a window of sound, a decoder that writes
-// about it token by token. Weights are const and shared; caches belong to whoever decodes.
+// The recogniser of a family: an encoder for a window of audio, a decoder that writes its text
+// token by token. Weights are const and shared; caches belong to whoever decodes.
 #pragma once
 
 #include <map>
@@ -10,15 +10,14 @@
 #include <string>
 #include <vector>
 
-#include "models/kv_cache.h"
-#include "models/registry.h"
+#include "interface/kv_cache.h"
 #include "ops/ops.h"
 #include "text/bpe.h"
 
 namespace omni {
 
 // Ids with a meaning of their own, and rules that the checkpoint asks for.
-struct TranscriptionTokens {
+struct WhisperTokens {
   int32_t start_of_transcript, end_of_text, no_timestamps, first_timestamp, start_of_previous,
       no_speech;
   // −1: the checkpoint knows one language and one task
@@ -28,8 +27,8 @@ struct TranscriptionTokens {
   int max_initial_timestamp = 50;  // steps
 };
 
-// A window of sound as the decoder sees it.
-struct EncodedSound {
+// A window of audio as the decoder sees it.
+struct EncodedAudio {
   int64_t n_states = 0;
   std::vector<Tensor> keys_values;  // a layer: [n_states, 2 · d_model]
 };
@@ -39,14 +38,14 @@ struct EncodedSound {
 // kept: [heads][states] of softmax over the states.
 using Attention = std::vector<float>;
 
-class TranscriptionModel {
+class Recogniser {
  public:
-  virtual ~TranscriptionModel() = default;
+  virtual ~Recogniser() = default;
 
   // where its weights are and a Context's arena must be; nullptr: the host
   virtual const Device* device() const = 0;
   virtual const BpeTokenizer& tokenizer() const = 0;
-  virtual const TranscriptionTokens& tokens() const = 0;
+  virtual const WhisperTokens& tokens() const = 0;
   virtual int n_mels() const = 0;
   virtual int max_states() const = 0;  // of a window
   virtual int max_tokens() const = 0;  // of a text, prompt included
@@ -56,11 +55,11 @@ class TranscriptionModel {
 
   // mel [frames ≤ max_states · mel_frames_per_state, n_mels], normalised, on the host → of its own
   // memory
-  virtual EncodedSound encode(ops::Context& cx, const Tensor& mel) const = 0;
+  virtual EncodedAudio encode(ops::Context& cx, const Tensor& mel) const = 0;
   virtual KvCache new_cache() const = 0;
   // Runs `ids` behind the cache. → logits of the last, [1, vocabulary]. `attention`, if given, gets
   // the alignment heads' rows of every id, [ids][heads][n_states].
-  virtual Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedSound& sound,
+  virtual Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedAudio& audio,
                         KvCache& cache, Attention* attention) const = 0;
 };
 

@@ -1,4 +1,4 @@
-#include "transcription/text_decoder.h"
+#include "transcription/whisper_decoding.h"
 
 #include <algorithm>
 #include <array>
@@ -51,9 +51,9 @@ bool DecodedText::is_repetitive(int32_t first_timestamp) const {
   return double(different.size()) < 0.6 * double(words.size() - 2);
 }
 
-void TextDecoder::apply_rules(std::span<float> logits, const DecodedText& text,
-                              const DecodingOptions& options) const {
-  const TranscriptionTokens& t = model_.tokens();
+void WhisperDecoding::apply_rules(std::span<float> logits, const DecodedText& text,
+                                  const DecodingOptions& options) const {
+  const WhisperTokens& t = model_.tokens();
   const auto forbid = [&](int32_t id) {
     if (id >= 0 && size_t(id) < logits.size()) logits[size_t(id)] = -INFINITY;
   };
@@ -69,9 +69,9 @@ void TextDecoder::apply_rules(std::span<float> logits, const DecodedText& text,
 
 // In pairs, never back, the first within the first second; and one of them wherever all together
 // they are likelier than any word. (ApplyTimestampRules)
-void TextDecoder::apply_timestamp_rules(std::span<float> logits,
-                                        const std::vector<int32_t>& tokens) const {
-  const TranscriptionTokens& t = model_.tokens();
+void WhisperDecoding::apply_timestamp_rules(std::span<float> logits,
+                                            const std::vector<int32_t>& tokens) const {
+  const WhisperTokens& t = model_.tokens();
   const auto is_time = [&](int32_t id) { return id >= t.first_timestamp; };
   const auto forbid = [&](int64_t from, int64_t to) {
     std::fill(logits.begin() + std::min<int64_t>(from, int64_t(logits.size())),
@@ -95,8 +95,8 @@ void TextDecoder::apply_timestamp_rules(std::span<float> logits,
   if (times > word) forbid(0, t.first_timestamp);
 }
 
-DecodedText TextDecoder::decode(const EncodedSound& sound, const DecodingOptions& options) {
-  const TranscriptionTokens& t = model_.tokens();
+DecodedText WhisperDecoding::decode(const EncodedAudio& audio, const DecodingOptions& options) {
+  const WhisperTokens& t = model_.tokens();
   std::vector<int32_t> prompt;
   if (!options.previous.empty()) {
     prompt.push_back(t.start_of_previous);
@@ -112,14 +112,14 @@ DecodedText TextDecoder::decode(const EncodedSound& sound, const DecodingOptions
 
   DecodedText text;
   KvCache cache = model_.new_cache();
-  const size_t heads = size_t(model_.n_alignment_heads()), row = heads * size_t(sound.n_states);
+  const size_t heads = size_t(model_.n_alignment_heads()), row = heads * size_t(audio.n_states);
   Attention attention;
   std::vector<float> logits, room;
   const auto run = [&](std::span<const int32_t> ids) {
     if (cancelled_) throw Error(ErrorCode::cancelled, "cancelled");
     Arena::Scope scope(arena_);
     ops::Context cx{pool_, arena_};
-    const Tensor y = model_.decode(cx, ids, sound, cache, &attention);
+    const Tensor y = model_.decode(cx, ids, audio, cache, &attention);
     const auto values = ops::to_host(cx, y, room);
     logits.assign(values.begin(), values.end());
   };
@@ -165,15 +165,15 @@ DecodedText TextDecoder::decode(const EncodedSound& sound, const DecodingOptions
   return text;
 }
 
-std::pair<std::string, int32_t> TextDecoder::detect_language(const EncodedSound& sound) {
-  const TranscriptionTokens& t = model_.tokens();
+std::pair<std::string, int32_t> WhisperDecoding::detect_language(const EncodedAudio& audio) {
+  const WhisperTokens& t = model_.tokens();
   if (t.languages.empty()) return {};
   KvCache cache = model_.new_cache();
   Arena::Scope scope(arena_);
   ops::Context cx{pool_, arena_};
   std::vector<float> room;
   const auto logits =
-      ops::to_host(cx, model_.decode(cx, {&t.start_of_transcript, 1}, sound, cache, nullptr), room);
+      ops::to_host(cx, model_.decode(cx, {&t.start_of_transcript, 1}, audio, cache, nullptr), room);
   const auto best =
       std::max_element(t.languages.begin(), t.languages.end(), [&](const auto& a, const auto& b) {
         return logits[size_t(a.second)] < logits[size_t(b.second)];

@@ -1,5 +1,5 @@
-// What makes a family speak: rows of its text model → codec tokens → wave, all of it in pieces.
-// Weights are const and shared; a stream is one utterance.
+// The voice of a family: rows of its text model → codec tokens → wave, all of it in pieces. Weights
+// are const and shared; a stream is one utterance.
 #pragma once
 
 #include <functional>
@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "models/model.h"
+#include "interface/rows.h"
+#include "ops/ops.h"
 
 namespace omni {
 
@@ -18,7 +19,7 @@ using PickCode = std::function<int32_t(std::span<float> logits, std::span<const 
 
 // What was said before the reply. A row is the last hidden state of a token plus its embedding;
 // media count as zero in the latter.
-struct SpokenPrompt {
+struct VoicePrompt {
   std::vector<float> rows;          // [n, hidden]
   std::vector<Position> positions;  // [n]
 };
@@ -42,7 +43,7 @@ struct FlowSettings {
   float guidance = 0.5f;  // 0 = none, at half the work
 };
 
-// The sound of one utterance: pieces of codes in, pieces of samples in ±1 out. What comes out does
+// The audio of one utterance: pieces of codes in, pieces of samples in ±1 out. What comes out does
 // not depend on the pieces but for what lies below −90 dB.
 class WaveStream {
  public:
@@ -51,24 +52,25 @@ class WaveStream {
   virtual std::vector<float> finish(ops::Context& cx) = 0;
 };
 
-class SpeechModel {
+class Voice {
  public:
-  virtual ~SpeechModel() = default;
+  virtual ~Voice() = default;
   // where its weights are and a Context's arena must be; nullptr: the host
   virtual const Device* device() const = 0;
-  virtual std::vector<std::string> voices() const = 0;
-  virtual std::string default_voice() const = 0;
+  virtual std::vector<std::string> speakers() const = 0;
+  virtual std::string default_speaker() const = 0;
   virtual int sample_rate() const = 0;
   virtual int samples_per_code() const = 0;
-  // Both throw invalid_argument for an unknown voice, with those there are.
-  virtual std::unique_ptr<CodeStream> talk(SpokenPrompt prompt, const std::string& voice) const = 0;
-  virtual std::unique_ptr<WaveStream> sound(ops::Context& cx, const std::string& voice,
-                                            FrameNoise noise,
-                                            const FlowSettings& settings) const = 0;
+  // Both throw invalid_argument for an unknown speaker, with those there are.
+  virtual std::unique_ptr<CodeStream> new_codes(VoicePrompt prompt,
+                                                const std::string& speaker) const = 0;
+  virtual std::unique_ptr<WaveStream> new_wave(ops::Context& cx, const std::string& speaker,
+                                               FrameNoise noise,
+                                               const FlowSettings& settings) const = 0;
 
   // Whole and in their parts. codes → mel [codes · frames a code, mel_dim], of its own memory on
   // the host; mel on the host → samples.
-  virtual Tensor mel(ops::Context& cx, std::span<const int32_t> codes, const std::string& voice,
+  virtual Tensor mel(ops::Context& cx, std::span<const int32_t> codes, const std::string& speaker,
                      const FrameNoise& noise, const FlowSettings& settings) const = 0;
   virtual std::vector<float> wave(ops::Context& cx, const Tensor& mel) const = 0;
 };

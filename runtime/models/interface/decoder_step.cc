@@ -1,4 +1,4 @@
-#include "models/decoder_step.h"
+#include "interface/decoder_step.h"
 
 namespace omni {
 

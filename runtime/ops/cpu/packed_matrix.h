@@ -9,7 +9,7 @@
 
 namespace omni::ops::cpu {
 
-class LinearWeight : public ops::LinearWeight {
+class CpuMatrix : public ops::PackedMatrix {
  public:
   // What becomes of x: it is multiplied as it is, rounded to bfloat16, or rounded to int8 with a
   // scale for some columns of a row.
@@ -20,8 +20,8 @@ class LinearWeight : public ops::LinearWeight {
   virtual void run(Context& cx, const float* x, int64_t n, const float* bias, float* y) const = 0;
 
  protected:
-  explicit LinearWeight(std::span<const Matrix> parts)
-      : ops::LinearWeight(n_rows(parts), parts[0].n_in) {}
+  explicit CpuMatrix(std::span<const Matrix> parts)
+      : ops::PackedMatrix(n_rows(parts), parts[0].n_in) {}
 
  private:
   static int64_t n_rows(std::span<const Matrix> parts) {
@@ -35,29 +35,29 @@ class LinearWeight : public ops::LinearWeight {
 struct LinearImplementation {
   const char* name;
   bool (*accepts)(const Matrix& like, MatmulPrecision precision);  // at cpu_level()
-  std::shared_ptr<const LinearWeight> (*pack)(std::span<const Matrix> parts,
-                                              MatmulPrecision precision);
+  std::shared_ptr<const CpuMatrix> (*pack)(std::span<const Matrix> parts,
+                                           MatmulPrecision precision);
 };
 
 // Best first; the last is the portable reference, which accepts everything.
 std::span<const LinearImplementation> linear_implementations();
 // By the first that accepts.
-std::shared_ptr<const LinearWeight> pack_linear(std::span<const Matrix> parts,
-                                                MatmulPrecision precision);
+std::shared_ptr<const CpuMatrix> pack_linear(std::span<const Matrix> parts,
+                                             MatmulPrecision precision);
 // How many matrices of this process the implementation of that name has packed.
 int64_t n_packed(const char* name);
 
-std::shared_ptr<const LinearWeight> pack_portable(std::span<const Matrix> parts,
-                                                  MatmulPrecision precision);
-std::shared_ptr<const LinearWeight> pack_panels(std::span<const Matrix> parts,
-                                                MatmulPrecision precision);
-std::shared_ptr<const LinearWeight> pack_quantized_floats(std::span<const Matrix> parts,
-                                                          MatmulPrecision precision);
-std::shared_ptr<const LinearWeight> pack_quantized_dots(std::span<const Matrix> parts,
-                                                        MatmulPrecision precision);
+std::shared_ptr<const CpuMatrix> pack_portable(std::span<const Matrix> parts,
+                                               MatmulPrecision precision);
+std::shared_ptr<const CpuMatrix> pack_panels(std::span<const Matrix> parts,
+                                             MatmulPrecision precision);
+std::shared_ptr<const CpuMatrix> pack_quantized_floats(std::span<const Matrix> parts,
+                                                       MatmulPrecision precision);
+std::shared_ptr<const CpuMatrix> pack_quantized_dots(std::span<const Matrix> parts,
+                                                     MatmulPrecision precision);
 // Tiles of W as oneDNN packs them; each tile runs on one thread of our pool (oneDNN's own OpenMP
 // threads would spin at barriers).
-std::shared_ptr<const LinearWeight> pack_onednn(std::span<const Matrix> parts,
-                                                MatmulPrecision precision);
+std::shared_ptr<const CpuMatrix> pack_onednn(std::span<const Matrix> parts,
+                                             MatmulPrecision precision);
 
 }  // namespace omni::ops::cpu

@@ -7,7 +7,7 @@
 #include <functional>
 #include <memory>
 
-#include "models/kv_cache.h"
+#include "interface/kv_cache.h"
 
 namespace omni {
 

@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "decoding/sampler.h"
-#include "models/transcription_model.h"
+#include "interface/recogniser.h"
 
 namespace omni {
 
@@ -35,23 +35,23 @@ struct DecodingOptions {
   std::function<bool(int32_t token, std::span<const float> attention)> keep_going;
 };
 
-class TextDecoder {
+class WhisperDecoding {
  public:
-  TextDecoder(const TranscriptionModel& model, ThreadPool& pool, Arena& arena,
-              const std::atomic<bool>& cancelled)
+  WhisperDecoding(const Recogniser& model, ThreadPool& pool, Arena& arena,
+                  const std::atomic<bool>& cancelled)
       : model_(model), pool_(pool), arena_(arena), cancelled_(cancelled), sampler_(0) {}
 
-  DecodedText decode(const EncodedSound& sound, const DecodingOptions& options);
+  DecodedText decode(const EncodedAudio& audio, const DecodingOptions& options);
   // The language that the window is most likely in, and its id. Empty where the checkpoint has one
   // language.
-  std::pair<std::string, int32_t> detect_language(const EncodedSound& sound);
+  std::pair<std::string, int32_t> detect_language(const EncodedAudio& audio);
 
  private:
   void apply_rules(std::span<float> logits, const DecodedText& text,
                    const DecodingOptions& options) const;
   void apply_timestamp_rules(std::span<float> logits, const std::vector<int32_t>& tokens) const;
 
-  const TranscriptionModel& model_;
+  const Recogniser& model_;
   ThreadPool& pool_;
   Arena& arena_;
   const std::atomic<bool>& cancelled_;

@@ -1,4 +1,6 @@
-#include "qwen2_5_omni/speech.h"
+// One utterance: rows of the Thinker → Talker → codes → flow → mel → vocoder → samples.
+// (modeling_qwen2_5_omni.py, Qwen2_5OmniForConditionalGeneration.generate)
+#include "qwen2_5_omni/voice.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,9 +13,10 @@ namespace omni::qwen2_5_omni {
 
 namespace {
 
-std::map<std::string, Voice> read_voices(const std::filesystem::path& path, const DitConfig& c) {
+std::map<std::string, Speaker> read_speakers(const std::filesystem::path& path,
+                                             const DitConfig& c) {
   const PickledValue all = read_tensor_pickle(path);
-  std::map<std::string, Voice> out;
+  std::map<std::string, Speaker> out;
   for (const auto& [name, v] : all.members) {
     const auto fail = [&](const std::string& what) {
       throw Error(ErrorCode::corrupt_file, path.string() + ": voice " + name + " " + what);
@@ -24,36 +27,32 @@ std::map<std::string, Voice> read_voices(const std::filesystem::path& path, cons
         fail(std::string("has no usable ") + key);
       return there->second;
     };
-    Voice voice{int32_t(member("bos_token", PickledValue::integer).number),
-                member("cond", PickledValue::tensor).values,
-                member("ref_mel", PickledValue::tensor).values};
-    if (voice.cond.numel() != c.enc_emb_dim)
-      fail("has a cond of " + voice.cond.shape().str() + ", config.json asks for " +
+    Speaker speaker{int32_t(member("bos_token", PickledValue::integer).number),
+                    member("cond", PickledValue::tensor).values,
+                    member("ref_mel", PickledValue::tensor).values};
+    if (speaker.cond.numel() != c.enc_emb_dim)
+      fail("has a cond of " + speaker.cond.shape().str() + ", config.json asks for " +
            std::to_string(c.enc_emb_dim));
-    if (voice.ref_mel.numel() == 0 || voice.ref_mel.numel() % c.mel_dim)
-      fail("has a ref_mel of " + voice.ref_mel.shape().str());
-    voice.ref_mel = voice.ref_mel.reshape({voice.ref_mel.numel() / c.mel_dim, c.mel_dim});
-    if (voice.ref_mel.dim(0) < 16) fail("has too short a ref_mel");
-    out.emplace(name, std::move(voice));
+    if (speaker.ref_mel.numel() == 0 || speaker.ref_mel.numel() % c.mel_dim)
+      fail("has a ref_mel of " + speaker.ref_mel.shape().str());
+    speaker.ref_mel = speaker.ref_mel.reshape({speaker.ref_mel.numel() / c.mel_dim, c.mel_dim});
+    if (speaker.ref_mel.dim(0) < 16) fail("has too short a ref_mel");
+    out.emplace(name, std::move(speaker));
   }
   if (out.empty()) throw Error(ErrorCode::corrupt_file, path.string() + " has no voices");
   return out;
 }
 
-LoadProgress half(const LoadProgress& whole, double from, double to) {
-  return {[&whole, from, to](double f) { whole(from + (to - from) * f); }};
-}
-
 }  // namespace
 
-Speech::Speech(const ModelOptions& o, const Weights& file, const SpeechConfig& c,
-               const LoadProgress& progress)
+TalkerVoice::TalkerVoice(const ModelOptions& o, const Weights& file, const SpeechConfig& c,
+                         const LoadProgress& progress)
     : device_(file.device()),
-      voices_(read_voices(o.folder / "spk_dict.pt", c.dit)),
+      speakers_(read_speakers(o.folder / "spk_dict.pt", c.dit)),
       thinker_embed_(to_device(file.get("thinker.model.embed_tokens.weight"), file.device())),
-      talker_(file.scope("talker").at_least_int8(), c.talker, half(progress, 0, 0.5)),
+      talker_(file.scope("talker").at_least_int8(), c.talker, progress.part(0, 0.5)),
       dit_(file.scope("token2wav.code2wav_dit_model").with(Precision::float32), c.dit,
-           half(progress, 0.5, 0.9)),
+           progress.part(0.5, 0.9)),
       bigvgan_(file.scope("token2wav.code2wav_bigvgan_model").with(Precision::float32), c.bigvgan) {
   if (thinker_embed_.rank() != 2 || thinker_embed_.dim(1) != c.talker.text.embedding_size)
     throw Error(
@@ -61,47 +60,47 @@ Speech::Speech(const ModelOptions& o, const Weights& file, const SpeechConfig& c
         o.folder.string() + ": the Talker's embedding_size is not the Thinker's hidden_size");
 }
 
-std::vector<std::string> Speech::voices() const {
+std::vector<std::string> TalkerVoice::speakers() const {
   std::vector<std::string> names;
-  for (const auto& [name, voice] : voices_) names.push_back(name);
+  for (const auto& [name, speaker] : speakers_) names.push_back(name);
   return names;
 }
 
-const Voice& Speech::voice(const std::string& name) const {
-  const auto there = voices_.find(name);
-  if (there != voices_.end()) return there->second;
+const Speaker& TalkerVoice::speaker(const std::string& name) const {
+  const auto there = speakers_.find(name);
+  if (there != speakers_.end()) return there->second;
   std::string known;
-  for (const auto& [n, v] : voices_) known += (known.empty() ? "" : ", ") + n;
+  for (const auto& [n, v] : speakers_) known += (known.empty() ? "" : ", ") + n;
   throw Error(ErrorCode::invalid_argument,
               "no voice \"" + name + "\"; the checkpoint has " + known);
 }
 
-// prompt · voice's bos + codec pad · first row of the reply + codec start · code + row · code + row
-// … + end of text · code + padding …
-class Speech::Codes final : public CodeStream {
+// prompt · speaker's bos + codec pad · first row of the reply + codec start · code + row · code +
+// row … + end of text · code + padding …
+class TalkerVoice::Codes final : public CodeStream {
  public:
-  Codes(const Speech& speech, SpokenPrompt prompt, const Voice& voice)
-      : s_(speech),
+  Codes(const TalkerVoice& voice, VoicePrompt prompt, const Speaker& speaker)
+      : voice_(voice),
         prompt_(std::move(prompt)),
-        bos_(voice.bos_token),
-        cache_(speech.talker_.new_cache()),
-        step_(speech.talker_.new_step()) {
+        bos_(speaker.bos_token),
+        cache_(voice.talker_.new_cache()),
+        step_(voice.talker_.new_step()) {
     for (const Position& p : prompt_.positions)
       next_ = std::max(next_, 1 + *std::max_element(p.begin(), p.end()));
   }
 
   std::optional<int32_t> next(ops::Context& cx, std::span<const float> row,
                               const PickCode& pick) override {
-    const TalkerConfig& c = s_.talker_.config();
+    const TalkerConfig& c = voice_.talker_.config();
     if (ended_ || (history_.empty() && row.empty())) return std::nullopt;
     Arena::Scope scope(cx.arena);
-    Tensor logits;
+    Tensor logits;  // [1, codes]
     if (history_.empty()) {
       logits = prefill(cx, row);
     } else {
-      Tensor x = of_thinker_or(cx, row);
-      ops::add_(cx, x, s_.talker_.codec_embed(cx, history_.back()));
-      logits = s_.talker_.decode(cx, x, {next_, next_, next_}, cache_, step_);
+      Tensor x = of_thinker_or(cx, row);  // [1, embedding_size]
+      ops::add_(cx, x, voice_.talker_.codec_embed(cx, history_.back()));
+      logits = voice_.talker_.decode(cx, x, {next_, next_, next_}, cache_, step_);
       ++next_;
     }
     std::vector<float> room;
@@ -109,7 +108,7 @@ class Speech::Codes final : public CodeStream {
     if (room.empty()) room.assign(there.begin(), there.end());
     std::span<float> l(room);
     // What is neither a sound nor an end is not to be had, however likely a checkpoint finds it.
-    for (size_t id = size_t(s_.dit_.n_codes()); id < l.size(); ++id)
+    for (size_t id = size_t(voice_.dit_.n_codes()); id < l.size(); ++id)
       if (int32_t(id) != c.codec_pad && int32_t(id) != c.codec_end) l[id] = -INFINITY;
     if (size_t(c.codec_start) < l.size()) l[size_t(c.codec_start)] = -INFINITY;
     const int32_t code = pick(l, history_);
@@ -123,37 +122,37 @@ class Speech::Codes final : public CodeStream {
 
  private:
   Tensor prefill(ops::Context& cx, std::span<const float> row) {
-    const TalkerConfig& c = s_.talker_.config();
+    const TalkerConfig& c = voice_.talker_.config();
     const int64_t width = c.text.embedding_size, n = int64_t(prompt_.positions.size());
-    prompt_.rows.resize(size_t((n + 1) * width));  // room for the voice's row
+    prompt_.rows.resize(size_t((n + 1) * width));  // room for the speaker's row
     prompt_.rows.insert(prompt_.rows.end(), row.begin(), row.end());
     Tensor rows = ops::from_host(cx, Tensor::view(prompt_.rows.data(), DType::f32, {n + 2, width}));
     Tensor bos = rows.rows(n, n + 1), first = rows.rows(n + 1, n + 2);
-    ops::copy_(cx, bos, ops::embedding(cx, {&bos_, 1}, s_.thinker_embed_));
-    ops::add_(cx, bos, s_.talker_.codec_embed(cx, c.codec_pad));
-    ops::add_(cx, first, s_.talker_.codec_embed(cx, c.codec_start));
+    ops::copy_(cx, bos, ops::embedding(cx, {&bos_, 1}, voice_.thinker_embed_));
+    ops::add_(cx, bos, voice_.talker_.codec_embed(cx, c.codec_pad));
+    ops::add_(cx, first, voice_.talker_.codec_embed(cx, c.codec_start));
     for (int i = 0; i < 2; ++i, ++next_) prompt_.positions.push_back({next_, next_, next_});
     history_.assign(size_t(n), c.codec_mask);
     history_.push_back(c.codec_pad);
     history_.push_back(c.codec_start);
-    Tensor logits = s_.talker_.forward(cx, rows, prompt_.positions, cache_);
+    Tensor logits = voice_.talker_.forward(cx, rows, prompt_.positions, cache_);
     prompt_ = {};
     return logits;
   }
 
   // A row of the reply, or what follows its last.
   Tensor of_thinker_or(ops::Context& cx, std::span<const float> row) {
-    const TalkerConfig& c = s_.talker_.config();
+    const TalkerConfig& c = voice_.talker_.config();
     if (row.empty()) {
       const int32_t id = std::exchange(text_ended_, true) ? c.text_pad : c.text_end;
-      return ops::embedding(cx, {&id, 1}, s_.thinker_embed_);
+      return ops::embedding(cx, {&id, 1}, voice_.thinker_embed_);
     }
     return ops::clone(cx, ops::from_host(cx, Tensor::view(const_cast<float*>(row.data()),
                                                           DType::f32, {1, c.text.embedding_size})));
   }
 
-  const Speech& s_;
-  SpokenPrompt prompt_;
+  const TalkerVoice& voice_;
+  VoicePrompt prompt_;
   int32_t bos_, next_ = 0;  // next_: position
   bool text_ended_ = false, ended_ = false;
   std::vector<int32_t> history_;  // codec ids, those of the prompt included
@@ -161,13 +160,13 @@ class Speech::Codes final : public CodeStream {
   DecoderStep step_;
 };
 
-class Speech::Wave final : public WaveStream {
+class TalkerVoice::Wave final : public WaveStream {
  public:
-  Wave(const Speech& speech, ops::Context& cx, const Voice& voice, FrameNoise noise,
+  Wave(const TalkerVoice& voice, ops::Context& cx, const Speaker& speaker, FrameNoise noise,
        const FlowSettings& settings)
-      : vocoder_(speech.bigvgan_),
-        mel_dim_(speech.dit_.mel_dim()),
-        dit_(speech.dit_, cx, voice, std::move(noise), settings) {}
+      : vocoder_(voice.bigvgan_),
+        mel_dim_(voice.dit_.mel_dim()),
+        dit_(voice.dit_, cx, speaker, std::move(noise), settings) {}
 
   std::vector<float> push(ops::Context& cx, std::span<const int32_t> codes) override {
     return more(cx, codes, false);
@@ -178,7 +177,7 @@ class Speech::Wave final : public WaveStream {
   // The vocoder works on all frames that touch the new ones; frames that no later sample needs are
   // forgotten.
   std::vector<float> more(ops::Context& cx, std::span<const int32_t> codes, bool last) {
-    const Tensor fresh = dit_.push(cx, codes, last);
+    const Tensor fresh = dit_.push(cx, codes, last);  // [new frames, mel_dim]
     mel_.insert(mel_.end(), fresh.f32(), fresh.f32() + fresh.numel());
     const int64_t there = first_ + int64_t(mel_.size()) / mel_dim_,
                   reach = vocoder_.receptive_frames(), end = last ? there : there - reach;
@@ -200,21 +199,23 @@ class Speech::Wave final : public WaveStream {
   int64_t mel_dim_;
   Dit::Stream dit_;
   std::vector<float> mel_;        // from frame first_ on
-  int64_t first_ = 0, done_ = 0;  // done_: frames that were given out as sound
+  int64_t first_ = 0, done_ = 0;  // done_: frames that were given out as samples
 };
 
-std::unique_ptr<CodeStream> Speech::talk(SpokenPrompt prompt, const std::string& voice_name) const {
-  return std::make_unique<Codes>(*this, std::move(prompt), voice(voice_name));
+std::unique_ptr<CodeStream> TalkerVoice::new_codes(VoicePrompt prompt,
+                                                   const std::string& name) const {
+  return std::make_unique<Codes>(*this, std::move(prompt), speaker(name));
 }
 
-std::unique_ptr<WaveStream> Speech::sound(ops::Context& cx, const std::string& voice_name,
-                                          FrameNoise noise, const FlowSettings& settings) const {
-  return std::make_unique<Wave>(*this, cx, voice(voice_name), std::move(noise), settings);
+std::unique_ptr<WaveStream> TalkerVoice::new_wave(ops::Context& cx, const std::string& name,
+                                                  FrameNoise noise,
+                                                  const FlowSettings& settings) const {
+  return std::make_unique<Wave>(*this, cx, speaker(name), std::move(noise), settings);
 }
 
-Tensor Speech::mel(ops::Context& cx, std::span<const int32_t> codes, const std::string& voice_name,
-                   const FrameNoise& noise, const FlowSettings& settings) const {
-  return Dit::Stream(dit_, cx, voice(voice_name), noise, settings)
+Tensor TalkerVoice::mel(ops::Context& cx, std::span<const int32_t> codes, const std::string& name,
+                        const FrameNoise& noise, const FlowSettings& settings) const {
+  return Dit::Stream(dit_, cx, speaker(name), noise, settings)
       .push(cx, codes, true, std::numeric_limits<int32_t>::max());
 }
 

@@ -1,0 +1,45 @@
+// The MLP's wide rows are computed some at a time, which bounds the memory of long audio.
+#include "layers/encoder.h"
+
+#include <algorithm>
+
+namespace omni {
+
+namespace {
+
+constexpr float kEps = 1e-5f;
+constexpr int64_t kRows = 192;  // whose wide intermediate values are there at a time
+
+}  // namespace
+
+EncoderLayer::EncoderLayer(const Weights& w, int64_t d_model, int n_heads, int64_t ffn_dim)
+    : n_heads_(n_heads),
+      self_attn_layer_norm_(w.scope("self_attn_layer_norm"), d_model, kEps),
+      final_layer_norm_(w.scope("final_layer_norm"), d_model, kEps),
+      qkv_proj_(w.scope("self_attn"),
+                {{"q_proj", d_model}, {"k_proj", d_model}, {"v_proj", d_model}}, d_model,
+                Bias::where_there),
+      out_proj_(w.scope("self_attn"), {{"out_proj", d_model}}, d_model, Bias::each),
+      fc1_(w, {{"fc1", ffn_dim}}, d_model, Bias::each),
+      fc2_(w, {{"fc2", d_model}}, ffn_dim, Bias::each) {}
+
+void EncoderLayer::operator()(ops::Context& cx, Tensor& x) const {
+  const int64_t n = x.dim(0), d = x.dim(1);
+  const int head_dim = int(d) / n_heads_;
+  const int64_t whole[] = {0, n};
+  Arena::Scope scope(cx.arena);
+  const Tensor qkv = qkv_proj_(cx, self_attn_layer_norm_(cx, x));  // [n, 3 · d_model]
+  const Tensor attended =                                          // [n, d_model]
+      ops::attention(cx, heads_of(qkv, 0, n_heads_, head_dim), heads_of(qkv, d, n_heads_, head_dim),
+                     heads_of(qkv, 2 * d, n_heads_, head_dim), std::span<const int64_t>(whole));
+  ops::add_(cx, x, out_proj_(cx, attended));
+  for (int64_t begin = 0; begin < n; begin += kRows) {
+    Arena::Scope inner(cx.arena);
+    Tensor some = x.rows(begin, std::min(n, begin + kRows));  // [rows, d_model]
+    Tensor h = fc1_(cx, final_layer_norm_(cx, some));         // [rows, ffn_dim]
+    ops::gelu_(cx, h);
+    ops::add_(cx, some, fc2_(cx, h));
+  }
+}
+
+}  // namespace omni

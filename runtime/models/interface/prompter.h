@@ -1,0 +1,43 @@
+// The prompter of a family: what is written around media, questions and answers, and the position
+// of each token. Const and shared by all sessions; computes nothing with weights.
+#pragma once
+
+#include <string>
+
+#include "interface/rows.h"
+#include "omni/segment.h"
+#include "omni/spatial.h"
+#include "text/bpe.h"
+
+namespace omni {
+
+struct Tracks {
+  bool video = false, audio = false;
+  bool any() const { return video || audio; }
+};
+
+class Prompter {
+ public:
+  virtual ~Prompter() = default;
+
+  virtual const BpeTokenizer& tokenizer() const = 0;
+  virtual bool is_stop(int32_t id) const = 0;
+  virtual Coordinates coordinates() const = 0;  // how the model writes places
+  // how media of several tracks are cut and laid one after the other
+  virtual Nanoseconds chunk_duration() const = 0;
+
+  // --- Rows of a dialogue in their order. Each moves the cursor behind what it returns.
+  // Up to where media or the question go.
+  virtual Rows begin_dialogue(Cursor& cursor, const std::string& system_prompt) const = 0;
+  virtual Rows begin_run(Cursor& cursor, Tracks tracks) const = 0;
+  // A segment of the run whose time 0 is media time `run_start`.
+  virtual Rows media(Cursor& cursor, const Segment& segment, Nanoseconds run_start) const = 0;
+  virtual Rows end_run(Cursor& cursor, Tracks tracks) const = 0;
+  // The question and everything up to the first word of the answer.
+  virtual Rows ask(Cursor& cursor, const std::string& question) const = 0;
+
+  // What is subtracted from the position of a row of media when the run starts `by` later.
+  virtual Position rebase(Modality modality, Nanoseconds by) const = 0;
+};
+
+}  // namespace omni

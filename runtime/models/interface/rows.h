@@ -1,0 +1,33 @@
+// Rows of a text model: tokens and where they stand.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "omni/types.h"
+
+namespace omni {
+
+// Position of a token in time, height and width.
+using Position = std::array<int32_t, 3>;
+
+// Tokens with their positions. The ids of media are placeholders; their values come from a segment.
+struct Rows {
+  std::vector<int32_t> ids;
+  std::vector<Position> positions;
+  size_t size() const { return ids.size(); }
+};
+
+// Where the next token of a sequence goes.
+struct Cursor {
+  // one more than the highest position of the last block (text, or the pieces of one track that lie
+  // side by side)
+  int32_t next = 0;
+  int32_t run_base = 0;           // position of time 0 of the open run of media
+  std::optional<Modality> block;  // track of the last block of the open run
+};
+
+}  // namespace omni

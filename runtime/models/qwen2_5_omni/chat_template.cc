@@ -1,0 +1,153 @@
+// Rows of text and media with their positions. (processing_qwen2_5_omni.py;
+// modeling_qwen2_5_omni.py, get_rope_index)
+#include "qwen2_5_omni/chat_template.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "io/json.h"
+
+namespace omni::qwen2_5_omni {
+
+namespace {
+
+int32_t special(const BpeTokenizer& tokenizer, const char* name) {
+  const auto id = tokenizer.token_id(name);
+  if (!id) throw Error(ErrorCode::corrupt_file, std::string("tokenizer.json has no token ") + name);
+  return *id;
+}
+
+// eos_token_id of generation_config.json, if it says any: one id or a list.
+std::set<int32_t> read_stop_ids(const std::filesystem::path& folder) {
+  std::set<int32_t> ids;
+  const Json generation = Json::parse_file_if_there(folder / "generation_config.json");
+  if (!generation.has("eos_token_id")) return ids;
+  const Json eos = generation.at("eos_token_id");
+  if (eos.is_array())
+    for (int64_t id : eos.integers()) ids.insert(int32_t(id));
+  else
+    ids.insert(int32_t(eos.integer()));
+  return ids;
+}
+
+}  // namespace
+
+ChatTemplate::ChatTemplate(const std::filesystem::path& folder, const Config& c)
+    : tokenizer_(folder / "tokenizer.json"),
+      im_start_(special(tokenizer_, "<|im_start|>")),
+      im_end_(special(tokenizer_, "<|im_end|>")),
+      image_(special(tokenizer_, "<|IMAGE|>")),
+      audio_(special(tokenizer_, "<|AUDIO|>")),
+      audio_bos_(special(tokenizer_, "<|audio_bos|>")),
+      audio_eos_(special(tokenizer_, "<|audio_eos|>")),
+      video_(special(tokenizer_, "<|VIDEO|>")),
+      vision_bos_(special(tokenizer_, "<|vision_bos|>")),
+      vision_eos_(special(tokenizer_, "<|vision_eos|>")),
+      stop_ids_(read_stop_ids(folder)),
+      ids_per_second_(c.position_id_per_seconds),
+      chunk_duration_(c.seconds_per_chunk * kSecond) {
+  stop_ids_.insert({special(tokenizer_, "<|endoftext|>"), im_end_});
+  // A tokenizer may know fewer tokens than the table has rows, never more than it can look up.
+  if (tokenizer_.n_tokens() > c.text.vocab_size)
+    throw Error(ErrorCode::corrupt_file,
+                folder.string() + ": tokenizer.json has " + std::to_string(tokenizer_.n_tokens()) +
+                    " tokens, config.json a vocab_size of " + std::to_string(c.text.vocab_size));
+}
+
+double ChatTemplate::ids_in(Nanoseconds time) const {
+  return double(time) / double(kSecond) * ids_per_second_;
+}
+
+Rows ChatTemplate::text(Cursor& cursor, std::initializer_list<std::vector<int32_t>> pieces) const {
+  Rows rows;
+  for (const auto& piece : pieces)
+    for (int32_t id : piece) {
+      rows.ids.push_back(id);
+      rows.positions.push_back({cursor.next, cursor.next, cursor.next});
+      ++cursor.next;
+    }
+  return rows;
+}
+
+Rows ChatTemplate::markers(Cursor& cursor, std::initializer_list<int32_t> ids) const {
+  Rows rows;
+  for (int32_t id : ids) {
+    rows.ids.push_back(id);
+    rows.positions.push_back({cursor.next, cursor.next, cursor.next});
+  }
+  ++cursor.next;
+  return rows;
+}
+
+Rows ChatTemplate::begin_dialogue(Cursor& cursor, const std::string& system_prompt) const {
+  const auto newline = tokenizer_.encode_text("\n");
+  Rows rows;
+  if (!system_prompt.empty())
+    rows =
+        text(cursor,
+             {{im_start_}, tokenizer_.encode_text("system\n" + system_prompt), {im_end_}, newline});
+  const Rows user = text(cursor, {{im_start_}, tokenizer_.encode_text("user\n")});
+  rows.ids.insert(rows.ids.end(), user.ids.begin(), user.ids.end());
+  rows.positions.insert(rows.positions.end(), user.positions.begin(), user.positions.end());
+  return rows;
+}
+
+Rows ChatTemplate::begin_run(Cursor& cursor, Tracks tracks) const {
+  Rows rows = tracks.video && tracks.audio
+                  ? markers(cursor, {vision_bos_, audio_bos_})
+                  : markers(cursor, {tracks.video ? vision_bos_ : audio_bos_});
+  cursor.run_base = cursor.next;
+  cursor.block.reset();
+  return rows;
+}
+
+// A frame counts as soon as its time has begun, audio to the nearest position.
+Rows ChatTemplate::media(Cursor& cursor, const Segment& s, Nanoseconds run_start) const {
+  Rows rows;
+  const int32_t base = cursor.run_base;
+  const double index = ids_in(s.start - run_start);
+  if (s.modality == Modality::audio) {
+    const int32_t first = base + std::max(0, int32_t(std::lround(index)));
+    for (int32_t i = 0; i < s.n_tokens; ++i) {
+      const int32_t at = first + i;
+      rows.ids.push_back(audio_);
+      rows.positions.push_back({at, at, at});
+    }
+  } else {
+    const int32_t first = base + std::max(0, int32_t(std::floor(index + 0.025)));
+    for (int32_t t = 0; t < s.grid_t; ++t)
+      for (int32_t h = 0; h < s.grid_h; ++h)
+        for (int32_t w = 0; w < s.grid_w; ++w) {
+          rows.ids.push_back(s.modality == Modality::image ? image_ : video_);
+          rows.positions.push_back(
+              {first + int32_t(std::floor(t * s.seconds_per_grid * ids_per_second_)), base + h,
+               base + w});
+        }
+  }
+  // what follows counts from the last block alone, even if an earlier one reached further
+  if (cursor.block != s.modality) cursor.next = 0;
+  cursor.block = s.modality;
+  for (const Position& p : rows.positions)
+    cursor.next = std::max(cursor.next, 1 + *std::max_element(p.begin(), p.end()));
+  return rows;
+}
+
+Rows ChatTemplate::end_run(Cursor& cursor, Tracks tracks) const {
+  return tracks.video && tracks.audio ? markers(cursor, {audio_eos_, vision_eos_})
+                                      : markers(cursor, {tracks.video ? vision_eos_ : audio_eos_});
+}
+
+Rows ChatTemplate::ask(Cursor& cursor, const std::string& question) const {
+  return text(cursor, {tokenizer_.encode_text(question),
+                       {im_end_},
+                       tokenizer_.encode_text("\n"),
+                       {im_start_},
+                       tokenizer_.encode_text("assistant\n")});
+}
+
+Position ChatTemplate::rebase(Modality modality, Nanoseconds by) const {
+  const auto ids = int32_t(std::lround(ids_in(by)));
+  return modality == Modality::audio ? Position{ids, ids, ids} : Position{ids, 0, 0};
+}
+
+}  // namespace omni::qwen2_5_omni
