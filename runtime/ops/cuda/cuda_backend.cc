@@ -236,6 +236,15 @@ class CudaBackend final : public Backend {
     one_over(cx, q, k, v, n_past.value + 1, n_past.there, y);
   }
 
+  void append_to_pages(Context&, const PagedBatch&, const KvLayout&, int, Heads,
+                       Heads) const override {
+    throw Error(ErrorCode::internal, "append_to_pages: on a device");
+  }
+  void paged_attention(Context&, std::span<const Heads>, const PagedBatch&, const KvLayout&, int,
+                       Tensor&) const override {
+    throw Error(ErrorCode::internal, "paged_attention: on a device");
+  }
+
   SampledToken sample(Context& cx, const Tensor& logits, const Sampling& s) const override {
     using namespace omni::cuda;
     const int n = int(logits.numel());
