@@ -37,8 +37,8 @@ struct PagedCase {
     for (const Sequence& s : sequences) {
       text += "; ";
       for (const auto& [first, end] : s.lanes)
-        text += "[" + std::to_string(first) + ", " + std::to_string(end) + ")";
-      text += " + " + std::to_string(s.lane_of.size());
+        (text += std::to_string(first)).append("-").append(std::to_string(end)).append(" ");
+      (text += "+ ").append(std::to_string(s.lane_of.size()));
     }
     return text;
   }
