@@ -9,9 +9,6 @@ namespace omni::ops {
 
 namespace {
 
-// Of work that is split over the keys: see kDecodeKeys of cuda/kernels/paged_decode.h.
-constexpr int64_t kStretchKeys = 128;
-
 void require(bool ok, const char* what, int64_t a, int64_t b) {
   if (!ok)
     throw Error(ErrorCode::internal, std::string("paged batch: ") + what + ": " +

@@ -144,8 +144,7 @@ class PagedMemory {
   PagedMemory(ops::Context& cx, const PagedCase& c) : case_(c), cx_(cx), batch_(c.n_lanes) {
     const Device* device = cx.arena.device();
     for (const PagedCase::Sequence& s : c.sequences) {
-      std::vector<std::vector<void*>> tables;
-      std::vector<ops::PagedBatch::Lane> lanes;
+      auto& tables = tables_.emplace_back();
       for (int l = 0; l < c.n_lanes; ++l) {
         const auto& [first, end] = s.lanes[size_t(l)];
         int room = end;
@@ -157,11 +156,9 @@ class PagedMemory {
           tables.back().push_back((i + 1) * ops::kPageRows <= first ? nullptr
                                                                     : pages_.back().raw());
         }
-        lanes.push_back({{}, first, end});
       }
-      for (size_t l = 0; l < lanes.size(); ++l) lanes[l].pages = tables[l];
-      batch_.add(lanes, s.lane_of);
     }
+    add_to(batch_);
     auto appended = c.appended();
     kv_ = to_device(tensor(appended, {c.n_tokens(), 2 * c.layout.row()}), device);
     for (int l = 0; l < (c.one_variant ? 1 : c.n_lanes); ++l) {
@@ -172,6 +169,13 @@ class PagedMemory {
     if (!device) kv_ = ops::clone(cx, kv_);
   }
   ops::PagedBatch& batch() { return batch_; }
+  // The same in memory that stays: the tokens, their queries (of one variant), keys and values.
+  void fill(ops::PagedBatch& batch, Tensor queries, Tensor kv) {
+    batch.clear();
+    add_to(batch);
+    ops::copy_(cx_, queries, q_[0]);
+    ops::copy_(cx_, kv, kv_);
+  }
   void append() {
     const int64_t row = case_.layout.row();
     auto* kv = static_cast<float*>(kv_.raw());
@@ -196,9 +200,20 @@ class PagedMemory {
   }
 
  private:
+  void add_to(ops::PagedBatch& batch) const {
+    for (size_t i = 0; i < case_.sequences.size(); ++i) {
+      const PagedCase::Sequence& s = case_.sequences[i];
+      std::vector<ops::PagedBatch::Lane> lanes;
+      for (size_t l = 0; l < s.lanes.size(); ++l)
+        lanes.push_back({tables_[i][l], s.lanes[l].first, s.lanes[l].second});
+      batch.add(lanes, s.lane_of);
+    }
+  }
+
   const PagedCase case_;
   ops::Context& cx_;
   ops::PagedBatch batch_;
+  std::vector<std::vector<std::vector<void*>>> tables_;  // [sequence][lane][page]
   std::vector<Tensor> pages_, q_;
   Tensor kv_;
 };
