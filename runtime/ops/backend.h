@@ -5,6 +5,7 @@
 #include "ops/frame_patches.h"
 #include "ops/mel_frames.h"
 #include "ops/ops.h"
+#include "ops/paged_attention.h"
 
 namespace omni::ops {
 
@@ -72,6 +73,10 @@ class Backend {
   // causal: query i of a range sees n_keys − (end − begin) + i + 1 keys.
   virtual void attention(Context& cx, Heads q, Heads k, Heads v,
                          std::span<const AttentionRange> ranges, bool causal, Tensor& y) const = 0;
+  virtual void append_to_pages(Context& cx, const PagedBatch& batch, const KvLayout& layout,
+                               int layer, Heads k, Heads v) const = 0;
+  virtual void paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
+                               const KvLayout& layout, int layer, Tensor& y) const = 0;
   // Asked for on a device only; the first two with a length that is there.
   virtual void append_rows(Context& cx, Heads cache, Length length, Heads from,
                            int64_t n) const = 0;

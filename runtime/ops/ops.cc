@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "ops/backend.h"
+#include "ops/paged_attention.h"
 
 namespace omni::ops {
 
@@ -268,6 +269,50 @@ Tensor causal_attention(Context& cx, Heads q, int64_t n, Heads k, Heads v, Lengt
                 "causal_attention: " + std::to_string(n) + " tokens behind a length on the device");
   Tensor y = cx.arena.f32({1, int64_t{q.n_heads} * q.head_dim});
   backend(cx).attention_of_one(cx, q, k, v, n_past, y);
+  return y;
+}
+
+namespace {
+
+void check_pages(const PagedBatch& batch, const KvLayout& layout, int layer, Heads kv) {
+  if (kv.n_heads != layout.n_kv_heads || kv.head_dim != layout.head_dim || layer < 0 ||
+      layer >= layout.n_layers || (layout.dtype != DType::f32 && layout.dtype != DType::bf16))
+    throw Error(ErrorCode::internal, "pages of " + std::to_string(layout.n_layers) + " layers of " +
+                                         std::to_string(layout.n_kv_heads) + " heads of " +
+                                         std::to_string(layout.head_dim) + " in " +
+                                         name_of(layout.dtype) + ": layer " +
+                                         std::to_string(layer) + ", " + std::to_string(kv.n_heads) +
+                                         " heads of " + std::to_string(kv.head_dim));
+  if (batch.shape().n_tokens != batch.n_tokens())
+    throw Error(ErrorCode::internal, "pages: the batch was not uploaded");
+}
+
+}  // namespace
+
+void append_to_pages(Context& cx, const PagedBatch& batch, const KvLayout& layout, int layer,
+                     Heads k, Heads v) {
+  check_pages(batch, layout, layer, k);
+  check_pages(batch, layout, layer, v);
+  backend(cx).append_to_pages(cx, batch, layout, layer, k, v);
+}
+
+Tensor paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
+                       const KvLayout& layout, int layer) {
+  check_pages(batch, layout, layer, {nullptr, 0, layout.n_kv_heads, layout.head_dim});
+  if (int(q.size()) != batch.n_lanes())
+    throw Error(ErrorCode::internal, "paged_attention: " + std::to_string(q.size()) +
+                                         " variants of queries for " +
+                                         std::to_string(batch.n_lanes()) + " lanes");
+  const Heads kv{nullptr, 0, layout.n_kv_heads, layout.head_dim};
+  for (const Heads& variant : q) {
+    check_heads(variant, kv, kv);
+    if (variant.n_heads != q[0].n_heads)
+      throw Error(ErrorCode::internal, "paged_attention: variants of " +
+                                           std::to_string(q[0].n_heads) + " and " +
+                                           std::to_string(variant.n_heads) + " heads");
+  }
+  Tensor y = cx.arena.f32({batch.n_tokens(), int64_t{q[0].n_heads} * q[0].head_dim});
+  backend(cx).paged_attention(cx, q, batch, layout, layer, y);
   return y;
 }
 

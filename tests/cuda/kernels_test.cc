@@ -13,6 +13,8 @@
 #include "kernels/elementwise.h"
 #include "kernels/layer_norm.h"
 #include "kernels/linear.h"
+#include "kernels/paged_attention.h"
+#include "kernels/paged_decode.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotate.h"
 #include "kernels/rows.h"
@@ -240,6 +242,23 @@ TYPED_TEST(Kernels, AttentionDecode) {
   EXPECT_EQ(attention_decode(x.get(), x.get(), x.get(), 64, x.get(), static_cast<float*>(nullptr),
                              3, 2, 64, 5, nullptr, 1.f, this->stream_),
             cudaErrorInvalidValue);
+}
+
+// tests/ops/device_test.cc compares the values.
+TEST(Refused, HeadsThatKernelsOfPagesHaveNoRoomFor) {
+  const LaneQueries q{};
+  const auto tiles = [&](const PagedShape& s) {
+    return paged_attention<float>(q, nullptr, nullptr, nullptr, 0, nullptr, s, nullptr);
+  };
+  const auto step = [&](const PagedShape& s) {
+    return paged_decode<bf16>(q, nullptr, nullptr, nullptr, 0, 1, nullptr, nullptr, s, nullptr);
+  };
+  EXPECT_EQ(tiles({0, 0, 4, 2, kWidestPagedHead, 1}), cudaSuccess);
+  EXPECT_EQ(tiles({0, 0, 4, 2, kWidestPagedHead + 1, 1}), cudaErrorInvalidValue);
+  EXPECT_EQ(tiles({0, 0, 3, 2, 64, 1}), cudaErrorInvalidValue);
+  EXPECT_EQ(step({0, 0, 4, 2, kWidestDecodeHead, 1}), cudaSuccess);
+  EXPECT_EQ(step({0, 0, 4, 2, kWidestDecodeHead + 1, 1}), cudaErrorInvalidValue);
+  EXPECT_EQ(step({0, 0, 4, 0, 64, 1}), cudaErrorInvalidValue);
 }
 
 // What lies beside a buffer is nobody's here, where each is an allocation of its own

@@ -16,6 +16,7 @@
 #include "ops/cuda/cuda_device.h"
 #include "ops/cuda/open.h"
 #include "ops/ops.h"
+#include "ops/paged_case.h"
 #include "video/colour.h"
 #include "video/device_patches.h"
 
@@ -340,6 +341,81 @@ TEST_F(Devices, Attention) {
       return x;
     });
   }
+}
+
+TEST_F(Devices, AttentionOverPages) {
+  for (const PagedCase& c : paged_cases())
+    same(c.str(), [&](Side& s) { return PagedMemory(s.cx(), c).run(); });
+}
+
+TEST_F(Devices, OtherSequencesInPagesChangeNoBit) {
+  for (const PagedCase& c : paged_cases()) {
+    if (c.sequences.size() == 1 || c.layout.dtype == DType::bf16) continue;
+    Side side(cuda());
+    PagedMemory memory(side.cx(), c);
+    const std::vector<float> together = side.read(memory.run());
+    size_t at = 0;
+    for (const PagedCase::Sequence& s : c.sequences) {
+      PagedCase one = c;
+      one.sequences = {s};
+      PagedMemory alone(side.cx(), one);
+      for (const float x : side.read(alone.run())) ASSERT_EQ(x, together[at++]) << one.str();
+    }
+    ASSERT_EQ(at, together.size());
+  }
+}
+
+// A step of three sequences, recorded once and run as they grow, over pages and over stretches:
+// what the batch uploads is all that differs.
+TEST_F(Devices, RecordedStepsReadTheirBatch) {
+  PagedCase c;
+  c.n_lanes = 2, c.n_heads = 4;
+  c.layout = {DType::f32, 1, 2, 16};
+  c.layer = 0, c.one_variant = true;
+  const auto at = [&](int more) {
+    c.sequences = {{{{0, 130 + more}, {0, 5}}, {0}, 1},
+                   {{{0, 0}, {0, 62 + more}}, {1}, 2},
+                   {{{3, 40}, {70, 120 + more}}, {1}, 3}};
+    return c;
+  };
+  Side host(nullptr), device(cuda());
+  auto& queue = device.cx().arena.queue();
+  const Tensor result = device.cx().arena.lasting(DType::f32, {3, 64}),
+               queries = device.cx().arena.lasting(DType::f32, {3, c.q_stride()}),
+               kv = device.cx().arena.lasting(DType::f32, {3, 2 * c.layout.row()});
+  ops::PagedBatch batch(2);
+  ops::PagedBatch::Shape recorded{};
+  std::unique_ptr<Device::Recording> recording;
+  int n_recorded = 0;
+  for (int more = 0; more < 6; ++more) {
+    Arena::Scope scope(device.cx().arena);
+    PagedMemory on_host(host.cx(), at(more)), memory(device.cx(), at(more));
+    memory.fill(batch, queries, kv);
+    batch.upload(device.cx());
+    const auto work = [&] {
+      Arena::Scope inner(device.cx().arena);
+      const ops::Heads k{static_cast<float*>(const_cast<void*>(kv.raw())), 2 * c.layout.row(), 2,
+                         16},
+          q{static_cast<float*>(const_cast<void*>(queries.raw())), c.q_stride(), 4, 16};
+      ops::append_to_pages(device.cx(), batch, c.layout, 0, k,
+                           {k.data + c.layout.row(), k.stride, 2, 16});
+      const ops::Heads variants[] = {q, q};
+      Tensor y = result;
+      ops::copy_(device.cx(), y, ops::paged_attention(device.cx(), variants, batch, c.layout, 0));
+    };
+    if (batch.shape() != recorded) {
+      work();  // the arena grows
+      recorded = batch.shape();
+      recording.reset();
+    } else if (!recording) {
+      recording = queue.record(work);
+      ++n_recorded;
+    }
+    if (recording) queue.run(*recording);
+    const auto a = host.read(on_host.run()), b = device.read(result);
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], kTolerance * 4) << more;
+  }
+  EXPECT_EQ(n_recorded, 1);
 }
 
 // The token that the host's sampler draws, too: with ties, penalties and what is not allowed, for

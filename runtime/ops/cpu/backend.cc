@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "cpu/kernels.h"
 #include "cpu/packed_matrix.h"
@@ -37,37 +38,40 @@ float* thread_scratch(int64_t n) {
   return scratch.f32();
 }
 
+// queries times the heads that share a key head, of a tile
+constexpr int64_t kRowTile = 96;
+constexpr double kNsPerProduct = 0.1;  // of a component of a query, with a key and a value
+
+int64_t queries_of_tile(int n_heads, int n_kv_heads) {
+  return std::max<int64_t>(1, kRowTile * n_kv_heads / n_heads);
+}
+
+void run_tile(AttentionTile& tile) {
+  tile.scratch = thread_scratch(attention_scratch(tile.n_rows(), tile.n_keys(), tile.head_dim));
+  kernels().attention(tile);
+}
+
 struct QueryTile {
   int64_t begin, end;  // queries
-  int64_t first_key;   // of their span
-  int64_t n_keys;      // that the first of them sees
+  int64_t first_key;   // of their range
+  int32_t n_keys;      // that all of them see
 };
 
-void run_attention(Context& cx, Heads q, Heads k, Heads v, std::span<const QueryTile> tiles,
-                   Tensor& y, double most_keys, bool causal) {
-  const int group = q.n_heads / k.n_heads, head_dim = q.head_dim;
-  const int64_t n_tiles = int64_t(tiles.size()) * k.n_heads;
-  const double work = 0.1 * double(y.dim(0)) * most_keys * double(q.n_heads * head_dim);
-  cx.pool.parallel_for(n_tiles, work, [&](int64_t i) {
-    const QueryTile& t = tiles[size_t(i / k.n_heads)];
-    const int64_t h = i % k.n_heads;
-    AttentionTile tile{q.data + t.begin * q.stride + h * group * head_dim,
-                       t.end - t.begin,
-                       q.stride,
-                       t.n_keys,
-                       causal,
-                       k.data + t.first_key * k.stride + h * head_dim,
-                       v.data + t.first_key * v.stride + h * head_dim,
-                       k.stride,
-                       group,
-                       head_dim,
-                       1.f / std::sqrt(float(head_dim)),
-                       y.f32() + (t.begin * q.n_heads + h * group) * head_dim,
-                       int64_t(q.n_heads) * head_dim,
-                       nullptr};
-    tile.scratch = thread_scratch(attention_scratch(tile.n_rows(), tile.most_visible(), head_dim));
-    kernels().attention(tile);
-  });
+// A key head of the rows of a lane that queries up to `last` see.
+void collect_runs(const PagedBatch& batch, int64_t last, int lane, const KvLayout& layout,
+                  int layer, int64_t head, std::vector<KeyRun>& runs) {
+  const PagedBatch::Seen& seen = batch.seen(last, lane);
+  const size_t bytes = size_of(layout.dtype);
+  for (int64_t row = seen.first; row < seen.end;) {
+    const auto* page =
+        static_cast<const char*>(batch.tables()[size_t(seen.table + row / kPageRows)]);
+    const int64_t in_page = row % kPageRows,
+                  n = std::min<int64_t>(kPageRows - in_page, seen.end - row),
+                  at = in_page * layout.row() + head * layout.head_dim;
+    runs.push_back({page + size_t(layout.keys(layer) + at) * bytes,
+                    page + size_t(layout.values(layer) + at) * bytes, n});
+    row += n;
+  }
 }
 
 class CpuBackend final : public Backend {
@@ -272,21 +276,114 @@ class CpuBackend final : public Backend {
 
   void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges,
                  bool causal, Tensor& y) const override {
-    constexpr int64_t kRowTile = 96;  // queries times the heads that share a key head
-    const int64_t query_tile = std::max<int64_t>(1, kRowTile * k.n_heads / q.n_heads);
-    size_t n_tiles = 0;
+    const int64_t query_tile = queries_of_tile(q.n_heads, k.n_heads);
+    std::vector<QueryTile> tiles;
     int64_t most_keys = 0;
     for (const AttentionRange& r : ranges) {
-      n_tiles += size_t((r.end - r.begin + query_tile - 1) / query_tile);
       most_keys = std::max(most_keys, r.n_keys);
-    }
-    auto* tiles = static_cast<QueryTile*>(cx.arena.allocate(n_tiles * sizeof(QueryTile)));
-    size_t t = 0;
-    for (const AttentionRange& r : ranges)
       for (int64_t begin = r.begin; begin < r.end; begin += query_tile)
-        tiles[t++] = {begin, std::min(r.end, begin + query_tile), r.first_key,
-                      causal ? r.n_keys - (r.end - begin) + 1 : r.n_keys};
-    run_attention(cx, q, k, v, {tiles, n_tiles}, y, double(most_keys), causal);
+        tiles.push_back({begin, std::min(r.end, begin + query_tile), r.first_key,
+                         int32_t(causal ? r.n_keys - (r.end - begin) + 1 : r.n_keys)});
+    }
+    std::vector<int32_t> one_more(size_t(causal ? query_tile : 1));
+    std::iota(one_more.begin(), one_more.end(), 0);
+    const int group = q.n_heads / k.n_heads, head_dim = q.head_dim;
+    const double work =
+        kNsPerProduct * double(y.dim(0)) * double(most_keys) * double(q.n_heads * head_dim);
+    cx.pool.parallel_for(int64_t(tiles.size()) * k.n_heads, work, [&](int64_t i) {
+      const QueryTile& t = tiles[size_t(i / k.n_heads)];
+      const int64_t h = i % k.n_heads, n_q = t.end - t.begin;
+      const KeyRun run{k.data + t.first_key * k.stride + h * head_dim,
+                       v.data + t.first_key * v.stride + h * head_dim,
+                       t.n_keys + (causal ? n_q - 1 : 0)};
+      const AttentionLane lane{q.data + t.begin * q.stride + h * group * head_dim,
+                               q.stride,
+                               one_more.data(),
+                               causal ? 1 : 0,
+                               -t.n_keys,
+                               {&run, 1}};
+      AttentionTile tile{{&lane, 1},
+                         DType::f32,
+                         k.stride,
+                         n_q,
+                         group,
+                         head_dim,
+                         1.f / std::sqrt(float(head_dim)),
+                         y.f32() + (t.begin * q.n_heads + h * group) * head_dim,
+                         int64_t{q.n_heads} * head_dim,
+                         nullptr};
+      run_tile(tile);
+    });
+  }
+
+  void append_to_pages(Context& cx, const PagedBatch& batch, const KvLayout& layout, int layer,
+                       Heads k, Heads v) const override {
+    const int64_t row = layout.row();
+    const auto put = [&](const float* from, char* page, int64_t at) {
+      char* to = page + size_t(at) * size_of(layout.dtype);
+      if (layout.dtype == DType::bf16)
+        kernels().round_bf16(from, row, reinterpret_cast<BFloat16*>(to));
+      else
+        std::memcpy(to, from, size_t(row) * sizeof(float));
+    };
+    for_rows(cx, batch.n_tokens(), 2 * row, [&](int64_t i) {
+      const PagedBatch::Slot& slot = batch.slots()[size_t(i)];
+      auto* page = static_cast<char*>(slot.page);
+      put(k.data + i * k.stride, page, layout.keys(layer) + slot.row * row);
+      put(v.data + i * v.stride, page, layout.values(layer) + slot.row * row);
+    });
+  }
+
+  // A tile never holds queries of two sequences: what a query gets is not the neighbours' affair.
+  void paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
+                       const KvLayout& layout, int layer, Tensor& y) const override {
+    const int n_heads = q[0].n_heads, n_kv_heads = layout.n_kv_heads, head_dim = layout.head_dim,
+              group = n_heads / n_kv_heads, n_lanes = batch.n_lanes();
+    const auto query_tile = int32_t(queries_of_tile(n_heads, n_kv_heads));
+    std::vector<PagedBatch::Span> tiles;  // of queries of one sequence
+    double products = 0;
+    for (const PagedBatch::Span& s : batch.spans())
+      for (int32_t begin = s.begin; begin < s.end; begin += query_tile) {
+        const int32_t end = std::min(s.end, begin + query_tile);
+        tiles.push_back({begin, end});
+        for (int l = 0; l < n_lanes; ++l)
+          products +=
+              double(end - begin) * (batch.seen(end - 1, l).end - batch.seen(end - 1, l).first);
+      }
+    const double work = kNsPerProduct * products * double(n_heads * head_dim);
+    cx.pool.parallel_for(int64_t(tiles.size()) * n_kv_heads, work, [&](int64_t i) {
+      const PagedBatch::Span& t = tiles[size_t(i / n_kv_heads)];
+      const int64_t h = i % n_kv_heads;
+      thread_local std::vector<KeyRun> runs;
+      runs.clear();
+      size_t ends[PagedBatch::kMostLanes];
+      for (int l = 0; l < n_lanes; ++l) {
+        collect_runs(batch, t.end - 1, l, layout, layer, h, runs);
+        ends[l] = runs.size();
+      }
+      AttentionLane lanes[PagedBatch::kMostLanes];
+      for (int l = 0; l < n_lanes; ++l) {
+        const PagedBatch::Seen& seen = batch.seen(t.begin, l);
+        const size_t first = l ? ends[l - 1] : 0;
+        lanes[l] = {q[size_t(l)].data + t.begin * q[size_t(l)].stride + h * group * head_dim,
+                    q[size_t(l)].stride,
+                    &seen.end,
+                    int64_t{n_lanes} * int64_t(sizeof seen / sizeof seen.end),
+                    seen.first,
+                    {runs.data() + first, ends[l] - first}};
+      }
+      AttentionTile tile{{lanes, size_t(n_lanes)},
+                         layout.dtype,
+                         layout.row(),
+                         t.end - t.begin,
+                         group,
+                         head_dim,
+                         1.f / std::sqrt(float(head_dim)),
+                         y.f32() + (t.begin * n_heads + h * group) * head_dim,
+                         int64_t{n_heads} * head_dim,
+                         nullptr};
+      run_tile(tile);
+    });
   }
 };
 

@@ -4,17 +4,35 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 
 #include "core/dtype.h"
 
 namespace omni::ops::cpu {
 
+// Keys and values that lie kv_stride apart.
+struct KeyRun {
+  const void *k, *v;
+  int64_t rows;
+};
+
+// Keys of a tile that the same queries meet: query i sees the first ends[i · ends_step] − first.
+struct AttentionLane {
+  const float* q;  // first query
+  int64_t q_stride;
+  const int32_t* ends;
+  int64_t ends_step;
+  int32_t first;
+  std::span<const KeyRun> runs;  // in order: those that the last query sees
+
+  int64_t visible(int64_t i) const { return ends[i * ends_step] - first; }
+};
+
 struct AttentionTile {
-  const float* q;                        // first query
-  int64_t n_q, q_stride, first_visible;  // query i sees first_visible + (causal ? i : 0) keys
-  bool causal;
-  const float *k, *v;
-  int64_t kv_stride;
+  std::span<const AttentionLane> lanes;
+  DType kv_dtype;     // f32 or bf16
+  int64_t kv_stride;  // elements
+  int64_t n_q;
   int group;  // query heads that share this key head; they lie side by side
   int head_dim;
   float scale;
@@ -23,18 +41,22 @@ struct AttentionTile {
   float* scratch;  // attention_scratch() floats, aligned to 64 bytes
 
   int64_t n_rows() const { return n_q * group; }
-  int64_t most_visible() const { return first_visible + (causal ? n_q - 1 : 0); }
+  // of all lanes, that the last query sees
+  int64_t n_keys() const {
+    int64_t n = 0;
+    for (const AttentionLane& lane : lanes) n += lane.visible(n_q - 1);
+    return n;
+  }
 };
 
 constexpr int64_t kKeyBlock = 128;  // keys whose scores are there at a time
 constexpr int64_t kFewRows = 4;     // rows that go over keys and values where they lie
 
-inline int64_t attention_scratch(int64_t n_rows, int64_t most_visible, int64_t head_dim) {
+inline int64_t attention_scratch(int64_t n_rows, int64_t n_keys, int64_t head_dim) {
   constexpr int64_t kMostColumns = 32;  // of a panel
   const int64_t blocks =
       n_rows * (2 * head_dim + kKeyBlock + 2) + kKeyBlock * (2 * head_dim + kMostColumns);
-  return n_rows <= kFewRows ? std::max(blocks, n_rows * most_visible)
-                            : std::max(blocks, most_visible);
+  return std::max(blocks, n_rows <= kFewRows ? n_rows * n_keys : n_keys);
 }
 
 // Rows [begin, end) of ops::snake_beta(): x[n, c] → y[n, c].

@@ -265,27 +265,64 @@ void softmax(float* scores, int64_t n) {
 }
 
 // Row r of a tile: one head of one query.
-struct AttentionRow {
-  const float* q;
-  float* y;
-  int64_t visible;
-};
+inline const float* query_of(const AttentionTile& t, const AttentionLane& lane, int64_t r) {
+  return lane.q + r / t.group * lane.q_stride + r % t.group * t.head_dim;
+}
+inline float* result_of(const AttentionTile& t, int64_t r) {
+  return t.y + r / t.group * t.y_stride + r % t.group * t.head_dim;
+}
 
-inline AttentionRow row_of(const AttentionTile& t, int64_t r) {
-  const int64_t i = r / t.group, h = r % t.group;
-  return {t.q + i * t.q_stride + h * t.head_dim, t.y + i * t.y_stride + h * t.head_dim,
-          t.first_visible + (t.causal ? i : 0)};
+// The scores of row r with all keys of a tile become their softmax; what it does not see weighs 0.
+void softmax_of_visible(const AttentionTile& t, int64_t r, float* scores) {
+  float highest = -INFINITY, sum = 0;
+  const auto each_lane = [&](const auto& body) {
+    float* of_lane = scores;
+    for (const AttentionLane& lane : t.lanes) {
+      body(of_lane, lane.visible(r / t.group));
+      of_lane += lane.visible(t.n_q - 1);
+    }
+  };
+  each_lane([&](const float* x, int64_t n) {
+    float most = -INFINITY;
+#pragma omp simd reduction(max : most)
+    for (int64_t j = 0; j < n; ++j) most = std::max(most, x[j]);
+    highest = std::max(highest, most);
+  });
+  each_lane([&](float* x, int64_t n) {
+    float part = 0;
+#pragma omp simd reduction(+ : part)
+    for (int64_t j = 0; j < n; ++j) {
+      x[j] = exp_(x[j] - highest);
+      part += x[j];
+    }
+    sum += part;
+  });
+  const float scale = 1.f / sum;
+  float* hidden = scores;
+  each_lane([&](float* x, int64_t n) {
+    std::fill(hidden, x, 0.f);
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) x[j] *= scale;
+    hidden = x + n;
+  });
+  std::fill(hidden, scores + t.n_keys(), 0.f);
 }
 
 // Dot products of a row with n keys.
-void scores(const float* q, const float* k, int64_t stride, int64_t n, int head_dim, float scale,
-            float* y) {
+template <class T>
+void scores_with(const float* q, const T* k, int64_t stride, int64_t n, int head_dim, float scale,
+                 float* y) {
   for (int64_t j = 0; j < n; ++j) {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int c = 0; c < head_dim; ++c) sum += q[c] * k[j * stride + c];
+    for (int c = 0; c < head_dim; ++c) sum += q[c] * to_float(k[j * stride + c]);
     y[j] = sum * scale;
   }
+}
+
+void scores(const float* q, const float* k, int64_t stride, int64_t n, int head_dim, float scale,
+            float* y) {
+  scores_with(q, k, stride, n, head_dim, scale, y);
 }
 
 #if OMNI_FAST
@@ -331,30 +368,61 @@ void multiply_rows(const float* x, int64_t x_stride, int64_t n_rows, int64_t dep
     }
 }
 
-// Keys [first, first + n) as panels, across: what is behind the last one repeats it.
-void lay_keys(const AttentionTile& t, int64_t first, int64_t n, float* out) {
-  for (int64_t j = 0; j < n; j += kColumns, out += t.head_dim * kColumns)
+// Where the keys and values of a block lie.
+template <class T>
+struct KeyBlock {
+  const T *k[kKeyBlock], *v[kKeyBlock];
+  int64_t n;
+};
+
+// The keys of a lane, a block at a time.
+template <class T>
+class KeyBlocks {
+ public:
+  KeyBlocks(const AttentionLane& lane, int64_t stride) : runs_(lane.runs), stride_(stride) {}
+  bool next(KeyBlock<T>& block) {
+    for (block.n = 0; block.n < kKeyBlock && run_ < runs_.size();) {
+      const KeyRun& run = runs_[run_];
+      const T *k = static_cast<const T*>(run.k), *v = static_cast<const T*>(run.v);
+      for (; row_ < run.rows && block.n < kKeyBlock; ++row_, ++block.n)
+        block.k[block.n] = k + row_ * stride_, block.v[block.n] = v + row_ * stride_;
+      if (row_ == run.rows) ++run_, row_ = 0;
+    }
+    return block.n > 0;
+  }
+
+ private:
+  std::span<const KeyRun> runs_;
+  int64_t stride_;
+  size_t run_ = 0;
+  int64_t row_ = 0;  // of the run
+};
+
+// The keys of a block as panels, across: what is behind the last one repeats it.
+template <class T>
+void lay_keys(const KeyBlock<T>& block, int head_dim, float* out) {
+  for (int64_t j = 0; j < block.n; j += kColumns, out += head_dim * kColumns)
     for (int64_t k = 0; k < kColumns; k += kSquare) {
-      const float* rows[kSquare];
-      for (int64_t i = 0; i < kSquare; ++i)
-        rows[i] = t.k + (first + least(j + k + i, n - 1)) * t.kv_stride;
+      const T* rows[kSquare];
+      for (int64_t i = 0; i < kSquare; ++i) rows[i] = block.k[least(j + k + i, block.n - 1)];
       int c = 0;
-      for (; c + kSquare <= t.head_dim; c += kSquare)
+      for (; c + kSquare <= head_dim; c += kSquare)
         transpose_square(rows, c, out + c * kColumns + k, kColumns);
-      for (; c < t.head_dim; ++c)
-        for (int64_t i = 0; i < kSquare; ++i) out[c * kColumns + k + i] = rows[i][c];
+      for (; c < head_dim; ++c)
+        for (int64_t i = 0; i < kSquare; ++i) out[c * kColumns + k + i] = to_float(rows[i][c]);
     }
 }
 
-void lay_values(const AttentionTile& t, int64_t first, int64_t n, float* out) {
-  for (int64_t c = 0; c < t.head_dim; c += kColumns) {
-    const float* v = t.v + first * t.kv_stride + c;
-    const int64_t columns = least(kColumns, t.head_dim - c);
-    for (int64_t j = 0; j < n; ++j, v += t.kv_stride, out += kColumns) {
+template <class T>
+void lay_values(const KeyBlock<T>& block, int head_dim, float* out) {
+  for (int64_t c = 0; c < head_dim; c += kColumns) {
+    const int64_t columns = least(kColumns, head_dim - c);
+    for (int64_t j = 0; j < block.n; ++j, out += kColumns) {
+      const T* v = block.v[j] + c;
       if (columns == kColumns)
         unroll<kVecs>([&](auto i) { store(out + i * kLanes, load(v + i * kLanes)); });
       else
-        std::memcpy(out, v, size_t(columns) * sizeof(float));
+        for (int64_t i = 0; i < columns; ++i) out[i] = to_float(v[i]);
     }
   }
 }
@@ -385,64 +453,71 @@ void add_exponentials(float* scores, int64_t visible, int64_t n, float* y, int h
 
 // A block at a time, so that what is multiplied stays in the caches. (FlashAttention, arXiv
 // 2205.14135, algorithm 1)
+template <class T>
 void attention_in_blocks(const AttentionTile& t) {
-  const int64_t rows = t.n_rows(), n_keys = t.most_visible();
+  const int64_t rows = t.n_rows();
   const int head_dim = t.head_dim;
   const AttentionScratch s(t);
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* q = row_of(t, r).q;
-    for (int c = 0; c < head_dim; ++c)
-      s.q[r * head_dim + c] = q[c] * t.scale, s.y[r * head_dim + c] = 0;
-    s.highest[r] = -INFINITY, s.total[r] = 0;
-  }
-  for (int64_t first = 0; first < n_keys; first += kKeyBlock) {
-    const int64_t n = least(kKeyBlock, n_keys - first);
-    lay_keys(t, first, n, s.keys);
-    lay_values(t, first, n, s.values);
-    multiply_rows(s.q, head_dim, rows, head_dim, s.keys, n, false, s.scores, kKeyBlock);
+  std::fill(s.y, s.y + rows * head_dim, 0.f);
+  std::fill(s.highest, s.highest + rows, -INFINITY);
+  std::fill(s.total, s.total + rows, 0.f);
+  for (const AttentionLane& lane : t.lanes) {
+    if (lane.runs.empty()) continue;
     for (int64_t r = 0; r < rows; ++r) {
-      const int64_t visible = std::clamp<int64_t>(row_of(t, r).visible - first, 0, n);
-      add_exponentials(s.scores + r * kKeyBlock, visible, n, s.y + r * head_dim, head_dim,
-                       s.highest[r], s.total[r]);
+      const float* q = query_of(t, lane, r);
+      for (int c = 0; c < head_dim; ++c) s.q[r * head_dim + c] = q[c] * t.scale;
     }
-    multiply_rows(s.scores, kKeyBlock, rows, n, s.values, head_dim, true, s.y, head_dim);
+    KeyBlocks<T> blocks(lane, t.kv_stride);
+    KeyBlock<T> block;
+    for (int64_t first = 0; blocks.next(block); first += block.n) {
+      lay_keys(block, head_dim, s.keys);
+      lay_values(block, head_dim, s.values);
+      multiply_rows(s.q, head_dim, rows, head_dim, s.keys, block.n, false, s.scores, kKeyBlock);
+      for (int64_t r = 0; r < rows; ++r) {
+        const int64_t visible = std::clamp<int64_t>(lane.visible(r / t.group) - first, 0, block.n);
+        add_exponentials(s.scores + r * kKeyBlock, visible, block.n, s.y + r * head_dim, head_dim,
+                         s.highest[r], s.total[r]);
+      }
+      multiply_rows(s.scores, kKeyBlock, rows, block.n, s.values, head_dim, true, s.y, head_dim);
+    }
   }
   for (int64_t r = 0; r < rows; ++r) {
-    float* y = row_of(t, r).y;
+    float* y = result_of(t, r);
     for (int c = 0; c < head_dim; ++c) y[c] = s.y[r * head_dim + c] / s.total[r];
   }
 }
 
 // M rows over keys and values where they lie: for so few, laying them out is not worth it. The
-// scores are [M, most_visible].
-template <int M>
-void attention_in_place(const AttentionTile& t, int64_t first_row) {
-  const int64_t stride = t.most_visible();
-  const float* q[M];
-  float* y[M];
-  int64_t visible[M];
-  for (int r = 0; r < M; ++r) {
-    const AttentionRow row = row_of(t, first_row + r);
-    q[r] = row.q, y[r] = row.y, visible[r] = row.visible;
-  }
+// scores are [M, n_keys].
+template <int M, class T>
+void attention_in_place(const AttentionTile& t) {
+  const int64_t stride = t.n_keys();
   const int head_dim = t.head_dim, whole = head_dim / kLanes * kLanes;
-  for (int64_t j = 0; j < stride; ++j) {
-    const float* key = t.k + j * t.kv_stride;
-    Vec dots[M];
-    unroll<M>([&](auto r) { dots[r] = splat(0); });
-    for (int c = 0; c < whole; c += kLanes) {
-      const Vec k = load(key + c);
-      unroll<M>([&](auto r) { dots[r] = fma(load(q[r] + c), k, dots[r]); });
+  float* score = t.scratch;
+  for (const AttentionLane& lane : t.lanes) {
+    const float* q[M];
+    for (int r = 0; r < M; ++r) q[r] = query_of(t, lane, r);
+    for (const KeyRun& run : lane.runs) {
+      const T* key = static_cast<const T*>(run.k);
+      for (int64_t j = 0; j < run.rows; ++j, key += t.kv_stride, ++score) {
+        Vec dots[M];
+        unroll<M>([&](auto r) { dots[r] = splat(0); });
+        for (int c = 0; c < whole; c += kLanes) {
+          const Vec k = load(key + c);
+          unroll<M>([&](auto r) { dots[r] = fma(load(q[r] + c), k, dots[r]); });
+        }
+        unroll<M>([&](auto r) {
+          float dot = sum(dots[r]);
+          for (int c = whole; c < head_dim; ++c) dot += q[r][c] * to_float(key[c]);
+          score[r * stride] = dot * t.scale;
+        });
+      }
     }
-    unroll<M>([&](auto r) {
-      float dot = sum(dots[r]);
-      for (int c = whole; c < head_dim; ++c) dot += q[r][c] * key[c];
-      t.scratch[r * stride + j] = dot * t.scale;
-    });
   }
+  float* y[M];
   for (int r = 0; r < M; ++r) {
-    softmax(t.scratch + r * stride, visible[r]);
-    std::fill(t.scratch + r * stride + visible[r], t.scratch + (r + 1) * stride, 0.f);
+    softmax_of_visible(t, r, t.scratch + r * stride);
+    y[r] = result_of(t, r);
   }
   constexpr int kWide = M == 1 ? 8 : 2;  // vectors of a value at a time
   int c = 0;
@@ -450,16 +525,20 @@ void attention_in_place(const AttentionTile& t, int64_t first_row) {
     constexpr int N = n;
     Vec results[M][N];
     unroll<M>([&](auto r) { unroll<N>([&](auto k) { results[r][k] = splat(0); }); });
-    const float *v = t.v + c, *p = t.scratch;
-    const int64_t step = t.kv_stride;
-    for (int64_t j = 0; j < stride; ++j, v += step, ++p) {
-      Vec value[N];
-      unroll<N>([&](auto k) { value[k] = load(v + k * kLanes); });
-      unroll<M>([&](auto r) {
-        unroll<N>(
-            [&](auto k) { results[r][k] = fma(splat(p[r * stride]), value[k], results[r][k]); });
-      });
-    }
+    const float* p = t.scratch;
+    for (const AttentionLane& lane : t.lanes)
+      for (const KeyRun& run : lane.runs) {
+        const T* v = static_cast<const T*>(run.v) + c;
+        for (int64_t j = 0; j < run.rows; ++j, v += t.kv_stride, ++p) {
+          Vec value[N];
+          unroll<N>([&](auto k) { value[k] = load(v + k * kLanes); });
+          unroll<M>([&](auto r) {
+            unroll<N>([&](auto k) {
+              results[r][k] = fma(splat(p[r * stride]), value[k], results[r][k]);
+            });
+          });
+        }
+      }
     unroll<M>(
         [&](auto r) { unroll<N>([&](auto k) { store(y[r] + c + k * kLanes, results[r][k]); }); });
     c += N * kLanes;
@@ -468,41 +547,64 @@ void attention_in_place(const AttentionTile& t, int64_t first_row) {
   while (c + kLanes <= head_dim) weigh(std::integral_constant<int, 1>());
   for (; c < head_dim; ++c)
     for (int r = 0; r < M; ++r) {
+      const float* p = t.scratch + r * stride;
       float total = 0;
-      for (int64_t j = 0; j < stride; ++j)
-        total += t.scratch[r * stride + j] * t.v[j * t.kv_stride + c];
+      for (const AttentionLane& lane : t.lanes)
+        for (const KeyRun& run : lane.runs) {
+          const T* v = static_cast<const T*>(run.v) + c;
+          for (int64_t j = 0; j < run.rows; ++j) total += *p++ * to_float(v[j * t.kv_stride]);
+        }
       y[r][c] = total;
     }
 }
 
-void attention(const AttentionTile& t) {
+template <class T>
+void attention_over(const AttentionTile& t) {
   static_assert(kFewRows == 4);
   switch (t.n_rows()) {
     case 1:
-      return attention_in_place<1>(t, 0);
+      return attention_in_place<1, T>(t);
     case 2:
-      return attention_in_place<2>(t, 0);
+      return attention_in_place<2, T>(t);
     case 3:
-      return attention_in_place<3>(t, 0);
+      return attention_in_place<3, T>(t);
     case 4:
-      return attention_in_place<4>(t, 0);
+      return attention_in_place<4, T>(t);
     default:
-      return attention_in_blocks(t);
+      return attention_in_blocks<T>(t);
   }
 }
 #else
-void attention(const AttentionTile& t) {
+template <class T>
+void attention_over(const AttentionTile& t) {
   for (int64_t r = 0; r < t.n_rows(); ++r) {
-    const AttentionRow row = row_of(t, r);
     float* p = t.scratch;
-    scores(row.q, t.k, t.kv_stride, row.visible, t.head_dim, t.scale, p);
-    softmax(p, row.visible);
-    for (int c = 0; c < t.head_dim; ++c) row.y[c] = 0;
-    for (int64_t j = 0; j < row.visible; ++j)
-      for (int c = 0; c < t.head_dim; ++c) row.y[c] += p[j] * t.v[j * t.kv_stride + c];
+    for (const AttentionLane& lane : t.lanes)
+      for (const KeyRun& run : lane.runs) {
+        scores_with(query_of(t, lane, r), static_cast<const T*>(run.k), t.kv_stride, run.rows,
+                    t.head_dim, t.scale, p);
+        p += run.rows;
+      }
+    p = t.scratch;
+    softmax_of_visible(t, r, p);
+    float* y = result_of(t, r);
+    std::fill(y, y + t.head_dim, 0.f);
+    for (const AttentionLane& lane : t.lanes)
+      for (const KeyRun& run : lane.runs) {
+        const T* v = static_cast<const T*>(run.v);
+        for (int64_t j = 0; j < run.rows; ++j, v += t.kv_stride, ++p)
+          for (int c = 0; c < t.head_dim; ++c) y[c] += *p * to_float(v[c]);
+      }
   }
 }
 #endif
+
+void attention(const AttentionTile& t) {
+  if (t.kv_dtype == DType::bf16)
+    attention_over<BFloat16>(t);
+  else
+    attention_over<float>(t);
+}
 
 }  // namespace
 }  // namespace omni::ops::cpu

@@ -139,9 +139,15 @@ inline Words splat_int(int word) { return vdupq_n_s32(word); }
 // to[i · stride + j] = rows[j][c + i], of a square of kSquare.
 #if defined(__x86_64__)
 constexpr int kSquare = 8;
-inline void transpose_square(const float* const (&rows)[8], int64_t c, float* to, int64_t stride) {
+inline __m256 load_eight(const float* p) { return _mm256_loadu_ps(p); }
+inline __m256 load_eight(const BFloat16* p) {
+  const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+}
+template <class T>
+inline void transpose_square(const T* const (&rows)[8], int64_t c, float* to, int64_t stride) {
   __m256 r[8], a[8];
-  for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(rows[i] + c);
+  for (int i = 0; i < 8; ++i) r[i] = load_eight(rows[i] + c);
   for (int i = 0; i < 8; i += 2) {
     a[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
     a[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
@@ -159,9 +165,10 @@ inline void transpose_square(const float* const (&rows)[8], int64_t c, float* to
 }
 #else
 constexpr int kSquare = 4;
-inline void transpose_square(const float* const (&rows)[4], int64_t c, float* to, int64_t stride) {
-  const float32x4x2_t a = vtrnq_f32(vld1q_f32(rows[0] + c), vld1q_f32(rows[1] + c)),
-                      b = vtrnq_f32(vld1q_f32(rows[2] + c), vld1q_f32(rows[3] + c));
+template <class T>
+inline void transpose_square(const T* const (&rows)[4], int64_t c, float* to, int64_t stride) {
+  const float32x4x2_t a = vtrnq_f32(load(rows[0] + c), load(rows[1] + c)),
+                      b = vtrnq_f32(load(rows[2] + c), load(rows[3] + c));
   vst1q_f32(to, vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0])));
   vst1q_f32(to + stride, vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1])));
   vst1q_f32(to + 2 * stride, vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0])));

@@ -10,6 +10,8 @@
 #include "kernels/elementwise.h"
 #include "kernels/layer_norm.h"
 #include "kernels/linear.h"
+#include "kernels/paged_attention.h"
+#include "kernels/paged_decode.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotate.h"
 #include "kernels/rows.h"
@@ -37,6 +39,17 @@ T* uploaded(Context& cx, const T* values, size_t n) {
   cx.arena.queue().upload(there, values, n * sizeof(T));
   return there;
 }
+
+// What a PagedBatch uploads, as the kernels read it.
+template <class To, class From>
+const To* as(const From* there) {
+  static_assert(sizeof(To) == sizeof(From) && alignof(To) == alignof(From));
+  return reinterpret_cast<const To*>(there);
+}
+static_assert(omni::cuda::kPageRows == kPageRows &&
+              omni::cuda::kMostLanes == PagedBatch::kMostLanes &&
+              omni::cuda::kPagedTileQueries == PagedBatch::kTileQueries &&
+              omni::cuda::kStretchKeys == PagedBatch::kStretchKeys);
 
 class CudaWeight final : public PackedMatrix {
  public:
@@ -236,6 +249,24 @@ class CudaBackend final : public Backend {
     one_over(cx, q, k, v, n_past.value + 1, n_past.there, y);
   }
 
+  void append_to_pages(Context& cx, const PagedBatch& batch, const KvLayout& layout, int layer,
+                       Heads k, Heads v) const override {
+    const omni::cuda::PagedShape shape = paged_shape(batch, layout, layer, layout.n_kv_heads);
+    const auto* slots = as<omni::cuda::PageSlot>(batch.there().slots);
+    const auto append = [&]<class T>(T) {
+      check(omni::cuda::append_to_pages<T>(k.data, k.stride, v.data, v.stride, slots,
+                                           batch.n_tokens(), shape, stream(cx)),
+            "append_to_pages");
+    };
+    layout.dtype == DType::bf16 ? append(bf16()) : append(float());
+  }
+
+  void paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
+                       const KvLayout& layout, int layer, Tensor& y) const override {
+    layout.dtype == DType::bf16 ? attend_to_pages<bf16>(cx, q, batch, layout, layer, y)
+                                : attend_to_pages<float>(cx, q, batch, layout, layer, y);
+  }
+
   SampledToken sample(Context& cx, const Tensor& logits, const Sampling& s) const override {
     using namespace omni::cuda;
     const int n = int(logits.numel());
@@ -275,6 +306,35 @@ class CudaBackend final : public Backend {
     void* workspace = cx.arena.allocate(Products::kWorkspace);
     return products->run({x.dim(0), int(w.n_in()), int(w.n_out()), w.is_bf16(), bias != nullptr},
                          factors, w.values(), bias, data(y), workspace, stream(cx));
+  }
+
+  static omni::cuda::PagedShape paged_shape(const PagedBatch& batch, const KvLayout& layout,
+                                            int layer, int n_heads) {
+    return {layout.keys(layer), layout.values(layer), n_heads,
+            layout.n_kv_heads,  layout.head_dim,      batch.n_lanes()};
+  }
+
+  template <class T>
+  static void attend_to_pages(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
+                              const KvLayout& layout, int layer, Tensor& y) {
+    using namespace omni::cuda;
+    const PagedShape shape = paged_shape(batch, layout, layer, q[0].n_heads);
+    const PagedBatch::Shape& work = batch.shape();
+    const PagedBatch::There& there = batch.there();
+    const auto* seen = as<SeenRows>(there.seen);
+    LaneQueries queries{};
+    for (size_t l = 0; l < q.size(); ++l) queries.q[l] = q[l].data, queries.stride[l] = q[l].stride;
+    check(omni::cuda::paged_attention<T>(queries, there.tables, seen, as<QueryRange>(there.tiles),
+                                         int(work.n_tiles), data(y), shape, stream(cx)),
+          "paged_attention");
+    if (work.n_singles == 0) return;
+    Arena::Scope scope(cx.arena);
+    auto* partial = static_cast<float*>(cx.arena.allocate(
+        size_t(work.n_singles * shape.n_heads * work.most_stretches * (shape.head_dim + 2)) *
+        sizeof(float)));
+    check(paged_decode<T>(queries, there.tables, seen, there.singles, int(work.n_singles),
+                          int(work.most_stretches), partial, data(y), shape, stream(cx)),
+          "paged_decode");
   }
 
   // One token's attention over n_keys keys; over *n_past + 1 of them, where that is given.

@@ -1,0 +1,144 @@
+// Block (tile, head): four warps, four queries each. A lane of a warp holds a key's score, then a
+// part of the head of the sum.
+#include "kernels/paged_attention.h"
+
+namespace omni::cuda {
+
+namespace {
+
+constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = kPagedTileQueries / kWarps, kKeys = 32;
+
+// A thread a component of key and value.
+template <class T>
+__global__ void __launch_bounds__(kOneEach)
+    append_to_pages_kernel(const float* __restrict__ k, int64_t k_stride,
+                           const float* __restrict__ v, int64_t v_stride,
+                           const PageSlot* __restrict__ slots, int64_t n, PagedShape s) {
+  const int64_t i = one_each_index(), width = int64_t(s.n_kv_heads) * s.head_dim;
+  if (i >= n * width) return;
+  const int64_t token = i / width, c = i % width;
+  const PageSlot slot = slots[token];
+  T* to = static_cast<T*>(slot.page) + slot.row * width + c;
+  assign(to[s.keys], k[token * k_stride + c]);
+  assign(to[s.values], v[token * v_stride + c]);
+}
+
+template <class T, int kWidth>  // at least head_dim, a multiple of 32: how much shared memory a
+                                // block needs decides how many fit
+__global__ void __launch_bounds__(kThreads)
+    paged_attention_kernel(LaneQueries q, void* const* __restrict__ tables,
+                           const SeenRows* __restrict__ seen, const QueryRange* __restrict__ tiles,
+                           float* __restrict__ y, PagedShape s, float scale) {
+  constexpr int kParts = kWidth / 32;
+  OMNI_SHARED(float, query, kPagedTileQueries* kWidth);
+  OMNI_SHARED(float, key, kKeys*(kWidth + 1));
+  OMNI_SHARED(float, value, kKeys* kWidth);
+  OMNI_SHARED(float, weight, kWarps* kKeys);
+  const QueryRange tile = tiles[blockIdx.x];
+  const int n_queries = tile.end - tile.begin, head = int(blockIdx.y), head_dim = s.head_dim,
+            kv_head = head / (s.n_heads / s.n_kv_heads), lane = int(threadIdx.x) % 32,
+            warp = int(threadIdx.x) / 32;
+  seen += int64_t(tile.begin) * s.n_lanes;
+  y += (int64_t(tile.begin) * s.n_heads + head) * head_dim;
+
+  float highest[kQueries], sum[kQueries], part[kQueries][kParts];
+  OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
+    highest[i] = -INFINITY, sum[i] = 0;
+    for (int p = 0; p < kParts; ++p) part[i][p] = 0;
+  }
+
+  for (int l = 0; l < s.n_lanes; ++l) {
+    const SeenRows last = seen[(n_queries - 1) * s.n_lanes + l];
+    if (last.first == last.end) continue;
+    __syncthreads();  // the queries may still be read
+    for (int i = int(threadIdx.x); i < n_queries * head_dim; i += kThreads)
+      query[i] =
+          q.q[l][(tile.begin + i / head_dim) * q.stride[l] + head * head_dim + i % head_dim] *
+          scale;
+    for (int begin = last.first; begin < last.end; begin += kKeys) {
+      const int n = min(kKeys, last.end - begin);
+      __syncthreads();  // keys and values may still be read; the first time, queries are written
+      for (int i = int(threadIdx.x); i < n * head_dim; i += kThreads) {
+        const int row = i / head_dim, c = i % head_dim;
+        const T* from = row_in_page<T>(tables, last.table, begin + row, kv_head, s) + c;
+        key[row * (kWidth + 1) + c] = to_float(from[s.keys]);
+        value[row * kWidth + c] = to_float(from[s.values]);
+      }
+      __syncthreads();
+      OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
+        const int mine = warp * kQueries + i,
+                  visible = mine < n_queries ? min(n, seen[mine * s.n_lanes + l].end - begin) : 0;
+        if (visible <= 0) continue;
+        float score = -INFINITY;
+        if (lane < visible) {
+          score = 0;
+          for (int c = 0; c < head_dim; ++c)
+            score += query[mine * head_dim + c] * key[lane * (kWidth + 1) + c];
+        }
+        const float top = fmaxf(highest[i], warp_max(score)), shrink = __expf(highest[i] - top),
+                    e = __expf(score - top);
+        sum[i] = sum[i] * shrink + warp_sum(e);
+        highest[i] = top;
+        weight[warp * kKeys + lane] = e;
+        __syncwarp();
+        OMNI_UNROLL for (int p = 0; p < kParts; ++p) {
+          const int c = lane + 32 * p;
+          float more = 0;
+          if (c < head_dim)
+            for (int j = 0; j < visible; ++j)
+              more += weight[warp * kKeys + j] * value[j * kWidth + c];
+          part[i][p] = part[i][p] * shrink + more;
+        }
+        __syncwarp();
+      }
+    }
+  }
+  OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
+    const int mine = warp * kQueries + i;
+    for (int p = 0; p < kParts; ++p)
+      if (mine < n_queries && lane + 32 * p < head_dim)
+        y[int64_t(mine) * s.n_heads * head_dim + lane + 32 * p] = part[i][p] / sum[i];
+  }
+}
+
+}  // namespace
+
+template <class T>
+cudaError_t append_to_pages(const float* k, int64_t k_stride, const float* v, int64_t v_stride,
+                            const PageSlot* slots, int64_t n, const PagedShape& s,
+                            cudaStream_t stream) {
+  return n ? launch("append_to_pages", append_to_pages_kernel<T>,
+                    one_each(n * s.n_kv_heads * s.head_dim), stream, k, k_stride, v, v_stride,
+                    slots, n, s)
+           : cudaSuccess;
+}
+
+template <class T>
+cudaError_t paged_attention(const LaneQueries& q, void* const* tables, const SeenRows* seen,
+                            const QueryRange* tiles, int n_tiles, float* y, const PagedShape& s,
+                            cudaStream_t stream) {
+  if (s.head_dim < 1 || s.head_dim > kWidestPagedHead || s.n_kv_heads < 1 ||
+      s.n_heads % s.n_kv_heads)
+    return cudaErrorInvalidValue;
+  if (n_tiles == 0) return cudaSuccess;
+  const auto kernel = s.head_dim <= 64   ? paged_attention_kernel<T, 64>
+                      : s.head_dim <= 96 ? paged_attention_kernel<T, 96>
+                                         : paged_attention_kernel<T, kWidestPagedHead>;
+  return launch("paged_attention", kernel, {{unsigned(n_tiles), unsigned(s.n_heads)}, {kThreads}},
+                stream, q, tables, seen, tiles, y, s, 1.f / sqrtf(float(s.head_dim)));
+}
+
+template cudaError_t append_to_pages<float>(const float*, int64_t, const float*, int64_t,
+                                            const PageSlot*, int64_t, const PagedShape&,
+                                            cudaStream_t);
+template cudaError_t append_to_pages<bf16>(const float*, int64_t, const float*, int64_t,
+                                           const PageSlot*, int64_t, const PagedShape&,
+                                           cudaStream_t);
+template cudaError_t paged_attention<float>(const LaneQueries&, void* const*, const SeenRows*,
+                                            const QueryRange*, int, float*, const PagedShape&,
+                                            cudaStream_t);
+template cudaError_t paged_attention<bf16>(const LaneQueries&, void* const*, const SeenRows*,
+                                           const QueryRange*, int, float*, const PagedShape&,
+                                           cudaStream_t);
+
+}  // namespace omni::cuda

@@ -1,0 +1,150 @@
+#include "kernels/paged_decode.h"
+
+namespace omni::cuda {
+
+namespace {
+
+constexpr int kThreads = kStretchKeys, kWarps = kThreads / 32;
+constexpr int kComponents = 32;  // of the keys that are there at a time
+
+__device__ inline int stretches_of(const SeenRows& rows) {
+  return (rows.end - rows.first + kStretchKeys - 1) / kStretchKeys;
+}
+
+// Block (stretch, key head and part of its group, token). Scores: the keys pass through shared
+// memory some components at a time, a thread a key. Softmax against the stretch's own maximum: a
+// warp a head. Values: a thread a component.
+template <class T, int kHeads>  // query heads at a time
+__global__ void __launch_bounds__(kThreads)
+    paged_stretch_kernel(LaneQueries q, void* const* __restrict__ tables,
+                         const SeenRows* __restrict__ seen, const int* __restrict__ tokens,
+                         float* __restrict__ partial, PagedShape s, float scale) {
+  OMNI_SHARED(float, query, kHeads* kWidestDecodeHead);
+  OMNI_SHARED(float, key, kStretchKeys*(kComponents + 1));
+  OMNI_SHARED(float, weight, kHeads* kStretchKeys);
+  OMNI_SHARED(const T*, row_at, kStretchKeys);
+  const int token = tokens[blockIdx.z], head_dim = s.head_dim, me = int(threadIdx.x),
+            lane = me % 32, warp = me / 32;
+  const int group = s.n_heads / s.n_kv_heads, parts = (group + kHeads - 1) / kHeads,
+            kv_head = int(blockIdx.y) / parts, first_head = int(blockIdx.y) % parts * kHeads,
+            n_heads = min(kHeads, group - first_head), head = kv_head * group + first_head;
+  SeenRows rows = {0, 0, 0};
+  int stretch = int(blockIdx.x), l = -1;
+  while (l + 1 < s.n_lanes) {
+    rows = seen[int64_t(token) * s.n_lanes + ++l];
+    if (stretch < stretches_of(rows)) break;
+    stretch -= stretches_of(rows);
+    rows.end = rows.first;
+  }
+  const int begin = rows.first + stretch * kStretchKeys, n = min(kStretchKeys, rows.end - begin);
+  if (n <= 0) return;
+
+  if (me < n) row_at[me] = row_in_page<T>(tables, rows.table, begin + me, kv_head, s);
+  const float* from = q.q[l] + token * q.stride[l] + int64_t(head) * head_dim;
+  for (int i = me; i < kHeads * head_dim; i += kThreads)
+    query[i] = i < n_heads * head_dim ? from[i] * scale : 0;
+  float score[kHeads];
+  OMNI_UNROLL for (int h = 0; h < kHeads; ++h) score[h] = 0;
+  for (int c0 = 0; c0 < head_dim; c0 += kComponents) {
+    const int width = min(kComponents, head_dim - c0);
+    __syncthreads();  // keys may still be read; the first time, queries and rows are written
+    if (lane < width)
+      for (int j = warp; j < n; j += kWarps)
+        key[j * (kComponents + 1) + lane] = to_float(row_at[j][s.keys + c0 + lane]);
+    __syncthreads();
+    if (me < n)
+      for (int c = 0; c < width; ++c) {
+        const float k = key[me * (kComponents + 1) + c];
+        OMNI_UNROLL for (int h = 0; h < kHeads; ++h) score[h] += query[h * head_dim + c0 + c] * k;
+      }
+  }
+  OMNI_UNROLL for (int h = 0; h < kHeads; ++h) weight[h * kStretchKeys + me] =
+      me < n ? score[h] : -INFINITY;
+  __syncthreads();
+
+  partial += ((int64_t(blockIdx.z) * s.n_heads + head) * gridDim.x + blockIdx.x) * (head_dim + 2);
+  const int64_t to_next = int64_t(gridDim.x) * (head_dim + 2);  // head
+  for (int h = warp; h < n_heads; h += kWarps) {
+    float highest = -INFINITY, sum = 0;
+    for (int j = lane; j < kStretchKeys; j += 32)
+      highest = fmaxf(highest, weight[h * kStretchKeys + j]);
+    highest = warp_max(highest);
+    for (int j = lane; j < kStretchKeys; j += 32) {
+      const float e = __expf(weight[h * kStretchKeys + j] - highest);
+      weight[h * kStretchKeys + j] = e;
+      sum += e;
+    }
+    sum = warp_sum(sum);
+    if (lane == 0) partial[h * to_next] = highest, partial[h * to_next + 1] = sum;
+  }
+  __syncthreads();
+  for (int c = me; c < head_dim; c += kThreads) {
+    float total[kHeads];
+    OMNI_UNROLL for (int h = 0; h < kHeads; ++h) total[h] = 0;
+    for (int j = 0; j < n; ++j) {
+      const float v = to_float(row_at[j][s.values + c]);
+      OMNI_UNROLL for (int h = 0; h < kHeads; ++h) total[h] += weight[h * kStretchKeys + j] * v;
+    }
+    OMNI_UNROLL for (int h = 0; h < kHeads; ++h) if (h < n_heads) partial[h * to_next + 2 + c] =
+        total[h];
+  }
+}
+
+// Block (head, token): the stretches, each by how far its maximum is below the highest.
+__global__ void __launch_bounds__(kThreads)
+    paged_join_kernel(const float* __restrict__ partial, const SeenRows* __restrict__ seen,
+                      const int* __restrict__ tokens, int most_stretches, float* __restrict__ y,
+                      int n_heads, int head_dim, int n_lanes) {
+  const int token = tokens[blockIdx.y];
+  int n_stretches = 0;
+  for (int l = 0; l < n_lanes; ++l) n_stretches += stretches_of(seen[int64_t(token) * n_lanes + l]);
+  partial += (int64_t(blockIdx.y) * n_heads + blockIdx.x) * most_stretches * (head_dim + 2);
+  y += (int64_t(token) * n_heads + blockIdx.x) * head_dim;
+  float highest = partial[0];
+  for (int i = 1; i < n_stretches; ++i)
+    highest = fmaxf(highest, partial[int64_t(i) * (head_dim + 2)]);
+  for (int c = int(threadIdx.x); c < head_dim; c += kThreads) {
+    float sum = 0, weights = 0;
+    for (int i = 0; i < n_stretches; ++i) {
+      const float* one = partial + int64_t(i) * (head_dim + 2);
+      const float share = __expf(one[0] - highest);
+      sum += share * one[2 + c], weights += share * one[1];
+    }
+    y[c] = sum / weights;
+  }
+}
+
+}  // namespace
+
+template <class T>
+cudaError_t paged_decode(const LaneQueries& q, void* const* tables, const SeenRows* seen,
+                         const int* tokens, int n_tokens, int most_stretches, float* partial,
+                         float* y, const PagedShape& s, cudaStream_t stream) {
+  if (s.head_dim < 1 || s.head_dim > kWidestDecodeHead || s.n_kv_heads < 1 ||
+      s.n_heads % s.n_kv_heads)
+    return cudaErrorInvalidValue;
+  if (n_tokens == 0) return cudaSuccess;
+  const int group = s.n_heads / s.n_kv_heads, at_a_time = group == 1 ? 1 : group <= 4 ? 4 : 8;
+  const auto kernel = at_a_time == 1   ? paged_stretch_kernel<T, 1>
+                      : at_a_time == 4 ? paged_stretch_kernel<T, 4>
+                                       : paged_stretch_kernel<T, 8>;
+  const unsigned parts = unsigned((group + at_a_time - 1) / at_a_time);
+  const cudaError_t e = launch(
+      "paged_stretch", kernel,
+      {{unsigned(most_stretches), unsigned(s.n_kv_heads) * parts, unsigned(n_tokens)}, {kThreads}},
+      stream, q, tables, seen, tokens, partial, s, 1.f / sqrtf(float(s.head_dim)));
+  return e == cudaSuccess
+             ? launch("paged_join", paged_join_kernel,
+                      {{unsigned(s.n_heads), unsigned(n_tokens)}, {kThreads}}, stream, partial,
+                      seen, tokens, most_stretches, y, s.n_heads, s.head_dim, s.n_lanes)
+             : e;
+}
+
+template cudaError_t paged_decode<float>(const LaneQueries&, void* const*, const SeenRows*,
+                                         const int*, int, int, float*, float*, const PagedShape&,
+                                         cudaStream_t);
+template cudaError_t paged_decode<bf16>(const LaneQueries&, void* const*, const SeenRows*,
+                                        const int*, int, int, float*, float*, const PagedShape&,
+                                        cudaStream_t);
+
+}  // namespace omni::cuda
