@@ -1,82 +1,87 @@
-// The text model's cache with everything that belongs to its rows, and the two ways to add to it:
-// prefill in pieces, decode one token at a time.
+// A sequence of a scheduler for the one thread that writes it: what its rows are, and verbs that
+// wait until they are done. Only cancel() may be called from other threads.
 #pragma once
 
-#include <atomic>
 #include <span>
 #include <vector>
 
-#include "decoding/sampler.h"
-#include "decoding/token_mask.h"
-#include "interface/text_model.h"
+#include "decoding/scheduler.h"
+#include "decoding/sliding_positions.h"
 
 namespace omni {
 
 class Sequence {
  public:
-  Sequence(const TextModel& model, ThreadPool& pool, const std::atomic<bool>& cancelled)
-      : model_(model),
-        pool_(pool),
-        cancelled_(cancelled),
-        arena_(model.device()),
-        cache_(model.new_cache()),
-        step_(model.new_step()),
-        last_hidden_(arena_.lasting(DType::f32, {1, model.hidden()})) {}
+  // The last rows that lie side by side: what follows a slide counts from them.
+  struct Block {
+    Lane lane = Lane::text;
+    std::optional<Modality> track;
+    Position highest{};  // on each axis
+  };
+  // A place to come back to.
+  struct Mark {
+    int64_t length = 0;
+    Cursor cursor;
+    Block block;
+  };
+  using Choice = Scheduler::Choice;
+
+  struct Options {
+    Scheduler::Priority priority = Scheduler::Priority::file;
+    // The last hidden state + embedding of every row is kept (of media, the hidden state alone):
+    // what a Talker is told.
+    bool keeps_rows = false;
+    // Behind such a token no other comes.
+    std::function<bool(int32_t id)> is_stop;
+  };
+  explicit Sequence(Scheduler& scheduler) : Sequence(scheduler, Options()) {}
+  Sequence(Scheduler& scheduler, Options options);
+  ~Sequence();
+  Sequence(const Sequence&) = delete;
+  Sequence& operator=(const Sequence&) = delete;
 
   Cursor& cursor() { return cursor_; }
-  int64_t length() const { return cache_.length(); }
-  std::span<const int32_t> ids() const { return ids_; }
-  std::span<const Position> positions() const { return positions_; }
+  int64_t length() const { return int64_t(ids_.size()); }
+  std::span<const int32_t> ids() const { return ids_.span(); }
+  std::vector<Position> positions() const { return positions_.all(); }
+  std::span<const float> kept_rows() const { return kept_.span(); }  // [length, hidden]
 
-  // From now on the last hidden state + embedding of every row is kept (of media, the hidden state
-  // alone): what a Talker is told. Before the first row.
-  void keep_rows() { keeps_rows_ = true; }
-  std::span<const float> kept_rows() const { return kept_; }  // [length, hidden]
-
-  // Text rows, or rows whose values are given ([n, hidden]). Throws cancelled between pieces.
+  // Text rows, or rows whose values are given ([n, hidden]). Where it throws (cancelled,
+  // out_of_memory) none of them were added.
   void prefill(const Rows& rows, const float* values = nullptr);
-  // Logits behind the last row that was added. Valid until the next call.
-  std::span<float> logits();
+  // Logits behind the last row that was added.
+  std::vector<float> logits();
   // The token that the sampler picks behind the last row, of those that the mask allows (nullptr:
   // of all); on the model's device, so that the logits stay there, where it can be. `probability`
   // is what the model gave it before mask and sampling, and wrong unless it was asked for.
-  struct Choice {
-    int32_t id;
-    double probability;
-  };
   Choice choose(Sampler& sampler, const SamplingOptions& options, TokenMask* mask,
                 bool with_probability);
-  // Adds one token at the cursor.
+  // Adds one token at the cursor. Waits only where rows are kept: otherwise what goes wrong is
+  // thrown by what comes next.
   void decode(int32_t id);
 
-  // A place to come back to.
-  struct Mark {
-    int64_t length;
-    Cursor cursor;
-  };
-  Mark mark() const { return {cache_.length(), cursor_}; }
+  Mark mark() const { return {length(), cursor_, block_}; }
   void back_to(const Mark& mark);
-  // Takes rows [begin, end) out; positions stay.
-  void erase(int64_t begin, int64_t end);
-  // Rows from `begin` on move by −delta(row).
-  void shift(int64_t begin, const std::function<Position(int64_t)>& delta);
-  void clear() { back_to({0, {}}); }
+  // Rows [begin, end), the oldest of their lanes, leave; all others of each lane move by −shift.
+  // Costs what leaves, not what stays.
+  void slide(int64_t begin, int64_t end, const LaneShift& shift);
+  // Wakes whoever waits: that and all that follows throws cancelled, until clear().
+  void cancel() noexcept { scheduler_.cancel(*entry_); }
+  void clear();
 
  private:
-  const TextModel& model_;
-  ThreadPool& pool_;
-  const std::atomic<bool>& cancelled_;
-  Arena arena_;
-  KvCache cache_;
-  DecoderStep step_;
+  void add(std::span<const int32_t> ids, std::span<const Position> positions, Lane lane,
+           const Scheduler::Kept& kept);
+  int64_t hidden() const { return scheduler_.model().hidden(); }
+
+  Scheduler& scheduler_;
+  Options options_;
+  std::shared_ptr<Scheduler::Entry> entry_;
   Cursor cursor_;
-  std::vector<int32_t> ids_;
-  std::vector<Position> positions_;
-  Tensor last_hidden_;                    // [1, hidden] of the last row
-  std::vector<float> logits_, unmasked_;  // unmasked_: where somebody asks for the probability
-  void keep(ops::Context& cx, const Tensor& hidden, const Tensor* embedded);
-  bool keeps_rows_ = false;
-  std::vector<float> kept_;
+  Block block_;
+  SlidingVector<int32_t> ids_;
+  SlidingPositions positions_;
+  SlidingVector<float> kept_;
 };
 
 }  // namespace omni

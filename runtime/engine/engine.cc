@@ -131,6 +131,7 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
     if (precision_ == Precision::int8 || precision_ == Precision::int4)
       cache_ = std::make_shared<QuantizeCache>(QuantizeCache::folder_of(fingerprint_));
     family_ = load_family(how_to_load(), {progress});
+    if (family_.text) scheduler_ = std::make_unique<Scheduler>(*family_.text, pool_);
     log_loaded();
   }
 
@@ -156,7 +157,7 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
     return omni::make_audio_tokenizer(shared_from_this(), audio, pool_, o);
   }
   std::unique_ptr<Session> make_session(const SessionOptions& options) const override {
-    return omni::make_session(shared_from_this(), prompter(), text(), pool_, options);
+    return omni::make_session(shared_from_this(), prompter(), scheduler(), options);
   }
 
   void load_speech(const std::function<void(double)>& progress) const override { voice(progress); }
@@ -213,6 +214,7 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
   }
   const Prompter& prompter() const { return there(family_.prompter, "holds no dialogue"); }
   const TextModel& text() const { return there(family_.text, "writes no text"); }
+  Scheduler& scheduler() const { return text(), *scheduler_; }
   const Voice& voice(const std::function<void(double)>& progress) const {
     std::lock_guard guard(voice_lock_);
     if (!voice_ && family_.load_voice) voice_ = family_.load_voice(how_to_load(), {progress});
@@ -227,6 +229,7 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
   mutable ThreadPool pool_;
   std::shared_ptr<QuantizeCache> cache_;  // where matrices are quantized
   Family family_;
+  std::unique_ptr<Scheduler> scheduler_;  // where there is a text model
   mutable std::mutex voice_lock_;
   mutable std::unique_ptr<const Voice> voice_;  // once there, it stays
 };

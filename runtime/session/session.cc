@@ -1,7 +1,7 @@
 // The context of a session, row by row: system turn · opening of the user's turn · [markers · chunk
 // · chunk · …] and, only while a question is being answered, [markers · question · answer]. When
-// the window slides, the oldest chunk's rows leave the cache and the kept ones are turned back in
-// time, so that positions never grow and nothing is computed again.
+// the window slides, the oldest chunk's rows leave and the kept ones come nearer to the beginning,
+// so that positions never grow and nothing is computed again.
 #include "session/session.h"
 
 #include <algorithm>
@@ -31,17 +31,17 @@ Nanoseconds now() {
 
 class ModelSession final : public Session {
  public:
-  ModelSession(std::shared_ptr<const void> engine, const Prompter& prompter, const TextModel& text,
-               ThreadPool& pool, const SessionOptions& options)
+  ModelSession(std::shared_ptr<const void> engine, const Prompter& prompter, Scheduler& scheduler,
+               const SessionOptions& options)
       : engine_(std::move(engine)),
         prompter_(prompter),
-        text_(text),
+        text_(scheduler.model()),
         options_(options),
         tracks_{options.video, options.audio},
         timeline_(tracks_, prompter.chunk_duration()),
-        sequence_(text, pool, cancelled_),
+        sequence_(scheduler, {.keeps_rows = options.speech,
+                              .is_stop = [&prompter](int32_t id) { return prompter.is_stop(id); }}),
         sampler_(options.seed) {
-    if (options_.speech) sequence_.keep_rows();
     if (options_.context_duration <= 0) options_.context_duration = kDefaultContext;
   }
 
@@ -96,7 +96,7 @@ class ModelSession final : public Session {
   }
 
   void interrupt() override { interrupted_ = true; }
-  void cancel() override { cancelled_ = true; }
+  void cancel() override { sequence_.cancel(); }
   void reset() override {
     timeline_.reset();
     sequence_.clear();
@@ -104,7 +104,6 @@ class ModelSession final : public Session {
     media_modality_.clear();
     picture_.reset();
     dialogue_open_ = false;
-    cancelled_ = false;
   }
 
   Coordinates coordinates() const override { return prompter_.coordinates(); }
@@ -148,8 +147,8 @@ class ModelSession final : public Session {
     if (!spoken) return nullptr;
     if (!options_.speech)
       throw Error(ErrorCode::internal, "a session without speech was asked to speak");
-    spoken->begin({{sequence_.kept_rows().begin(), sequence_.kept_rows().end()},
-                   {sequence_.positions().begin(), sequence_.positions().end()}});
+    spoken->begin(
+        {{sequence_.kept_rows().begin(), sequence_.kept_rows().end()}, sequence_.positions()});
     return spoken;
   }
 
@@ -201,13 +200,9 @@ class ModelSession final : public Session {
     int64_t rows = 0;
     for (size_t i = 0; i < gone; ++i) rows += chunks_[i].n_rows;
     const int64_t first = sequence_.length() - int64_t(media_modality_.size());
-    sequence_.erase(first, first + rows);
+    sequence_.slide(first, first + rows, prompter_.rebase(chunks_[gone].start - run_start_));
     media_modality_.erase(media_modality_.begin(), media_modality_.begin() + rows);
     chunks_.erase(chunks_.begin(), chunks_.begin() + std::ptrdiff_t(gone));
-    const Nanoseconds by = chunks_.front().start - run_start_;
-    sequence_.shift(first, [&](int64_t row) {
-      return prompter_.rebase(media_modality_[size_t(row - first)], by);
-    });
     run_start_ = chunks_.front().start;
   }
 
@@ -272,7 +267,7 @@ class ModelSession final : public Session {
   SessionOptions options_;
   Tracks tracks_;
   Timeline timeline_;
-  std::atomic<bool> cancelled_{false}, interrupted_{false};
+  std::atomic<bool> interrupted_{false};
   Sequence sequence_;
   Sampler sampler_;
   std::unique_ptr<TokenMask> mask_;  // of mask_schema_
@@ -289,9 +284,8 @@ class ModelSession final : public Session {
 }  // namespace
 
 std::unique_ptr<Session> make_session(std::shared_ptr<const void> engine, const Prompter& prompter,
-                                      const TextModel& text, ThreadPool& pool,
-                                      const SessionOptions& options) {
-  return std::make_unique<ModelSession>(std::move(engine), prompter, text, pool, options);
+                                      Scheduler& scheduler, const SessionOptions& options) {
+  return std::make_unique<ModelSession>(std::move(engine), prompter, scheduler, options);
 }
 
 }  // namespace omni

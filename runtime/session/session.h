@@ -3,14 +3,13 @@
 
 #include <memory>
 
+#include "decoding/scheduler.h"
 #include "interface/prompter.h"
-#include "interface/text_model.h"
 #include "omni/session.h"
 
 namespace omni {
 
 std::unique_ptr<Session> make_session(std::shared_ptr<const void> engine, const Prompter& prompter,
-                                      const TextModel& text, ThreadPool& pool,
-                                      const SessionOptions& options);
+                                      Scheduler& scheduler, const SessionOptions& options);
 
 }  // namespace omni

@@ -111,7 +111,7 @@ DecodedText WhisperDecoding::decode(const EncodedAudio& audio, const DecodingOpt
   if (!options.timestamps) prompt.push_back(t.no_timestamps);
 
   DecodedText text;
-  KvCache cache = model_.new_cache();
+  const auto sequence = model_.new_sequence();
   const size_t heads = size_t(model_.n_alignment_heads()), row = heads * size_t(audio.n_states);
   Attention attention;
   std::vector<float> logits, room;
@@ -119,7 +119,7 @@ DecodedText WhisperDecoding::decode(const EncodedAudio& audio, const DecodingOpt
     if (cancelled_) throw Error(ErrorCode::cancelled, "cancelled");
     Arena::Scope scope(arena_);
     ops::Context cx{pool_, arena_};
-    const Tensor y = model_.decode(cx, ids, audio, cache, &attention);
+    const Tensor y = model_.decode(cx, ids, audio, *sequence, &attention);
     const auto values = ops::to_host(cx, y, room);
     logits.assign(values.begin(), values.end());
   };
@@ -137,8 +137,8 @@ DecodedText WhisperDecoding::decode(const EncodedAudio& audio, const DecodingOpt
                           attention.end() - std::ptrdiff_t(row));
     text.n_given = int64_t(options.given.size());
   }
-  const int64_t most =
-      std::min<int64_t>(model_.max_tokens() / 2, model_.max_tokens() - cache.length() - 1);
+  const int64_t most = std::min<int64_t>(model_.max_tokens() / 2,
+                                         model_.max_tokens() - sequence->state.length() - 1);
   while (int64_t(text.tokens.size()) < most) {
     apply_rules(logits, text, options);
     const float whole = log_sum_exp(logits);
@@ -168,12 +168,12 @@ DecodedText WhisperDecoding::decode(const EncodedAudio& audio, const DecodingOpt
 std::pair<std::string, int32_t> WhisperDecoding::detect_language(const EncodedAudio& audio) {
   const WhisperTokens& t = model_.tokens();
   if (t.languages.empty()) return {};
-  KvCache cache = model_.new_cache();
+  const auto sequence = model_.new_sequence();
   Arena::Scope scope(arena_);
   ops::Context cx{pool_, arena_};
   std::vector<float> room;
-  const auto logits =
-      ops::to_host(cx, model_.decode(cx, {&t.start_of_transcript, 1}, audio, cache, nullptr), room);
+  const auto logits = ops::to_host(
+      cx, model_.decode(cx, {&t.start_of_transcript, 1}, audio, *sequence, nullptr), room);
   const auto best =
       std::max_element(t.languages.begin(), t.languages.end(), [&](const auto& a, const auto& b) {
         return logits[size_t(a.second)] < logits[size_t(b.second)];

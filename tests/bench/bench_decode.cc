@@ -16,6 +16,7 @@
 #include "core/cpu_level.h"
 #include "decoding/token_mask.h"
 #include "grammar/json_schema.h"
+#include "interface/lone_sequence.h"
 #include "models/registry.h"
 #include "session/answer_schema.h"
 
@@ -69,15 +70,15 @@ int main(int argc, char** argv) try {
 
   Arena arena;
   ops::Context cx{pool, arena};
-  KvCache cache = text.new_cache();
+  LoneSequence sequence(text);
   std::vector<int32_t> ids(static_cast<size_t>(n_prompt));
   std::vector<Position> positions(ids.size());
   for (int i = 0; i < n_prompt; ++i)
     ids[size_t(i)] = 100 + i % 1000, positions[size_t(i)] = {i, i, i};
   const double prefill = median_seconds(3, [&] {
     Arena::Scope scope(arena);
-    cache.truncate(0);
-    text.forward(cx, text.embed(cx, ids), positions, cache);
+    sequence.state.truncate(0);
+    sequence.forward(text, cx, text.embed(cx, ids), positions);
   });
   std::printf("prefill %5d   %8.1f tokens/s\n", n_prompt, n_prompt / prefill);
   std::vector<double> steps;
@@ -86,7 +87,7 @@ int main(int argc, char** argv) try {
     const Position p{at, at, at};
     const double t = seconds();
     Arena::Scope scope(arena);
-    text.logits(cx, text.forward(cx, text.embed(cx, {&id, 1}), {&p, 1}, cache));
+    text.logits(cx, sequence.forward(text, cx, text.embed(cx, {&id, 1}), {&p, 1}));
     steps.push_back(seconds() - t);
   }
   std::sort(steps.begin(), steps.end());

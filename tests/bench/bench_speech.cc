@@ -15,6 +15,7 @@
 #include "bench/precision.h"
 #include "core/cpu_level.h"
 #include "decoding/sampler.h"
+#include "interface/lone_sequence.h"
 #include "models/registry.h"
 #include "omni/engine.h"
 
@@ -123,17 +124,17 @@ int main(int argc, char** argv) try {
   const int64_t width = text.hidden();
   VoicePrompt prompt;
   std::vector<float> reply;
-  KvCache cache = text.new_cache();
+  LoneSequence sequence(text);
   const auto rows = [&](int n, std::vector<float>& out) {
     Arena::Scope scope(arena);
     std::vector<int32_t> ids;
     std::vector<Position> positions;
     for (int i = 0; i < n; ++i) {
-      const auto at = int32_t(cache.length()) + i;
+      const auto at = int32_t(sequence.state.length()) + i;
       ids.push_back(int32_t(random() % 500));
       positions.push_back({at, at, at});
     }
-    const Tensor x = text.embed(cx, ids), y = text.forward(cx, x, positions, cache);
+    const Tensor x = text.embed(cx, ids), y = sequence.forward(text, cx, x, positions);
     for (int64_t i = 0; i < y.numel(); ++i) out.push_back(y.f32()[i] + x.f32()[i]);
     return positions;
   };

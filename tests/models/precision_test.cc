@@ -12,6 +12,7 @@
 
 #include "core/arena.h"
 #include "core/thread_pool.h"
+#include "interface/lone_sequence.h"
 #include "io/quantize_cache.h"
 #include "models/registry.h"
 #include "omni/engine.h"
@@ -62,8 +63,8 @@ class PrecisionTest : public testing::Test {
     rows.ids.insert(rows.ids.end(), question.ids.begin(), question.ids.end());
     rows.positions.insert(rows.positions.end(), question.positions.begin(),
                           question.positions.end());
-    KvCache cache = text.new_cache();
-    const Tensor y = text.forward(cx, text.embed(cx, rows.ids), rows.positions, cache);
+    LoneSequence sequence(text);
+    const Tensor y = sequence.forward(text, cx, text.embed(cx, rows.ids), rows.positions);
     const Tensor l = text.logits(cx, y.rows(y.dim(0) - 1, y.dim(0)));
     return {l.f32(), l.f32() + l.numel()};
   }

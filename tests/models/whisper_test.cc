@@ -74,18 +74,18 @@ TEST_P(Whisper, LogitsAndAttention) {
   const EncodedAudio s = sound();
   const std::vector<int32_t> given = ids("ids");
   const Tensor logits = expected("logits"), attention = expected("attention");
-  KvCache cache = model_->new_cache();
+  const auto sequence = model_->new_sequence();
   Attention whole;
-  const Tensor y = model_->decode(cx_, given, s, cache, &whole);
+  const Tensor y = model_->decode(cx_, given, s, *sequence, &whole);
   const int64_t width = logits.dim(1), n = int64_t(given.size());
   EXPECT_LT(error(host(y).data(), logits.f32() + (n - 1) * width, width), 1e-5);
   EXPECT_LT(error(whole.data(), attention.f32(), attention.numel()), 1e-5);
   // One by one is the same.
-  KvCache again = model_->new_cache();
+  const auto again = model_->new_sequence();
   const int64_t row = attention.numel() / n;
   for (int64_t i = 0; i < n; ++i) {
     Attention one;
-    const Tensor z = model_->decode(cx_, {&given[size_t(i)], 1}, s, again, &one);
+    const Tensor z = model_->decode(cx_, {&given[size_t(i)], 1}, s, *again, &one);
     EXPECT_LT(error(host(z).data(), logits.f32() + i * width, width), 1e-5);
     EXPECT_LT(error(one.data(), attention.f32() + i * row, row), 1e-5);
   }
@@ -115,9 +115,9 @@ TEST_P(Whisper, GreedyTextAndItsTimes) {
   EXPECT_LT(error(rest.attention.data(), text.attention.data(), int64_t(same)), 1e-5)
       << "rows of given tokens are those of written ones";
 
-  KvCache cache = model_->new_cache();
+  const auto sequence = model_->new_sequence();
   Attention attention;
-  model_->decode(cx_, greedy, s, cache, &attention);
+  model_->decode(cx_, greedy, s, *sequence, &attention);
   const int64_t heads = model_->n_alignment_heads(), row = heads * s.n_states;
   const auto begins = token_states(std::span<const float>(attention).subspan(size_t(4 * row)),
                                    int64_t(greedy.size()) - 4, heads, s.n_states, 21000 / 160 / 2);

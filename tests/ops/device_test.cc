@@ -12,7 +12,8 @@
 #endif
 #include "audio/device_log_mel.h"
 #include "decoding/sampler.h"
-#include "interface/decoder_step.h"
+#include "interface/forward_workspace.h"
+#include "interface/paged_state.h"
 #include "ops/cuda/cuda_device.h"
 #include "ops/cuda/open.h"
 #include "ops/ops.h"
@@ -513,42 +514,56 @@ TEST_F(Devices, RecordedWorkReadsItsLength) {
   }
 }
 
-// A decoder of one layer, row by row in a cache that grows: what is recorded and run again is what
-// the host computes.
-TEST_F(Devices, DecoderStepsAreTheSameForEveryRow) {
+// A decoder of one layer, token by token in pages that grow, for one sequence and for two: what is
+// recorded and run again is what the host computes.
+TEST_F(Devices, StepsAreTheSameForEveryRow) {
   constexpr int kHeads = 2, kHeadDim = 12, kWidth = kHeads * kHeadDim;
-  const DecoderStep::Work layer = [](ops::Context& cx, const Tensor& x,
-                                     const DecoderStep::Place& place, KvCache& cache) {
-    Tensor q = ops::clone(cx, x);
-    const auto heads = [](float* data) { return ops::Heads{data, kWidth, kHeads, kHeadDim}; };
-    ops::rotary_(cx, heads(static_cast<float*>(q.raw())), 1, place.cos, place.sin);
-    ops::append_rows(cx, heads(cache.k(0)), place.n_past, heads(static_cast<float*>(q.raw())), 1);
-    ops::append_rows(cx, heads(cache.v(0)), place.n_past,
-                     heads(static_cast<float*>(const_cast<void*>(x.raw()))), 1);
-    return ops::causal_attention(cx, heads(static_cast<float*>(q.raw())), 1, heads(cache.k(0)),
-                                 heads(cache.v(0)), place.n_past);
-  };
+  const ops::KvLayout layout{DType::f32, 1, kHeads, kHeadDim};
   Side host(nullptr), device(cuda());
   std::vector<std::vector<float>> results[2];
   int side = 0;
   for (Side* s : {&host, &device}) {
-    KvCache cache(1, kWidth);
-    DecoderStep step(layer);
-    for (int row = 0; row < 40; ++row) {
-      Arena::Scope scope(s->cx().arena);
-      std::vector<float> angles;
-      for (int i = 0; i < kHeadDim; ++i)
-        angles.push_back(i < kHeadDim / 2 ? std::cos(float(row) / float(i + 1))
-                                          : std::sin(float(row) / float(i + 1 - kHeadDim / 2)));
-      if (row == 20) cache.truncate(10);
+    auto& cx = s->cx();
+    KvPages pages(layout);
+    PagedState one(pages, 1), two(pages, 1);
+    ForwardWorkspace workspace(1);
+    ops::PagedBatch& batch = workspace.batch;
+    const auto work = [&](const Tensor& x) {
+      Tensor q = ops::clone(cx, x);
+      const int64_t n = x.dim(0);
+      const ops::Heads heads{static_cast<float*>(q.raw()), kWidth, kHeads, kHeadDim};
+      ops::rotary_(cx, heads, n, batch.floats(), batch.floats() + n * kHeadDim / 2);
+      ops::append_to_pages(
+          cx, batch, layout, 0, heads,
+          {static_cast<float*>(const_cast<void*>(x.raw())), kWidth, kHeads, kHeadDim});
+      return ops::paged_attention(cx, {&heads, 1}, batch, layout, 0);
+    };
+    for (int row = 0; row < 150; ++row) {
+      Arena::Scope scope(cx.arena);
+      std::vector<PagedState*> states{&one};
+      if (row % 5 > 1) states.push_back(&two);
+      if (row == 145) one.truncate(10);
+      batch.clear();
+      for (PagedState* state : states) {
+        state->reserve(cx.arena, Lane::text, 1);
+        batch.add(state->lanes(), std::vector<uint8_t>{0});
+      }
+      const auto n = int64_t(states.size());
+      const auto angles = batch.add_floats(n * kHeadDim);
+      for (size_t i = 0; i < angles.size(); ++i)
+        angles[i] = i < angles.size() / 2 ? std::cos(float(row) / float(i + 1))
+                                          : std::sin(float(row) / float(i + 1 - angles.size() / 2));
+      batch.upload(cx);
       results[side].push_back(
-          s->read(step.run(s->cx(), s->random({1, kWidth}, uint32_t(row)), angles, cache)));
+          s->read(workspace.run(cx, s->random({n, kWidth}, uint32_t(row)), 0, work)));
+      for (PagedState* state : states) state->advance(Lane::text, 1);
     }
-    EXPECT_EQ(cache.length(), 30);
+    EXPECT_EQ(one.length(), 15);
+    EXPECT_EQ(two.length(), 90);
     ++side;
   }
   for (size_t row = 0; row < results[0].size(); ++row)
-    for (size_t i = 0; i < size_t(kWidth); ++i)
+    for (size_t i = 0; i < results[0][row].size(); ++i)
       ASSERT_NEAR(results[0][row][i], results[1][row][i], kTolerance * 4) << "row " << row;
 }
 

@@ -6,6 +6,7 @@
 #include "audio/log_mel.h"
 #include "decoding/sampler.h"
 #include "engine/devices.h"
+#include "interface/lone_sequence.h"
 #include "io/json.h"
 #include "models/registry.h"
 #include "omni/engine.h"
@@ -273,10 +274,10 @@ class Comparison {
     {
       Arena::Scope scope(arena_);
       auto context = cx();
-      KvCache cache = family_.text->new_cache();
+      LoneSequence sequence(*family_.text);
       const int64_t n = int64_t(l.rows.size());
-      const Tensor y = family_.text->forward(context, there(l.x, {n, family_.text->hidden()}),
-                                             l.rows.positions, cache);
+      const Tensor y = sequence.forward(*family_.text, context,
+                                        there(l.x, {n, family_.text->hidden()}), l.rows.positions);
       expected_.compare(name + ".hidden_last_layer", host(y).data(), y.numel(), kFloat32);
       const Tensor logits = family_.text->logits(context, y.rows(n - 1, n));
       expected_.compare(name + ".logits_last", host(logits).data(), logits.numel(), kFloat32);
@@ -302,9 +303,9 @@ class Comparison {
     {
       Arena::Scope scope(arena_);
       auto context = cx();
-      KvCache cache = family_.text->new_cache();
+      LoneSequence sequence(*family_.text);
       const Tensor y =
-          family_.text->forward(context, there(l.x, {n, width}), l.rows.positions, cache);
+          sequence.forward(*family_.text, context, there(l.x, {n, width}), l.rows.positions);
       spoken.rows = host(y);
       for (int64_t i = 0; i < n; ++i)
         if (!media(l.rows.ids[size_t(i)]))
@@ -321,7 +322,7 @@ class Comparison {
         const Tensor e = family_.text->embed(context, {&id, 1});
         const int32_t at = l.cursor.next++;
         const Position p{at, at, at};
-        last = host(family_.text->forward(context, e, {&p, 1}, cache));
+        last = host(sequence.forward(*family_.text, context, e, {&p, 1}));
         std::vector<float>& row = reply.emplace_back(host(e));
         for (int64_t d = 0; d < width; ++d) row[size_t(d)] += last[size_t(d)];
       }

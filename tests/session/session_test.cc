@@ -196,9 +196,9 @@ TEST(Sequence, ShiftedKeysAreThoseOfTheEarlierPositions) {
   const Family family =
       load_family({std::string(kFixture) + "/checkpoint", Precision::float32}, {});
   ThreadPool pool(2);
-  const std::atomic<bool> cancelled{false};
   auto rows_at = [](int32_t base) {
     Rows rows;
+    rows.lane = Lane::audio;
     for (int32_t i = 0; i < 40; ++i) {
       rows.ids.push_back(10 + 7 * i % 300);
       rows.positions.push_back({base + i, base + i / 5, base + i % 5});
@@ -208,13 +208,12 @@ TEST(Sequence, ShiftedKeysAreThoseOfTheEarlierPositions) {
   auto logits_after = [&](Sequence& c, int32_t next) {
     c.cursor().next = next;
     c.decode(33);
-    const auto l = c.logits();
-    return std::vector<float>(l.begin(), l.end());
+    return c.logits();
   };
-  Sequence moved(*family.text, pool, cancelled), placed(*family.text, pool, cancelled),
-      unmoved(*family.text, pool, cancelled);
+  Scheduler scheduler(*family.text, pool);
+  Sequence moved(scheduler), placed(scheduler), unmoved(scheduler);
   moved.prefill(rows_at(150));
-  moved.shift(0, [](int64_t) { return Position{50, 50, 50}; });
+  moved.slide(0, 0, {Position{}, Position{}, Position{50, 50, 50}});
   EXPECT_EQ(moved.positions()[3], (Position{103, 100, 103}));
   EXPECT_EQ(moved.cursor().next, 140);
   placed.prefill(rows_at(100));

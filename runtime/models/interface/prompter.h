@@ -36,8 +36,8 @@ class Prompter {
   // The question and everything up to the first word of the answer.
   virtual Rows ask(Cursor& cursor, const std::string& question) const = 0;
 
-  // What is subtracted from the position of a row of media when the run starts `by` later.
-  virtual Position rebase(Modality modality, Nanoseconds by) const = 0;
+  // What is subtracted from the positions of each lane when the run starts `by` later.
+  virtual LaneShift rebase(Nanoseconds by) const = 0;
 };
 
 }  // namespace omni

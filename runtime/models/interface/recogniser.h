@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "interface/kv_cache.h"
+#include "interface/lone_sequence.h"
 #include "ops/ops.h"
 #include "text/bpe.h"
 
@@ -56,11 +56,11 @@ class Recogniser {
   // mel [frames ≤ max_states · mel_frames_per_state, n_mels], normalised, on the host → of its own
   // memory
   virtual EncodedAudio encode(ops::Context& cx, const Tensor& mel) const = 0;
-  virtual KvCache new_cache() const = 0;
-  // Runs `ids` behind the cache. → logits of the last, [1, vocabulary]. `attention`, if given, gets
-  // the alignment heads' rows of every id, [ids][heads][n_states].
+  virtual std::unique_ptr<LoneSequence> new_sequence() const = 0;
+  // Runs `ids` behind the sequence. → logits of the last, [1, vocabulary]. `attention`, if given,
+  // gets the alignment heads' rows of every id, [ids][heads][n_states].
   virtual Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedAudio& audio,
-                        KvCache& cache, Attention* attention) const = 0;
+                        LoneSequence& sequence, Attention* attention) const = 0;
 };
 
 }  // namespace omni

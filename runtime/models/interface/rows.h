@@ -14,10 +14,20 @@ namespace omni {
 // Position of a token in time, height and width.
 using Position = std::array<int32_t, 3>;
 
-// Tokens with their positions. The ids of media are placeholders; their values come from a segment.
+// Rows of a lane move alike when the window slides: text ahead of the media stays where it is,
+// images and audio come nearer to it, each by its own rule. Text between media belongs to the lane
+// that it moves with.
+enum class Lane : uint8_t { text, vision, audio };
+constexpr int kLanes = 3;
+// What is subtracted from the positions of each lane's rows.
+using LaneShift = std::array<Position, kLanes>;
+
+// Tokens of one lane with their positions. The ids of media are placeholders; their values come
+// from a segment.
 struct Rows {
   std::vector<int32_t> ids;
   std::vector<Position> positions;
+  Lane lane = Lane::text;
   size_t size() const { return ids.size(); }
 };
 

@@ -1,14 +1,23 @@
-// The text model of a family. Its weights are const and shared; the cache and the step belong to
-// the sequence.
+// The text model of a family. Its weights are const and shared; what changes lies in the states of
+// the sequences and in the workspace of whoever computes.
 #pragma once
 
-#include <functional>
+#include <memory>
 #include <span>
 
-#include "interface/decoder_step.h"
-#include "interface/rows.h"
+#include "interface/forward_workspace.h"
+#include "interface/kv_pages.h"
+#include "interface/sequence_state.h"
+#include "ops/ops.h"
 
 namespace omni {
+
+// The next rows of one sequence, all of one lane. The state has room for them.
+struct SequenceRows {
+  SequenceState* state;
+  std::span<const Position> positions;
+  Lane lane = Lane::text;
+};
 
 class TextModel {
  public:
@@ -19,21 +28,18 @@ class TextModel {
   virtual int hidden() const = 0;
   virtual int64_t max_positions() const = 0;
 
-  virtual KvCache new_cache() const = 0;
+  // What lies in a page for its sequences, with keys and values of this type (f32 or bf16).
+  virtual ops::KvLayout kv_layout(DType type) const = 0;
+  virtual std::unique_ptr<SequenceState> new_state(KvPages& pages) const = 0;
+
   virtual Tensor embed(ops::Context& cx, std::span<const int32_t> ids) const = 0;  // [n, hidden]
-  // Runs rows x[n, hidden] behind the cache and appends them to it. → hidden states after the last
-  // norm, [n, hidden]
-  virtual Tensor forward(ops::Context& cx, const Tensor& x, std::span<const Position> positions,
-                         KvCache& cache) const = 0;
-  // The same for one row [1, hidden]; `step`: the sequence's, with the cache.
-  virtual Tensor decode(ops::Context& cx, const Tensor& x, const Position& position, KvCache& cache,
-                        DecoderStep& step) const = 0;
-  virtual DecoderStep new_step() const = 0;
+  // Runs the rows of one or many sequences, each sequence once, behind what they remember, which
+  // grows by them. x [n, hidden] holds the rows in their order. → hidden states after the last
+  // norm, [n, hidden]; on a device valid until the next forward with this workspace. What a
+  // sequence gets does not depend on the others.
+  virtual Tensor forward(ops::Context& cx, const Tensor& x, std::span<const SequenceRows> rows,
+                         ForwardWorkspace& workspace) const = 0;
   virtual Tensor logits(ops::Context& cx, const Tensor& hidden) const = 0;  // [n, vocabulary]
-  // Turns the cached keys of rows [begin, end) as if their positions had been smaller by
-  // delta(row).
-  virtual void shift_keys(ops::Context& cx, KvCache& cache, int64_t begin, int64_t end,
-                          const std::function<Position(int64_t)>& delta) const = 0;
 };
 
 }  // namespace omni

@@ -104,6 +104,7 @@ Rows ChatTemplate::begin_run(Cursor& cursor, Tracks tracks) const {
 // A frame counts as soon as its time has begun, audio to the nearest position.
 Rows ChatTemplate::media(Cursor& cursor, const Segment& s, Nanoseconds run_start) const {
   Rows rows;
+  rows.lane = s.modality == Modality::audio ? Lane::audio : Lane::vision;
   const int32_t base = cursor.run_base;
   const double index = ids_in(s.start - run_start);
   if (s.modality == Modality::audio) {
@@ -145,9 +146,9 @@ Rows ChatTemplate::ask(Cursor& cursor, const std::string& question) const {
                        tokenizer_.encode_text("assistant\n")});
 }
 
-Position ChatTemplate::rebase(Modality modality, Nanoseconds by) const {
+LaneShift ChatTemplate::rebase(Nanoseconds by) const {
   const auto ids = int32_t(std::lround(ids_in(by)));
-  return modality == Modality::audio ? Position{ids, ids, ids} : Position{ids, 0, 0};
+  return {Position{}, {ids, 0, 0}, {ids, ids, ids}};
 }
 
 }  // namespace omni::qwen2_5_omni

@@ -29,7 +29,7 @@ class ChatTemplate final : public Prompter {
   Rows media(Cursor& cursor, const Segment& segment, Nanoseconds run_start) const override;
   Rows end_run(Cursor& cursor, Tracks tracks) const override;
   Rows ask(Cursor& cursor, const std::string& question) const override;
-  Position rebase(Modality modality, Nanoseconds by) const override;
+  LaneShift rebase(Nanoseconds by) const override;
 
  private:
   Rows text(Cursor& cursor, std::initializer_list<std::vector<int32_t>> pieces) const;

@@ -11,44 +11,6 @@ namespace omni {
 namespace qwen2_5_omni {
 namespace {
 
-class ThinkerText final : public omni::TextModel {
- public:
-  ThinkerText(const Weights& thinker, const TextConfig& c, const LoadProgress& progress)
-      : device_(thinker.device()),
-        config_(c),
-        model_(thinker.scope("model"), thinker, "lm_head", c, progress) {}
-
-  const Device* device() const override { return device_; }
-  int hidden() const override { return config_.hidden_size; }
-  int64_t max_positions() const override { return config_.max_position_embeddings; }
-
-  KvCache new_cache() const override { return model_.new_cache(); }
-  Tensor embed(ops::Context& cx, std::span<const int32_t> ids) const override {
-    return model_.embed(cx, ids);
-  }
-  Tensor forward(ops::Context& cx, const Tensor& x, std::span<const Position> p,
-                 KvCache& cache) const override {
-    return model_.forward(cx, x, p, cache);
-  }
-  Tensor decode(ops::Context& cx, const Tensor& x, const Position& position, KvCache& cache,
-                DecoderStep& step) const override {
-    return model_.decode(cx, x, position, cache, step);
-  }
-  DecoderStep new_step() const override { return model_.new_step(); }
-  Tensor logits(ops::Context& cx, const Tensor& hidden) const override {
-    return model_.logits(cx, hidden);
-  }
-  void shift_keys(ops::Context& cx, KvCache& cache, int64_t begin, int64_t end,
-                  const std::function<Position(int64_t)>& delta) const override {
-    model_.shift_keys(cx, cache, begin, end, delta);
-  }
-
- private:
-  const Device* device_;
-  TextConfig config_;
-  qwen2_5_omni::TextModel model_;
-};
-
 Weights open_weights(const ModelOptions& o) {
   return Weights::open(o.folder).on(o.device).with(o.precision, o.quantizing);
 }
@@ -74,7 +36,8 @@ Family load_qwen2_5_omni(const ModelOptions& o, const LoadProgress& progress) {
   f.audio =
       std::make_unique<AudioTower>(thinker.scope("audio_tower").at_least_int8(), config.audio);
   progress(0.3);
-  f.text = std::make_unique<ThinkerText>(thinker, config.text, progress.part(0.3, 1.0));
+  f.text = std::make_unique<qwen2_5_omni::TextModel>(thinker.scope("model"), thinker, "lm_head",
+                                                     config.text, progress.part(0.3, 1.0));
   if (SpeechConfig::is_there(o.folder)) f.load_voice = load_voice;
   return f;
 }

@@ -2,6 +2,7 @@
 // (Qwen2_5OmniTalkerForConditionalGeneration)
 #pragma once
 
+#include "interface/lone_sequence.h"
 #include "qwen2_5_omni/text_model.h"
 
 namespace omni::qwen2_5_omni {
@@ -15,25 +16,20 @@ class Talker {
         model_(w.scope("model"), w, "codec_head", config.text, progress) {}
 
   const TalkerConfig& config() const { return config_; }
-  KvCache new_cache() const { return model_.new_cache(); }
+  std::unique_ptr<LoneSequence> new_sequence() const {
+    return std::make_unique<LoneSequence>(model_.kv_layout(DType::f32), 1);
+  }
   Tensor codec_embed(ops::Context& cx, int32_t code) const { return model_.embed(cx, {&code, 1}); }
-  // rows [n, embedding_size] behind the cache → logits of the last, [1, codes]
+  // rows [n, embedding_size] behind the sequence → logits of the last, [1, codes]
   Tensor forward(ops::Context& cx, const Tensor& rows, std::span<const Position> positions,
-                 KvCache& cache) const {
-    const Tensor hidden = model_.forward(cx, proj_(cx, rows), positions, cache);
-    return model_.logits(cx, hidden.rows(rows.dim(0) - 1, rows.dim(0)));
-  }
-
-  // The same for one row, by a step of new_step().
-  Tensor decode(ops::Context& cx, const Tensor& row, const Position& position, KvCache& cache,
-                DecoderStep& step) const {
-    return model_.decode(cx, row, position, cache, step);
-  }
-  DecoderStep new_step() const {
-    return DecoderStep([this](ops::Context& cx, const Tensor& row, const DecoderStep::Place& place,
-                              KvCache& cache) {
-      return model_.logits(cx, model_.decode_layers(cx, proj_(cx, row), place, cache));
-    });
+                 LoneSequence& sequence) const {
+    const SequenceRows span{&sequence.state, positions};
+    return model_.forward(
+        cx, rows, {&span, 1}, sequence.workspace, [&](const Tensor& x) { return proj_(cx, x); },
+        [&](const Tensor& hidden) {
+          const int64_t n = hidden.dim(0);
+          return model_.logits(cx, hidden.rows(n - 1, n));
+        });
   }
 
  private:

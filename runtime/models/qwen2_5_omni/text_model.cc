@@ -6,7 +6,7 @@ namespace omni::qwen2_5_omni {
 
 TextModel::TextModel(const Weights& model, const Weights& head, const char* head_name,
                      const TextConfig& c, const LoadProgress& progress)
-    : config_(c) {
+    : device_(model.device()), config_(c) {
   const int64_t hidden = c.hidden_size, q = int64_t{c.num_attention_heads} * c.head_dim,
                 kv = int64_t{c.num_key_value_heads} * c.head_dim;
   for (int i = 0; i < c.head_dim / 2; ++i) {
@@ -34,85 +34,120 @@ TextModel::TextModel(const Weights& model, const Weights& head, const char* head
     lm_head_ = Linear(head.at_least_int8(), {{head_name, c.vocab_size}}, hidden, Bias::none);
 }
 
-void TextModel::rotary_row(const Position& position, float* cos, float* sin) const {
+void TextModel::rotary_row(const Position& position, const PagedState::StoredPosition& offset,
+                           float* cos, float* sin) const {
   for (size_t i = 0; i < frequency_.size(); ++i) {
-    const float angle = float(position[size_t(axis_[i])]) * frequency_[i];
-    cos[i] = std::cos(angle);
-    sin[i] = std::sin(angle);
+    const auto axis = size_t(axis_[i]);
+    const double angle = double(position[axis] + offset[axis]) * double(frequency_[i]);
+    cos[i] = float(std::cos(angle));
+    sin[i] = float(std::sin(angle));
   }
 }
 
-Tensor TextModel::forward(ops::Context& cx, const Tensor& input,
-                          std::span<const Position> positions, KvCache& cache) const {
-  const int64_t n = input.dim(0), half = config_.head_dim / 2;
-  if (int64_t(positions.size()) != n)
-    throw Error(ErrorCode::internal, "text model: " + std::to_string(positions.size()) +
-                                         " positions for " + input.shape().str());
-  cache.reserve(cx, n);
-  std::vector<float> angles(size_t(2 * n * half));  // cosines, then sines
-  for (int64_t i = 0; i < n; ++i)
-    rotary_row(positions[size_t(i)], angles.data() + i * half, angles.data() + (n + i) * half);
-  const Tensor table = ops::from_host(cx, Tensor::view(angles.data(), DType::f32, {2, n, half}));
-  const auto* cos = static_cast<const float*>(table.raw());
-  const Tensor y = layers(cx, input, cos, cos + n * half, cache.length(), cache);
-  cache.advance(n);
+TextModel::Variants TextModel::variants_of(std::span<const SequenceRows> rows) {
+  Variants v;
+  for (int lane = 1; lane < kLanes; ++lane)
+    for (const SequenceRows& r : rows) {
+      const auto& state = static_cast<const PagedState&>(*r.state);
+      if (lane >= state.n_lanes() || state.offset(lane) == PagedState::StoredPosition{}) continue;
+      v.of_lane[size_t(lane)] = v.n++;
+      break;
+    }
+  return v;
+}
+
+void TextModel::place(ops::Context& cx, std::span<const SequenceRows> rows,
+                      ForwardWorkspace& workspace, const Variants& v) const {
+  ops::PagedBatch& batch = workspace.batch;
+  batch.clear();
+  std::vector<uint8_t> lane_of;
+  for (const SequenceRows& r : rows) {
+    lane_of.assign(r.positions.size(), uint8_t(r.lane));
+    batch.add(static_cast<const PagedState&>(*r.state).lanes(), lane_of);
+  }
+  const int64_t half = config_.head_dim / 2, table = batch.n_tokens() * half;
+  const auto angles = batch.add_floats(2 * table * (v.n > 1 ? v.n + 1 : 1));
+  float* row = angles.data();
+  for (const SequenceRows& r : rows)
+    for (const Position& position : r.positions) {
+      const auto& state = static_cast<const PagedState&>(*r.state);
+      rotary_row(position, {}, row, row + table);
+      for (int lane = 1; lane < state.n_lanes(); ++lane)
+        if (const int variant = v.of_lane[size_t(lane)])
+          rotary_row(position, state.offset(lane), row + 2 * variant * table,
+                     row + (2 * variant + 1) * table);
+      if (v.n > 1) {
+        const float* own = row + 2 * v.of_lane[size_t(r.lane)] * table;
+        std::copy_n(own, half, row + 2 * v.n * table);
+        std::copy_n(own + table, half, row + (2 * v.n + 1) * table);
+      }
+      row += half;
+    }
+  batch.upload(cx);
+}
+
+Tensor TextModel::forward(ops::Context& cx, const Tensor& x, std::span<const SequenceRows> rows,
+                          ForwardWorkspace& workspace, const Stage& before,
+                          const Stage& behind) const {
+  int64_t n = 0;
+  for (const SequenceRows& r : rows) {
+    r.state->reserve(cx.arena, r.lane, int64_t(r.positions.size()));
+    n += int64_t(r.positions.size());
+  }
+  if (x.dim(0) != n || rows.empty())
+    throw Error(ErrorCode::internal,
+                "text model: " + std::to_string(n) + " positions for " + x.shape().str());
+  const Variants variants = variants_of(rows);
+  const ops::KvLayout layout = static_cast<const PagedState&>(*rows[0].state).layout();
+  place(cx, rows, workspace, variants);
+  const Tensor y = workspace.run(cx, x, variants.code(), [&](const Tensor& input) {
+    const Tensor hidden =
+        layers(cx, before ? before(input) : input, workspace.batch, layout, variants);
+    return behind ? behind(hidden) : hidden;
+  });
+  for (const SequenceRows& r : rows)
+    static_cast<PagedState&>(*r.state).advance(r.lane, int64_t(r.positions.size()));
   return y;
 }
 
-Tensor TextModel::decode(ops::Context& cx, const Tensor& x, const Position& position,
-                         KvCache& cache, DecoderStep& step) const {
-  std::vector<float> angles(size_t(config_.head_dim));
-  rotary_row(position, angles.data(), angles.data() + config_.head_dim / 2);
-  return step.run(cx, x, angles, cache);
-}
-
-Tensor TextModel::layers(ops::Context& cx, const Tensor& input, const float* cos, const float* sin,
-                         ops::Length n_past, KvCache& cache) const {
+Tensor TextModel::layers(ops::Context& cx, const Tensor& input, const ops::PagedBatch& batch,
+                         const ops::KvLayout& layout, const Variants& variants) const {
   const int64_t n = input.dim(0);
   const int n_heads = config_.num_attention_heads, n_kv = config_.num_key_value_heads,
             head_dim = config_.head_dim;
-  const int64_t q_width = int64_t{n_heads} * head_dim, kv_width = cache.row();
+  const int64_t q_width = int64_t{n_heads} * head_dim, kv_width = int64_t{n_kv} * head_dim,
+                table = n * head_dim / 2;
+  const float* angles = batch.floats();
+  const auto rotate = [&](const ops::Heads& heads, int variant) {
+    ops::rotary_(cx, heads, n, angles + 2 * variant * table, angles + (2 * variant + 1) * table);
+  };
   Tensor out = cx.arena.f32({n, config_.hidden_size});
   Arena::Scope scope(cx.arena);
-  Tensor x = ops::clone(cx, input);
+  Tensor x = ops::clone(cx, input);  // [n, hidden]
   for (int i = 0; i < config_.num_hidden_layers; ++i) {
     Arena::Scope inner(cx.arena);
     const Layer& layer = layers_[size_t(i)];
-    Tensor qkv = layer.qkv_proj(cx, layer.input_layernorm(cx, x));
-    const ops::Heads q = heads_of(qkv, 0, n_heads, head_dim),
-                     k = heads_of(qkv, q_width, n_kv, head_dim);
-    ops::rotary_(cx, q, n, cos, sin);
-    ops::rotary_(cx, k, n, cos, sin);
-    const ops::Heads keys{cache.k(i), kv_width, n_kv, head_dim},
-        values{cache.v(i), kv_width, n_kv, head_dim};
-    ops::append_rows(cx, keys, n_past, k, n);
-    ops::append_rows(cx, values, n_past, heads_of(qkv, q_width + kv_width, n_kv, head_dim), n);
-    const Tensor attended = ops::causal_attention(cx, q, n, keys, values, n_past);
+    Tensor qkv = layer.qkv_proj(cx, layer.input_layernorm(cx, x));  // [n, q_width + 2 kv_width]
+    std::array<ops::Heads, kLanes> variant{heads_of(qkv, 0, n_heads, head_dim)}, q;
+    for (int v = 1; v < variants.n; ++v) {
+      const Tensor copy = cx.arena.f32({n, q_width});
+      variant[size_t(v)] = heads_of(copy, 0, n_heads, head_dim);
+      ops::copy_rows(cx, variant[size_t(v)], variant[0], n);
+    }
+    for (int v = 0; v < variants.n; ++v) rotate(variant[size_t(v)], v);
+    for (size_t lane = 0; lane < q.size(); ++lane)
+      q[lane] = variant[size_t(variants.of_lane[lane])];
+    const ops::Heads k = heads_of(qkv, q_width, n_kv, head_dim);
+    rotate(k, variants.n > 1 ? variants.n : 0);
+    ops::append_to_pages(cx, batch, layout, i, k,
+                         heads_of(qkv, q_width + kv_width, n_kv, head_dim));
+    const Tensor attended =  // [n, q_width]
+        ops::paged_attention(cx, std::span(q).first(size_t(batch.n_lanes())), batch, layout, i);
     ops::add_(cx, x, layer.o_proj(cx, attended));
     ops::add_(cx, x, layer.mlp(cx, layer.post_attention_layernorm(cx, x)));
   }
   ops::copy_(cx, out, norm_(cx, x));
   return out;
-}
-
-void TextModel::shift_keys(ops::Context& cx, KvCache& cache, int64_t begin, int64_t end,
-                           const std::function<Position(int64_t)>& delta) const {
-  const int64_t n = end - begin, half = config_.head_dim / 2;
-  std::vector<float> angles(size_t(2 * n * half));  // cosines, then sines of the inverse rotation
-  for (int64_t i = 0; i < n; ++i) {
-    float* sin = angles.data() + (n + i) * half;
-    rotary_row(delta(begin + i), angles.data() + i * half, sin);
-    for (int64_t f = 0; f < half; ++f) sin[f] = -sin[f];
-  }
-  Arena::Scope scope(cx.arena);
-  const Tensor table = ops::from_host(cx, Tensor::view(angles.data(), DType::f32, {2, n, half}));
-  const float *cos = static_cast<const float*>(table.raw()), *sin = cos + n * half;
-  for (int layer = 0; layer < config_.num_hidden_layers; ++layer)
-    ops::rotary_(
-        cx,
-        ops::Heads{cache.k(layer), cache.row(), config_.num_key_value_heads, config_.head_dim}.from(
-            begin),
-        n, cos, sin);
 }
 
 }  // namespace omni::qwen2_5_omni

@@ -1,44 +1,49 @@
-// The text model: embedding, decoder layers with grouped queries and TMRoPE over a cache, last
-// norm, head. (Qwen2_5OmniThinkerTextModel)
+// The text model: embedding, decoder layers with grouped queries and TMRoPE over keys and values in
+// pages, last norm, head. (Qwen2_5OmniThinkerTextModel)
 #pragma once
 
+#include <array>
+#include <functional>
 #include <vector>
 
-#include "interface/decoder_step.h"
+#include "interface/paged_state.h"
+#include "interface/text_model.h"
 #include "layers/layers.h"
 #include "qwen2_5_omni/config.h"
 
 namespace omni::qwen2_5_omni {
 
-class TextModel {
+class TextModel final : public omni::TextModel {
  public:
   // `head`: where the output projection is, under the name `head_name`, unless it is tied to the
   // embedding.
   TextModel(const Weights& model, const Weights& head, const char* head_name,
             const TextConfig& config, const LoadProgress& progress);
 
-  Tensor embed(ops::Context& cx, std::span<const int32_t> ids) const {
+  const Device* device() const override { return device_; }
+  int hidden() const override { return config_.hidden_size; }
+  int64_t max_positions() const override { return config_.max_position_embeddings; }
+  ops::KvLayout kv_layout(DType type) const override {
+    return {type, config_.num_hidden_layers, config_.num_key_value_heads, config_.head_dim};
+  }
+  std::unique_ptr<SequenceState> new_state(KvPages& pages) const override {
+    return std::make_unique<PagedState>(pages, kLanes);
+  }
+  Tensor embed(ops::Context& cx, std::span<const int32_t> ids) const override {
     return ops::embedding(cx, ids, embed_tokens_);
   }
-  Tensor forward(ops::Context& cx, const Tensor& x, std::span<const Position> positions,
-                 KvCache& cache) const;
-  // forward() for one row, by a step of new_step(), or of one whose work calls decode_layers().
-  Tensor decode(ops::Context& cx, const Tensor& x, const Position& position, KvCache& cache,
-                DecoderStep& step) const;
-  DecoderStep new_step() const {
-    return DecoderStep([this](ops::Context& cx, const Tensor& x, const DecoderStep::Place& place,
-                              KvCache& cache) { return decode_layers(cx, x, place, cache); });
+  Tensor forward(ops::Context& cx, const Tensor& x, std::span<const SequenceRows> rows,
+                 ForwardWorkspace& workspace) const override {
+    return forward(cx, x, rows, workspace, {}, {});
   }
-  Tensor decode_layers(ops::Context& cx, const Tensor& x, const DecoderStep::Place& place,
-                       KvCache& cache) const {
-    return layers(cx, x, place.cos, place.sin, place.n_past, cache);
+  Tensor logits(ops::Context& cx, const Tensor& hidden) const override {
+    return lm_head_(cx, hidden);
   }
-  Tensor logits(ops::Context& cx, const Tensor& hidden) const { return lm_head_(cx, hidden); }
-  KvCache new_cache() const {
-    return {config_.num_hidden_layers, int64_t{config_.num_key_value_heads} * config_.head_dim};
-  }
-  void shift_keys(ops::Context& cx, KvCache& cache, int64_t begin, int64_t end,
-                  const std::function<Position(int64_t)>& delta) const;
+
+  // The same with something ahead of the first layer and behind the last norm, where given.
+  using Stage = std::function<Tensor(const Tensor& x)>;
+  Tensor forward(ops::Context& cx, const Tensor& x, std::span<const SequenceRows> rows,
+                 ForwardWorkspace& workspace, const Stage& before, const Stage& behind) const;
 
  private:
   struct Layer {
@@ -46,13 +51,31 @@ class TextModel {
     Linear qkv_proj, o_proj;
     SwiGluMlp mlp;
   };
-  // All layers and the last norm for rows behind the first n_past of the cache, whose length stays.
-  Tensor layers(ops::Context& cx, const Tensor& x, const float* cos, const float* sin,
-                ops::Length n_past, KvCache& cache) const;
+  // A query meets the keys of a lane at its own position + the lane's offset: it is rotated once
+  // for all lanes without one, and once for each other.
+  struct Variants {
+    int n = 1;
+    std::array<int, kLanes> of_lane{};
+    // different where forwards of one shape ask for different ops
+    int code() const {
+      int code = 0;
+      for (const int variant : of_lane) code = kLanes * code + variant;
+      return code;
+    }
+  };
+  static Variants variants_of(std::span<const SequenceRows> rows);
+  // The tokens of the batch and their angles: a table of cosines and one of sines, [n, head_dim/2]
+  // each, for every variant, then for the keys where there are several variants.
+  void place(ops::Context& cx, std::span<const SequenceRows> rows, ForwardWorkspace& workspace,
+             const Variants& variants) const;
+  Tensor layers(ops::Context& cx, const Tensor& input, const ops::PagedBatch& batch,
+                const ops::KvLayout& layout, const Variants& variants) const;
   // Angle of each frequency: the first mrope_section[0] turn with time, the next with height, the
   // rest with width.
-  void rotary_row(const Position& position, float* cos, float* sin) const;
+  void rotary_row(const Position& position, const PagedState::StoredPosition& offset, float* cos,
+                  float* sin) const;
 
+  const Device* device_;
   TextConfig config_;
   std::vector<float> frequency_;  // [head_dim / 2]
   std::vector<int> axis_;         // which coordinate each frequency turns with

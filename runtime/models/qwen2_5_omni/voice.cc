@@ -83,8 +83,7 @@ class TalkerVoice::Codes final : public CodeStream {
       : voice_(voice),
         prompt_(std::move(prompt)),
         bos_(speaker.bos_token),
-        cache_(voice.talker_.new_cache()),
-        step_(voice.talker_.new_step()) {
+        sequence_(voice.talker_.new_sequence()) {
     for (const Position& p : prompt_.positions)
       next_ = std::max(next_, 1 + *std::max_element(p.begin(), p.end()));
   }
@@ -100,7 +99,8 @@ class TalkerVoice::Codes final : public CodeStream {
     } else {
       Tensor x = of_thinker_or(cx, row);  // [1, embedding_size]
       ops::add_(cx, x, voice_.talker_.codec_embed(cx, history_.back()));
-      logits = voice_.talker_.decode(cx, x, {next_, next_, next_}, cache_, step_);
+      const Position position{next_, next_, next_};
+      logits = voice_.talker_.forward(cx, x, {&position, 1}, *sequence_);
       ++next_;
     }
     std::vector<float> room;
@@ -135,7 +135,7 @@ class TalkerVoice::Codes final : public CodeStream {
     history_.assign(size_t(n), c.codec_mask);
     history_.push_back(c.codec_pad);
     history_.push_back(c.codec_start);
-    Tensor logits = voice_.talker_.forward(cx, rows, prompt_.positions, cache_);
+    Tensor logits = voice_.talker_.forward(cx, rows, prompt_.positions, *sequence_);
     prompt_ = {};
     return logits;
   }
@@ -156,8 +156,7 @@ class TalkerVoice::Codes final : public CodeStream {
   int32_t bos_, next_ = 0;  // next_: position
   bool text_ended_ = false, ended_ = false;
   std::vector<int32_t> history_;  // codec ids, those of the prompt included
-  KvCache cache_;
-  DecoderStep step_;
+  std::unique_ptr<LoneSequence> sequence_;
 };
 
 class TalkerVoice::Wave final : public WaveStream {

@@ -47,13 +47,17 @@ EncodedAudio Decoder::look_at(ops::Context& cx, const Tensor& states) const {
 }
 
 Tensor Decoder::forward(ops::Context& cx, std::span<const int32_t> ids, const EncodedAudio& sound,
-                        KvCache& cache, Attention* attention) const {
-  const int64_t d = config_.d_model, n = int64_t(ids.size()), n_past = cache.length();
+                        LoneSequence& sequence, Attention* attention) const {
+  const int64_t d = config_.d_model, n = int64_t(ids.size()), n_past = sequence.state.length();
   const int heads = config_.decoder_attention_heads, head_dim = int(d) / heads;
   if (n_past + n > config_.max_target_positions)
     throw Error(ErrorCode::internal,
                 "whisper: a text of " + std::to_string(n_past + n) + " tokens");
-  cache.reserve(cx, n);
+  ops::PagedBatch& batch = sequence.workspace.batch;
+  sequence.state.reserve(cx.arena, Lane::text, n);
+  batch.clear();
+  batch.add(sequence.state.lanes(), std::vector<uint8_t>(size_t(n), uint8_t(Lane::text)));
+  batch.upload(cx);
   if (attention)
     attention->assign(size_t(n) * config_.alignment_heads.size() * size_t(sound.n_states), 0.f);
   Tensor x = ops::embedding(cx, ids, embed_tokens_);
@@ -63,12 +67,12 @@ Tensor Decoder::forward(ops::Context& cx, std::span<const int32_t> ids, const En
     const Layer& l = layers_[size_t(i)];
     Arena::Scope scope(cx.arena);
     Tensor qkv = l.qkv_proj(cx, l.self_attn_layer_norm(cx, x));
-    const ops::Heads keys{cache.k(i), d, heads, head_dim}, values{cache.v(i), d, heads, head_dim};
-    ops::copy_rows(cx, keys.from(n_past), heads_of(qkv, d, heads, head_dim), n);
-    ops::copy_rows(cx, values.from(n_past), heads_of(qkv, 2 * d, heads, head_dim), n);
-    ops::add_(cx, x,
-              l.out_proj(cx, ops::causal_attention(cx, heads_of(qkv, 0, heads, head_dim), n, keys,
-                                                   values, n_past)));
+    ops::append_to_pages(cx, batch, sequence.pages.layout(), i, heads_of(qkv, d, heads, head_dim),
+                         heads_of(qkv, 2 * d, heads, head_dim));
+    const ops::Heads own = heads_of(qkv, 0, heads, head_dim);
+    ops::add_(
+        cx, x,
+        l.out_proj(cx, ops::paged_attention(cx, {&own, 1}, batch, sequence.pages.layout(), i)));
 
     const Tensor q = l.cross_q_proj(cx, l.encoder_attn_layer_norm(cx, x));
     const Tensor kv = sound.keys_values[size_t(i)];
@@ -82,7 +86,7 @@ Tensor Decoder::forward(ops::Context& cx, std::span<const int32_t> ids, const En
     ops::gelu_(cx, h);
     ops::add_(cx, x, l.fc2(cx, h));
   }
-  cache.advance(n);
+  sequence.state.advance(Lane::text, n);
   return layer_norm_(cx, x);
 }
 

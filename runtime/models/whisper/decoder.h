@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "interface/kv_cache.h"
+#include "interface/lone_sequence.h"
 #include "layers/layers.h"
 #include "whisper/config.h"
 
@@ -14,12 +14,16 @@ class Decoder {
  public:
   Decoder(const Weights& w, const Config& config);
 
-  KvCache new_cache() const { return {config_.decoder_layers, config_.d_model}; }
+  std::unique_ptr<LoneSequence> new_sequence() const {
+    const int heads = config_.decoder_attention_heads;
+    return std::make_unique<LoneSequence>(
+        ops::KvLayout{DType::f32, config_.decoder_layers, heads, config_.d_model / heads}, 1);
+  }
   // Keys and values of the states for every layer.
   EncodedAudio look_at(ops::Context& cx, const Tensor& states) const;
   // → hidden states after the last norm, [ids, d_model]
   Tensor forward(ops::Context& cx, std::span<const int32_t> ids, const EncodedAudio& sound,
-                 KvCache& cache, Attention* attention) const;
+                 LoneSequence& sequence, Attention* attention) const;
   Tensor logits(ops::Context& cx, const Tensor& hidden) const { return proj_out_(cx, hidden); }
 
  private:

@@ -33,10 +33,10 @@ class Whisper final : public Recogniser {
     Arena::Scope scope(cx.arena);
     return decoder_.look_at(cx, encoder_.forward(cx, ops::from_host(cx, mel)));
   }
-  KvCache new_cache() const override { return decoder_.new_cache(); }
+  std::unique_ptr<LoneSequence> new_sequence() const override { return decoder_.new_sequence(); }
   Tensor decode(ops::Context& cx, std::span<const int32_t> ids, const EncodedAudio& audio,
-                KvCache& cache, Attention* attention) const override {
-    const Tensor hidden = decoder_.forward(cx, ids, audio, cache, attention);
+                LoneSequence& sequence, Attention* attention) const override {
+    const Tensor hidden = decoder_.forward(cx, ids, audio, sequence, attention);
     return decoder_.logits(cx, hidden.rows(hidden.dim(0) - 1, hidden.dim(0)));
   }
 

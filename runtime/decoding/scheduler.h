@@ -1,0 +1,140 @@
+// The one place that computes for the sequences of an engine: a thread that takes what they ask for
+// and runs it together. A turn of its loop: draws for the sequences that wait for a token, then one
+// forward of the next token of every sequence that has one and of pieces of prompts up to a budget.
+// A token that was drawn is computed at once, before anybody asks for it: what a sequence's thread
+// does with a token and the next forward overlap.
+//
+// Prompts are taken live before file, then in the order of their arrival; whoever has been computed
+// a piece of waits behind the others, and whoever has been passed over some turns goes first. Where
+// a prompt is cut does not depend on other sequences, and neither does any result.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "decoding/sampler.h"
+#include "decoding/token_mask.h"
+#include "interface/text_model.h"
+
+namespace omni {
+
+class Scheduler {
+ public:
+  static constexpr int64_t kMostPromptRows = 512;  // a turn
+  static constexpr int kMostTurnsPassedOver = 4;
+
+  struct Options {
+    DType kv_type = DType::f32;
+    // of pages; 0: as much as the host has of memory, and as much as can be had of a device's
+    size_t most_kv_bytes = 0;
+  };
+  Scheduler(const TextModel& model, ThreadPool& pool) : Scheduler(model, pool, Options()) {}
+  Scheduler(const TextModel& model, ThreadPool& pool, const Options& options);
+  ~Scheduler();  // when all sequences are closed
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  const TextModel& model() const { return model_; }
+
+  // A sequence as the scheduler has it.
+  class Entry;
+  enum class Priority { live, file };
+  // keeps_rows: prefill() and decode() give the last hidden state + embedding of every row (of
+  // media, the hidden state alone).
+  std::shared_ptr<Entry> open(Priority priority, bool keeps_rows);
+
+  // All from any thread, returning at once; what one sequence asks for is done in its order. Errors
+  // come through the futures: cancelled, out_of_memory, and what the model throws. After an error
+  // everything fails with it until truncate() goes back to rows that are there.
+  using Kept = std::vector<float>;  // [n, hidden], empty unless the sequence keeps rows
+  // Text rows, or rows whose values are given: [n, hidden], there until it is done. At least one.
+  std::future<Kept> prefill(Entry& entry, Rows rows, const float* values);
+  // One token of text.
+  std::future<Kept> decode(Entry& entry, int32_t id, const Position& at);
+
+  struct Choice {
+    int32_t id;
+    double probability;  // what the model gave it before mask and sampling; 0 unless asked for
+  };
+  // How the token behind the last row is chosen. What is pointed to stays until it is done.
+  struct Draw {
+    Sampler* sampler;
+    const SamplingOptions* options;
+    TokenMask* mask;                   // nullptr: of all tokens
+    std::span<const int32_t> history;  // for the repetition penalty
+    bool with_probability;
+    Position next;  // of the token that is chosen
+    // Nothing is computed behind such a token before it is asked for. Empty: behind none.
+    std::function<bool(int32_t id)> is_stop;
+  };
+  std::future<Choice> draw(Entry& entry, Draw how);
+  std::future<std::vector<float>> logits(Entry& entry);  // behind the last row
+
+  // Forgets rows from `length` on.
+  void truncate(Entry& entry, int64_t length);
+  std::future<void> slide(Entry& entry, int64_t begin, int64_t end, const LaneShift& shift);
+  // Fails whatever the sequence asks for, at the latest after the turn that is being computed,
+  // until resume(). Edits are still done.
+  void cancel(Entry& entry) noexcept;
+  void resume(Entry& entry);
+  // Its pages go back. Nothing else may be asked for after it.
+  std::future<void> close(const std::shared_ptr<Entry>& entry);
+
+  struct Counts {
+    int64_t turns = 0;                       // with a forward
+    int64_t text_rows = 0, prompt_rows = 0;  // computed as single tokens, in pieces of prompts
+    int64_t n_sequences = 0, pages = 0;
+  };
+  Counts counts() const;
+
+ private:
+  struct Part;
+  using Entries = std::vector<std::shared_ptr<Entry>>;
+
+  template <class Request>
+  auto ask(Entry& entry, Request request);
+
+  // --- the thread
+  void run();
+  bool collect();  // waits for something to do; false: the end
+  void turn();
+  bool settle(Entry& entry);
+  void drop_ahead(Entry& entry);
+  void close_entry(Entry& entry);
+  void draw();
+  void draw_from(const std::vector<Entry*>& entries, ops::Context& cx, const Tensor& logits);
+  std::vector<Part> compose();
+  void add_prompts(std::vector<Part>& parts);
+  bool make_room(Entry& entry, Lane lane, int64_t n);
+  void forward(const std::vector<Part>& parts);
+  void count(const std::vector<Part>& parts);
+  Tensor embed(ops::Context& cx, const std::vector<Part>& parts);
+  void hand_out(ops::Context& cx, const Part& part, const Tensor& x, const Tensor& y);
+
+  const TextModel& model_;
+  ThreadPool& pool_;
+
+  mutable std::mutex lock_;
+  std::condition_variable wake_;
+  Entries open_;           // under lock_
+  bool asked_ = false;     // under lock_: something is new
+  bool stopping_ = false;  // under lock_
+  Counts counts_;          // under lock_
+
+  // Of the thread alone.
+  Arena arena_;
+  KvPages pages_;
+  ForwardWorkspace workspace_{kLanes};
+  Entries entries_;          // the open ones, as they were when the turn began
+  bool more_to_do_ = false;  // without anything new
+  uint64_t n_arrived_ = 0;   // prompts
+  std::thread thread_;       // last: it uses everything above
+};
+
+}  // namespace omni

@@ -1,0 +1,26 @@
+// A sequence that shares neither pages nor forwards with others.
+#pragma once
+
+#include "interface/paged_state.h"
+#include "interface/text_model.h"
+
+namespace omni {
+
+struct LoneSequence {
+  LoneSequence(const ops::KvLayout& layout, int n_lanes)
+      : pages(layout), state(pages, n_lanes), workspace(n_lanes) {}
+  explicit LoneSequence(const TextModel& model)
+      : LoneSequence(model.kv_layout(DType::f32), kLanes) {}
+
+  Tensor forward(const TextModel& model, ops::Context& cx, const Tensor& x,
+                 std::span<const Position> positions, Lane lane = Lane::text) {
+    const SequenceRows rows{&state, positions, lane};
+    return model.forward(cx, x, {&rows, 1}, workspace);
+  }
+
+  KvPages pages;
+  PagedState state;
+  ForwardWorkspace workspace;
+};
+
+}  // namespace omni
