@@ -92,6 +92,7 @@ struct State {
   GstOmniDelays delay, first_token, first_sound;
   double per_token_ms = 0;
   GstClockTime warned_delay = 0;
+  guint64 n_refused = 0;  // questions
 
   std::thread task;
   std::stop_source stop;

@@ -158,6 +158,19 @@ void fail(GstOmniModel* self) {
   s.changed.notify_all();
 }
 
+void note_refused(GstOmniModel* self, const std::string& question) {
+  State& s = state(self);
+  guint64 n = 0;
+  {
+    std::lock_guard guard(s.lock);
+    n = ++s.n_refused;
+  }
+  if (std::has_single_bit(n))
+    GST_ELEMENT_WARNING(self, CORE, TOO_LAZY,
+                        ("%" G_GUINT64_FORMAT " questions were not asked: too many waited", n),
+                        ("the last of them: %s", question.c_str()));
+}
+
 // --- what the session says
 
 class Router {
@@ -248,7 +261,7 @@ class Router {
   State& s_;
   const std::shared_ptr<const omni::Engine> engine_;
   omni::Event* event_ = nullptr;
-  guint64 n_answers_ = 0, n_refused_ = 0, n_overdue_ = 0;
+  guint64 n_answers_ = 0, n_overdue_ = 0;
   GstClockTime start_ = 0, duration_ = 0;
 };
 
@@ -333,12 +346,10 @@ void Router::take(const omni::TurnDone& done) {
 }
 
 void Router::take(const omni::TurnDropped& dropped) {
-  if (dropped.why == omni::TurnDropped::Why::overdue) return post_overdue();
-  if (std::has_single_bit(++n_refused_))
-    GST_ELEMENT_WARNING(
-        self_, CORE, TOO_LAZY,
-        ("%" G_GUINT64_FORMAT " questions were not asked: too many waited", n_refused_),
-        ("the last of them: %s", dropped.question.c_str()));
+  if (dropped.why == omni::TurnDropped::Why::overdue)
+    post_overdue();
+  else
+    note_refused(self_, dropped.question);
 }
 
 void Router::post_overdue() {
@@ -416,7 +427,7 @@ void start_task(GstOmniModel* self) {
     s.last_stats = {};
     s.delay = s.first_token = s.first_sound = GstOmniDelays();
     s.per_token_ms = 0;
-    s.warned_delay = 0;
+    s.warned_delay = s.n_refused = 0;
     s.stop = std::stop_source();
   }
   s.task = std::thread([self, stop = s.stop.get_token()] { run_task(self, stop); });
@@ -451,13 +462,19 @@ void update_session(GstOmniModel* self) {
 
 void ask(GstOmniModel* self, const char* question) {
   State& s = state(self);
-  std::lock_guard guard(s.lock);
-  if (s.session) {
-    s.session->ask({question});
-    return;
+  std::string refused;
+  {
+    std::lock_guard guard(s.lock);
+    if (s.session) {
+      s.session->ask({question});
+      return;
+    }
+    s.early.emplace_back(question);
+    if (s.early.size() <= kMostEarly) return;
+    refused = std::move(s.early.front());
+    s.early.pop_front();
   }
-  if (s.early.size() >= kMostEarly) s.early.pop_front();
-  s.early.emplace_back(question);
+  note_refused(self, refused);
 }
 
 void interrupt(GstOmniModel* self) {
