@@ -32,17 +32,17 @@
  * with a fade of 5 ms. Live, answers to the standing question are not spoken while another one
  * still is. Element messages "omni/speech" tell how each ended.
  *
- * A question that cannot be asked, since it is no UTF-8 or too long, is a warning. Of questions
- * that wait for their turn there are at most 256; then the signal `ask` and live streams lose the
- * oldest (a warning), and others wait.
+ * A question that is no UTF-8 is a warning, one that is too long for the model an error. Of
+ * questions that wait for their turn there are at most 256; then the signal `ask` and live streams
+ * lose the oldest (a warning), and others wait.
  *
  * EOS leaves when all media streams have ended and everything asked has been answered; prompt pads
  * hold it up only where there are no media.
  *
  * ## Example
  * |[
- * gst-launch-1.0 -m videotestsrc num-buffers=120 ! omnivideotokenizer model-path=models/nano !
- * omnimodel ! fakesink dump=true
+ * gst-launch-1.0 -m videotestsrc num-buffers=120 ! omnivideotokenizer model-path=models/nano ! \
+ *   omnimodel ! fakesink dump=true
  * ]|
  */
 #include "model/gstomnimodel.h"

@@ -241,10 +241,9 @@ class Router {
   void take(const omni::TurnDropped& dropped);
 
   void take(const omni::Failed& failed) {
-    if (!failed.is_fatal) {
-      GST_ELEMENT_WARNING(self_, LIBRARY, SETTINGS,
-                          ("A question was not asked: %s", failed.error.what()),
-                          ("the question: %s", failed.question.c_str()));
+    if (!failed.is_fatal && failed.error.code() == omni::ErrorCode::corrupt_file) {
+      GST_ELEMENT_WARNING(self_, STREAM, DECODE,
+                          ("A question was not asked: %s", failed.error.what()), (nullptr));
       return;
     }
     gst_omni_post_error(GST_ELEMENT(self_), failed.error);

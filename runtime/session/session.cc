@@ -515,7 +515,7 @@ class LocalSession final : public Session {
   void answer_user(Turn& turn, bool live) {
     const std::string& text = turn.question.text;
     if (valid_utf8(text) != text)
-      return refuse(turn, Error(ErrorCode::invalid_argument,
+      return refuse(turn, Error(ErrorCode::corrupt_file,
                                 "a question that is no UTF-8: \"" + valid_utf8(text) + "\""));
     try {
       answer(turn, live);

@@ -173,6 +173,7 @@ struct TurnDropped {
   // overdue: live, its promise had passed and newer media were there; refused: too many waited.
   enum class Why { overdue, refused } why;
 };
+// corrupt_file: the question is no UTF-8.
 struct Failed {
   std::string question;
   Error error;
