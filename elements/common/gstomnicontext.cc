@@ -81,10 +81,10 @@ bool GstOmniEngineContext::answer(GstQuery* query) {
   return true;
 }
 
-// Asks the neighbours on every pad, then the bins and the application; else what was set on the
-// element itself.
+// Where nothing was said to this element: asks the neighbours on every pad, then the bins and the
+// application, whatever they have said before; else it is what was set on the element.
 ContextPtr GstOmniEngineContext::find() {
-  if (ContextPtr context = known()) return context;
+  if (ContextPtr context = own()) return context;
   QueryPtr query(gst_query_new_context(GST_OMNI_ENGINE_CONTEXT));
   auto ask = [](GstElement*, GstPad* pad, gpointer q) -> gboolean {
     return !gst_pad_peer_query(pad, GST_QUERY(q));
@@ -113,7 +113,9 @@ static omni::EngineOptions options_in(GstContext* context) {
 }
 
 std::string GstOmniEngineContext::device() {
-  if (const ContextPtr context = find()) return options_in(context.get()).device;
+  ContextPtr context = known();
+  if (!context) context = find();
+  if (context) return options_in(context.get()).device;
   std::lock_guard guard(settings_.lock);
   return settings_.device;
 }

@@ -12,17 +12,13 @@ constexpr guint kMostEvents = 1024;  // in the queue, GAPs apart
 // A live buffer is never of a time that the clock reaches only later than this.
 constexpr GstClockTime kAheadOfClock = 10 * GST_SECOND;
 
-bool is_data(const GstOmniInput::Item& item) {
-  return GST_IS_BUFFER(item.object.get()) ||
-         GST_EVENT_TYPE(GST_EVENT(item.object.get())) == GST_EVENT_GAP;
-}
+bool is_data(const GstOmniInput::Item& item) { return !item.is_event(); }
 
 // A flush does not undo what a stream is: events that stay on pads stay in the queue.
 bool survives_flush(const GstOmniInput::Item& item) {
-  if (!GST_IS_EVENT(item.object.get())) return false;
-  auto* event = GST_EVENT(item.object.get());
-  return GST_EVENT_IS_STICKY(event) && GST_EVENT_TYPE(event) != GST_EVENT_SEGMENT &&
-         GST_EVENT_TYPE(event) != GST_EVENT_EOS;
+  return item.is_event() && GST_EVENT_IS_STICKY(item.event()) &&
+         GST_EVENT_TYPE(item.event()) != GST_EVENT_SEGMENT &&
+         GST_EVENT_TYPE(item.event()) != GST_EVENT_EOS;
 }
 
 // Streams of bytes (an appsrc that was not told better) have no times: theirs begin at 0.
@@ -75,6 +71,25 @@ std::optional<GstOmniInput::Item> GstOmniInput::take() {
   }
   changed_.notify_all();
   return item;
+}
+
+void GstOmniInput::put_back(Item item) {
+  std::lock_guard guard(lock_);
+  if (!active_ || !survives_flush(item)) return;
+  account(item, 1);
+  queue_.push_front(std::move(item));
+}
+
+bool GstOmniInput::handle_next(const std::function<void(Item& item)>& handle) {
+  std::optional<Item> item = take();
+  if (!item) return false;
+  try {
+    handle(*item);
+  } catch (const omni::Error& e) {
+    if (e.code() == omni::ErrorCode::cancelled) put_back(std::move(*item));
+    throw;
+  }
+  return true;
 }
 
 void GstOmniInput::set_worker(Worker state) {
@@ -144,9 +159,8 @@ void GstOmniInput::account(const Item& item, int sign) {
     return;
   }
   queued_ += guint(sign);
-  queued_time_ += GstClockTime(sign) * item.duration;
-  if (GST_IS_BUFFER(item.object.get()))
-    queued_bytes_ += guint64(sign) * gst_buffer_get_size(GST_BUFFER(item.object.get()));
+  queued_time_ += GstClockTime(sign) * std::min(item.duration, limits_.time);
+  if (!item.is_gap()) queued_bytes_ += guint64(sign) * gst_buffer_get_size(item.buffer());
 }
 
 GstFlowReturn GstOmniInput::enqueue(Lock& lock, Item item) {
@@ -167,7 +181,7 @@ GstFlowReturn GstOmniInput::enqueue(Lock& lock, Item item) {
 void GstOmniInput::drop_oldest() {
   const auto oldest = std::find_if(queue_.begin(), queue_.end(), is_data);
   account(*oldest, -1);
-  if (GST_IS_BUFFER(oldest->object.get())) {
+  if (!oldest->is_gap()) {
     ++counts_.dropped;
     const GstClockTime time = oldest->time;
     GstMessage* m = gst_message_new_qos(

@@ -2,7 +2,7 @@
 // events between the thread that pushes and the worker, so that neither a tee nor a decoder stands
 // still because a model computes.
 //
-//   upstream ──► chain, event ──► stamp · pick ──► queue ──► take() in the worker
+//   upstream ──► chain, event ──► stamp · pick ──► queue ──► handle_next() in the worker
 //
 // Bounded by buffers, bytes and time, whatever of these a stream says. Under a live upstream the
 // newest data win: the oldest are dropped, counted and reported by QoS. Otherwise upstream waits.
@@ -17,6 +17,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -37,6 +38,14 @@ class GstOmniInput {
     MiniObjectPtr object;  // a buffer or a serialized event
     // of buffers and GAP events, in their segment; the duration is 0 where nobody knows it
     GstClockTime time = GST_CLOCK_TIME_NONE, duration = 0;
+
+    GstBuffer* buffer() const { return GST_BUFFER(object.get()); }
+    GstEvent* event() const { return GST_EVENT(object.get()); }
+    bool is_gap() const {
+      return !GST_IS_BUFFER(object.get()) && GST_EVENT_TYPE(event()) == GST_EVENT_GAP;
+    }
+    // any event but a GAP
+    bool is_event() const { return !GST_IS_BUFFER(object.get()) && !is_gap(); }
   };
 
   // What an element knows of its stream. Called by the thread that pushes; may throw omni::Error.
@@ -72,8 +81,9 @@ class GstOmniInput {
 
   // --- for the worker
 
-  // What is next, if anything is.
-  std::optional<Item> take();
+  // Takes what is next and handles it; false if there was nothing. An event that a flush does not
+  // undo, but whose handling it has cancelled, will be next again.
+  bool handle_next(const std::function<void(Item& item)>& handle);
   // Until `ready`, buffers of a recording wait ahead of wants(); from `failed` on they are refused.
   enum class Worker { starting, ready, failed };
   void set_worker(Worker state);
@@ -99,6 +109,8 @@ class GstOmniInput {
   static gboolean activate_mode(GstPad* pad, GstObject* parent, GstPadMode mode, gboolean active);
 
   using Lock = std::unique_lock<std::mutex>;
+  std::optional<Item> take();
+  void put_back(Item item);
   GstFlowReturn put(BufferPtr buffer);
   bool put_event(EventPtr event);
   bool put_gap(EventPtr event);

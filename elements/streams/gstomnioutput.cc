@@ -38,19 +38,23 @@ void GstOmniOutput::flush_start(GstEvent* event) {
 }
 
 void GstOmniOutput::flush_stop(GstEvent* event) {
-  gst_pad_pause_task(pad_);
-  set_flushing(false);
+  std::lock_guard guard(task_lock_);
+  if (is_active_) {
+    set_flushing(true);  // a state change may have ended the flush
+    gst_pad_pause_task(pad_);
+    set_flushing(false);
+  }
   gst_pad_push_event(pad_, event);
-  gst_pad_start_task(pad_, loop, this, nullptr);
+  if (is_active_) gst_pad_start_task(pad_, loop, this, nullptr);
 }
 
 bool GstOmniOutput::set_active(bool active) {
+  std::lock_guard guard(task_lock_);
   set_flushing(!active);
-  if (active) {
-    head_due_ = true;
-    return gst_pad_start_task(pad_, loop, this, nullptr);
-  }
-  return gst_pad_stop_task(pad_);
+  is_active_ = active;
+  if (!active) return gst_pad_stop_task(pad_);
+  head_due_ = true;
+  return gst_pad_start_task(pad_, loop, this, nullptr);
 }
 
 void GstOmniOutput::loop(gpointer data) {

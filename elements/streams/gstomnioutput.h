@@ -59,6 +59,8 @@ class GstOmniOutput {
   void set_flushing(bool flushing);
 
   const Kind kind_;
+  std::mutex task_lock_;    // the pad's task starts and stops under it
+  bool is_active_ = false;  // under task_lock_
   bool head_due_ = true, segment_due_ = true;
   GstFlowReturn flow_ = GST_FLOW_OK;
   GstClockTime lateness_ = 0;

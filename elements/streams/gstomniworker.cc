@@ -46,6 +46,7 @@ void GstOmniWorker::flush_start() {
 
 void GstOmniWorker::flush_stop() {
   std::unique_lock lock(lock_);
+  flushing_ = true;
   changed_.wait(lock, [this] { return !stepping_; });
   restart_due_ = true;
 }

@@ -51,52 +51,48 @@ void GstOmniTokenizer::failed() {
 }
 
 bool GstOmniTokenizer::step() {
-  std::optional<GstOmniInput::Item> item = input_.take();
-  if (!item) return false;
-  MiniObjectPtr object = std::move(item->object);
-  const bool is_buffer = GST_IS_BUFFER(object.get());
-  const bool is_gap = !is_buffer && GST_EVENT_TYPE(GST_EVENT(object.get())) == GST_EVENT_GAP;
-  if (!is_buffer && !is_gap)
-    handle_event(EventPtr(GST_EVENT(object.release())));
-  else if (input_.flow() != GST_FLOW_OK)
-    return true;  // nobody wants it
-  else if (is_buffer)
-    work_->buffer(GST_BUFFER(object.get()), item->time, emit_);
-  else
-    handle_gap(item->time, item->duration);
-  return true;
+  return input_.handle_next([this](GstOmniInput::Item& item) {
+    if (item.is_event())
+      handle_event(item.event());
+    else if (input_.flow() != GST_FLOW_OK)
+      return;  // nobody wants it
+    else if (item.is_gap())
+      handle_gap(item.time, item.duration);
+    else
+      work_->buffer(item.buffer(), item.time, emit_);
+  });
 }
 
-void GstOmniTokenizer::handle_event(EventPtr event) {
-  switch (GST_EVENT_TYPE(event.get())) {
+void GstOmniTokenizer::handle_event(GstEvent* event) {
+  switch (GST_EVENT_TYPE(event)) {
     case GST_EVENT_STREAM_START: {
-      gst_pad_push_event(src_, event.release());
+      push_sticky(event);
       CapsPtr caps(gst_omni_tokens_caps(modality_, engine_->fingerprint(), engine_->hidden()));
-      push_sticky(EventPtr(gst_event_new_caps(caps.get())));
+      push_sticky(EventPtr(gst_event_new_caps(caps.get())).get());
       return;
     }
     case GST_EVENT_CAPS: {  // our own went behind the stream-start
       GstCaps* caps = nullptr;
-      gst_event_parse_caps(event.get(), &caps);
+      gst_event_parse_caps(event, &caps);
       work_->drain(emit_);
       work_->set_caps(caps);
       return;
     }
     case GST_EVENT_SEGMENT: {
       const GstSegment* segment = nullptr;
-      gst_event_parse_segment(event.get(), &segment);
+      gst_event_parse_segment(event, &segment);
       work_->drain(emit_);
       work_->reset();
       work_->set_segment(*segment);
-      push_sticky(std::move(event));
+      push_sticky(event);
       return;
     }
     case GST_EVENT_EOS:
       work_->drain(emit_);
-      push_end(std::move(event));
+      push_end(event);
       return;
     default:
-      gst_pad_push_event(src_, event.release());
+      gst_pad_push_event(src_, gst_event_ref(event));
   }
 }
 
@@ -110,28 +106,30 @@ void GstOmniTokenizer::emit(omni::Segment&& segment) {
   ++n_segments_;
   n_tokens_ += guint64(segment.n_tokens);
   const GstFlowReturn flow = gst_pad_push(src_, gst_omni_tokens_buffer(std::move(segment)));
+  if (flow == GST_FLOW_NOT_NEGOTIATED) throw_refused();
   if (flow != GST_FLOW_OK) input_.set_flow(flow);
 }
 
-// CAPS or SEGMENT: where they are refused nothing that follows could be understood.
-void GstOmniTokenizer::push_sticky(EventPtr event) {
-  const std::string what = GST_EVENT_TYPE_NAME(event.get());
-  if (gst_pad_push_event(src_, event.release())) return;
-  check_cancelled();
+// GStreamer tells of CAPS that were refused only when a buffer follows.
+void GstOmniTokenizer::throw_refused() {
   const PadPtr peer(gst_pad_get_peer(src_));
-  if (!peer || GST_PAD_IS_FLUSHING(src_) || GST_PAD_IS_FLUSHING(peer.get()) ||
-      GST_PAD_IS_EOS(peer.get()))
-    return;
-  CharPtr pad(gst_object_get_path_string(GST_OBJECT(peer.get())));
+  CharPtr pad(peer ? gst_object_get_path_string(GST_OBJECT(peer.get())) : g_strdup("nobody"));
+  const CapsPtr caps(gst_pad_get_current_caps(src_));
+  CharPtr text(caps ? gst_caps_to_string(caps.get()) : g_strdup("none"));
   throw omni::Error(omni::ErrorCode::unsupported,
-                    std::string(pad.get()) + " refuses the " + what + " of these tokens");
+                    std::string(pad.get()) + " refuses these tokens: " + text.get());
+}
+
+// What stays on pads; where a flush was quicker it comes again.
+void GstOmniTokenizer::push_sticky(GstEvent* event) {
+  if (!gst_pad_push_event(src_, gst_event_ref(event))) check_cancelled();
 }
 
 // Behind the end nobody upstream hears that a push failed.
-void GstOmniTokenizer::push_end(EventPtr event) {
+void GstOmniTokenizer::push_end(GstEvent* event) {
   const GstFlowReturn flow = input_.flow();
   if (flow == GST_FLOW_NOT_LINKED || flow < GST_FLOW_EOS) GST_ELEMENT_FLOW_ERROR(element_, flow);
-  gst_pad_push_event(src_, event.release());
+  gst_pad_push_event(src_, gst_event_ref(event));
 }
 
 // --- pads

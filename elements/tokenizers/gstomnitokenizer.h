@@ -75,10 +75,11 @@ class GstOmniTokenizer : public GstOmniElement, GstOmniInput::Media, GstOmniWork
   void failed() override;
   void end() override;
   void emit(omni::Segment&& segment);
-  void handle_event(EventPtr event);
+  void handle_event(GstEvent* event);
   void handle_gap(GstClockTime time, GstClockTime duration);
-  void push_sticky(EventPtr event);
-  void push_end(EventPtr event);
+  void push_sticky(GstEvent* event);
+  [[noreturn]] void throw_refused();
+  void push_end(GstEvent* event);
 
   const omni::Modality modality_;
   GstPad* const src_;

@@ -71,7 +71,7 @@ class Transcriber final : public GstOmniElement, GstOmniInput::Media, GstOmniWor
   void end() override;
   void cancel() override;
   void make_transcriber();
-  void handle_buffer(GstBuffer* buffer, GstClockTime time, GstClockTime duration);
+  void handle_buffer(GstBuffer* buffer, GstClockTime time);
   void handle_gap(GstClockTime time, GstClockTime duration);
   void handle_event(GstEvent* event);
   void set_language();

@@ -65,23 +65,16 @@ void Transcriber::restart() {
 }
 
 bool Transcriber::step() {
-  std::optional<GstOmniInput::Item> item = input_.take();
-  if (!item) return false;
   if (language_changed_.exchange(false) && transcriber_) set_language();
-  GstMiniObject* object = item->object.get();
-  const bool is_buffer = GST_IS_BUFFER(object);
-  const bool is_gap = !is_buffer && GST_EVENT_TYPE(GST_EVENT(object)) == GST_EVENT_GAP;
-  if (!is_buffer && !is_gap) {
-    handle_event(GST_EVENT(object));
-    return true;
-  }
-  if (output_.flow() != GST_FLOW_OK) return true;  // nobody wants it
-  make_transcriber();
-  if (is_gap || GST_BUFFER_FLAG_IS_SET(GST_BUFFER(object), GST_BUFFER_FLAG_GAP))
-    handle_gap(item->time, item->duration);
-  else
-    handle_buffer(GST_BUFFER(object), item->time, item->duration);
-  return true;
+  return input_.handle_next([this](GstOmniInput::Item& item) {
+    if (item.is_event()) return handle_event(item.event());
+    if (output_.flow() != GST_FLOW_OK) return;  // nobody wants it
+    make_transcriber();
+    if (item.is_gap() || GST_BUFFER_FLAG_IS_SET(item.buffer(), GST_BUFFER_FLAG_GAP))
+      handle_gap(item.time, item.duration);
+    else
+      handle_buffer(item.buffer(), item.time);
+  });
 }
 
 // Once it is known whether the stream is live.
@@ -123,7 +116,7 @@ void Transcriber::set_language() {
   transcriber_->set_language(code);
 }
 
-void Transcriber::handle_buffer(GstBuffer* buffer, GstClockTime time, GstClockTime duration) {
+void Transcriber::handle_buffer(GstBuffer* buffer, GstClockTime time) {
   if (segment_.rate > 0) return audio_->buffer(buffer, time);
   heard_ = std::max(heard_, running_time(time));  // in reverse nothing can be heard
   output_.push_gap(heard_);
