@@ -267,6 +267,38 @@ TEST_F(BrokenStreams, ALongGapHasNoWords) {
   EXPECT_EQ(end, 86400 * kS + 400 * kMs);
 }
 
+// Where the text of a stream ends, in ms: the last GAP goes up to it.
+GstClockTime end_of_text(const std::function<GstClockTime(guint64)>& rule) {
+  FileHarness h(kTranscriber);
+  for (guint64 i = 0; i < 80; ++i)
+    EXPECT_EQ(gst_harness_push(h, piece(kTranscriber, rule(i))), GST_FLOW_OK) << i;
+  gst_harness_push_event(h, gst_event_new_eos());
+  GstClockTime end = 0;
+  for (bool eos = false; !eos;) {
+    GstEvent* e = gst_harness_pull_event(h);
+    GstClockTime start = 0, duration = 0;
+    if (GST_EVENT_TYPE(e) == GST_EVENT_GAP) gst_event_parse_gap(e, &start, &duration);
+    end = std::max(end, start + duration);
+    eos = GST_EVENT_TYPE(e) == GST_EVENT_EOS;
+    gst_event_unref(e);
+  }
+  while (GstBuffer* b = gst_harness_try_pull(h)) {
+    end = std::max(end, GST_BUFFER_PTS(b) + GST_BUFFER_DURATION(b));
+    gst_buffer_unref(b);
+  }
+  return end / kMs;
+}
+
+TEST_F(BrokenStreams, JumpsDoNotMoveText) {
+  const auto at = [](guint64 i) { return i * 200 * kMs; };
+  EXPECT_EQ(end_of_text(at), 16000u);
+  EXPECT_EQ(end_of_text([&](guint64 i) { return at(i) + (i == 40 ? 37600 * kS : 0); }), 16000u);
+  EXPECT_EQ(end_of_text([&](guint64 i) { return i < 40 ? at(i) : at(i - 40) + kS; }), 16000u);
+  EXPECT_EQ(end_of_text([&](guint64) { return GST_CLOCK_TIME_NONE; }), 16000u);
+  EXPECT_EQ(end_of_text([&](guint64 i) { return at(i) + (i < 40 ? 95443 * kS : -at(40)); }),
+            95443000u + 16000u);
+}
+
 // Holds the first buffer that leaves an element until open() is called.
 struct Gate {
   std::mutex lock;
