@@ -8,7 +8,8 @@
 
 namespace {
 
-constexpr guint kMostEvents = 1024;  // in the queue, GAPs apart
+constexpr GstClockTime kLongest = G_MAXINT64 / 4;  // of durations: sums cannot overflow
+constexpr guint kMostEvents = 1024;                // in the queue, GAPs apart
 // A live buffer is never of a time that the clock reaches only later than this.
 constexpr GstClockTime kAheadOfClock = 10 * GST_SECOND;
 
@@ -238,9 +239,7 @@ GstFlowReturn GstOmniInput::put(BufferPtr buffer) {
   if (const GstFlowReturn refusal = data_result(); refusal != GST_FLOW_OK) return refusal;
   if (downstream != GST_FLOW_OK) return downstream;
   now_ = live_ ? now : GST_CLOCK_TIME_NONE;
-  const GstClockTime duration = GST_BUFFER_DURATION_IS_VALID(buffer.get())
-                                    ? GST_BUFFER_DURATION(buffer.get())
-                                    : media_.duration_of(buffer.get());
+  const GstClockTime duration = std::min(media_.duration_of(buffer.get()), kLongest);
   const GstClockTime time = stamp(GST_BUFFER_PTS(buffer.get()), duration);
   if (is_outside(time, duration) || !media_.wants(time)) return GST_FLOW_OK;
   ++counts_.in;
@@ -262,7 +261,7 @@ GstFlowReturn GstOmniInput::chain(GstPad* pad, GstObject* parent, GstBuffer* raw
 bool GstOmniInput::put_gap(EventPtr event) {
   GstClockTime start = 0, duration = GST_CLOCK_TIME_NONE;
   gst_event_parse_gap(event.get(), &start, &duration);
-  if (!GST_CLOCK_TIME_IS_VALID(duration)) duration = 0;
+  duration = GST_CLOCK_TIME_IS_VALID(duration) ? std::min(duration, kLongest) : 0;
   Lock lock(lock_);
   if (data_result() != GST_FLOW_OK) return false;
   const GstClockTime time = stamp(start, duration);

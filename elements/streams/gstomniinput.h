@@ -54,7 +54,7 @@ class GstOmniInput {
     virtual ~Media() = default;
     // Of the next buffers; throws if they cannot be taken.
     virtual void set_caps(GstCaps* caps) = 0;
-    // By data or caps, where the buffer does not say; 0 if they do not say either.
+    // By what the buffer, its data or its caps say; 0 if nothing does.
     virtual GstClockTime duration_of(GstBuffer* buffer) = 0;
     // Whether a buffer of this time is needed at all.
     virtual bool wants(GstClockTime time) { return true; }

@@ -255,7 +255,8 @@ class VideoTokenizer final : public GstOmniTokenizer {
                        : 0;
   }
   GstClockTime duration_of(GstBuffer* buffer) override {
-    return GST_BUFFER_DURATION_IS_VALID(buffer) ? GST_BUFFER_DURATION(buffer) : frame_duration_;
+    const GstClockTime duration = GST_BUFFER_DURATION(buffer);
+    return GST_CLOCK_TIME_IS_VALID(duration) && duration > 0 ? duration : frame_duration_;
   }
   bool wants(GstClockTime time) override {
     std::lock_guard guard(sampler_lock_);
