@@ -104,7 +104,7 @@ void GstOmniInput::set_worker(Worker state) {
 void GstOmniInput::set_flow(GstFlowReturn flow) {
   {
     std::lock_guard guard(lock_);
-    if (!flushing_) flow_ = flow;
+    flow_ = flow;
   }
   changed_.notify_all();
 }
