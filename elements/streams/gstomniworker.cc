@@ -55,6 +55,7 @@ void GstOmniWorker::resume() {
   {
     std::lock_guard guard(lock_);
     flushing_ = false;
+    ++n_wakes_;  // a flush may be over before a worker that waits has seen it
   }
   changed_.notify_all();
 }

@@ -57,6 +57,12 @@ TEST_F(Timestamps, OneBadStampMovesNothing) {
   }
 }
 
+TEST_F(Timestamps, BadStampsThatAgreeMoveNothingEither) {
+  for (guint64 i = 0; i < 100; ++i)
+    ASSERT_EQ(next(i * 100 * kMs + (i % 20 == 10 ? 37600 * kS : 0)), i * 100);
+  EXPECT_EQ(n_jumps, 5);
+}
+
 TEST_F(Timestamps, UpToTwoSecondsAreTakenAsTheyAre) {
   EXPECT_EQ(next(0), 0u);
   EXPECT_EQ(next(2100 * kMs), 2100u);
@@ -239,6 +245,24 @@ TEST_P(Worker, AFlushWaitsForTheStepAndStartsAnew) {
   worker.stop();
   EXPECT_EQ(job.n_restarted, 1);
   EXPECT_EQ(n_errors(), 0);
+}
+
+TEST_P(Worker, AFlushBetweenStepsStartsAnewToo) {
+  GstOmniWorker worker(element, pad, job);
+  std::promise<void> first, second;
+  std::atomic<std::promise<void>*> next = &first;
+  job.in_step = [&] {
+    if (auto* p = next.exchange(nullptr)) p->set_value();
+  };
+  worker.start();
+  first.get_future().wait();
+  worker.flush_start();
+  worker.flush_stop();
+  next = &second;
+  worker.resume();
+  second.get_future().wait();
+  worker.stop();
+  EXPECT_EQ(job.n_restarted, 1);
 }
 
 TEST_P(Worker, AnErrorIsPostedOnceAndEndsIt) {

@@ -188,7 +188,7 @@ MUTANTS = [
     ("streams: one bad stamp is believed", S + "gstomnitimestamps.cc", "if (lasted >= kLasting) {", "{"),
     ("streams: a hole is never believed", S + "gstomnitimestamps.cc", "if (lasted >= kLasting) {", "if (false) {"),
     ("streams: the clock does not judge", S + "gstomnitimestamps.cc", "const bool judged = GST_CLOCK_TIME_IS_VALID(latest) && !reverse_;", "const bool judged = false;"),
-    ("streams: a wake is lost", S + "gstomniworker.cc", "++n_wakes_;", ""),
+    ("streams: a wake is lost", S + "gstomniworker.cc", "    std::lock_guard guard(lock_);\n    ++n_wakes_;\n  }", "    std::lock_guard guard(lock_);\n  }"),
     ("streams: a flush does not wait for the step", S + "gstomniworker.cc", "changed_.wait(lock, [this] { return !stepping_; });", ""),
     ("streams: nothing is void behind a flush", S + "gstomniworker.cc", "restart_due_ = true;\n}", "}"),
     ("streams: steps behind an error", S + "gstomniworker.cc", "if (round == GstOmniRound::broken) return false;", ""),
