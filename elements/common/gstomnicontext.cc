@@ -31,32 +31,41 @@ GType gst_omni_precision_get_type() {
   return type;
 }
 
+// What this element was told itself, which wins; null if it was told nothing.
+ContextPtr GstOmniEngineContext::own() {
+  std::lock_guard guard(settings_.lock);
+  if (settings_.model_path.empty()) return nullptr;
+  ContextPtr context(gst_context_new(GST_OMNI_ENGINE_CONTEXT, TRUE));
+  gst_structure_set(gst_context_writable_structure(context.get()), "model-path", G_TYPE_STRING,
+                    settings_.model_path.c_str(), "device", G_TYPE_STRING, settings_.device.c_str(),
+                    "precision", G_TYPE_INT, settings_.precision, "threads", G_TYPE_UINT,
+                    settings_.threads, nullptr);
+  return context;
+}
+
+ContextPtr GstOmniEngineContext::known() {
+  if (ContextPtr context = own()) return context;
+  std::lock_guard guard(lock_);
+  return ContextPtr(context_ ? gst_context_ref(context_.get()) : nullptr);
+}
+
 void GstOmniEngineContext::announce() {
-  GstContext* context = nullptr;
-  {
-    std::lock_guard guard(settings_.lock);
-    if (settings_.model_path.empty()) return;
-    context = gst_context_new(GST_OMNI_ENGINE_CONTEXT, TRUE);
-    gst_structure_set(gst_context_writable_structure(context), "model-path", G_TYPE_STRING,
-                      settings_.model_path.c_str(), "device", G_TYPE_STRING,
-                      settings_.device.c_str(), "precision", G_TYPE_INT, settings_.precision,
-                      "threads", G_TYPE_UINT, settings_.threads, nullptr);
-  }
-  gst_element_post_message(
-      element_, gst_message_new_have_context(GST_OBJECT(element_), gst_context_ref(context)));
-  take(context);
-  gst_context_unref(context);
+  if (ContextPtr context = own())
+    gst_element_post_message(element_,
+                             gst_message_new_have_context(GST_OBJECT(element_), context.release()));
+}
+
+void GstOmniEngineContext::settings_changed() {
+  if (GST_STATE(element_) >= GST_STATE_READY) announce();
+}
+
+void GstOmniEngineContext::forget() {
+  std::lock_guard guard(lock_);
+  context_.reset();
 }
 
 void GstOmniEngineContext::take(GstContext* context) {
   if (!context || !gst_context_has_context_type(context, GST_OMNI_ENGINE_CONTEXT)) return;
-  {
-    std::lock_guard guard(settings_.lock);
-    if (!settings_.model_path.empty()) {  // what this element was told itself wins
-      const char* path = gst_structure_get_string(gst_context_get_structure(context), "model-path");
-      if (!path || settings_.model_path != path) return;
-    }
-  }
   std::lock_guard guard(lock_);
   context_.reset(gst_context_ref(context));
 }
@@ -66,18 +75,16 @@ bool GstOmniEngineContext::answer(GstQuery* query) {
   if (GST_QUERY_TYPE(query) != GST_QUERY_CONTEXT || !gst_query_parse_context_type(query, &type) ||
       g_strcmp0(type, GST_OMNI_ENGINE_CONTEXT) != 0)
     return false;
-  std::lock_guard guard(lock_);
-  if (!context_) return false;
-  gst_query_set_context(query, context_.get());
+  const ContextPtr context = known();
+  if (!context) return false;
+  gst_query_set_context(query, context.get());
   return true;
 }
 
-// Asks the neighbours on every pad, then the bins and the application.
+// Where nothing was said to this element: asks the neighbours on every pad, then the bins and the
+// application, whatever they have said before; else it is what was set on the element.
 ContextPtr GstOmniEngineContext::find() {
-  {
-    std::lock_guard guard(lock_);
-    if (context_) return ContextPtr(gst_context_ref(context_.get()));
-  }
+  if (ContextPtr context = own()) return context;
   QueryPtr query(gst_query_new_context(GST_OMNI_ENGINE_CONTEXT));
   auto ask = [](GstElement*, GstPad* pad, gpointer q) -> gboolean {
     return !gst_pad_peer_query(pad, GST_QUERY(q));
@@ -90,8 +97,8 @@ ContextPtr GstOmniEngineContext::find() {
     gst_element_post_message(
         element_, gst_message_new_need_context(GST_OBJECT(element_), GST_OMNI_ENGINE_CONTEXT));
   }
-  std::lock_guard guard(lock_);
-  return ContextPtr(context_ ? gst_context_ref(context_.get()) : nullptr);
+  if (ContextPtr context = known()) return context;
+  return ContextPtr(gst_element_get_context(element_, GST_OMNI_ENGINE_CONTEXT));
 }
 
 static omni::EngineOptions options_in(GstContext* context) {
@@ -106,7 +113,9 @@ static omni::EngineOptions options_in(GstContext* context) {
 }
 
 std::string GstOmniEngineContext::device() {
-  if (const ContextPtr context = find()) return options_in(context.get()).device;
+  ContextPtr context = known();
+  if (!context) context = find();
+  if (context) return options_in(context.get()).device;
   std::lock_guard guard(settings_.lock);
   return settings_.device;
 }

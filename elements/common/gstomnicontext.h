@@ -48,6 +48,10 @@ class GstOmniEngineContext {
 
   // NULL → READY: announces the checkpoint, if this element was told one.
   void announce();
+  // A property was set: from READY on what was announced is announced again.
+  void settings_changed();
+  // PAUSED → READY: what neighbours and bins have said holds no longer.
+  void forget();
   // From set_context().
   void take(GstContext* context);
   // Answers a CONTEXT query; false if it asks for something else or nothing is known.
@@ -62,6 +66,8 @@ class GstOmniEngineContext {
   std::string compute();
 
  private:
+  ContextPtr own();
+  ContextPtr known();
   ContextPtr find();
   void load(const char* what, const std::function<bool()>& keep_going,
             const std::function<void(const std::function<void(double)>&)>& body);
@@ -69,7 +75,7 @@ class GstOmniEngineContext {
   GstElement* element_;
   GstOmniEngineSettings& settings_;
   std::mutex lock_;
-  ContextPtr context_;   // under lock_
+  ContextPtr context_;   // under lock_: what others have said
   std::string compute_;  // under lock_
 };
 

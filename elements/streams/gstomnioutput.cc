@@ -46,12 +46,14 @@ void GstOmniOutput::flush_start(GstEvent* event) {
 }
 
 void GstOmniOutput::flush_stop(GstEvent* event) {
-  gst_pad_pause_task(pad_);
-  gst_pad_push_event(pad_, event);
   std::lock_guard guard(task_lock_);
-  if (!is_active_) return;
-  set_flushing(false);
-  gst_pad_start_task(pad_, loop, this, nullptr);
+  if (is_active_) {
+    set_flushing(true);  // a state change may have ended the flush
+    gst_pad_pause_task(pad_);
+    set_flushing(false);
+  }
+  gst_pad_push_event(pad_, event);
+  if (is_active_) gst_pad_start_task(pad_, loop, this, nullptr);
 }
 
 bool GstOmniOutput::set_active(bool active) {

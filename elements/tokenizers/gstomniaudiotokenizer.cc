@@ -1,12 +1,13 @@
 /**
  * element-omniaudiotokenizer:
  *
- * Listens to raw audio of any rate, sample format and number of channels: converts to what the
- * checkpoint hears (16 kHz mono), computes the log-mel spectrogram as a stream, runs the audio
- * tower, and pushes one token buffer for every 2 s. At the end of the stream the rest goes at once.
- * A GAP is silence.
+ * Listens to raw audio of any rate, sample format, layout and number of channels: converts to what
+ * the checkpoint hears (16 kHz mono), computes the log-mel spectrogram as a stream, runs the audio
+ * tower, and pushes one token buffer for every chunk of the checkpoint (2 s for Qwen2.5-Omni). At
+ * the end of the stream the rest goes at once. A GAP of up to 30 s is silence, a longer one a hole.
+ * Played in reverse, nothing is heard.
  *
- * Latency of a live stream = 2 s (the unit of Qwen2.5-Omni) + 12.5 ms (look-ahead of the
+ * Latency of a live stream = the chunk, once the checkpoint is there + 12.5 ms (look-ahead of the
  * spectrogram) + `latency` (time allowed for the tower).
  *
  * ## Example
@@ -21,60 +22,38 @@
 
 #include "streams/gstomniaudioinput.h"
 #include "tokenizers/gstomnitokenizer.h"
-
-static constexpr GstClockTime kLookAhead = 12500 * GST_USECOND;
-static constexpr GstClockTime kUnit = 2 * GST_SECOND;
+#include "tokens/gstomnitokens.h"
 
 namespace {
 
-struct Settings : GstOmniEngineSettings {
+constexpr GstClockTime kLookAhead = 12500 * GST_USECOND;
+constexpr GstClockTime kMostHole = 2 * GST_SECOND;  // longer ones begin a new piece
+constexpr GstOmniInput::Limits kLimits{4096, 64 << 20, 8 * GST_SECOND};
+
+struct AudioSettings : GstOmniEngineSettings {
   guint latency = 200;
   double clip_maximum = 100;  // above any log-mel value: unset
 };
 
-const GstOmniProperties<Settings>& properties() {
-  static const GstOmniProperties<Settings> table = [] {
-    auto rows = gst_omni_engine_properties<Settings>();
-    rows.push_back({"latency", "Latency",
-                    "Time allowed for the audio tower, in ms, as reported to live pipelines",
-                    &Settings::latency, 0, 60000});
-    rows.push_back({"clip-maximum", "Clip maximum",
-                    "Highest log10 mel power of the whole clip, for results equal to offline "
-                    "processing (100 = running maximum)",
-                    &Settings::clip_maximum, -20, 100});
-    return GstOmniProperties<Settings>(rows);
-  }();
-  return table;
-}
-
-struct GstOmniAudioTokenizer {
-  GstOmniTokenizer base;
-  Settings* settings;
-};
-
-struct GstOmniAudioTokenizerClass {
-  GstOmniTokenizerClass base;
-};
-
-GstOmniAudioTokenizer* cast(gpointer p) { return static_cast<GstOmniAudioTokenizer*>(p); }
-
 class AudioWork final : public GstOmniTokenizerWork {
  public:
-  explicit AudioWork(std::unique_ptr<omni::AudioTokenizer> tokenizer)
+  AudioWork(std::unique_ptr<omni::AudioTokenizer> tokenizer, std::function<void()> check_cancelled)
       : tokenizer_(std::move(tokenizer)),
-        input_(tokenizer_->sample_rate(), kUnit,
+        check_cancelled_(std::move(check_cancelled)),
+        input_(tokenizer_->sample_rate(), kMostHole,
                {[this](GstClockTime time) { tokenizer_->start(omni::Nanoseconds(time)); },
-                [this](std::span<const float> samples) { put(tokenizer_->push(samples)); },
+                [this](std::span<const float> samples) { push(samples); },
                 [this] { put(tokenizer_->finish()); }}) {}
 
   void set_caps(GstCaps* caps) override { input_.set_caps(caps); }
-  void buffer(GstBuffer* buffer, const Emit& emit) override {
+  void set_segment(const GstSegment& segment) override { reverse_ = segment.rate < 0; }
+  void buffer(GstBuffer* buffer, GstClockTime time, const Emit& emit) override {
     emit_ = &emit;
-    input_.buffer(buffer);
+    if (!reverse_) input_.buffer(buffer, time);
   }
-  void gap(GstClockTime start, GstClockTime duration, const Emit& emit) override {
+  bool gap(GstClockTime time, GstClockTime duration, const Emit& emit) override {
     emit_ = &emit;
-    input_.gap(start, duration);
+    return !reverse_ && input_.gap(time, duration);
   }
   void drain(const Emit& emit) override {
     emit_ = &emit;
@@ -86,99 +65,85 @@ class AudioWork final : public GstOmniTokenizerWork {
   }
 
  private:
+  void push(std::span<const float> samples) {
+    check_cancelled_();
+    put(tokenizer_->push(samples));
+  }
   void put(std::vector<omni::Segment> segments) {
     for (auto& s : segments) (*emit_)(std::move(s));
   }
 
   std::unique_ptr<omni::AudioTokenizer> tokenizer_;
+  std::function<void()> check_cancelled_;
   const Emit* emit_ = nullptr;  // of the call that is running
+  bool reverse_ = false;
   GstOmniAudioInput input_;
 };
 
-void check_caps(GstOmniTokenizer*, GstCaps* caps) { gst_omni_audio_info(caps); }
-bool accepts(GstOmniTokenizer*, GstBuffer*) { return true; }
-void restart(GstOmniTokenizer*) {}
+class AudioTokenizer final : public GstOmniTokenizer {
+ public:
+  using Settings = AudioSettings;
 
-std::unique_ptr<GstOmniTokenizerWork> make_work(GstOmniTokenizer* base,
-                                                const omni::Engine& engine) {
-  Settings& s = *cast(base)->settings;
-  omni::AudioOptions options;
-  {
-    std::lock_guard guard(s.lock);
-    if (s.clip_maximum < 100) options.clip_maximum = float(s.clip_maximum);
+  static const GstOmniProperties<Settings>& properties() {
+    static const GstOmniProperties<Settings> table = [] {
+      auto rows = gst_omni_engine_properties<Settings>();
+      rows.push_back({"latency", "Latency",
+                      "Time allowed for the audio tower, in ms, as reported to live pipelines",
+                      &Settings::latency, 0, 60000});
+      rows.push_back({"clip-maximum", "Clip maximum",
+                      "Highest log10 mel power of the whole clip, for results equal to offline "
+                      "processing (100 = running maximum)",
+                      &Settings::clip_maximum, -20, 100});
+      return GstOmniProperties<Settings>(rows);
+    }();
+    return table;
   }
-  return std::make_unique<AudioWork>(engine.make_audio_tokenizer(options));
-}
+  static const std::vector<GstOmniReading<AudioTokenizer>>& readings() {
+    static const auto table = gst_omni_tokenizer_readings<AudioTokenizer>();
+    return table;
+  }
+  static void describe(GstElementClass* klass) {
+    gst_omni_add_template(klass, "sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_OMNI_AUDIO_CAPS);
+    gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
+                          GST_OMNI_TOKENS_CAPS_OF("audio"));
+    gst_element_class_set_static_metadata(klass, "Omni audio tokenizer", "Filter/Analyzer/Audio",
+                                          "Turns raw audio into the tokens of a multimodal model",
+                                          "gst-omni");
+  }
 
-GstClockTime own_latency(GstOmniTokenizer* base) {
-  Settings& s = *cast(base)->settings;
-  std::lock_guard guard(s.lock);
-  return kUnit + kLookAhead + s.latency * GST_MSECOND;
-}
+  AudioTokenizer(GstElement* element, GstElementClass* klass)
+      : GstOmniTokenizer(element, klass, settings, omni::Modality::audio, kLimits) {}
 
-void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
-  if (!properties().set(*cast(object)->settings, id, value))
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-}
+  Settings settings;
 
-void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
-  if (id == properties().count() + 1)
-    g_value_take_boxed(value, gst_omni_tokenizer_stats(GST_OMNI_TOKENIZER(object)));
-  else if (!properties().get(*cast(object)->settings, id, value))
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-}
+ private:
+  void set_caps(GstCaps* caps) override { info_ = gst_omni_audio_info(caps); }
+  GstClockTime duration_of(GstBuffer* buffer) override {
+    return gst_omni_audio_duration(info_, buffer);
+  }
 
-GObjectClass* g_parent_class = nullptr;
+  std::unique_ptr<GstOmniTokenizerWork> make_work(const omni::Engine& engine) override {
+    omni::AudioOptions options;
+    {
+      std::lock_guard guard(settings.lock);
+      if (settings.clip_maximum < 100) options.clip_maximum = float(settings.clip_maximum);
+    }
+    auto work = std::make_unique<AudioWork>(engine.make_audio_tokenizer(options),
+                                            [this] { check_cancelled(); });
+    chunk_ = GstClockTime(engine.chunk_duration());
+    return work;
+  }
 
-void finalize(GObject* object) {
-  Settings* settings = cast(object)->settings;
-  g_parent_class->finalize(object);
-  delete settings;
-}
+  GstClockTime own_latency() override {
+    std::lock_guard guard(settings.lock);
+    return chunk_ + kLookAhead + settings.latency * GST_MSECOND;
+  }
 
-void instance_init(GTypeInstance* instance, gpointer) {
-  auto* self = reinterpret_cast<GstOmniAudioTokenizer*>(instance);
-  self->settings = new Settings();
-  gst_omni_tokenizer_setup(&self->base, *self->settings);
-}
-
-void class_init(gpointer g_class, gpointer) {
-  g_parent_class = static_cast<GObjectClass*>(g_type_class_peek_parent(g_class));
-  auto* klass = static_cast<GstOmniTokenizerClass*>(g_class);
-  auto* object = G_OBJECT_CLASS(g_class);
-  object->set_property = set_property;
-  object->get_property = get_property;
-  object->finalize = finalize;
-  properties().install(object);
-  gst_omni_tokenizer_class_setup(
-      klass,
-      "audio/x-raw, format=(string)" GST_AUDIO_FORMATS_ALL
-      ", rate=(int)[ 1, max ], channels=(int)[ 1, max ], layout=(string)interleaved",
-      properties().count() + 1);
-  gst_element_class_set_static_metadata(
-      GST_ELEMENT_CLASS(g_class), "Omni audio tokenizer", "Filter/Analyzer/Audio",
-      "Turns raw audio into the tokens of a multimodal model", "gst-omni");
-  klass->max_buffers = 4096;
-  klass->max_time = 8 * GST_SECOND;
-  klass->modality = omni::Modality::audio;
-  klass->check_caps = check_caps;
-  klass->accepts = accepts;
-  klass->restart = restart;
-  klass->make_work = make_work;
-  klass->own_latency = own_latency;
-}
-
-GType get_type() {
-  static const GType type = [] {
-    const GTypeInfo info = {
-        sizeof(GstOmniAudioTokenizerClass), nullptr, nullptr,       class_init, nullptr, nullptr,
-        sizeof(GstOmniAudioTokenizer),      0,       instance_init, nullptr};
-    return g_type_register_static(GST_TYPE_OMNI_TOKENIZER, "GstOmniAudioTokenizer", &info,
-                                  GTypeFlags(0));
-  }();
-  return type;
-}
+  GstAudioInfo info_{};                  // of the thread that pushes
+  std::atomic<GstClockTime> chunk_ = 0;  // known once the checkpoint is
+};
 
 }  // namespace
 
-GST_ELEMENT_REGISTER_DEFINE(omniaudiotokenizer, "omniaudiotokenizer", GST_RANK_NONE, get_type());
+GST_ELEMENT_REGISTER_DEFINE(omniaudiotokenizer, "omniaudiotokenizer", GST_RANK_NONE,
+                            gst_omni_element_type<AudioTokenizer>("GstOmniAudioTokenizer"));

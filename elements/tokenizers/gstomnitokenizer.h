@@ -1,96 +1,105 @@
-// What the tokenizer elements share: a bounded queue between the chain function and a task of the
-// source pad that does the work, so that neither a tee nor a decoder ever stands still because a
-// tower computes. Under a live upstream the newest data win and what is dropped is counted and
-// reported by QoS; otherwise the chain function waits.
+// What the tokenizer elements share: a sink pad with a bounded queue (GstOmniInput) and the task of
+// the source pad that does the work (GstOmniWorker).
 //
-//   chain ──► queue (buffers, events) ──► task: load · convert · mel or patches · tower ──► src
-//
-// Locks: `lock` guards queue and flags and is never held while calling out. The work object belongs
-// to the task.
+//   upstream ──► input ──► task: load · convert · mel or patches · tower ──► src
 #pragma once
 
 #include <gst/gst.h>
 
-#include <condition_variable>
-#include <deque>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "common/gstomnicontext.h"
+#include "common/gstomnielement.h"
 #include "common/gstomniptr.h"
 #include "omni/engine.h"
+#include "streams/gstomniinput.h"
+#include "streams/gstomniworker.h"
 
-// One kind of tokenizing. Used by one thread at a time; every function may throw omni::Error.
+// One kind of tokenizing. Belongs to the task; every function may throw omni::Error.
 class GstOmniTokenizerWork {
  public:
   using Emit = std::function<void(omni::Segment&&)>;
   virtual ~GstOmniTokenizerWork() = default;
   virtual void set_caps(GstCaps* caps) = 0;
-  virtual void buffer(GstBuffer* buffer, const Emit& emit) = 0;
-  virtual void gap(GstClockTime start, GstClockTime duration, const Emit& emit) {}
+  virtual void set_segment(const GstSegment& segment) {}
+  virtual void buffer(GstBuffer* buffer, GstClockTime time, const Emit& emit) = 0;
+  // False: nothing stands for this time; the GAP goes on.
+  virtual bool gap(GstClockTime time, GstClockTime duration, const Emit& emit) { return false; }
   virtual void drain(const Emit& emit) = 0;  // everything that was begun, as at the end of a stream
   virtual void reset() = 0;                  // forgets what was begun
 };
 
-struct GstOmniTokenizer {
-  GstElement element;
-  GstPad *sink, *src;
-  struct State;
-  State* state;
+class GstOmniTokenizer : public GstOmniElement, GstOmniInput::Media, GstOmniWorker::Job {
+ public:
+  GstStructure* stats();
 
-  struct State {
-    explicit State(GstOmniTokenizer* self, GstOmniEngineSettings& settings)
-        : engine_context(GST_ELEMENT(self), settings) {}
-    GstOmniEngineContext engine_context;
+  void before_change(GstStateChange change) override;
+  void after_change(GstStateChange change, GstStateChangeReturn result) override;
+  void set_context(GstContext* context) override { engine_context_.take(context); }
+  void property_set(const std::string& name) override;
 
-    std::mutex lock;
-    std::condition_variable changed;
-    std::deque<MiniObjectPtr> queue;  // buffers and serialized events
-    guint queued_buffers = 0;
-    GstClockTime queued_time = 0;
-    bool flushing = true;
-    GstFlowReturn flow = GST_FLOW_OK;  // of the last push, for the chain function
-    bool live = false, live_known = false;
-    bool ready = false;  // the checkpoint is loaded: accepts() knows what it asks for
-    GstSegment segment;
-    guint64 n_in = 0, n_dropped = 0, n_segments = 0, n_tokens = 0;
+ protected:
+  // `settings` outlive the element's pads.
+  GstOmniTokenizer(GstElement* element, GstElementClass* klass, GstOmniEngineSettings& settings,
+                   omni::Modality modality, GstOmniInput::Limits limits);
 
-    // of the task
-    std::shared_ptr<const omni::Engine> engine;
-    std::unique_ptr<GstOmniTokenizerWork> work;
-  };
-};
-
-struct GstOmniTokenizerClass {
-  GstElementClass parent_class;
-  guint max_buffers;  // of the queue
-  GstClockTime max_time;
-  omni::Modality modality;
-  // Throws omni::Error if these caps cannot be tokenized; called before they are queued.
-  void (*check_caps)(GstOmniTokenizer* self, GstCaps* caps);
-  // Whether to queue this buffer at all. With state->lock held.
-  bool (*accepts)(GstOmniTokenizer* self, GstBuffer* buffer);
-  // A flush or a new segment: what accepts() remembers is void. With state->lock held.
-  void (*restart)(GstOmniTokenizer* self);
-  // Answers a query of the sink pad before anybody else; may be nullptr.
-  bool (*query)(GstOmniTokenizer* self, GstQuery* query);
-  std::unique_ptr<GstOmniTokenizerWork> (*make_work)(GstOmniTokenizer* self,
-                                                     const omni::Engine& engine);
   // Media time from a token buffer's PTS until its last sample or frame is there, plus the time
-  // allowed for computing.
-  GstClockTime (*own_latency)(GstOmniTokenizer* self);
+  // allowed for computing. Any thread.
+  virtual GstClockTime own_latency() = 0;
+  virtual std::unique_ptr<GstOmniTokenizerWork> make_work(const omni::Engine& engine) = 0;
+
+  bool query(GstQuery* query) override;  // of the sink pad
+  // Throws `cancelled` once the work is no longer asked for: between the parts of a long one.
+  void check_cancelled() { worker_.check_cancelled(); }
+
+  GstElement* const element_;
+  GstOmniEngineContext engine_context_;
+
+ private:
+  static gboolean src_event(GstPad* pad, GstObject* parent, GstEvent* event);
+  static gboolean src_query(GstPad* pad, GstObject* parent, GstQuery* query);
+  static gboolean src_activate_mode(GstPad* pad, GstObject* parent, GstPadMode mode,
+                                    gboolean active);
+  bool answer_latency(GstQuery* query);
+
+  void flush_start(EventPtr event) override { gst_pad_push_event(src_, event.release()); }
+  void flush_stop(EventPtr event) override { gst_pad_push_event(src_, event.release()); }
+
+  void begin() override;
+  bool step() override;
+  void restart() override { work_->reset(); }
+  void failed() override;
+  void end() override;
+  void emit(omni::Segment&& segment);
+  void handle_event(GstEvent* event);
+  void handle_gap(GstClockTime time, GstClockTime duration);
+  void push_sticky(GstEvent* event);
+  [[noreturn]] void throw_refused();
+  void push_end(GstEvent* event);
+
+  const omni::Modality modality_;
+  GstPad* const src_;
+  GstOmniWorker worker_;
+  GstOmniInput input_;
+  std::atomic<guint64> n_segments_ = 0, n_tokens_ = 0;
+
+  // of the task
+  const GstOmniTokenizerWork::Emit emit_ = [this](omni::Segment&& s) { emit(std::move(s)); };
+  std::shared_ptr<const omni::Engine> engine_;
+  std::unique_ptr<GstOmniTokenizerWork> work_;
 };
 
-GType gst_omni_tokenizer_get_type();
-#define GST_TYPE_OMNI_TOKENIZER (gst_omni_tokenizer_get_type())
-#define GST_OMNI_TOKENIZER(o) reinterpret_cast<GstOmniTokenizer*>(o)
-
-// For a subclass's instance_init: makes pads and state; `settings` must outlive the element's
-// state.
-void gst_omni_tokenizer_setup(GstOmniTokenizer* self, GstOmniEngineSettings& settings);
-// For a subclass's class_init: sets the pad templates and the read-only property "stats" under
-// `stats_id`.
-void gst_omni_tokenizer_class_setup(GstOmniTokenizerClass* klass, const char* sink_caps,
-                                    guint stats_id);
-GstStructure* gst_omni_tokenizer_stats(GstOmniTokenizer* self);
+// The read-only properties of a tokenizer.
+template <class Tokenizer>
+std::vector<GstOmniReading<Tokenizer>> gst_omni_tokenizer_readings() {
+  return {{[] {
+             return g_param_spec_boxed("stats", "Statistics",
+                                       "What went in, came out and was dropped", GST_TYPE_STRUCTURE,
+                                       kGstOmniReadOnly);
+           },
+           [](Tokenizer& self, GValue* value) { g_value_take_boxed(value, self.stats()); }}};
+}

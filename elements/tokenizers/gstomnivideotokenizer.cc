@@ -28,9 +28,10 @@
 #include "tokenizers/gstomnicudaframes.h"
 #include "tokenizers/gstomninvmmframes.h"
 #include "tokenizers/gstomnitokenizer.h"
+#include "tokens/gstomnitokens.h"
 
-GST_DEBUG_CATEGORY_EXTERN(gst_omni_tokenizer_debug);
-#define GST_CAT_DEFAULT gst_omni_tokenizer_debug
+GST_DEBUG_CATEGORY_STATIC(gst_omni_video_tokenizer_debug);
+#define GST_CAT_DEFAULT gst_omni_video_tokenizer_debug
 
 static constexpr const char* kSinkCaps =
     "video/x-raw, format=(string){ NV12, P010_10LE, I420, RGB, BGR, RGBx, BGRx, RGBA, BGRA, GRAY8 "
@@ -49,49 +50,15 @@ static GType detail_get_type() {
 
 namespace {
 
-struct Settings : GstOmniEngineSettings {
+constexpr GstOmniInput::Limits kLimits{8, G_MAXUINT64, GST_CLOCK_TIME_NONE};
+constexpr omni::Nanoseconds kMirror = G_MAXINT64 / 2;  // time counts down from it in reverse
+
+struct VideoSettings : GstOmniEngineSettings {
   omni::Rational frame_rate{2, 1};
   int detail = int(omni::Detail::automatic);
   gint64 min_pixels = 0, max_pixels = 0;
   guint latency = 200;
 };
-
-const GstOmniProperties<Settings>& properties() {
-  static const GstOmniProperties<Settings> table = [] {
-    auto rows = gst_omni_engine_properties<Settings>();
-    const double most = 16384.0 * 16384;
-    rows.push_back({"frame-rate", "Frame rate",
-                    "Frames a second that the model sees, whatever the rate of the stream",
-                    &Settings::frame_rate});
-    rows.push_back({"detail", "Detail", "How closely to look", &Settings::detail, 0, 0,
-                    GstOmniMutable::ready, detail_get_type});
-    rows.push_back({"min-pixels", "Least pixels",
-                    "Fewest pixels of a resized frame (0 = what the checkpoint says)",
-                    &Settings::min_pixels, 0, most});
-    rows.push_back({"max-pixels", "Most pixels",
-                    "Most pixels of a resized frame (0 = what the checkpoint says)",
-                    &Settings::max_pixels, 0, most});
-    rows.push_back({"latency", "Latency",
-                    "Time allowed for the vision tower, in ms, as reported to live pipelines",
-                    &Settings::latency, 0, 60000});
-    return GstOmniProperties<Settings>(rows);
-  }();
-  return table;
-}
-
-struct GstOmniVideoTokenizer {
-  GstOmniTokenizer base;
-  Settings* settings;
-  omni::FrameSampler* sampler;  // under base.state->lock
-  GstClockTime next_pts;        // for frames without one; under base.state->lock
-  GstOmniCudaFrames* cuda_frames;
-};
-
-struct GstOmniVideoTokenizerClass {
-  GstOmniTokenizerClass base;
-};
-
-GstOmniVideoTokenizer* cast(gpointer p) { return static_cast<GstOmniVideoTokenizer*>(p); }
 
 omni::PixelFormat pixel_format(GstVideoFormat f) {
   switch (f) {
@@ -151,10 +118,9 @@ class VideoWork final : public GstOmniTokenizerWork {
     nvmm_ = GstOmniNvmmFrames::is_nvmm(caps);
   }
 
-  void buffer(GstBuffer* buffer, const Emit& emit) override {
-    const GstClockTime pts = GST_BUFFER_PTS(buffer);
+  void buffer(GstBuffer* buffer, GstClockTime time, const Emit& emit) override {
     // A pair whose halves lie far apart is no pair: the stream paused in between.
-    if (first_ != GST_CLOCK_TIME_NONE && (pts < first_ || pts - first_ > pair_ + pair_ / 2))
+    if (first_ != GST_CLOCK_TIME_NONE && (time < first_ || time - first_ > pair_ + pair_ / 2))
       drain(emit);
     omni::VideoFrame view{pixel_format(GST_VIDEO_INFO_FORMAT(&info_)),
                           info_.width,
@@ -163,9 +129,9 @@ class VideoWork final : public GstOmniTokenizerWork {
                           {},
                           matrix(),
                           full_range(),
-                          omni::Nanoseconds(pts)};
+                          omni::Nanoseconds(time)};
     auto segment = nvmm_ ? look_at_surface(buffer, view) : look_at_frame(buffer, view);
-    first_ = segment ? GST_CLOCK_TIME_NONE : pts;
+    first_ = segment ? GST_CLOCK_TIME_NONE : time;
     if (segment) emit(std::move(*segment));
   }
 
@@ -223,132 +189,122 @@ class VideoWork final : public GstOmniTokenizerWork {
   GstClockTime pair_;
   GstVideoInfo info_{};
   bool nvmm_ = false;                         // what the caps say
-  GstClockTime first_ = GST_CLOCK_TIME_NONE;  // PTS of a frame that waits for its pair
+  GstClockTime first_ = GST_CLOCK_TIME_NONE;  // time of a frame that waits for its pair
 };
 
-void check_caps(GstOmniTokenizer*, GstCaps* caps) { parse_caps(caps); }
+class VideoTokenizer final : public GstOmniTokenizer {
+ public:
+  using Settings = VideoSettings;
 
-bool accepts(GstOmniTokenizer* base, GstBuffer* buffer) {
-  auto* self = cast(base);
-  // rawvideoparse and the like always stamp; others start at 0
-  if (!GST_BUFFER_PTS_IS_VALID(buffer)) GST_BUFFER_PTS(buffer) = self->next_pts;
-  self->next_pts = GST_BUFFER_PTS(buffer) +
-                   (GST_BUFFER_DURATION_IS_VALID(buffer) ? GST_BUFFER_DURATION(buffer) : 0);
-  return self->sampler->wants(omni::Nanoseconds(GST_BUFFER_PTS(buffer)));
-}
-
-void restart(GstOmniTokenizer* base) {
-  cast(base)->sampler->reset();
-  cast(base)->next_pts = 0;
-}
-
-std::unique_ptr<GstOmniTokenizerWork> make_work(GstOmniTokenizer* base,
-                                                const omni::Engine& engine) {
-  auto* self = cast(base);
-  omni::VideoOptions options;
-  {
-    std::lock_guard guard(self->settings->lock);
-    if (!properties().was_set(*self->settings, &Settings::frame_rate) &&
-        engine.defaults().frame_rate)
-      self->settings->frame_rate = *engine.defaults().frame_rate;
-    options = {.frame_rate = self->settings->frame_rate,
-               .detail = omni::Detail(self->settings->detail),
-               .min_pixels = self->settings->min_pixels,
-               .max_pixels = self->settings->max_pixels};
+  static const GstOmniProperties<Settings>& properties() {
+    static const GstOmniProperties<Settings> table = [] {
+      auto rows = gst_omni_engine_properties<Settings>();
+      const double most = 16384.0 * 16384;
+      rows.push_back({"frame-rate", "Frame rate",
+                      "Frames a second that the model sees, whatever the rate of the stream",
+                      &Settings::frame_rate});
+      rows.push_back({"detail", "Detail", "How closely to look", &Settings::detail, 0, 0,
+                      GstOmniMutable::ready, detail_get_type});
+      rows.push_back({"min-pixels", "Least pixels",
+                      "Fewest pixels of a resized frame (0 = what the checkpoint says)",
+                      &Settings::min_pixels, 0, most});
+      rows.push_back({"max-pixels", "Most pixels",
+                      "Most pixels of a resized frame (0 = what the checkpoint says)",
+                      &Settings::max_pixels, 0, most});
+      rows.push_back({"latency", "Latency",
+                      "Time allowed for the vision tower, in ms, as reported to live pipelines",
+                      &Settings::latency, 0, 60000});
+      return GstOmniProperties<Settings>(rows);
+    }();
+    return table;
   }
-  {
-    std::lock_guard guard(base->state->lock);
-    *self->sampler = omni::FrameSampler(options.frame_rate);
+  static const std::vector<GstOmniReading<VideoTokenizer>>& readings() {
+    static const auto table = gst_omni_tokenizer_readings<VideoTokenizer>();
+    return table;
   }
-  return std::make_unique<VideoWork>(engine.make_video_tokenizer(options), options.frame_rate,
-                                     *self->cuda_frames);
-}
-
-bool query(GstOmniTokenizer* self, GstQuery* query) {
-  return cast(self)->cuda_frames->answer(GST_ELEMENT(self), query,
-                                         self->state->engine_context.device());
-}
-
-GstClockTime own_latency(GstOmniTokenizer* base) {
-  Settings& s = *cast(base)->settings;
-  std::lock_guard guard(s.lock);
-  return GstClockTime(1e9 / s.frame_rate.value()) + s.latency * GST_MSECOND;
-}
-
-void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
-  auto* self = cast(object);
-  if (!properties().set(*self->settings, id, value)) {
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-    return;
+  static void describe(GstElementClass* klass) {
+    const std::string sink =
+        GstOmniNvmmFrames::with_nvmm(GstOmniCudaFrames::with_cuda_memory(kSinkCaps));
+    gst_omni_add_template(klass, "sink", GST_PAD_SINK, GST_PAD_ALWAYS, sink.c_str());
+    gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
+                          GST_OMNI_TOKENS_CAPS_OF("video"));
+    gst_element_class_set_static_metadata(klass, "Omni video tokenizer", "Filter/Analyzer/Video",
+                                          "Turns raw video into the tokens of a multimodal model",
+                                          "gst-omni");
+    gst_type_mark_as_plugin_api(detail_get_type(), GstPluginAPIFlags(0));
+    GST_DEBUG_CATEGORY_INIT(gst_omni_video_tokenizer_debug, "omnitokenizer", 0, "video to tokens");
   }
-  std::scoped_lock guard(self->base.state->lock, self->settings->lock);
-  *self->sampler = omni::FrameSampler(self->settings->frame_rate);
-}
 
-void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
-  if (id == properties().count() + 1)
-    g_value_take_boxed(value, gst_omni_tokenizer_stats(GST_OMNI_TOKENIZER(object)));
-  else if (!properties().get(*cast(object)->settings, id, value))
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-}
+  VideoTokenizer(GstElement* element, GstElementClass* klass)
+      : GstOmniTokenizer(element, klass, settings, omni::Modality::video, kLimits) {}
 
-GObjectClass* g_parent_class = nullptr;
+  Settings settings;
 
-void finalize(GObject* object) {
-  auto* self = cast(object);
-  Settings* settings = self->settings;
-  delete self->sampler;
-  delete self->cuda_frames;
-  g_parent_class->finalize(object);
-  delete settings;
-}
+  void property_set(const std::string& name) override {
+    GstOmniTokenizer::property_set(name);
+    if (name != "frame-rate") return;
+    std::scoped_lock guard(sampler_lock_, settings.lock);
+    sampler_ = omni::FrameSampler(settings.frame_rate);
+  }
 
-void instance_init(GTypeInstance* instance, gpointer) {
-  auto* self = reinterpret_cast<GstOmniVideoTokenizer*>(instance);
-  self->settings = new Settings();
-  self->sampler = new omni::FrameSampler(self->settings->frame_rate);
-  self->cuda_frames = new GstOmniCudaFrames();
-  gst_omni_tokenizer_setup(&self->base, *self->settings);
-}
+ private:
+  void set_caps(GstCaps* caps) override {
+    const GstVideoInfo info = parse_caps(caps);
+    frame_duration_ =
+        info.fps_n > 0 ? gst_util_uint64_scale(GST_SECOND, guint64(info.fps_d), guint64(info.fps_n))
+                       : 0;
+  }
+  GstClockTime duration_of(GstBuffer* buffer) override {
+    const GstClockTime duration = GST_BUFFER_DURATION(buffer);
+    return GST_CLOCK_TIME_IS_VALID(duration) && duration > 0 ? duration : frame_duration_;
+  }
+  bool wants(GstClockTime time) override {
+    std::lock_guard guard(sampler_lock_);
+    const auto t = omni::Nanoseconds(time);
+    return sampler_.wants(reverse_ ? kMirror - t : t);
+  }
+  void restarted(const GstSegment& segment) override {
+    std::lock_guard guard(sampler_lock_);
+    reverse_ = segment.rate < 0;
+    sampler_.reset();
+  }
+  bool query(GstQuery* query) override {
+    return cuda_frames_.answer(element_, query, engine_context_.device()) ||
+           GstOmniTokenizer::query(query);
+  }
 
-void class_init(gpointer g_class, gpointer) {
-  g_parent_class = static_cast<GObjectClass*>(g_type_class_peek_parent(g_class));
-  auto* klass = static_cast<GstOmniTokenizerClass*>(g_class);
-  auto* object = G_OBJECT_CLASS(g_class);
-  object->set_property = set_property;
-  object->get_property = get_property;
-  object->finalize = finalize;
-  properties().install(object);
-  gst_omni_tokenizer_class_setup(
-      klass, GstOmniNvmmFrames::with_nvmm(GstOmniCudaFrames::with_cuda_memory(kSinkCaps)).c_str(),
-      properties().count() + 1);
-  gst_element_class_set_static_metadata(
-      GST_ELEMENT_CLASS(g_class), "Omni video tokenizer", "Filter/Analyzer/Video",
-      "Turns raw video into the tokens of a multimodal model", "gst-omni");
-  gst_type_mark_as_plugin_api(detail_get_type(), GstPluginAPIFlags(0));
-  gst_type_mark_as_plugin_api(GST_TYPE_OMNI_TOKENIZER, GstPluginAPIFlags(0));
-  klass->max_buffers = 8;
-  klass->max_time = GST_CLOCK_TIME_NONE;
-  klass->modality = omni::Modality::video;
-  klass->check_caps = check_caps;
-  klass->accepts = accepts;
-  klass->restart = restart;
-  klass->query = query;
-  klass->make_work = make_work;
-  klass->own_latency = own_latency;
-}
+  std::unique_ptr<GstOmniTokenizerWork> make_work(const omni::Engine& engine) override {
+    omni::VideoOptions options;
+    {
+      std::lock_guard guard(settings.lock);
+      if (!properties().was_set(settings, &Settings::frame_rate) && engine.defaults().frame_rate)
+        settings.frame_rate = *engine.defaults().frame_rate;
+      options = {.frame_rate = settings.frame_rate,
+                 .detail = omni::Detail(settings.detail),
+                 .min_pixels = settings.min_pixels,
+                 .max_pixels = settings.max_pixels};
+    }
+    {
+      std::lock_guard guard(sampler_lock_);
+      sampler_ = omni::FrameSampler(options.frame_rate);
+    }
+    return std::make_unique<VideoWork>(engine.make_video_tokenizer(options), options.frame_rate,
+                                       cuda_frames_);
+  }
 
-GType get_type() {
-  static const GType type = [] {
-    const GTypeInfo info = {
-        sizeof(GstOmniVideoTokenizerClass), nullptr, nullptr,       class_init, nullptr, nullptr,
-        sizeof(GstOmniVideoTokenizer),      0,       instance_init, nullptr};
-    return g_type_register_static(GST_TYPE_OMNI_TOKENIZER, "GstOmniVideoTokenizer", &info,
-                                  GTypeFlags(0));
-  }();
-  return type;
-}
+  GstClockTime own_latency() override {
+    std::lock_guard guard(settings.lock);
+    return GstClockTime(1e9 / settings.frame_rate.value()) + settings.latency * GST_MSECOND;
+  }
+
+  std::mutex sampler_lock_;
+  omni::FrameSampler sampler_{settings.frame_rate};  // under sampler_lock_, as reverse_
+  bool reverse_ = false;
+  GstClockTime frame_duration_ = 0;  // by the caps; of the thread that pushes
+  GstOmniCudaFrames cuda_frames_;
+};
 
 }  // namespace
 
-GST_ELEMENT_REGISTER_DEFINE(omnivideotokenizer, "omnivideotokenizer", GST_RANK_NONE, get_type());
+GST_ELEMENT_REGISTER_DEFINE(omnivideotokenizer, "omnivideotokenizer", GST_RANK_NONE,
+                            gst_omni_element_type<VideoTokenizer>("GstOmniVideoTokenizer"));

@@ -9,8 +9,10 @@
 
 #include "omni/segment.h"
 
-#define GST_OMNI_TOKENS_CAPS                                                                      \
-  "application/x-omni-tokens, modality=(string){ video, image, audio }, hidden=(int)[ 1, max ], " \
+// Of a pad template; `modality` as caps write a value or a list of them.
+#define GST_OMNI_TOKENS_CAPS_OF(modality)                 \
+  "application/x-omni-tokens, modality=(string)" modality \
+  ", hidden=(int)[ 1, max ], "                            \
   "format=(string)F32LE"
 #define GST_OMNI_TOKEN_META_API_TYPE (gst_omni_token_meta_api_get_type())
 

@@ -32,19 +32,13 @@
  */
 #include "transcriber/gstomnitranscriber.h"
 
-#include <algorithm>
-#include <utility>
-
 #include "common/gstomniguard.h"
 #include "transcriber/gstomnitranscriberstate.h"
-
-GST_DEBUG_CATEGORY_STATIC(gst_omni_transcriber_debug);
-#define GST_CAT_DEFAULT gst_omni_transcriber_debug
 
 namespace gst_omni_transcriber {
 namespace {
 
-constexpr GstClockTime kMostQueued = 8 * GST_SECOND;  // of sound
+constexpr GstOmniInput::Limits kLimits{4096, 64 << 20, 8 * GST_SECOND};
 
 GType policy_get_type() {
   static const GEnumValue values[] = {
@@ -58,7 +52,9 @@ GType policy_get_type() {
   return type;
 }
 
-const GstOmniProperties<Settings>& properties() {
+}  // namespace
+
+const GstOmniProperties<TranscriberSettings>& Transcriber::properties() {
   constexpr auto playing = GstOmniMutable::playing;
   static const GstOmniProperties<Settings> table = [] {
     auto rows = gst_omni_engine_properties<Settings>();
@@ -98,287 +94,138 @@ const GstOmniProperties<Settings>& properties() {
   return table;
 }
 
-enum { kMaxObservedDelay = 1, kStats };  // behind the table
-
-GstElementClass* g_parent_class = nullptr;
-
-// --- sink pad
-
-// Under the lock. Live, the newest sound wins.
-GstMessage* drop_oldest(GstElement* element) {
-  State& s = state(element);
-  const auto oldest = std::find_if(s.queue.begin(), s.queue.end(),
-                                   [](const MiniObjectPtr& o) { return GST_IS_BUFFER(o.get()); });
-  if (oldest == s.queue.end()) return nullptr;
-  auto* b = GST_BUFFER(oldest->get());
-  ++s.n_dropped;
-  GstMessage* m = gst_message_new_qos(
-      GST_OBJECT(element), TRUE,
-      gst_segment_to_running_time(&s.segment, GST_FORMAT_TIME, GST_BUFFER_PTS(b)),
-      gst_segment_to_stream_time(&s.segment, GST_FORMAT_TIME, GST_BUFFER_PTS(b)), GST_BUFFER_PTS(b),
-      GST_BUFFER_DURATION(b));
-  gst_message_set_qos_stats(m, GST_FORMAT_BUFFERS, GST_CLOCK_TIME_NONE, s.n_dropped);
-  if (GST_BUFFER_DURATION_IS_VALID(b)) s.queued -= GST_BUFFER_DURATION(b);
-  s.queue.erase(oldest);
-  return m;
+const std::vector<GstOmniReading<Transcriber>>& Transcriber::readings() {
+  static const std::vector<GstOmniReading<Transcriber>> table = {
+      {[] {
+         return g_param_spec_uint("max-observed-delay", "Greatest delay",
+                                  "Longest time between a word and its text, in ms", 0, G_MAXUINT,
+                                  0, kGstOmniReadOnly);
+       },
+       [](Transcriber& self, GValue* value) {
+         g_value_set_uint(value, self.max_observed_delay());
+       }},
+      {[] {
+         return g_param_spec_boxed("stats", "Statistics",
+                                   "Words, looks, times, drops, delays in ms", GST_TYPE_STRUCTURE,
+                                   kGstOmniReadOnly);
+       },
+       [](Transcriber& self, GValue* value) { g_value_take_boxed(value, self.stats()); }},
+  };
+  return table;
 }
 
-GstFlowReturn chain(GstPad*, GstObject* parent, GstBuffer* raw) {
-  auto* element = GST_ELEMENT(parent);
-  State& s = state(element);
-  BufferPtr buffer(raw);
-  const GstFlowReturn down = s.output->flow();
-  std::vector<GstMessage*> messages;
-  GstFlowReturn result = GST_FLOW_OK;
-  {
-    std::unique_lock lock(s.lock);
-    while (!s.flushing && !s.failed && s.queued >= kMostQueued) {
-      if (!s.live) {
-        s.changed.wait(lock);
-        continue;
-      }
-      GstMessage* m = drop_oldest(element);
-      if (!m) break;
-      messages.push_back(m);
-    }
-    result = s.flushing ? GST_FLOW_FLUSHING : s.failed ? GST_FLOW_ERROR : down;
-    if (result == GST_FLOW_OK) {
-      if (GST_BUFFER_DURATION_IS_VALID(buffer.get())) s.queued += GST_BUFFER_DURATION(buffer.get());
-      s.queue.emplace_back(GST_MINI_OBJECT(buffer.release()));
-    }
-  }
-  s.changed.notify_all();
-  for (GstMessage* m : messages) gst_element_post_message(element, m);
-  return result;
-}
-
-void set_flushing(State& s, bool flushing) {
-  {
-    std::lock_guard guard(s.lock);
-    s.flushing = flushing;
-    if (flushing && s.transcriber) s.transcriber->cancel();
-    if (!flushing) {
-      std::erase_if(s.queue, [](const MiniObjectPtr& o) {
-        return !GST_IS_EVENT(o.get()) || !(GST_EVENT_TYPE(o.get()) == GST_EVENT_CAPS ||
-                                           GST_EVENT_TYPE(o.get()) == GST_EVENT_STREAM_START);
-      });
-      s.queued = 0;
-      s.reset_pending = s.transcriber != nullptr;
-    }
-  }
-  s.changed.notify_all();
-}
-
-gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
-  State& s = state(parent);
-  EventPtr owned(event);
-  switch (GST_EVENT_TYPE(event)) {
-    case GST_EVENT_FLUSH_START:
-      set_flushing(s, true);
-      s.output->flush_start(owned.release());
-      return TRUE;
-    case GST_EVENT_FLUSH_STOP:
-      s.output->flush_stop(owned.release());
-      set_flushing(s, false);
-      return TRUE;
-    case GST_EVENT_CAPS: {
-      GstCaps* caps = nullptr;
-      gst_event_parse_caps(event, &caps);
-      if (!gst_omni_guard(parent, false, [&] {
-            gst_omni_audio_info(caps);
-            return true;
-          }))
-        return FALSE;
-      break;
-    }
-    default:
-      if (!GST_EVENT_IS_SERIALIZED(event))
-        return gst_pad_event_default(pad, parent, owned.release());
-  }
-  {
-    std::lock_guard guard(s.lock);
-    if (s.flushing) return FALSE;
-    s.queue.emplace_back(GST_MINI_OBJECT(owned.release()));
-  }
-  s.changed.notify_all();
-  return TRUE;
-}
-
-gboolean sink_query(GstPad* pad, GstObject* parent, GstQuery* query) {
-  return state(parent).engine_context.answer(query) || gst_pad_query_default(pad, parent, query);
-}
-
-gboolean sink_activate_mode(GstPad*, GstObject* parent, GstPadMode mode, gboolean active) {
-  if (mode != GST_PAD_MODE_PUSH) return FALSE;
-  set_flushing(state(parent), !active);
-  return TRUE;
-}
-
-// --- source pad
-
-gboolean src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
-  State& s = state(parent);
-  if (s.engine_context.answer(query)) return TRUE;
-  if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY) return gst_pad_query_default(pad, parent, query);
-  if (!gst_pad_peer_query(s.sink, query)) return FALSE;
-  gboolean live = FALSE;
-  GstClockTime min = 0;
-  gst_query_parse_latency(query, &live, &min, nullptr);
-  if (live) {
-    std::lock_guard guard(s.settings.lock);
-    if (s.settings.latency != G_MAXUINT) min += s.settings.latency * GST_MSECOND;
-  }
-  gst_query_set_latency(query, live, live ? min : 0, GST_CLOCK_TIME_NONE);
-  return TRUE;
-}
-
-gboolean src_activate_mode(GstPad*, GstObject* parent, GstPadMode mode, gboolean active) {
-  return mode == GST_PAD_MODE_PUSH && state(parent).output->set_active(active);
-}
-
-// --- element
-
-GstStructure* stats(State& s) {
-  std::lock_guard guard(s.lock);
-  return gst_structure_new(
-      "omni-transcriber-stats", "compute", G_TYPE_STRING, s.engine_context.compute().c_str(),
-      "language", G_TYPE_STRING, s.language.c_str(), "words", G_TYPE_UINT64, s.n_words, "drops",
-      G_TYPE_UINT64, s.n_dropped, "late", G_TYPE_UINT64, s.n_late, "looks", G_TYPE_UINT64,
-      guint64(s.counts.looks), "gated", G_TYPE_UINT64, guint64(s.counts.gated), "rejected",
-      G_TYPE_UINT64, guint64(s.counts.rejected), "tokens", G_TYPE_UINT64, guint64(s.counts.tokens),
-      "encoder-seconds", G_TYPE_DOUBLE, s.counts.encoder_seconds, "decoder-seconds", G_TYPE_DOUBLE,
-      s.counts.decoder_seconds, "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5), "delay-p95",
-      G_TYPE_DOUBLE, s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(),
-      nullptr);
-}
-
-void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
-  State& s = state(object);
-  if (!properties().set(s.settings, id, value)) {
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-    return;
-  }
-  const std::string name = pspec->name;
-  if (name == "lateness") s.output->set_lateness(g_value_get_uint(value) * GST_MSECOND);
-  if (name == "latency")
-    gst_element_post_message(GST_ELEMENT(object), gst_message_new_latency(GST_OBJECT(object)));
-  if (name == "language-code") {
-    std::lock_guard guard(s.lock);
-    s.language_changed = true;
-  }
-}
-
-void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
-  State& s = state(object);
-  if (properties().get(s.settings, id, value)) return;
-  switch (int(id) - int(properties().count())) {
-    case kMaxObservedDelay: {
-      std::lock_guard guard(s.lock);
-      g_value_set_uint(value, guint(s.delay.max_ms()));
-      break;
-    }
-    case kStats:
-      g_value_take_boxed(value, stats(s));
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-  }
-}
-
-GstStateChangeReturn change_state(GstElement* element, GstStateChange transition) {
-  State& s = state(element);
-  if (transition == GST_STATE_CHANGE_NULL_TO_READY) s.engine_context.announce();
-  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) start_worker(element);
-  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
-    std::lock_guard guard(s.lock);
-    s.stopping = true;
-    if (s.transcriber) s.transcriber->cancel();
-  }
-  const GstStateChangeReturn result = g_parent_class->change_state(element, transition);
-  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY ||
-      (transition == GST_STATE_CHANGE_READY_TO_PAUSED && result == GST_STATE_CHANGE_FAILURE))
-    stop_worker(element);
-  return result;
-}
-
-void set_context(GstElement* element, GstContext* context) {
-  state(element).engine_context.take(context);
-  g_parent_class->set_context(element, context);
-}
-
-void finalize(GObject* object) {
-  State* s = reinterpret_cast<GstOmniTranscriber*>(object)->state;
-  G_OBJECT_CLASS(g_parent_class)->finalize(object);
-  delete s;
-}
-
-void instance_init(GTypeInstance* instance, gpointer g_class) {
-  auto* self = reinterpret_cast<GstOmniTranscriber*>(instance);
-  auto* klass = GST_ELEMENT_CLASS(g_class);
-  self->state = new State(self);
-  State& s = *self->state;
-  gst_segment_init(&s.segment, GST_FORMAT_TIME);
-  s.sink = gst_pad_new_from_template(gst_element_class_get_pad_template(klass, "sink"), "sink");
-  gst_pad_set_chain_function(s.sink, GST_DEBUG_FUNCPTR(chain));
-  gst_pad_set_event_function(s.sink, GST_DEBUG_FUNCPTR(sink_event));
-  gst_pad_set_query_function(s.sink, GST_DEBUG_FUNCPTR(sink_query));
-  gst_pad_set_activatemode_function(s.sink, GST_DEBUG_FUNCPTR(sink_activate_mode));
-  gst_element_add_pad(GST_ELEMENT(self), s.sink);
-  s.src = gst_pad_new_from_template(gst_element_class_get_pad_template(klass, "src"), "src");
-  s.output = std::make_unique<GstOmniTextOutput>(s.src, GstOmniOutput::Kind::text);
-  gst_pad_set_query_function(s.src, GST_DEBUG_FUNCPTR(src_query));
-  gst_pad_set_activatemode_function(s.src, GST_DEBUG_FUNCPTR(src_activate_mode));
-  gst_pad_use_fixed_caps(s.src);
-  gst_element_add_pad(GST_ELEMENT(self), s.src);
-}
-
-void class_init(gpointer g_class, gpointer) {
-  GST_DEBUG_CATEGORY_INIT(gst_omni_transcriber_debug, "omnitranscriber", 0, "speech to text");
-  g_parent_class = static_cast<GstElementClass*>(g_type_class_peek_parent(g_class));
-  auto* object = G_OBJECT_CLASS(g_class);
-  auto* element = GST_ELEMENT_CLASS(g_class);
-  object->set_property = set_property;
-  object->get_property = get_property;
-  object->finalize = finalize;
-  element->change_state = change_state;
-  element->set_context = set_context;
-  properties().install(object);
-  const auto read_only = GParamFlags(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
-  g_object_class_install_property(
-      object, properties().count() + kMaxObservedDelay,
-      g_param_spec_uint("max-observed-delay", "Greatest delay",
-                        "Longest time between a word and its text, in ms", 0, G_MAXUINT, 0,
-                        read_only));
-  g_object_class_install_property(
-      object, properties().count() + kStats,
-      g_param_spec_boxed("stats", "Statistics", "Words, looks, times, drops, delays in ms",
-                         GST_TYPE_STRUCTURE, read_only));
-  CapsPtr in(gst_caps_from_string(
-      "audio/x-raw, format=(string)" GST_AUDIO_FORMATS_ALL
-      ", rate=(int)[ 1, max ], channels=(int)[ 1, max ], layout=(string)interleaved"));
-  CapsPtr out(gst_caps_from_string("text/x-raw, format=(string)utf8"));
-  gst_element_class_add_pad_template(
-      element, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, in.get()));
-  gst_element_class_add_pad_template(
-      element, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, out.get()));
+void Transcriber::describe(GstElementClass* klass) {
+  gst_omni_add_template(klass, "sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_OMNI_AUDIO_CAPS);
+  gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
+                        "text/x-raw, format=(string)utf8");
   gst_element_class_set_static_metadata(
-      element, "Omni transcriber", "Audio/Text/Filter",
+      klass, "Omni transcriber", "Audio/Text/Filter",
       "Speech to text, word by word, with a speech recogniser that runs here", "gst-omni");
   gst_type_mark_as_plugin_api(policy_get_type(), GstPluginAPIFlags(0));
 }
 
-GType get_type() {
-  static const GType type = [] {
-    const GTypeInfo info = {
-        sizeof(GstOmniTranscriberClass), nullptr, nullptr,       class_init, nullptr, nullptr,
-        sizeof(GstOmniTranscriber),      0,       instance_init, nullptr};
-    return g_type_register_static(GST_TYPE_ELEMENT, "GstOmniTranscriber", &info, GTypeFlags(0));
-  }();
-  return type;
+Transcriber::Transcriber(GstElement* element, GstElementClass* klass)
+    : element_(element),
+      engine_context_(element, settings),
+      src_(gst_omni_new_pad(klass, "src")),
+      output_(src_, GstOmniOutput::Kind::text),
+      worker_(element, nullptr, *this),
+      input_(element, gst_omni_new_pad(klass, "sink"), kLimits, worker_, *this) {
+  gst_element_add_pad(element, input_.pad());
+  gst_pad_set_element_private(src_, this);
+  gst_pad_set_query_function(src_, GST_DEBUG_FUNCPTR(src_query));
+  gst_pad_set_activatemode_function(src_, GST_DEBUG_FUNCPTR(src_activate_mode));
+  gst_pad_use_fixed_caps(src_);
+  gst_element_add_pad(element, src_);
 }
 
-}  // namespace
+// --- pads
+
+bool Transcriber::query(GstQuery* query) {
+  if (GST_QUERY_TYPE(query) != GST_QUERY_ALLOCATION) return engine_context_.answer(query);
+  gst_query_add_allocation_meta(query, GST_AUDIO_META_API_TYPE, nullptr);
+  return true;
+}
+
+gboolean Transcriber::src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
+  auto* self = static_cast<Transcriber*>(gst_pad_get_element_private(pad));
+  if (self->engine_context_.answer(query)) return TRUE;
+  return GST_QUERY_TYPE(query) == GST_QUERY_LATENCY ? self->answer_latency(query)
+                                                    : gst_pad_query_default(pad, parent, query);
+}
+
+bool Transcriber::answer_latency(GstQuery* query) {
+  if (!gst_pad_peer_query(input_.pad(), query)) return false;
+  gboolean live = FALSE;
+  GstClockTime min = 0;
+  gst_query_parse_latency(query, &live, &min, nullptr);
+  if (live) {
+    std::lock_guard guard(settings.lock);
+    if (settings.latency != G_MAXUINT) min += settings.latency * GST_MSECOND;
+  }
+  gst_query_set_latency(query, live, live ? min : 0, GST_CLOCK_TIME_NONE);
+  return true;
+}
+
+gboolean Transcriber::src_activate_mode(GstPad* pad, GstObject*, GstPadMode mode, gboolean active) {
+  auto* self = static_cast<Transcriber*>(gst_pad_get_element_private(pad));
+  return mode == GST_PAD_MODE_PUSH && self->output_.set_active(active);
+}
+
+// --- element
+
+void Transcriber::before_change(GstStateChange change) {
+  if (change == GST_STATE_CHANGE_NULL_TO_READY) engine_context_.announce();
+  if (change == GST_STATE_CHANGE_PAUSED_TO_READY) worker_.stop();
+  if (change != GST_STATE_CHANGE_READY_TO_PAUSED) return;
+  input_.set_worker(GstOmniInput::Worker::starting);
+  if (!worker_.start())
+    throw omni::Error(omni::ErrorCode::out_of_memory, "no thread to transcribe in");
+}
+
+void Transcriber::after_change(GstStateChange change, GstStateChangeReturn result) {
+  if (change == GST_STATE_CHANGE_PAUSED_TO_READY) engine_context_.forget();
+  if (change == GST_STATE_CHANGE_READY_TO_PAUSED && result == GST_STATE_CHANGE_FAILURE)
+    worker_.stop();
+}
+
+void Transcriber::property_set(const std::string& name) {
+  engine_context_.settings_changed();
+  if (name == "language-code") language_changed_ = true;
+  if (name == "latency")
+    gst_element_post_message(element_, gst_message_new_latency(GST_OBJECT(element_)));
+  if (name != "lateness") return;
+  GstClockTime lateness = 0;
+  {
+    std::lock_guard guard(settings.lock);
+    lateness = settings.lateness * GST_MSECOND;
+  }
+  output_.set_lateness(lateness);
+}
+
+guint Transcriber::max_observed_delay() {
+  std::lock_guard guard(lock_);
+  return guint(delay_.max_ms());
+}
+
+GstStructure* Transcriber::stats() {
+  const GstOmniInput::Counts input = input_.counts();
+  std::lock_guard guard(lock_);
+  return gst_structure_new(
+      "omni-transcriber-stats", "compute", G_TYPE_STRING, engine_context_.compute().c_str(),
+      "language", G_TYPE_STRING, language_.c_str(), "words", G_TYPE_UINT64, n_words_, "drops",
+      G_TYPE_UINT64, input.dropped, "jumps", G_TYPE_UINT64, input.jumps, "queue-depth", G_TYPE_UINT,
+      input.queued, "late", G_TYPE_UINT64, n_late_, "looks", G_TYPE_UINT64, guint64(counts_.looks),
+      "gated", G_TYPE_UINT64, guint64(counts_.gated), "rejected", G_TYPE_UINT64,
+      guint64(counts_.rejected), "tokens", G_TYPE_UINT64, guint64(counts_.tokens),
+      "encoder-seconds", G_TYPE_DOUBLE, counts_.encoder_seconds, "decoder-seconds", G_TYPE_DOUBLE,
+      counts_.decoder_seconds, "delay-p50", G_TYPE_DOUBLE, delay_.percentile_ms(0.5), "delay-p95",
+      G_TYPE_DOUBLE, delay_.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE, delay_.max_ms(),
+      nullptr);
+}
+
 }  // namespace gst_omni_transcriber
 
-GST_ELEMENT_REGISTER_DEFINE(omnitranscriber, "omnitranscriber", GST_RANK_NONE,
-                            gst_omni_transcriber::get_type());
+GST_ELEMENT_REGISTER_DEFINE(
+    omnitranscriber, "omnitranscriber", GST_RANK_NONE,
+    gst_omni_element_type<gst_omni_transcriber::Transcriber>("GstOmniTranscriber"));

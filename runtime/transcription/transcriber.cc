@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "audio/device_log_mel.h"
+#include "core/time.h"
 #include "text/segmentation.h"
 #include "transcription/masked_words.h"
 #include "transcription/token_words.h"
@@ -105,7 +106,7 @@ class StreamTranscriber final : public Transcriber {
   std::string language() const override { return language_; }
   Nanoseconds settled() const override {
     const int64_t last = word_ends_.empty() ? first_ : std::max(first_, word_ends_.back().sample);
-    return start_ + std::max(last, silent_until_) * kSecond / kRate;
+    return start_ + duration_of(std::max(last, silent_until_), kRate);
   }
   TranscriptionStats stats() const override { return stats_; }
   void cancel() override { cancelled_ = true; }
@@ -117,7 +118,7 @@ class StreamTranscriber final : public Transcriber {
     std::vector<Word> out;
     const int64_t step = options_.policy == TranscriptionPolicy::whole
                              ? window_samples()
-                             : std::max<int64_t>(kRate / 10, options_.step * kRate / kSecond);
+                             : std::max<int64_t>(kRate / 10, samples_in(options_.step, kRate));
     while (!samples.empty()) {
       const int64_t due =
           options_.policy == TranscriptionPolicy::whole ? first_ + step : last_look_ + step;
@@ -155,10 +156,8 @@ class StreamTranscriber final : public Transcriber {
     return samples / LogMel::kHop / model_.mel_frames_per_state();
   }
   Nanoseconds time_of_state(int64_t state) const {
-    return start_ +
-           (first_ * kSecond +
-            int64_t(double(state) * model_.seconds_per_state() * double(kRate)) * kSecond) /
-               kRate;
+    const double samples = double(state) * model_.seconds_per_state() * double(kRate);
+    return start_ + duration_of(first_ + int64_t(samples), kRate);
   }
 
   void set_prompt() {
@@ -354,9 +353,8 @@ class StreamTranscriber final : public Transcriber {
       word.text = masked_.apply(word.text);
       const int64_t from = begins[size_t(given) + p.first_token],
                     to = std::max(from + 1, begins[size_t(given) + p.first_token + p.n_tokens]);
-      const Nanoseconds earliest = word_ends_.empty()
-                                       ? start_ + first_ * kSecond / kRate
-                                       : start_ + word_ends_.back().sample * kSecond / kRate;
+      const int64_t written = word_ends_.empty() ? first_ : word_ends_.back().sample;
+      const Nanoseconds earliest = start_ + duration_of(written, kRate);
       word.start = std::max(time_of_state(from), earliest);
       word.duration = std::max<Nanoseconds>(time_of_state(to) - word.start, kSecond / 50);
       double log_probability = 0;
@@ -364,7 +362,7 @@ class StreamTranscriber final : public Transcriber {
         log_probability += text.log_probabilities[p.first_token + i];
       word.probability = std::exp(log_probability / double(p.n_tokens));
       word.ends_sentence = ends_sentence(word.text);
-      word_ends_.push_back({(word.start + word.duration - start_) * kRate / kSecond,
+      word_ends_.push_back({samples_in(word.start + word.duration - start_, kRate),
                             committed_.size() + p.first_token + p.n_tokens, word.ends_sentence});
       if (!word.text.empty()) out.push_back(std::move(word));
     }

@@ -9,6 +9,7 @@
 
 #include "core/large_pages.h"
 #include "core/thread_pool.h"
+#include "core/time.h"
 
 namespace omni {
 namespace {
@@ -77,6 +78,14 @@ TEST(ThreadPoolTest, AnExceptionReachesTheCaller) {
   int sum = 0;
   pool.parallel_for(3, 0, [&](int64_t t) { sum += int(t); });
   EXPECT_EQ(sum, 3);
+}
+
+TEST(Time, OfSamplesOfAnyNumber) {
+  EXPECT_EQ(duration_of(16000, 16000), kSecond);
+  const int64_t a_year = int64_t{16000} * 86400 * 365;
+  EXPECT_EQ(duration_of(a_year, 16000), 86400 * 365 * kSecond);
+  EXPECT_EQ(samples_in(86400 * 365 * kSecond, 16000), a_year);
+  EXPECT_EQ(samples_in(-kSecond, 16000), -16000);
 }
 
 }  // namespace

@@ -29,8 +29,7 @@ double level(int rate, double frequency) {
     reinterpret_cast<float*>(map.data)[i] =
         float(std::sin(2 * std::numbers::pi * frequency * i / rate));
   gst_buffer_unmap(buffer.get(), &map);
-  GST_BUFFER_PTS(buffer.get()) = 0;
-  input.buffer(buffer.get());
+  input.buffer(buffer.get(), 0);
   input.drain();
   EXPECT_EQ(heard.size(), 16000u);
   double power = 0;

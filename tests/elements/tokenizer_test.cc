@@ -282,6 +282,8 @@ TEST_F(AudioTokenizer, LatencyIsTheDocumentedSum) {
   g_object_set(h->element, "latency", 100, nullptr);
   start_audio(h);
   gst_harness_set_upstream_latency(h, 10 * GST_MSECOND);
+  for (int i = 0; i < 21; ++i) gst_harness_push(h, sound(1600, GstClockTime(i) * GST_SECOND / 10));
+  gst_buffer_unref(gst_harness_pull(h));  // the checkpoint is there and has said what its chunk is
   EXPECT_EQ(gst_harness_query_latency(h),
             10 * GST_MSECOND + 2 * GST_SECOND + 12500 * GST_USECOND + 100 * GST_MSECOND);
 }

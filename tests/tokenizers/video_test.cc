@@ -309,5 +309,29 @@ TEST(FrameSampler, TwoFramesASecondFromAnyRate) {
   EXPECT_NEAR(picked, 500, 3);
 }
 
+// Stamps that jump to the time of day: the next due time is found at once, and is the same that
+// counting finds.
+TEST(FrameSampler, JumpsCostNothing) {
+  FrameSampler far({1000, 1});
+  for (Nanoseconds t : {Nanoseconds(0), 1'760'000'000 * kSecond, 3'520'000'000 * kSecond}) {
+    EXPECT_TRUE(far.wants(t));
+    EXPECT_FALSE(far.wants(t));
+    EXPECT_TRUE(far.wants(t + kSecond / 1000));
+  }
+  std::mt19937_64 g(7);
+  for (const Rational rate : {Rational{2, 1}, Rational{30000, 1001}, Rational{1, 7}}) {
+    FrameSampler s(rate);
+    int64_t next = 0;
+    for (Nanoseconds t = 0; t < 1000 * kSecond; t += Nanoseconds(g() % 300'000'000)) {
+      const auto due = [&](int64_t i) {
+        return Nanoseconds(__int128(i) * kSecond * rate.den / rate.num);
+      };
+      const bool wanted = due(next) <= t + 1'000'000;
+      while (due(next) <= t + 1'000'000) ++next;
+      ASSERT_EQ(s.wants(t), wanted) << t;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace omni

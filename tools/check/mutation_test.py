@@ -10,7 +10,7 @@ says whether every mistake can still be planted: the texts are looked for withou
 import argparse, pathlib, re, shutil, subprocess, sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-M, C, K = "runtime/models/qwen2_5_omni/", "runtime/captions/", "cuda/kernels/"
+M, C, K, S = "runtime/models/qwen2_5_omni/", "runtime/captions/", "cuda/kernels/", "elements/streams/"
 # name, file, text, replacement: the mistakes that people make with this model. Not among them, since it changes nothing: a bias on k (the same for all keys,
 # softmax does not see it).
 MUTANTS = [
@@ -177,6 +177,21 @@ MUTANTS = [
     ("cuda: paged decode: stretches that are not there are joined", K + "paged_decode.cu", "    n_stretches += stretches_of(seen[int64_t(token) * n_lanes + l]);", "    n_stretches = most_stretches;"),
     ("cuda: paged decode: heads of another part of the group", K + "paged_decode.cu", "head = kv_head * group + first_head;", "head = kv_head * group;"),
     ("cuda: host: pages: a graph for other batches", "runtime/ops/paged_batch.cc", "most_stretches ? int64_t(std::bit_ceil(uint64_t(most_stretches))) : 0", "1"),
+    ("streams: the newest is dropped", S + "gstomniinput.cc", "std::find_if(queue_.begin(), queue_.end(), is_data);", "std::find_if(queue_.rbegin(), queue_.rend(), is_data).base() - 1;"),
+    ("streams: bytes without limit", S + "gstomniinput.cc", "queued_bytes_ >= limits_.bytes ||", ""),
+    ("streams: time without limit", S + "gstomniinput.cc", "queued_time_ >= limits_.time", "false"),
+    ("streams: a flush loses caps", S + "gstomniinput.cc", "clear(true);", "clear(false);"),
+    ("streams: what lies ahead of the segment is kept", S + "gstomniinput.cc", "return duration > 0 ? time + duration <= segment_.start : time < segment_.start;", "return false;"),
+    ("streams: an event that a flush cuts short is lost", S + "gstomniinput.cc", "put_back(std::move(*item));", ""),
+    ("streams: each jump is said", S + "gstomniinput.cc", "if ((n & (n - 1)) == 0) messages_", "messages_"),
+    ("streams: stamps that go back are followed", S + "gstomnitimestamps.cc", "const bool can_be = jump > 0 &&", "const bool can_be ="),
+    ("streams: one bad stamp is believed", S + "gstomnitimestamps.cc", "if (lasted >= kLasting) {", "{"),
+    ("streams: a hole is never believed", S + "gstomnitimestamps.cc", "if (lasted >= kLasting) {", "if (false) {"),
+    ("streams: the clock does not judge", S + "gstomnitimestamps.cc", "const bool judged = GST_CLOCK_TIME_IS_VALID(latest) && !reverse_;", "const bool judged = false;"),
+    ("streams: a wake is lost", S + "gstomniworker.cc", "    std::lock_guard guard(lock_);\n    ++n_wakes_;\n  }", "    std::lock_guard guard(lock_);\n  }"),
+    ("streams: a flush does not wait for the step", S + "gstomniworker.cc", "changed_.wait(lock, [this] { return !stepping_; });", ""),
+    ("streams: nothing is void behind a flush", S + "gstomniworker.cc", "restart_due_ = true;\n}", "}"),
+    ("streams: steps behind an error", S + "gstomniworker.cc", "if (round == GstOmniRound::broken) return false;", ""),
 ]
 
 
@@ -206,7 +221,7 @@ def main():
     run = lambda *c: subprocess.run(c, capture_output=True, text=True)
     assert run("cmake", "-S", str(source), "-B", str(build), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DOMNI_CUDA=OFF",
                *(["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else [])).returncode == 0
-    tests = ["cuda_test", "device_test", "fake_cudnn", "fake_cublaslt"] if a.only.startswith("cuda") else ["captions_test"] if a.only.startswith("captions") else ["io_test", "models_test"] if a.only.startswith(("quanti", "precision")) else ["io_test", "ops_test", "tokenizers_test", "decoding_test", "session_test", "models_test", "captions_test", "cuda_test", "device_test", "fake_cudnn", "fake_cublaslt"]
+    tests = ["cuda_test", "device_test", "fake_cudnn", "fake_cublaslt"] if a.only.startswith("cuda") else ["captions_test"] if a.only.startswith("captions") else ["streams_test"] if a.only.startswith("streams") else ["io_test", "models_test"] if a.only.startswith(("quanti", "precision")) else ["io_test", "ops_test", "tokenizers_test", "decoding_test", "session_test", "models_test", "captions_test", "streams_test", "cuda_test", "device_test", "fake_cudnn", "fake_cublaslt"]
     assert run("ninja", "-C", str(build), *tests).returncode == 0, "the unchanged sources do not build"
     survived = n = 0
     for name, file, text, replacement in MUTANTS:

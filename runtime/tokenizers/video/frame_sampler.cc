@@ -14,7 +14,9 @@ bool FrameSampler::wants(Nanoseconds time) {
   if (!origin_ || time < *origin_) origin_ = time, next_ = 0;
   const Nanoseconds elapsed = time - *origin_;
   if (elapsed + kSlack < due(next_)) return false;
-  while (due(next_) <= elapsed + kSlack) ++next_;
+  // the first multiple that is due after it, however far that is
+  const __int128 period = __int128(1'000'000'000) * rate_.den;
+  next_ = int64_t((__int128(elapsed + kSlack + 1) * rate_.num + period - 1) / period);
   return true;
 }
 
