@@ -1,13 +1,17 @@
 // Files that lie: every one ends in an omni::Error that names the file, never in a crash.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <random>
 
+#include "core/mapped_file.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "io/tensor_pickle.h"
 #include "io/weights.h"
 
 namespace omni {
@@ -45,6 +49,34 @@ class IoTest : public testing::Test {
   }
   fs::path dir_;
 };
+
+// Each is opened where a file of a checkpoint is expected: none may be waited for.
+TEST_F(IoTest, WhatIsNoRegularFileIsSaidAndNotWaitedFor) {
+  const auto expect_refused = [](const fs::path& path, const std::string& reason) {
+    try {
+      MappedFile file(path);
+      ADD_FAILURE() << path << " opened";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::not_found);
+      EXPECT_EQ(std::string(e.what()), path.string() + ": " + reason);
+    }
+  };
+  const fs::path fifo = dir_ / "config.json", link = dir_ / "link", loop = dir_ / "loop";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  fs::create_symlink("/dev/zero", link);
+  fs::create_symlink("loop", loop);
+  expect_refused(fifo, "is a FIFO and not a file");
+  expect_refused(link, "is a device and not a file");
+  expect_refused(dir_, "is a folder and not a file");
+  expect_refused(loop, std::strerror(ELOOP));
+  expect_refused(dir_ / "missing", std::strerror(ENOENT));
+  expect_refused(write("file", "x") / "below", std::strerror(ENOTDIR));
+  EXPECT_THROW(Json::parse_file(fifo), Error);
+  EXPECT_THROW(Json::parse_file_if_there(fifo), Error);
+  EXPECT_THROW(Safetensors::open(fifo), Error);
+  EXPECT_THROW(read_tensor_pickle(fifo), Error);
+  EXPECT_EQ(MappedFile(write("empty", "")).size(), 0u);
+}
 
 TEST_F(IoTest, SafetensorsReadsTypesAndMisalignedTensors) {
   const std::string header =
@@ -137,6 +169,8 @@ TEST_F(IoTest, WeightsFollowTheIndexButNotOutOfTheFolder) {
   EXPECT_THROW(w.get("b", {2}), Error);  // its shard is missing
   EXPECT_THROW(w.get("c", {2}), Error);
   write("model.safetensors.index.json", R"({"weight_map": {"m.a": "../secret"}})");
+  EXPECT_THROW(Weights::open(dir_), Error);
+  write("model.safetensors.index.json", R"({"weight_map": {"m.a": "one.safetensors\u0000x"}})");
   EXPECT_THROW(Weights::open(dir_), Error);
 }
 
