@@ -30,6 +30,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kMostPixels = int64_t{16384} * 16384;
+constexpr double kMostSeconds = 24 * 3600;
 
 // FNV-1a over the configuration and a sample of every weight file.
 class Fingerprint {
@@ -86,16 +87,19 @@ CheckpointDefaults read_defaults(const fs::path& folder) {
   if (omni.has("frame-rate")) d.frame_rate = parse_rational(omni.at("frame-rate"));
   if (omni.has("min-pixels")) d.min_pixels = omni.integer("min-pixels", 1, kMostPixels);
   if (omni.has("max-pixels")) d.max_pixels = omni.integer("max-pixels", 1, kMostPixels);
-  if (omni.has("context-duration")) d.context_duration = omni.at("context-duration").number();
-  if (omni.has("normaliser-window")) d.normaliser_window = omni.at("normaliser-window").number();
+  if (omni.has("context-duration"))
+    d.context_duration = omni.number("context-duration", 0, kMostSeconds);
+  if (omni.has("normaliser-window"))
+    d.normaliser_window = omni.number("normaliser-window", 0, kMostSeconds);
   if (omni.has("voice")) d.speech.voice = omni.at("voice").string();
-  if (omni.has("speech-temperature")) d.speech.temperature = omni.at("speech-temperature").number();
-  if (omni.has("speech-top-p")) d.speech.top_p = omni.at("speech-top-p").number();
+  if (omni.has("speech-temperature"))
+    d.speech.temperature = omni.number("speech-temperature", 0, 100);
+  if (omni.has("speech-top-p")) d.speech.top_p = omni.number("speech-top-p", 0, 1);
   if (omni.has("speech-top-k")) d.speech.top_k = int(omni.integer("speech-top-k", 0, 1 << 24));
   if (omni.has("speech-repetition-penalty"))
-    d.speech.repetition_penalty = omni.at("speech-repetition-penalty").number();
+    d.speech.repetition_penalty = omni.number("speech-repetition-penalty", 0.01, 100);
   if (omni.has("flow-points")) d.speech.flow_points = int(omni.integer("flow-points", 2, 1000));
-  if (omni.has("flow-guidance")) d.speech.flow_guidance = omni.at("flow-guidance").number();
+  if (omni.has("flow-guidance")) d.speech.flow_guidance = omni.number("flow-guidance", 0, 100);
   if (omni.has("max-tokens")) d.max_tokens = int(omni.integer("max-tokens", 1, 1 << 20));
   return d;
 }

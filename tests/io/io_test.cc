@@ -144,9 +144,9 @@ TEST_F(IoTest, SafetensorsWithFlippedBits) {
 
 TEST_F(IoTest, JsonErrorsNameTheirPlace) {
   const Json j = Json::parse(R"({"a": {"b": [1, "x"]}})", "file.json");
-  EXPECT_EQ(j.at("a").at("b").at(0).integer(), 1);
+  EXPECT_EQ(j.at("a").at("b").at(0).integer(1, 1), 1);
   try {
-    j.at("a").at("b").at(1).integer();
+    j.at("a").at("b").at(1).integer(0, 1);
     ADD_FAILURE();
   } catch (const Error& e) {
     EXPECT_STREQ(e.what(), "file.json: a.b[1] is not an integer");
@@ -156,6 +156,36 @@ TEST_F(IoTest, JsonErrorsNameTheirPlace) {
   EXPECT_THROW(Json::parse("\"\xff\"", "f"), Error);
   EXPECT_THROW(Json::parse(std::string(100, '[') + std::string(100, ']'), "f"), Error);
   EXPECT_THROW(Json::parse(std::string(1000000, '['), "f"), Error);
+}
+
+TEST(Json, NumbersOutsideTheirRangeNameFileKeyValueAndRange) {
+  const Json j = Json::parse(
+      R"({"i": -2147483648, "u": 18446744073709551615, "d": 1e300, "h": 1.5, "l": [1, 2, 77]})",
+      "config.json");
+  const auto says = [](const auto& read) -> std::string {
+    try {
+      read();
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::corrupt_file);
+      return e.what();
+    }
+    return "nothing";
+  };
+  EXPECT_EQ(says([&] { j.integer("i", 0, 1500); }),
+            "config.json: i is -2147483648, not in 0 … 1500");
+  EXPECT_EQ(says([&] { j.integer("u", 0, INT64_MAX); }),
+            "config.json: u is 18446744073709551615, not in 0 … 9223372036854775807");
+  EXPECT_EQ(says([&] { j.integer_or("i", 50, 0, 1500); }),
+            "config.json: i is -2147483648, not in 0 … 1500");
+  EXPECT_EQ(says([&] { j.number("d", 0, 86400); }),
+            "config.json: d is 1e+300, not in 0.0 … 86400.0");
+  EXPECT_EQ(says([&] { j.number_or("d", 1, 0, 0.5); }),
+            "config.json: d is 1e+300, not in 0.0 … 0.5");
+  EXPECT_EQ(says([&] { j.at("l").integers(0, 76); }), "config.json: l[2] is 77, not in 0 … 76");
+  EXPECT_EQ(says([&] { j.integer("h", 0, 9); }), "config.json: h is not an integer");
+  EXPECT_EQ(j.integer("i", INT32_MIN, 0), INT32_MIN);  // both ends are in
+  EXPECT_EQ(j.number("h", 1.5, 1.5), 1.5);
+  EXPECT_EQ(j.integer_or("missing", 50, 0, 1), 50);
 }
 
 TEST_F(IoTest, WeightsFollowTheIndexButNotOutOfTheFolder) {
