@@ -268,7 +268,8 @@ std::shared_ptr<const Engine> Engine::open(const EngineOptions& options,
   EngineOptions o = options;
   const fs::path folder = fs::canonical(options.model_path, error);
   if (error)
-    throw Error(ErrorCode::not_found, "model-path " + options.model_path + ": " + error.message());
+    throw Error(ErrorCode::not_found, "model-path " + options.model_path + ": " + error.message() +
+                                          advice_for_missing(options.model_path));
   refuse_foreign_weights(folder);
   if (!fs::is_directory(folder, error))
     throw Error(ErrorCode::not_found, "model-path " + options.model_path + " is no folder");

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/mapped_file.h"
+#include "io/foreign_weights.h"
 #include "omni/error.h"
 
 namespace omni {
@@ -54,7 +55,9 @@ Json Json::parse(std::string_view text, const std::string& where) {
 }
 
 Json Json::parse_file(const std::filesystem::path& path, size_t limit) {
-  return parse(read_text_file(path, limit), path.string());
+  const std::string text = read_text_file(path, limit);
+  refuse_lfs_pointer(path, text);
+  return parse(text, path.string());
 }
 
 Json Json::parse_file_if_there(const std::filesystem::path& path) {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/mapped_file.h"
+#include "io/foreign_weights.h"
 #include "io/json.h"
 
 namespace omni {
@@ -34,6 +35,7 @@ Shape parse_shape(const Json& entry) {
 std::shared_ptr<const Safetensors> Safetensors::open(const std::filesystem::path& path) {
   auto self = std::make_shared<Safetensors>();
   auto file = std::make_shared<const MappedFile>(path);
+  refuse_lfs_pointer(path, {reinterpret_cast<const char*>(file->data()), file->size()});
   uint64_t header_size = 0;
   if (file->size() < 8)
     throw Error(ErrorCode::corrupt_file, path.string() + ": " + std::to_string(file->size()) +

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/mapped_file.h"
+#include "io/foreign_weights.h"
 
 namespace omni {
 
@@ -16,6 +17,7 @@ constexpr int kMostDepth = 64;
 class Archive {
  public:
   explicit Archive(const std::filesystem::path& path) : path_(path), file_(path) {
+    refuse_lfs_pointer(path, {reinterpret_cast<const char*>(file_.data()), file_.size()});
     // The end record, from behind; no comment of more than 64 KiB.
     const size_t n = size();
     constexpr size_t kEnd = 22;
