@@ -14,13 +14,13 @@
 #include "core/thread_pool.h"
 #include "decoding/sampler.h"
 #include "models/checkpoint_copy.h"
-#include "models/registry.h"
-#include "models/speech_model.h"
 #include "omni/audio.h"
 #include "omni/engine.h"
 #include "omni/session.h"
 #include "omni/transcriber.h"
 #include "omni/video.h"
+#include "qwen2_5_omni/config.h"
+#include "qwen2_5_omni/voice.h"
 
 namespace omni {
 namespace {
@@ -79,26 +79,28 @@ void transcribe(const Engine& engine) {
 }
 
 void speak(const std::filesystem::path& folder) {
-  const auto speech = load_speech({folder, Precision::float32}, {});
+  const ModelOptions options{folder, Precision::float32};
+  const qwen2_5_omni::TalkerVoice voice(options, Weights::open(folder),
+                                        qwen2_5_omni::SpeechConfig::read(folder), {});
   ThreadPool pool(1);
   Arena arena;
   ops::Context cx{pool, arena};
   constexpr int kWidth = 40;  // of the fixture's rows
   const std::vector<float> row(kWidth, 0.1f);
-  SpokenPrompt prompt{std::vector<float>(3 * kWidth, 0.1f), {{0, 0, 0}, {1, 1, 1}, {2, 2, 2}}};
-  const auto codes = speech->talk(std::move(prompt), speech->default_voice());
+  VoicePrompt prompt{std::vector<float>(3 * kWidth, 0.1f), {{0, 0, 0}, {1, 1, 1}, {2, 2, 2}}};
+  const auto codes = voice.new_codes(std::move(prompt), voice.default_speaker());
   Sampler sampler(0);
   const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
     return sampler.pick(logits, history, {.repetition_penalty = 1.05});
   };
-  const auto sound = speech->sound(
-      cx, speech->default_voice(),
+  const auto wave = voice.new_wave(
+      cx, voice.default_speaker(),
       [](int64_t, std::span<float> frame) { std::fill(frame.begin(), frame.end(), 0.1f); },
       {.points = 2});
   for (int k = 0; k < 8; ++k)
     if (const auto code = codes->next(cx, k < 3 ? row : std::vector<float>(), pick))
-      sound->push(cx, {&*code, 1});
-  sound->finish(cx);
+      wave->push(cx, {&*code, 1});
+  wave->finish(cx);
 }
 
 void use(const std::filesystem::path& folder, bool voice) {
