@@ -13,24 +13,55 @@
 namespace omni {
 
 namespace {
-[[noreturn]] void fail(const std::filesystem::path& path) {
-  throw Error(ErrorCode::not_found, path.string() + ": " + std::strerror(errno));
+
+[[noreturn]] void fail(const std::filesystem::path& path, const std::string& reason) {
+  throw Error(ErrorCode::not_found, path.string() + ": " + reason);
 }
+
+// What is not a regular file.
+std::string kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a FIFO";
+  if (S_ISCHR(mode) || S_ISBLK(mode)) return "a device";
+  return "something else";
+}
+
+// Closes when it goes, and leaves errno as it was.
+class Descriptor {
+ public:
+  // Without waiting: a FIFO's writer may never come.
+  explicit Descriptor(const std::filesystem::path& path)
+      : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {}
+  ~Descriptor() {
+    const int before = errno;
+    if (fd_ >= 0) ::close(fd_);
+    errno = before;
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) fail(path);
+  const Descriptor file(path);
   struct stat st {};
-  if (::fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-    if (errno == 0) errno = EISDIR;
-    ::close(fd);
-    fail(path);
+  if (file.get() < 0 || ::fstat(file.get(), &st) != 0) {
+    const int reason = errno;
+    fail(path, std::strerror(reason));
   }
+  if (!S_ISREG(st.st_mode)) fail(path, "is " + kind_of(st.st_mode) + " and not a file");
   size_ = size_t(st.st_size);
-  void* p = size_ ? ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0) : nullptr;
-  ::close(fd);
-  if (p == MAP_FAILED) fail(path);
+  if (size_ == 0) return;
+  void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (p == MAP_FAILED) {
+    const int reason = errno;
+    fail(path, std::strerror(reason));
+  }
   data_ = static_cast<const std::byte*>(p);
 }
 

@@ -10,7 +10,8 @@ namespace omni {
 
 class MappedFile {
  public:
-  // Throws not_found with the path and the system's reason.
+  // Never waits. Throws not_found with the path and the reason: the system's, or that it is no
+  // regular file (a folder, a FIFO, a device).
   explicit MappedFile(const std::filesystem::path& path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;

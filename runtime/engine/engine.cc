@@ -4,6 +4,7 @@
 #include "omni/engine.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -30,6 +31,9 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kMostPixels = int64_t{16384} * 16384;
+constexpr int64_t kMostOfMinPixels = int64_t{16384} * 28 * 28;  // what is smaller is made as large
+constexpr double kMostSeconds = 24 * 3600;
+constexpr int kMostOfAFraction = 1'000'000;
 
 // FNV-1a over the configuration and a sample of every weight file.
 class Fingerprint {
@@ -68,10 +72,18 @@ std::string fingerprint_of(const fs::path& folder) {
   return f.hex();
 }
 
-std::optional<Rational> parse_rational(const Json& j) {
+// "2/1" or "2": frames a second.
+Rational parse_frame_rate(const Json& j) {
+  const std::string text = j.string();
+  const char* end = text.data() + text.size();
   Rational r;
-  if (std::sscanf(j.string().c_str(), "%d/%d", &r.num, &r.den) < 1 || r.num <= 0 || r.den <= 0)
-    j.fail("is no fraction like \"2/1\"");
+  auto read = std::from_chars(text.data(), end, r.num);
+  if (read.ec == std::errc() && read.ptr != end && *read.ptr == '/')
+    read = std::from_chars(read.ptr + 1, end, r.den);
+  const bool whole = read.ec == std::errc() && read.ptr == end;
+  if (!whole || r.num < 1 || r.den < 1 || r.num > kMostOfAFraction || r.den > kMostOfAFraction)
+    j.fail("is " + j.dump() + ", no fraction like \"2/1\" of numbers in 1 … " +
+           std::to_string(kMostOfAFraction));
   return r;
 }
 
@@ -83,19 +95,22 @@ CheckpointDefaults read_defaults(const fs::path& folder) {
   if (omni.has("prompt")) d.prompt = omni.at("prompt").string();
   if (omni.has("spatial-prompt")) d.spatial_prompt = omni.at("spatial-prompt").string();
   if (omni.has("trigger")) d.trigger = omni.at("trigger").string();
-  if (omni.has("frame-rate")) d.frame_rate = parse_rational(omni.at("frame-rate"));
-  if (omni.has("min-pixels")) d.min_pixels = omni.integer("min-pixels", 1, kMostPixels);
+  if (omni.has("frame-rate")) d.frame_rate = parse_frame_rate(omni.at("frame-rate"));
+  if (omni.has("min-pixels")) d.min_pixels = omni.integer("min-pixels", 1, kMostOfMinPixels);
   if (omni.has("max-pixels")) d.max_pixels = omni.integer("max-pixels", 1, kMostPixels);
-  if (omni.has("context-duration")) d.context_duration = omni.at("context-duration").number();
-  if (omni.has("normaliser-window")) d.normaliser_window = omni.at("normaliser-window").number();
+  if (omni.has("context-duration"))
+    d.context_duration = omni.number("context-duration", 0, kMostSeconds);
+  if (omni.has("normaliser-window"))
+    d.normaliser_window = omni.number("normaliser-window", 0, kMostSeconds);
   if (omni.has("voice")) d.speech.voice = omni.at("voice").string();
-  if (omni.has("speech-temperature")) d.speech.temperature = omni.at("speech-temperature").number();
-  if (omni.has("speech-top-p")) d.speech.top_p = omni.at("speech-top-p").number();
+  if (omni.has("speech-temperature"))
+    d.speech.temperature = omni.number("speech-temperature", 0, 100);
+  if (omni.has("speech-top-p")) d.speech.top_p = omni.number("speech-top-p", 0, 1);
   if (omni.has("speech-top-k")) d.speech.top_k = int(omni.integer("speech-top-k", 0, 1 << 24));
   if (omni.has("speech-repetition-penalty"))
-    d.speech.repetition_penalty = omni.at("speech-repetition-penalty").number();
+    d.speech.repetition_penalty = omni.number("speech-repetition-penalty", 0.01, 100);
   if (omni.has("flow-points")) d.speech.flow_points = int(omni.integer("flow-points", 2, 1000));
-  if (omni.has("flow-guidance")) d.speech.flow_guidance = omni.at("flow-guidance").number();
+  if (omni.has("flow-guidance")) d.speech.flow_guidance = omni.number("flow-guidance", 0, 100);
   if (omni.has("max-tokens")) d.max_tokens = int(omni.integer("max-tokens", 1, 1 << 20));
   return d;
 }
@@ -269,7 +284,8 @@ std::shared_ptr<const Engine> Engine::open(const EngineOptions& options,
   EngineOptions o = options;
   const fs::path folder = fs::canonical(options.model_path, error);
   if (error)
-    throw Error(ErrorCode::not_found, "model-path " + options.model_path + ": " + error.message());
+    throw Error(ErrorCode::not_found, "model-path " + options.model_path + ": " + error.message() +
+                                          advice_for_missing(options.model_path));
   refuse_foreign_weights(folder);
   if (!fs::is_directory(folder, error))
     throw Error(ErrorCode::not_found, "model-path " + options.model_path + " is no folder");

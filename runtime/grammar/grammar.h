@@ -34,6 +34,7 @@ class Grammar {
   // Call once, last. False if no text of finite length follows from `root`.
   bool finish(int root);
 
+  size_t size() const { return symbols_.size() + rules_.size(); }
   State start() const;
   State next(const State& state, uint8_t byte) const;
   static bool is_complete(const State& state);

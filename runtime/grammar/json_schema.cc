@@ -1,8 +1,13 @@
 #include "grammar/json_schema.h"
 
 #include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <limits>
 #include <map>
+#include <numeric>
 #include <set>
+#include <utility>
 
 #include "io/json.h"
 #include "omni/error.h"
@@ -13,6 +18,8 @@ namespace {
 
 constexpr int64_t kLargest = 999'999'999'999'999;  // 15 digits: exact in a double
 constexpr int64_t kMostRepeats = 4096;
+constexpr int kMostDepth = 256;           // of references that lead on to others
+constexpr size_t kMostSymbols = 1 << 20;  // of the grammar: some tens of MB
 
 class Compiler {
  public:
@@ -40,11 +47,15 @@ class Compiler {
       if (!known.contains(k)) fail(path, "the keyword \"" + k + "\" is not supported here");
   }
 
+  static double any_number(const Json& s, const std::string& key) {
+    constexpr double kMost = std::numeric_limits<double>::max();
+    return s.number(key, -kMost, kMost);
+  }
   static int64_t whole(const Json& s, const std::string& path, const std::string& key,
                        int64_t otherwise, int64_t low, int64_t high) {
     if (!s.has(key)) return otherwise;
-    const double v = s.at(key).number();
-    if (v != double(int64_t(v)) || v < double(low) || v > double(high))
+    const double v = any_number(s, key);
+    if (!(v >= double(low) && v <= double(high)) || v != std::floor(v))
       fail(path, key + " must be a whole number from " + std::to_string(low) + " to " +
                      std::to_string(high));
     return int64_t(v);
@@ -173,7 +184,10 @@ class Compiler {
     const int rule = grammar_->add_rule();
     rules_[path] = rule;
     if (!s.is_object()) fail(path, "is no object");
+    if (++depth_ > kMostDepth) fail(path, "lies deeper than " + std::to_string(kMostDepth));
     for (const Sequence& a : alternatives(s, path)) grammar_->add_alternative(rule, a);
+    --depth_;
+    if (grammar_->size() > kMostSymbols) fail(path, "the schema asks for too large a grammar");
     return rule;
   }
 
@@ -238,7 +252,7 @@ class Compiler {
     if (type == "number") {
       know_keywords(s, path, {"minimum"});
       const bool negative = !s.has("minimum");
-      if (!negative && s.at("minimum").number() != 0)
+      if (!negative && any_number(s, "minimum") != 0)
         fail(path, "the only minimum of a number is 0; an integer may have any");
       const int fraction = new_rule({{}, join({text("."), repeat({range('0', '9')}, {}, 1, 6)})});
       std::vector<Sequence> out;
@@ -308,12 +322,46 @@ class Compiler {
   Json root_;
   std::shared_ptr<Grammar> grammar_;
   std::map<std::string, int> rules_;
-  int space_ = -1, character_ = -1;
+  int space_ = -1, character_ = -1, depth_ = 0;
 };
+
+// How many letters have to be put in, left out or replaced.
+size_t distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t left_above = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t above = row[j + 1];
+      row[j + 1] = std::min({above + 1, row[j] + 1, left_above + (a[i] != b[j])});
+      left_above = above;
+    }
+  }
+  return row.back();
+}
+
+bool is_word(const std::string& s) {
+  return !s.empty() && s.size() < 32 && std::all_of(s.begin(), s.end(), [](unsigned char c) {
+    return std::isalpha(c) || c == '-';
+  });
+}
+
+// One word is no schema but the name of a preset, and not of one that there is.
+[[noreturn]] void refuse_word(const std::string& word) {
+  std::string known, nearest;
+  for (const char* preset : kAnswerPresets) {
+    known += (known.empty() ? "" : ", ") + std::string(preset);
+    if (nearest.empty() || distance(word, preset) < distance(word, nearest)) nearest = preset;
+  }
+  throw Error(ErrorCode::invalid_argument, "json-schema=" + word +
+                                               " is neither a JSON schema nor one of " + known +
+                                               ": \"" + nearest + "\" is the nearest");
+}
 
 }  // namespace
 
 std::shared_ptr<const Grammar> grammar_of_json_schema(const std::string& schema) {
+  if (is_word(schema)) refuse_word(schema);
   try {
     return Compiler(schema).compile();
   } catch (const Error& e) {

@@ -15,7 +15,11 @@
 
 namespace omni {
 
-// Throws invalid_argument naming the keyword that it does not know or the contradiction.
+// The names that stand for schemas of a family's own words (session/answer_schema.h).
+constexpr const char* kAnswerPresets[] = {"boxes", "points"};
+
+// Throws invalid_argument naming the keyword that it does not know or the contradiction; of a
+// single word, the preset that it resembles most.
 std::shared_ptr<const Grammar> grammar_of_json_schema(const std::string& schema);
 
 }  // namespace omni

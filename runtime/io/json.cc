@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/mapped_file.h"
+#include "io/foreign_weights.h"
 #include "omni/error.h"
 
 namespace omni {
@@ -54,7 +55,9 @@ Json Json::parse(std::string_view text, const std::string& where) {
 }
 
 Json Json::parse_file(const std::filesystem::path& path, size_t limit) {
-  return parse(read_text_file(path, limit), path.string());
+  const std::string text = read_text_file(path, limit);
+  refuse_lfs_pointer(path, text);
+  return parse(text, path.string());
 }
 
 Json Json::parse_file_if_there(const std::filesystem::path& path) {
@@ -78,8 +81,11 @@ bool Json::has(const std::string& key) const {
 
 Json Json::at(const std::string& key) const {
   if (!has(key)) fail("has no \"" + key + "\"");
-  return {document_, &value_of(value_)[key],
-          where_ + (where_.ends_with(".json") ? ": " : ".") + key};
+  return {document_, &value_of(value_)[key], member_path(key)};
+}
+
+std::string Json::member_path(const std::string& key) const {
+  return where_ + (where_.ends_with(".json") ? ": " : ".") + key;
 }
 
 Json Json::at(size_t index) const {
@@ -88,7 +94,7 @@ Json Json::at(size_t index) const {
 }
 
 Json Json::find(const std::string& key) const {
-  return has(key) ? at(key) : parse("{}", where_ + "." + key);
+  return has(key) ? at(key) : parse("{}", member_path(key));
 }
 
 std::string Json::string() const {
@@ -96,27 +102,33 @@ std::string Json::string() const {
   return value_of(value_).get<std::string>();
 }
 
-int64_t Json::integer() const {
-  const Value& v = value_of(value_);
-  if (v.is_number_unsigned() && v.get<uint64_t>() > uint64_t(INT64_MAX)) fail("is too large");
-  if (!v.is_number_integer()) fail("is not an integer");
-  return v.get<int64_t>();
-}
-
-double Json::number() const {
-  if (!value_of(value_).is_number()) fail("is not a number");
-  return value_of(value_).get<double>();
-}
-
 bool Json::boolean() const {
   if (!value_of(value_).is_boolean()) fail("is neither true nor false");
   return value_of(value_).get<bool>();
 }
 
-std::vector<int64_t> Json::integers() const {
+int64_t Json::integer(int64_t low, int64_t high) const {
+  const Value& v = value_of(value_);
+  if (!v.is_number_integer()) fail("is not an integer");
+  const bool too_large = v.is_number_unsigned() && v.get<uint64_t>() > uint64_t(INT64_MAX);
+  if (too_large || v.get<int64_t>() < low || v.get<int64_t>() > high)
+    fail("is " + v.dump() + ", not in " + std::to_string(low) + " … " + std::to_string(high));
+  return v.get<int64_t>();
+}
+
+double Json::number(double low, double high) const {
+  const Value& v = value_of(value_);
+  if (!v.is_number()) fail("is not a number");
+  const double x = v.get<double>();
+  if (!(x >= low && x <= high))
+    fail("is " + v.dump() + ", not in " + Value(low).dump() + " … " + Value(high).dump());
+  return x;
+}
+
+std::vector<int64_t> Json::integers(int64_t low, int64_t high) const {
   if (!is_array()) fail("is not a list");
   std::vector<int64_t> out;
-  for (size_t i = 0; i < size(); ++i) out.push_back(at(i).integer());
+  for (size_t i = 0; i < size(); ++i) out.push_back(at(i).integer(low, high));
   return out;
 }
 
@@ -128,18 +140,17 @@ std::vector<std::string> Json::keys() const {
 }
 
 int64_t Json::integer(const std::string& key, int64_t low, int64_t high) const {
-  const int64_t v = at(key).integer();
-  if (v < low || v > high)
-    at(key).fail("is " + std::to_string(v) + ", not in " + std::to_string(low) + " … " +
-                 std::to_string(high));
-  return v;
+  return at(key).integer(low, high);
 }
-
-int64_t Json::integer_or(const std::string& key, int64_t otherwise) const {
-  return has(key) ? at(key).integer() : otherwise;
+double Json::number(const std::string& key, double low, double high) const {
+  return at(key).number(low, high);
 }
-double Json::number_or(const std::string& key, double otherwise) const {
-  return has(key) ? at(key).number() : otherwise;
+int64_t Json::integer_or(const std::string& key, int64_t otherwise, int64_t low,
+                         int64_t high) const {
+  return has(key) ? integer(key, low, high) : otherwise;
+}
+double Json::number_or(const std::string& key, double otherwise, double low, double high) const {
+  return has(key) ? number(key, low, high) : otherwise;
 }
 std::string Json::string_or(const std::string& key, const std::string& otherwise) const {
   return has(key) ? at(key).string() : otherwise;

@@ -34,20 +34,26 @@ class Json {
   Json find(const std::string& key) const;
 
   std::string string() const;
-  int64_t integer() const;
-  double number() const;
   bool boolean() const;
-  std::vector<int64_t> integers() const;
   std::vector<std::string> keys() const;
   std::string dump() const;  // as compact JSON
 
-  int64_t integer(const std::string& key, int64_t low, int64_t high) const;  // required, in a range
-  int64_t integer_or(const std::string& key, int64_t otherwise) const;
-  double number_or(const std::string& key, double otherwise) const;
+  // A number is asked for with the range that it may lie in, both ends included: outside of it
+  // corrupt_file that names file, key, value and range.
+  int64_t integer(int64_t low, int64_t high) const;
+  double number(double low, double high) const;
+  std::vector<int64_t> integers(int64_t low, int64_t high) const;  // a list, each in the range
+  int64_t integer(const std::string& key, int64_t low, int64_t high) const;
+  double number(const std::string& key, double low, double high) const;
+  // `otherwise`, which need not lie in the range, where there is no such member or it is null.
+  int64_t integer_or(const std::string& key, int64_t otherwise, int64_t low, int64_t high) const;
+  double number_or(const std::string& key, double otherwise, double low, double high) const;
   std::string string_or(const std::string& key, const std::string& otherwise) const;
   bool boolean_or(const std::string& key, bool otherwise) const;
 
   const std::string& where() const { return where_; }
+  // What where() of the member would be: "<file>: <path>".
+  std::string member_path(const std::string& key) const;
   // Throws corrupt_file: "<file>: <path> <reason>".
   [[noreturn]] void fail(const std::string& reason) const;
 

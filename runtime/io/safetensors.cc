@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/mapped_file.h"
+#include "io/foreign_weights.h"
 #include "io/json.h"
 
 namespace omni {
@@ -20,11 +21,11 @@ std::optional<DType> parse_dtype(const std::string& name) {
 }
 
 Shape parse_shape(const Json& entry) {
-  const auto dims = entry.at("shape").integers();
+  const auto dims = entry.at("shape").integers(0, int64_t{1} << 48);
   if (dims.size() > size_t{Shape::kMaxRank}) entry.fail("has more than 5 dimensions");
   uint64_t numel = 1;
   for (int64_t d : dims)
-    if (d < 0 || __builtin_mul_overflow(numel, uint64_t(d), &numel) || numel > (uint64_t{1} << 48))
+    if (__builtin_mul_overflow(numel, uint64_t(d), &numel) || numel > (uint64_t{1} << 48))
       entry.fail("has an impossible shape");
   return {dims.data(), int(dims.size())};
 }
@@ -34,6 +35,7 @@ Shape parse_shape(const Json& entry) {
 std::shared_ptr<const Safetensors> Safetensors::open(const std::filesystem::path& path) {
   auto self = std::make_shared<Safetensors>();
   auto file = std::make_shared<const MappedFile>(path);
+  refuse_lfs_pointer(path, {reinterpret_cast<const char*>(file->data()), file->size()});
   uint64_t header_size = 0;
   if (file->size() < 8)
     throw Error(ErrorCode::corrupt_file, path.string() + ": " + std::to_string(file->size()) +
@@ -55,9 +57,8 @@ std::shared_ptr<const Safetensors> Safetensors::open(const std::filesystem::path
     self->entries_[name].type = type;
     if (!dtype) continue;
     const Shape shape = parse_shape(entry);
-    const auto offsets = entry.at("data_offsets").integers();
-    if (offsets.size() != 2 || offsets[0] < 0 || offsets[1] < offsets[0] ||
-        uint64_t(offsets[1]) > data_size)
+    const auto offsets = entry.at("data_offsets").integers(0, INT64_MAX);
+    if (offsets.size() != 2 || offsets[1] < offsets[0] || uint64_t(offsets[1]) > data_size)
       entry.fail("lies outside the file (is it truncated?)");
     if (uint64_t(shape.numel()) * size_of(*dtype) != uint64_t(offsets[1] - offsets[0]))
       entry.fail("has " + std::to_string(offsets[1] - offsets[0]) + " bytes for " + shape.str() +

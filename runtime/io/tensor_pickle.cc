@@ -1,19 +1,23 @@
 #include "io/tensor_pickle.h"
 
+#include <algorithm>
 #include <cstring>
-#include <optional>
 
 #include "core/mapped_file.h"
+#include "io/foreign_weights.h"
 
 namespace omni {
 
 namespace {
 
-constexpr size_t kMostObjects = 100'000;
+constexpr size_t kMostObjects = 100'000;  // made and copied, all together
+constexpr size_t kTextOfAnObject = 256;   // bytes of text that count as one of them
+constexpr int kMostDepth = 64;
 
 class Archive {
  public:
   explicit Archive(const std::filesystem::path& path) : path_(path), file_(path) {
+    refuse_lfs_pointer(path, {reinterpret_cast<const char*>(file_.data()), file_.size()});
     // The end record, from behind; no comment of more than 64 KiB.
     const size_t n = size();
     constexpr size_t kEnd = 22;
@@ -44,6 +48,7 @@ class Archive {
     if (there == entries_.end()) fail("has no entry " + name);
     return view(there->second.first, there->second.second);
   }
+  size_t size() const { return file_.size(); }
   [[noreturn]] void fail(const std::string& reason) const {
     throw Error(ErrorCode::corrupt_file, path_.string() + " " + reason);
   }
@@ -53,7 +58,6 @@ class Archive {
   }
 
  private:
-  size_t size() const { return file_.size(); }
   std::string_view view(size_t at, size_t n) const {
     if (at > size() || n > size() - at) fail("ends too early");
     return {reinterpret_cast<const char*>(file_.data()) + at, n};
@@ -74,7 +78,8 @@ class Archive {
   std::map<std::string, std::pair<size_t, size_t>> entries_;
 };
 
-// The pickle machine. (Python's pickletools)
+// The pickle machine. (Python's pickletools) Nothing is shared: what is fetched from the memo is a
+// copy, and copies count, so that a short pickle cannot ask for much memory or time.
 class Machine {
  public:
   explicit Machine(const Archive& archive) : archive_(archive), code_(archive.entry("data.pkl")) {}
@@ -93,13 +98,13 @@ class Machine {
           marks_.push_back(stack_.size());
           break;  // MARK
         case '}':
-          push(empty(PickledValue::dictionary));
+          push({Object::dictionary});
           break;
         case ')':
-          push(empty(PickledValue::tuple));
+          push({Object::tuple});
           break;
         case 'N':
-          push(empty(PickledValue::none));
+          push({Object::none});
           break;
         case 0x88:
         case 0x89:
@@ -129,13 +134,13 @@ class Machine {
           push(string(take(byte())));
           break;  // SHORT_BINUNICODE
         case 'q':
-          memo_[byte()] = top();
+          put(byte());
           break;  // BINPUT
         case 'r':
-          memo_[size_t(little(4))] = top();
+          put(size_t(little(4)));
           break;  // LONG_BINPUT
         case 0x94:
-          memo_[memo_.size()] = top();
+          put(memo_.size());
           break;  // MEMOIZE
         case 'h':
           get(byte());
@@ -150,7 +155,7 @@ class Machine {
         }
         case 0x93: {  // STACK_GLOBAL
           const Object name = pop(), module = pop();
-          push(global(module.value.text + "." + name.value.text));
+          push(global(module.text + "." + name.text));
           break;
         }
         case 't':
@@ -178,40 +183,46 @@ class Machine {
           set(above_mark());
           break;  // SETITEMS
         case '.':
-          return pop().value;  // STOP
+          return value_of(pop());  // STOP
         default:
           archive_.refuse("pickle operation " + std::to_string(op));
       }
-      if (stack_.size() + memo_.size() > kMostObjects) archive_.fail("is too large a pickle");
     }
   }
 
  private:
-  struct Storage {
-    std::string key;
-    DType dtype;
-    int64_t n;
-  };
   struct Object {
-    PickledValue value;
-    std::string global;              // a name instead of a value
-    std::optional<Storage> storage;  // raw elements instead of a value
-    std::vector<Object> parts;       // of a tuple
+    enum Kind { none, integer, string, tensor, dictionary, tuple, global, storage } kind;
+    int64_t number = 0;  // of a storage: its elements
+    std::string text;    // of a global its name, of a storage its key
+    DType dtype{};       // of a storage
+    Tensor values;
+    std::map<std::string, Object> members;
+    std::vector<Object> parts;  // of a tuple
+    size_t n_objects = 1;       // with those in it
+    int depth = 1;
   };
 
-  static Object empty(PickledValue::Kind kind) { return {{kind, 0, {}, {}, {}, {}}, {}, {}, {}}; }
-  static Object integer(int64_t v) {
-    return {{PickledValue::integer, v, {}, {}, {}, {}}, {}, {}, {}};
-  }
+  static Object integer(int64_t v) { return {Object::integer, v}; }
   static Object string(std::string_view v) {
-    return {{PickledValue::string, 0, std::string(v), {}, {}, {}}, {}, {}, {}};
+    return {.kind = Object::string,
+            .text = std::string(v),
+            .n_objects = 1 + v.size() / kTextOfAnObject};
   }
   Object global(const std::string& name) const {
     for (const char* known :
          {"torch._utils._rebuild_tensor_v2", "torch.FloatStorage", "torch.HalfStorage",
           "torch.BFloat16Storage", "collections.OrderedDict"})
-      if (name == known) return {{}, name, {}, {}};
+      if (name == known) return {.kind = Object::global, .text = name};
     archive_.refuse(name);
+  }
+  static PickledValue value_of(Object o) {
+    constexpr PickledValue::Kind kKinds[] = {
+        PickledValue::none,       PickledValue::integer, PickledValue::string, PickledValue::tensor,
+        PickledValue::dictionary, PickledValue::tuple,   PickledValue::none,   PickledValue::none};
+    PickledValue v{kKinds[o.kind], o.number, std::move(o.text), std::move(o.values), {}};
+    for (auto& [name, member] : o.members) v.members[name] = value_of(std::move(member));
+    return v;
   }
 
   std::string_view take(size_t n) {
@@ -233,7 +244,20 @@ class Machine {
     return s;
   }
 
-  void push(Object o) { stack_.push_back(std::move(o)); }
+  void count(size_t n) {
+    n_objects_ += n;
+    if (n_objects_ > kMostObjects) archive_.fail("is too large a pickle");
+  }
+  void push(Object o) {
+    count(1 + o.text.size() / kTextOfAnObject);
+    if (o.depth > kMostDepth)
+      archive_.fail("has a pickle nested deeper than " + std::to_string(kMostDepth));
+    stack_.push_back(std::move(o));
+  }
+  void put(size_t index) {
+    count(top().n_objects);
+    memo_[index] = top();
+  }
   Object& top() {
     if (stack_.empty()) archive_.fail("has a pickle that takes what is not there");
     return stack_.back();
@@ -248,7 +272,8 @@ class Machine {
   void get(size_t index) {
     const auto there = memo_.find(index);
     if (there == memo_.end()) archive_.fail("has a pickle that takes what is not there");
-    push(there->second);
+    count(there->second.n_objects);
+    stack_.push_back(there->second);
   }
   std::vector<Object> popped(size_t n) {
     std::vector<Object> out(n);
@@ -264,65 +289,79 @@ class Machine {
     return out;
   }
   void tuple(std::vector<Object> parts) {
-    Object o{{PickledValue::tuple, {}, {}, {}, {}, {}}, {}, {}, std::move(parts)};
-    for (const Object& p : o.parts) o.value.items.push_back(p.value);
+    Object o{.kind = Object::tuple, .parts = std::move(parts)};
+    for (const Object& p : o.parts) hold(o, p);
     push(std::move(o));
   }
+  static void hold(Object& outer, const Object& inner) {
+    outer.n_objects += inner.n_objects;
+    outer.depth = std::max(outer.depth, inner.depth + 1);
+  }
   void set(std::vector<Object> pairs) {
-    if (pairs.size() % 2 || top().value.kind != PickledValue::dictionary)
+    Object& to = top();
+    if (pairs.size() % 2 || to.kind != Object::dictionary)
       archive_.refuse("items of something that is no dictionary");
     for (size_t i = 0; i < pairs.size(); i += 2) {
-      if (pairs[i].value.kind != PickledValue::string) archive_.refuse("a key that is no text");
-      top().value.members[pairs[i].value.text] = std::move(pairs[i + 1].value);
+      if (pairs[i].kind != Object::string) archive_.refuse("a key that is no text");
+      hold(to, pairs[i + 1]);
+      to.members[pairs[i].text] = std::move(pairs[i + 1]);
     }
+    if (to.depth > kMostDepth)
+      archive_.fail("has a pickle nested deeper than " + std::to_string(kMostDepth));
   }
   // ('storage', type, key, location, number of elements)
   void storage() {
     const Object o = pop();
-    if (o.parts.size() != 5 || o.parts[0].value.text != "storage" ||
-        o.parts[4].value.kind != PickledValue::integer)
+    if (o.parts.size() != 5 || o.parts[0].text != "storage" || o.parts[4].kind != Object::integer)
       archive_.refuse("a persistent object that is no storage");
-    const std::string& type = o.parts[1].global;
+    const std::string& type = o.parts[1].text;
     const DType dtype = type == "torch.FloatStorage"  ? DType::f32
                         : type == "torch.HalfStorage" ? DType::f16
                                                       : DType::bf16;
     if (dtype == DType::bf16 && type != "torch.BFloat16Storage")
       archive_.refuse("a storage of type " + type);
-    push(Object{{}, {}, Storage{o.parts[2].value.text, dtype, o.parts[4].value.number}, {}});
+    push({.kind = Object::storage,
+          .number = o.parts[4].number,
+          .text = o.parts[2].text,
+          .dtype = dtype});
   }
   void reduce() {
     const Object arguments = pop(), callable = pop();
-    if (callable.global == "collections.OrderedDict" && arguments.parts.empty())
-      return push(empty(PickledValue::dictionary));
-    if (callable.global != "torch._utils._rebuild_tensor_v2" || arguments.parts.size() < 4 ||
-        !arguments.parts[0].storage)
-      archive_.refuse("a call of " + (callable.global.empty() ? "something" : callable.global));
-    Object o = empty(PickledValue::tensor);
-    o.value.values = tensor(*arguments.parts[0].storage, arguments.parts[1].value.number,
-                            arguments.parts[2].parts, arguments.parts[3].parts);
-    push(std::move(o));
+    const std::string name = callable.kind == Object::global ? callable.text : std::string();
+    if (name == "collections.OrderedDict" && arguments.parts.empty())
+      return push({Object::dictionary});
+    if (name != "torch._utils._rebuild_tensor_v2" || arguments.parts.size() < 4 ||
+        arguments.parts[0].kind != Object::storage)
+      archive_.refuse("a call of " + (name.empty() ? "something" : name));
+    push({.kind = Object::tensor,
+          .values = tensor(arguments.parts[0], arguments.parts[1].number, arguments.parts[2].parts,
+                           arguments.parts[3].parts)});
   }
-  Tensor tensor(const Storage& s, int64_t offset, const std::vector<Object>& sizes,
-                const std::vector<Object>& strides) const {
-    const std::string_view bytes = archive_.entry("data/" + s.key);
+  Tensor tensor(const Object& s, int64_t offset, const std::vector<Object>& sizes,
+                const std::vector<Object>& strides) {
+    const std::string_view bytes = archive_.entry("data/" + s.text);
     const auto stored = int64_t(bytes.size() / size_of(s.dtype));
     if (sizes.size() > size_t(Shape::kMaxRank) || sizes.size() != strides.size() || offset < 0 ||
-        s.n < 0 || s.n > stored)
+        s.number < 0 || s.number > stored)
       archive_.fail("has an impossible tensor");
     int64_t dims[Shape::kMaxRank], n = 1;
     for (size_t d = 0; d < sizes.size(); ++d) {
-      dims[d] = sizes[d].value.number;
+      dims[d] = sizes[d].number;
       if (dims[d] < 0 || dims[d] > stored) archive_.fail("has an impossible tensor");
       n *= dims[d];
       if (n > stored) archive_.fail("has a tensor larger than its storage");
     }
     int64_t dense = 1;
     for (size_t d = sizes.size(); d-- > 0;) {
-      if (dims[d] > 1 && strides[d].value.number != dense)
+      if (dims[d] > 1 && strides[d].number != dense)
         archive_.refuse("a tensor that is not contiguous");
       dense *= std::max<int64_t>(dims[d], 1);
     }
-    if (offset > s.n - n) archive_.fail("has a tensor outside its storage");
+    if (offset > s.number - n) archive_.fail("has a tensor outside its storage");
+    // each storage is there once or shared by a few
+    tensor_bytes_ += size_t(n) * size_of(s.dtype);
+    if (tensor_bytes_ > 2 * archive_.size())
+      archive_.fail("has more in its tensors than it stores");
     Tensor copy = Tensor::zeros(s.dtype, Shape(dims, int(sizes.size())));
     std::memcpy(copy.raw(), bytes.data() + size_t(offset) * size_of(s.dtype), copy.nbytes());
     return to_f32(copy);
@@ -334,6 +373,7 @@ class Machine {
   std::vector<Object> stack_;
   std::vector<size_t> marks_;
   std::map<size_t, Object> memo_;
+  size_t n_objects_ = 0, tensor_bytes_ = 0;
 };
 
 }  // namespace

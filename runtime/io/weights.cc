@@ -42,7 +42,7 @@ Weights Weights::open(const fs::path& folder) {
   const Json map = Json::parse_file(index).at("weight_map");
   for (const std::string& name : map.keys()) {
     const std::string file = map.at(name).string();
-    if (file.empty() || file.find('/') != std::string::npos)
+    if (file.empty() || file.find('/') != std::string::npos || file.find('\0') != std::string::npos)
       map.at(name).fail("names a file outside the folder: " + file);
     w.files_->file_of[name] = file;
   }

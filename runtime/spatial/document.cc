@@ -9,6 +9,8 @@ namespace omni {
 namespace {
 
 constexpr int64_t kVersion = 1;
+constexpr int64_t kMostTime = INT64_MAX / 4;  // ns; sums of a few fit
+constexpr double kMostPixels = 1e6;           // as the parser's
 
 std::string number(double v, int digits) {
   if (!std::isfinite(v)) return "0";
@@ -73,13 +75,13 @@ SpatialResult spatial_result_from_json(std::string_view text) {
   SpatialResult r;
   r.question = j.string_or("question", "");
   r.checkpoint = j.string_or("checkpoint", "");
-  r.start = j.integer_or("start", 0);
-  r.duration = j.integer_or("duration", 0);
+  r.start = j.integer_or("start", 0, -kMostTime, kMostTime);
+  r.duration = j.integer_or("duration", 0, 0, kMostTime);
   r.complete = j.boolean_or("complete", true);
-  r.counts.repaired = int(j.integer_or("repaired", 0));
-  r.counts.malformed = int(j.integer_or("malformed", 0));
+  r.counts.repaired = int(j.integer_or("repaired", 0, 0, INT32_MAX));
+  r.counts.malformed = int(j.integer_or("malformed", 0, 0, INT32_MAX));
   const Json frame = j.at("frame");
-  r.frame_time = frame.integer_or("time", 0);
+  r.frame_time = frame.integer_or("time", 0, -kMostTime, kMostTime);
   const auto size = [&](const char* name) {
     return int(frame.has(name) ? frame.integer(name, 0, 1 << 20) : 0);
   };
@@ -94,7 +96,7 @@ SpatialResult spatial_result_from_json(std::string_view text) {
       if (!list.is_array() || list.size() != n)
         list.fail("has not " + std::to_string(n) + " values");
       std::vector<double> v;
-      for (size_t k = 0; k < n; ++k) v.push_back(list.at(k).number());
+      for (size_t k = 0; k < n; ++k) v.push_back(list.at(k).number(-kMostPixels, kMostPixels));
       return v;
     };
     if (o.has("box")) {
@@ -110,10 +112,10 @@ SpatialResult spatial_result_from_json(std::string_view text) {
       const auto v = values("velocity", 2);
       s.velocity = Point{v[0], v[1]};
     }
-    s.track = o.integer_or("track", 0);
+    s.track = o.integer_or("track", 0, 0, INT64_MAX);
     const Json checks = o.find("checks");
-    s.label_probability = checks.number_or("label_probability", 1);
-    s.place_probability = checks.number_or("place_probability", 1);
+    s.label_probability = checks.number_or("label_probability", 1, 0, 1);
+    s.place_probability = checks.number_or("place_probability", 1, 0, 1);
     s.in_frame = checks.boolean_or("in_frame", true);
     s.has_area = checks.boolean_or("has_area", true);
     s.duplicate = checks.boolean_or("duplicate", false);

@@ -81,6 +81,17 @@ TEST(JsonSchema, OneErrorThatNamesThePlace) {
       {R"({"$ref":"#"})", "no document of finite length"},
       {R"({"type":"array","minItems":1,"items":{"$ref":"#"}})", "no document of finite length"},
       {R"({"type":"array","items":{"type":"null"},"maxItems":1000000})", "maxItems"},
+      {R"({"type":"array","items":{"type":"null"},"maxItems":1e300})", "maxItems"},
+      {R"({"type":"array","items":{"type":"null"},"minItems":-1e300})", "minItems"},
+      {R"({"type":"array","items":{"type":"null"},"minItems":9223372036854775807})", "minItems"},
+      {R"({"type":"string","minLength":18446744073709551615})", "minLength"},
+      {R"({"type":"string","maxLength":1.5})", "maxLength"},
+      {R"({"type":"integer","minimum":-1e300})", "minimum"},
+      {R"({"type":"integer","maximum":1e16})", "maximum"},
+      {R"({"type":"number","minimum":1e300})", "minimum"},
+      {R"({"type":"number","minimum":1e400})", "not JSON"},
+      {"box", "\"boxes\" is the nearest"},
+      {"Point", "\"points\" is the nearest"},
   };
   for (const auto& [schema, reason] : cases) {
     try {
@@ -91,6 +102,26 @@ TEST(JsonSchema, OneErrorThatNamesThePlace) {
       EXPECT_NE(std::string(e.what()).find(reason), std::string::npos) << e.what();
     }
   }
+}
+
+// Of a schema as large as a screen of text, not of all memory and time.
+TEST(JsonSchema, GrowsNoFurtherThanItsBounds) {
+  const auto refused = [](const std::string& schema, const char* reason) {
+    try {
+      grammar_of_json_schema(schema);
+      ADD_FAILURE() << reason;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::invalid_argument);
+      EXPECT_NE(std::string(e.what()).find(reason), std::string::npos) << e.what();
+    }
+  };
+  std::string chain = R"({"$defs":{)", wide = R"({"type":"object","properties":{)";
+  for (int i = 0; i < 20'000; ++i)
+    chain += "\"" + std::to_string(i) + R"(":{"$ref":"#/$defs/)" + std::to_string(i + 1) + "\"},";
+  refused(chain + R"("20000":{"type":"null"}},"$ref":"#/$defs/0"})", "deeper than 256");
+  for (int i = 0; i < 2'000; ++i)
+    wide += (i ? ",\"" : "\"") + std::to_string(i) + R"(":{"type":"string","maxLength":4096})";
+  refused(wide + "}}", "too large a grammar");
 }
 
 // What a validator would say, for the schemas of this test.

@@ -1,13 +1,17 @@
 // Files that lie: every one ends in an omni::Error that names the file, never in a crash.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <random>
 
+#include "core/mapped_file.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "io/tensor_pickle.h"
 #include "io/weights.h"
 
 namespace omni {
@@ -45,6 +49,34 @@ class IoTest : public testing::Test {
   }
   fs::path dir_;
 };
+
+// Each is opened where a file of a checkpoint is expected: none may be waited for.
+TEST_F(IoTest, WhatIsNoRegularFileIsSaidAndNotWaitedFor) {
+  const auto expect_refused = [](const fs::path& path, const std::string& reason) {
+    try {
+      MappedFile file(path);
+      ADD_FAILURE() << path << " opened";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::not_found);
+      EXPECT_EQ(std::string(e.what()), path.string() + ": " + reason);
+    }
+  };
+  const fs::path fifo = dir_ / "config.json", link = dir_ / "link", loop = dir_ / "loop";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  fs::create_symlink("/dev/zero", link);
+  fs::create_symlink("loop", loop);
+  expect_refused(fifo, "is a FIFO and not a file");
+  expect_refused(link, "is a device and not a file");
+  expect_refused(dir_, "is a folder and not a file");
+  expect_refused(loop, std::strerror(ELOOP));
+  expect_refused(dir_ / "missing", std::strerror(ENOENT));
+  expect_refused(write("file", "x") / "below", std::strerror(ENOTDIR));
+  EXPECT_THROW(Json::parse_file(fifo), Error);
+  EXPECT_THROW(Json::parse_file_if_there(fifo), Error);
+  EXPECT_THROW(Safetensors::open(fifo), Error);
+  EXPECT_THROW(read_tensor_pickle(fifo), Error);
+  EXPECT_EQ(MappedFile(write("empty", "")).size(), 0u);
+}
 
 TEST_F(IoTest, SafetensorsReadsTypesAndMisalignedTensors) {
   const std::string header =
@@ -112,9 +144,9 @@ TEST_F(IoTest, SafetensorsWithFlippedBits) {
 
 TEST_F(IoTest, JsonErrorsNameTheirPlace) {
   const Json j = Json::parse(R"({"a": {"b": [1, "x"]}})", "file.json");
-  EXPECT_EQ(j.at("a").at("b").at(0).integer(), 1);
+  EXPECT_EQ(j.at("a").at("b").at(0).integer(1, 1), 1);
   try {
-    j.at("a").at("b").at(1).integer();
+    j.at("a").at("b").at(1).integer(0, 1);
     ADD_FAILURE();
   } catch (const Error& e) {
     EXPECT_STREQ(e.what(), "file.json: a.b[1] is not an integer");
@@ -124,6 +156,36 @@ TEST_F(IoTest, JsonErrorsNameTheirPlace) {
   EXPECT_THROW(Json::parse("\"\xff\"", "f"), Error);
   EXPECT_THROW(Json::parse(std::string(100, '[') + std::string(100, ']'), "f"), Error);
   EXPECT_THROW(Json::parse(std::string(1000000, '['), "f"), Error);
+}
+
+TEST(Json, NumbersOutsideTheirRangeNameFileKeyValueAndRange) {
+  const Json j = Json::parse(
+      R"({"i": -2147483648, "u": 18446744073709551615, "d": 1e300, "h": 1.5, "l": [1, 2, 77]})",
+      "config.json");
+  const auto says = [](const auto& read) -> std::string {
+    try {
+      read();
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::corrupt_file);
+      return e.what();
+    }
+    return "nothing";
+  };
+  EXPECT_EQ(says([&] { j.integer("i", 0, 1500); }),
+            "config.json: i is -2147483648, not in 0 … 1500");
+  EXPECT_EQ(says([&] { j.integer("u", 0, INT64_MAX); }),
+            "config.json: u is 18446744073709551615, not in 0 … 9223372036854775807");
+  EXPECT_EQ(says([&] { j.integer_or("i", 50, 0, 1500); }),
+            "config.json: i is -2147483648, not in 0 … 1500");
+  EXPECT_EQ(says([&] { j.number("d", 0, 86400); }),
+            "config.json: d is 1e+300, not in 0.0 … 86400.0");
+  EXPECT_EQ(says([&] { j.number_or("d", 1, 0, 0.5); }),
+            "config.json: d is 1e+300, not in 0.0 … 0.5");
+  EXPECT_EQ(says([&] { j.at("l").integers(0, 76); }), "config.json: l[2] is 77, not in 0 … 76");
+  EXPECT_EQ(says([&] { j.integer("h", 0, 9); }), "config.json: h is not an integer");
+  EXPECT_EQ(j.integer("i", INT32_MIN, 0), INT32_MIN);  // both ends are in
+  EXPECT_EQ(j.number("h", 1.5, 1.5), 1.5);
+  EXPECT_EQ(j.integer_or("missing", 50, 0, 1), 50);
 }
 
 TEST_F(IoTest, WeightsFollowTheIndexButNotOutOfTheFolder) {
@@ -137,6 +199,8 @@ TEST_F(IoTest, WeightsFollowTheIndexButNotOutOfTheFolder) {
   EXPECT_THROW(w.get("b", {2}), Error);  // its shard is missing
   EXPECT_THROW(w.get("c", {2}), Error);
   write("model.safetensors.index.json", R"({"weight_map": {"m.a": "../secret"}})");
+  EXPECT_THROW(Weights::open(dir_), Error);
+  write("model.safetensors.index.json", R"({"weight_map": {"m.a": "one.safetensors\u0000x"}})");
   EXPECT_THROW(Weights::open(dir_), Error);
 }
 

@@ -1,5 +1,6 @@
 // Checkpoint folders that are wrong: one clear error each.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -107,6 +108,90 @@ TEST_F(LoadTest, LayoutsOfOtherProgramsAreNamed) {
     EXPECT_EQ(int(e.code()), int(ErrorCode::unsupported)) << e.what();
   }
   fs::remove(dir_.string() + ".gguf");
+}
+
+// In place of each file that is opened: a FIFO that nobody writes, a device, a folder.
+TEST_F(LoadTest, WhatIsNoFileIsNotWaitedFor) {
+  write("model2.safetensors", read("model.safetensors"));  // read for the fingerprint
+  for (const char* name : {"config.json", "tokenizer.json", "generation_config.json",
+                           "processor_config.json", "model.safetensors", "model2.safetensors"}) {
+    const std::string bytes = read(name);
+    fs::remove(dir_ / name);
+    ASSERT_EQ(::mkfifo((dir_ / name).c_str(), 0600), 0);
+    expect_error(ErrorCode::not_found, std::string(name) + ": is a FIFO and not a file");
+    fs::remove(dir_ / name);
+    fs::create_symlink("/dev/zero", dir_ / name);
+    expect_error(ErrorCode::not_found, std::string(name) + ": is a device and not a file");
+    fs::remove(dir_ / name);
+    fs::create_directory(dir_ / name);
+    expect_error(ErrorCode::not_found, std::string(name) + ": is a folder and not a file");
+    fs::remove(dir_ / name);
+    write(name, bytes);
+  }
+}
+TEST_F(LoadTest, AnIndexOfWhatIsNoFileOfTheFolder) {
+  fs::rename(dir_ / "model.safetensors", dir_ / "one.safetensors");
+  for (const char* shard : {"../one.safetensors", "/etc/passwd", "", ".", "..", "config.json",
+                            "one.safetensors\\u0000", "missing"}) {
+    write("model.safetensors.index.json",
+          std::string(R"({"weight_map": {"model.embed_tokens.weight": ")") + shard + "\"}}");
+    EXPECT_THROW(Engine::open({.model_path = dir_.string(), .threads = 1}), Error) << shard;
+  }
+}
+
+// What a user may give instead of a checkpoint's folder; the error says what to do.
+TEST_F(LoadTest, WhatIsNoCheckpointIsRecognisedForWhatItIs) {
+  const auto says = [](const fs::path& path, ErrorCode code) -> std::string {
+    try {
+      Engine::open({.model_path = path.string(), .threads = 1});
+    } catch (const Error& e) {
+      EXPECT_EQ(int(e.code()), int(code)) << e.what();
+      return e.what();
+    }
+    return "loaded";
+  };
+  const auto expect_says = [](const std::string& said, const char* part) {
+    EXPECT_NE(said.find(part), std::string::npos) << said;
+  };
+  expect_says(says("Qwen/Qwen2.5-Omni-3B", ErrorCode::not_found),
+              "`hf download Qwen/Qwen2.5-Omni-3B --local-dir Qwen2.5-Omni-3B`");
+  expect_says(says("https://huggingface.co/openai/whisper-base", ErrorCode::not_found),
+              "then model-path=whisper-base");
+  expect_says(says("~/models/nano", ErrorCode::not_found), "write $HOME instead");
+  EXPECT_EQ(says(dir_ / "missing" / "folder", ErrorCode::not_found),
+            "model-path " + (dir_ / "missing/folder").string() + ": No such file or directory");
+  expect_says(says(dir_ / "model.safetensors", ErrorCode::not_found), "the folder around it");
+  expect_says(says(dir_ / "config.json", ErrorCode::not_found), "the folder around it");
+  write("a.mp3", "ID3\4");
+  write("a.mp4", std::string("\0\0\0\x20", 4) + "ftypisom");
+  write("a", "RIFF....WAVEfmt ");
+  for (const char* media : {"a.mp3", "a.mp4", "a"})
+    expect_says(says(dir_ / media, ErrorCode::unsupported), "is a media file");
+  write("weights", "GGUF\3");
+  expect_says(says(dir_ / "weights", ErrorCode::unsupported), "weights: GGUF");
+
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 892920\n";
+  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"}) {
+    const std::string bytes = read(name);
+    write(name, pointer);
+    expect_says(says(dir_, ErrorCode::not_found),
+                (std::string(name) + " is git-lfs's pointer").c_str());
+    write(name, bytes);
+  }
+
+  fs::remove(dir_ / "model.safetensors");
+  fs::remove(dir_ / "weights");
+  write("model.bin", "x");
+  expect_says(says(dir_, ErrorCode::unsupported), "model.bin: CTranslate2");
+  fs::remove(dir_ / "model.bin");
+  write("consolidated.00.pth", "x");
+  expect_says(says(dir_, ErrorCode::unsupported), ".save_pretrained(NEW_FOLDER)");
+  fs::remove(dir_ / "consolidated.00.pth");
+  const fs::path snapshot = dir_ / "cache/snapshots/abc";
+  fs::create_directories(snapshot);
+  std::ofstream(snapshot / "config.json") << "{}";
+  expect_says(says(dir_ / "cache", ErrorCode::not_found), "/snapshots/abc");
 }
 TEST_F(LoadTest, QuantizedByWhatIsNotRead) {
   replace("config.json", "{",

@@ -223,6 +223,82 @@ TEST(TensorPickle, DamagedFiles) {
   fs::remove(path);
 }
 
+// An archive as torch.save() writes it, of a pickle and one storage of 16 floats.
+std::string archive_of(const std::string& pickle) {
+  const std::pair<std::string, std::string> entries[] = {{"a/data.pkl", pickle},
+                                                         {"a/data/0", std::string(64, '\x11')}};
+  const auto number = [](uint64_t v, int bytes) {
+    std::string s;
+    for (int i = 0; i < bytes; ++i) s += char(v >> (8 * i));
+    return s;
+  };
+  std::string files, directory;
+  for (const auto& [name, body] : entries) {
+    const std::string sizes =
+        number(body.size(), 4) + number(body.size(), 4) + number(name.size(), 2);
+    directory += number(0x02014b50, 4) + std::string(16, '\0') + sizes + std::string(12, '\0') +
+                 number(files.size(), 4) + name;
+    files +=
+        number(0x04034b50, 4) + std::string(14, '\0') + sizes + std::string(2, '\0') + name + body;
+  }
+  return files + directory + number(0x06054b50, 4) + std::string(4, '\0') + number(2, 2) +
+         number(2, 2) + number(directory.size(), 4) + number(files.size(), 4) +
+         std::string(2, '\0');
+}
+
+std::string repeated(const std::string& s, int n) {
+  std::string out;
+  while (n--) out += s;
+  return out;
+}
+
+// Short pickles that ask for much: the work is bounded by what is there to be read.
+TEST(TensorPickle, BombsAreRefusedSmall) {
+  const fs::path path = fs::path(OMNI_BINARY_DIR) / "bomb.pt";
+  const auto read = [&](const std::string& pickle) -> std::string {
+    std::ofstream(path, std::ios::binary) << archive_of(pickle);
+    try {
+      read_tensor_pickle(path);
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::corrupt_file) << e.what();
+      return e.what();
+    }
+    return "read";
+  };
+  const std::string begin = "\x80\x02", zero("\0", 1), put = "q" + zero, get = "h" + zero;
+  const std::string too_large = path.string() + " is too large a pickle",
+                    too_deep = path.string() + " has a pickle nested deeper than 64";
+  // a tuple in a tuple, each time
+  EXPECT_EQ(read(begin + ")" + repeated("\x85", 62) + "."), "read");
+  EXPECT_EQ(read(begin + ")" + repeated("\x85", 1'000'000) + "."), too_deep);
+  // the last one twice: 2^n values
+  EXPECT_EQ(read(begin + "K\x01" + put + repeated(get + get + "\x86" + put, 60) + "."), too_large);
+  // a dictionary in a dictionary
+  EXPECT_EQ(read(begin + "}" + put +
+                 repeated("}\x8c\x01"
+                          "aq\x01" +
+                              get + "s" + put,
+                          200) +
+                 "."),
+            too_deep);
+  // a long text again and again
+  EXPECT_EQ(read(begin + "X" + zero + zero + "\x10" + zero + std::string(1 << 20, 'A') + put +
+                 repeated(get, 1000) + "."),
+            too_large);
+  // one storage as many tensors: its parts wait in the memo
+  const auto text = [](const std::string& t) {
+    return "\x8c" + std::string(1, char(t.size())) + t;
+  };
+  const std::string parts = "ctorch._utils\n_rebuild_tensor_v2\nq\x01(" + text("storage") +
+                            "ctorch\nFloatStorage\n" + text("0") + text("cpu") + "K\x10tQq\x02" +
+                            "K\x10\x85q\x03K\x01\x85q\x04",
+                    tensor = "h\x01(h\x02K" + zero + "h\x03h\x04\x89}tR";
+  EXPECT_EQ(read(begin + parts + repeated(tensor, 4) + "."), "read");
+  EXPECT_EQ(read(begin + parts + repeated(tensor, 1000) + "."),
+            path.string() + " has more in its tensors than it stores");
+  fs::remove(path);
+}
+
 // What a hostile pickle would have executed.
 TEST(TensorPickle, NothingIsExecuted) {
   std::stringstream s;

@@ -72,7 +72,7 @@ class Comparison {
       const std::string text = list.at(i).at("text").string(),
                         where = "tokenizer[" + std::to_string(i) + "]";
       const auto ids = family_.prompter->tokenizer().encode(text);
-      expected_.compare(where, ids, list.at(i).at("ids").integers());
+      expected_.compare(where, ids, list.at(i).at("ids").integers(0, INT32_MAX));
       const std::string decoded = family_.prompter->tokenizer().decode(ids, false);
       if (decoded != list.at(i).at("decoded").string())
         expected_.add(where + ".decoded", 1, 0, decoded);
@@ -329,7 +329,8 @@ class Comparison {
     }
     const auto expected = expected_.ids(name + ".codes");
     auto context = cx();
-    const SamplingOptions greedy{.repetition_penalty = c.number_or("talker_repetition_penalty", 1)};
+    const SamplingOptions greedy{.repetition_penalty =
+                                     c.number_or("talker_repetition_penalty", 1, 0.01, 100)};
     Sampler sampler(0);
     const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
       return sampler.pick(logits, history, greedy);
@@ -399,7 +400,7 @@ class Comparison {
     const auto expected = expected_.ids(name + ".generated");
     const SamplingOptions sampling{.max_tokens = int(expected.size())};
     const Answer answer = ask_and_wait(*session, {question_of(c), sampling});
-    const bool weak = c.has("min_margin") && c.at("min_margin").number() < 1e-3;
+    const bool weak = c.has("min_margin") && c.number("min_margin", 0, 1e6) < 1e-3;
     const bool equal = answer.text == c.at("text").string();
     Line& line = expected_.add(
         name + ".text", equal ? 0 : 1, 0,
@@ -428,7 +429,7 @@ static std::vector<Line> compare_tokenizer(const fs::path& dir) {
   std::vector<Line> lines;
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto ids = tokenizer.encode(texts.at(i).at("text").string());
-    const auto expected = texts.at(i).at("ids").integers();
+    const auto expected = texts.at(i).at("ids").integers(0, INT32_MAX);
     const bool equal = std::equal(ids.begin(), ids.end(), expected.begin(), expected.end());
     lines.push_back(
         {"tokenizer[" + std::to_string(i) + "]", equal ? 0. : 1., 0,

@@ -31,9 +31,9 @@ static std::vector<float> read_wav(const fs::path& path) {
 Input read_input(const fs::path& dir) {
   Input in;
   const Json j = Json::parse_file(dir / "input.json");
-  in.width = int(j.at("width").integer()), in.height = int(j.at("height").integer()),
-  in.frames = int(j.at("frames").integer());
-  const double fps = j.at("fps").number();
+  in.width = int(j.integer("width", 1, 16384)), in.height = int(j.integer("height", 1, 16384)),
+  in.frames = int(j.integer("frames", 0, 1 << 20));
+  const double fps = j.number("fps", 0.001, 1000);
   in.fps = {int(std::lround(fps * 1000)), 1000};
   in.rgb = read_text_file(dir / "video.rgb", size_t{1} << 30);
   in.audio = read_wav(dir / "audio.wav");

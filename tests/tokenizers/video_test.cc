@@ -21,7 +21,7 @@ TEST(SmartResize, EqualsTransformersOnATable) {
   const Json rows = Json::parse_file(OMNI_SOURCE_DIR "/tests/fixtures/smart_resize.json");
   ASSERT_GE(rows.size(), 200u);
   for (size_t i = 0; i < rows.size(); ++i) {
-    const auto r = rows.at(i).integers();
+    const auto r = rows.at(i).integers(0, INT64_MAX);
     if (r.size() == 4)
       EXPECT_THROW(smart_resize(int(r[0]), int(r[1]), 28, r[2], r[3]), Error);
     else

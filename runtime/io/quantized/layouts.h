@@ -40,6 +40,7 @@ std::string module_name(const Weights& module);
 
 // [Throws] the value if it is one of `allowed`, else unsupported.
 int64_t require_bits(const Json& config, int64_t bits, std::initializer_list<int64_t> allowed);
+constexpr int64_t kMostGroup = 1 << 20;
 // Columns of a group, from the group_size of a configuration (-1: a whole row). Throws corrupt_file
 // or unsupported.
 int64_t group_columns(const Weights& module, int64_t group_size, int64_t n_in);

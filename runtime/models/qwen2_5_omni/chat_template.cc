@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "io/json.h"
-
 namespace omni::qwen2_5_omni {
 
 namespace {
@@ -15,19 +13,6 @@ int32_t special(const BpeTokenizer& tokenizer, const char* name) {
   const auto id = tokenizer.token_id(name);
   if (!id) throw Error(ErrorCode::corrupt_file, std::string("tokenizer.json has no token ") + name);
   return *id;
-}
-
-// eos_token_id of generation_config.json, if it says any: one id or a list.
-std::set<int32_t> read_stop_ids(const std::filesystem::path& folder) {
-  std::set<int32_t> ids;
-  const Json generation = Json::parse_file_if_there(folder / "generation_config.json");
-  if (!generation.has("eos_token_id")) return ids;
-  const Json eos = generation.at("eos_token_id");
-  if (eos.is_array())
-    for (int64_t id : eos.integers()) ids.insert(int32_t(id));
-  else
-    ids.insert(int32_t(eos.integer()));
-  return ids;
 }
 
 }  // namespace
@@ -43,7 +28,7 @@ ChatTemplate::ChatTemplate(const std::filesystem::path& folder, const Config& c)
       video_(special(tokenizer_, "<|VIDEO|>")),
       vision_bos_(special(tokenizer_, "<|vision_bos|>")),
       vision_eos_(special(tokenizer_, "<|vision_eos|>")),
-      stop_ids_(read_stop_ids(folder)),
+      stop_ids_(read_stop_ids(folder, c.text.vocab_size)),
       ids_per_second_(c.position_id_per_seconds),
       chunk_duration_(c.seconds_per_chunk * kSecond) {
   stop_ids_.insert({special(tokenizer_, "<|endoftext|>"), im_end_});
@@ -52,6 +37,7 @@ ChatTemplate::ChatTemplate(const std::filesystem::path& folder, const Config& c)
     throw Error(ErrorCode::corrupt_file,
                 folder.string() + ": tokenizer.json has " + std::to_string(tokenizer_.n_tokens()) +
                     " tokens, config.json a vocab_size of " + std::to_string(c.text.vocab_size));
+  check_token_ids(folder, tokenizer_);
 }
 
 double ChatTemplate::ids_in(Nanoseconds time) const {

@@ -2,15 +2,21 @@
 // (configuration_qwen2_5_omni.py)
 #include "qwen2_5_omni/config.h"
 
-#include <algorithm>
-
+#include "core/log.h"
 #include "io/json.h"
+#include "qwen2_5_omni/config_keys.h"
 
 namespace omni::qwen2_5_omni {
 
 namespace {
 
-constexpr int kMost = 1 << 20;  // of any size in a configuration
+constexpr int kMost = 1 << 20;  // of any size in a configuration, and of heads · head_dim
+constexpr int kMostLayers = 1024;
+constexpr double kMostTheta = 1e12;
+constexpr int kMostKernel = 1024;          // taps of a convolution, and steps between them
+constexpr int kMostFrameSamples = 24'000;  // a second
+constexpr double kMostColour = 1e6;        // of a mean or a deviation, and its inverse
+constexpr int64_t kMostPixels = int64_t{16384} * 16384;
 
 int size(const Json& j, const char* key) { return int(j.integer(key, 1, kMost)); }
 
@@ -22,37 +28,38 @@ TextConfig read_text(const Json& j, bool tied) {
   TextConfig c{};
   c.hidden_size = size(j, "hidden_size");
   c.intermediate_size = size(j, "intermediate_size");
-  c.num_hidden_layers = int(j.integer("num_hidden_layers", 1, 1024));
+  c.num_hidden_layers = int(j.integer("num_hidden_layers", 1, kMostLayers));
   c.num_attention_heads = size(j, "num_attention_heads");
   c.num_key_value_heads = size(j, "num_key_value_heads");
   c.head_dim = j.has("head_dim") ? size(j, "head_dim") : c.hidden_size / c.num_attention_heads;
   c.vocab_size = int(j.integer("vocab_size", 1, 1 << 22));
   c.max_position_embeddings = j.integer("max_position_embeddings", 16, 1 << 24);
-  c.rms_norm_eps = float(j.at("rms_norm_eps").number());
+  c.rms_norm_eps = float(j.number("rms_norm_eps", 0, 1));
   c.tie_word_embeddings = j.boolean_or("tie_word_embeddings", tied);
   // transformers 5: rope_parameters; as published: rope_theta beside rope_scaling
   const Json scaling = j.has("rope_parameters") ? j.at("rope_parameters") : j.at("rope_scaling");
-  c.rope_theta =
-      scaling.has("rope_theta") ? scaling.at("rope_theta").number() : j.at("rope_theta").number();
-  const auto sections = scaling.at("mrope_section").integers();
+  c.rope_theta = (scaling.has("rope_theta") ? scaling : j).number("rope_theta", 1, kMostTheta);
+  const auto sections = scaling.at("mrope_section").integers(0, kMost);
   require(scaling, sections.size() == 3, "has no three mrope_section values");
-  for (size_t i = 0; i < 3; ++i) {
-    require(scaling, sections[i] >= 0 && sections[i] <= kMost, "has an impossible mrope_section");
-    c.mrope_section[i] = int(sections[i]);
-  }
+  for (size_t i = 0; i < 3; ++i) c.mrope_section[i] = int(sections[i]);
+  require(j, int64_t{c.num_attention_heads} * c.head_dim <= kMost,
+          "has more than " + std::to_string(kMost) + " columns in its attention heads");
   require(j, c.num_attention_heads % c.num_key_value_heads == 0,
           "has key heads that do not divide the query heads");
   require(j, c.head_dim % 2 == 0 && 2 * (sections[0] + sections[1] + sections[2]) == c.head_dim,
           "has mrope_section values that do not sum to half of head_dim");
   c.embedding_size = j.has("embedding_size") ? size(j, "embedding_size") : c.hidden_size;
-  require(j, c.rope_theta > 0 && c.rms_norm_eps >= 0,
-          "has an impossible rope_theta or rms_norm_eps");
   return c;
+}
+
+std::set<int> layers(const Json& j, const char* key) {
+  const auto indexes = j.at(key).integers(0, kMostLayers - 1);
+  return {indexes.begin(), indexes.end()};
 }
 
 VisionConfig read_vision(const Json& j) {
   VisionConfig c{};
-  c.depth = int(j.integer("depth", 1, 1024));
+  c.depth = int(j.integer("depth", 1, kMostLayers));
   c.hidden_size = size(j, "hidden_size");
   c.intermediate_size = size(j, "intermediate_size");
   c.num_heads = size(j, "num_heads");
@@ -62,7 +69,7 @@ VisionConfig read_vision(const Json& j) {
   c.window_size = int(j.integer("window_size", 1, 1 << 16));
   c.out_hidden_size = size(j, "out_hidden_size");
   c.in_channels = int(j.integer(j.has("in_channels") ? "in_channels" : "in_chans", 3, 3));
-  for (int64_t i : j.at("fullatt_block_indexes").integers()) c.fullatt_block_indexes.insert(int(i));
+  c.fullatt_block_indexes = layers(j, "fullatt_block_indexes");
   require(j, c.hidden_size % (4 * c.num_heads) == 0,
           "has a hidden_size that is not a multiple of 4 · num_heads");
   require(j, c.window_size / c.spatial_merge_size / c.patch_size > 0,
@@ -73,27 +80,28 @@ VisionConfig read_vision(const Json& j) {
 AudioConfig read_audio(const Json& j) {
   AudioConfig c{};
   c.d_model = size(j, "d_model");
-  c.encoder_layers = int(j.integer("encoder_layers", 1, 1024));
+  c.encoder_layers = int(j.integer("encoder_layers", 1, kMostLayers));
   c.encoder_attention_heads = size(j, "encoder_attention_heads");
   c.encoder_ffn_dim = size(j, "encoder_ffn_dim");
   c.num_mel_bins = int(j.integer("num_mel_bins", 1, 1024));
   c.n_window = int(j.integer("n_window", 2, 10000));
   c.output_dim = size(j, "output_dim");
-  c.max_source_positions = int(j.integer_or("max_source_positions", 1500));
+  c.max_source_positions = int(j.integer_or("max_source_positions", 1500, c.n_window, kMost));
   require(j, c.d_model % (2 * c.encoder_attention_heads) == 0,
           "has a d_model that is not a multiple of 2 · encoder_attention_heads");
   require(j, c.d_model > 2, "has a d_model below 4");
   return c;
 }
 
-std::vector<int> sizes(const Json& j, const char* key, const std::vector<int>& otherwise) {
-  if (!j.has(key)) return otherwise;
-  std::vector<int> out;
-  for (const int64_t v : j.at(key).integers()) {
-    require(j, v >= 1 && v <= kMost, std::string("has an impossible ") + key);
-    out.push_back(int(v));
-  }
-  return out;
+// A short list: of stages, or of convolutions in a block.
+std::vector<int> list(const Json& j, int most) {
+  require(j, j.size() <= 16, "has more than 16 elements");
+  const auto values = j.integers(1, most);
+  return {values.begin(), values.end()};
+}
+std::vector<int> list_or(const Json& j, const char* key, const std::vector<int>& otherwise,
+                         int most) {
+  return j.has(key) ? list(j.at(key), most) : otherwise;
 }
 
 // The values that a published config.json leaves out are those of configuration_qwen2_5_omni.py.
@@ -102,39 +110,47 @@ DitConfig read_dit(const Json& j) {
     return j.has(key) ? size(j, key) : otherwise;
   };
   DitConfig c{};
-  c.hidden_size = size_or("hidden_size", 1024);
-  c.num_hidden_layers = size_or("num_hidden_layers", 22);
-  c.num_attention_heads = size_or("num_attention_heads", 16);
+  // transformers 5; as published
+  const auto either = [&](const char* key, const char* published, int otherwise, int most) {
+    return int(j.integer_or(j.has(key) ? key : published, otherwise, 1, most));
+  };
+  c.hidden_size = either("hidden_size", "dim", 1024, kMost);
+  c.num_hidden_layers = either("num_hidden_layers", "depth", 22, kMostLayers);
+  c.num_attention_heads = either("num_attention_heads", "heads", 16, kMost);
   c.head_dim = size_or("head_dim", 64);
   c.ff_mult = size_or("ff_mult", 2);
   c.emb_dim = size_or("emb_dim", 512);
   c.num_embeds = size_or("num_embeds", 8193);
   c.mel_dim = size_or("mel_dim", 80);
-  c.repeats = size_or("repeats", 2);
-  c.block_size = size_or("block_size", 24);
+  c.repeats = int(j.integer_or("repeats", 2, 1, 16));
+  c.block_size = int(j.integer_or("block_size", 24, 1, 1024));
   c.enc_emb_dim = size_or("enc_emb_dim", 192);
   c.enc_dim = size_or("enc_dim", 128);
   c.enc_attention_channels = size_or("enc_attention_channels", 64);
   c.enc_se_channels = size_or("enc_se_channels", 64);
   c.enc_res2net_scale = size_or("enc_res2net_scale", 2);
-  c.enc_channels = sizes(j, "enc_channels", {256, 256, 256, 256, 768});
-  c.enc_kernel_sizes = sizes(j, "enc_kernel_sizes", {5, 3, 3, 3, 1});
-  c.enc_dilations = sizes(j, "enc_dilations", {1, 2, 3, 4, 1});
-  for (const char* key : {"look_ahead_layers", "look_backward_layers"}) {
-    auto& layers = key[5] == 'a' ? c.look_ahead_layers : c.look_backward_layers;
-    if (j.has(key))
-      for (const int64_t i : j.at(key).integers()) layers.insert(int(i));
-    else
-      layers = key[5] == 'a' ? std::set<int>{10} : std::set<int>{0, 20};
-  }
+  c.enc_channels = list_or(j, "enc_channels", {256, 256, 256, 256, 768}, kMost);
+  c.enc_kernel_sizes = list_or(j, "enc_kernel_sizes", {5, 3, 3, 3, 1}, kMostKernel);
+  c.enc_dilations = list_or(j, "enc_dilations", {1, 2, 3, 4, 1}, kMostKernel);
+  c.look_ahead_layers =
+      j.has("look_ahead_layers") ? layers(j, "look_ahead_layers") : std::set<int>{10};
+  c.look_backward_layers =
+      j.has("look_backward_layers") ? layers(j, "look_backward_layers") : std::set<int>{0, 20};
   const Json rope = j.find("rope_parameters");
-  c.rope_theta = rope.number_or("rope_theta", j.number_or("rope_theta", 10000));
-  c.max_position_embeddings = j.integer_or("max_position_embeddings", 32768);
-  require(j, c.head_dim % 2 == 0 && c.rope_theta > 0, "has an impossible head_dim or rope_theta");
+  c.rope_theta = (rope.has("rope_theta") ? rope : j).number_or("rope_theta", 10000, 1, kMostTheta);
+  c.max_position_embeddings = j.integer_or("max_position_embeddings", 32768, 16, 1 << 24);
+  require(j, c.head_dim % 2 == 0, "has an odd head_dim");
+  require(j, int64_t{c.num_attention_heads} * c.head_dim <= kMost,
+          "has more than " + std::to_string(kMost) + " columns in its attention heads");
+  require(j, c.block_size % c.repeats == 0, "has a block_size that is not a multiple of repeats");
   require(j,
           c.enc_channels.size() >= 3 && c.enc_channels.size() == c.enc_kernel_sizes.size() &&
               c.enc_channels.size() == c.enc_dilations.size(),
           "has enc_channels, enc_kernel_sizes and enc_dilations of different lengths");
+  for (size_t i = 0; i < c.enc_channels.size(); ++i)
+    require(j, c.enc_kernel_sizes[i] / 2 * c.enc_dilations[i] < kLeastVoiceFrames,
+            "has a convolution of enc_kernel_sizes and enc_dilations that reaches " +
+                std::to_string(kLeastVoiceFrames) + " frames");
   int64_t sum = 0;
   for (size_t i = 1; i + 1 < c.enc_channels.size(); ++i) {
     require(j,
@@ -152,20 +168,20 @@ BigVganConfig read_bigvgan(const Json& j) {
   c.mel_dim = j.has("mel_dim") ? size(j, "mel_dim") : 80;
   c.upsample_initial_channel =
       j.has("upsample_initial_channel") ? size(j, "upsample_initial_channel") : 1536;
-  c.upsample_rates = sizes(j, "upsample_rates", {5, 3, 2, 2, 2, 2});
-  c.upsample_kernel_sizes = sizes(j, "upsample_kernel_sizes", {11, 7, 4, 4, 4, 4});
-  c.resblock_kernel_sizes = sizes(j, "resblock_kernel_sizes", {3, 7, 11});
+  c.upsample_rates = list_or(j, "upsample_rates", {5, 3, 2, 2, 2, 2}, 64);
+  c.upsample_kernel_sizes = list_or(j, "upsample_kernel_sizes", {11, 7, 4, 4, 4, 4}, kMostKernel);
+  c.resblock_kernel_sizes = list_or(j, "resblock_kernel_sizes", {3, 7, 11}, kMostKernel);
   if (j.has("resblock_dilation_sizes")) {
-    const Json list = j.at("resblock_dilation_sizes");
-    for (size_t i = 0; i < list.size(); ++i) {
-      std::vector<int> d;
-      for (const int64_t v : list.at(i).integers())
-        d.push_back(int(std::clamp<int64_t>(v, 1, 1024)));
-      c.resblock_dilation_sizes.push_back(d);
-    }
+    const Json all = j.at("resblock_dilation_sizes");
+    require(all, all.is_array(), "is not a list");
+    for (size_t i = 0; i < all.size(); ++i)
+      c.resblock_dilation_sizes.push_back(list(all.at(i), kMostKernel));
   } else {
     c.resblock_dilation_sizes = {{1, 3, 5}, {1, 3, 5}, {1, 3, 5}};
   }
+  int64_t samples = 1;  // of a frame
+  for (const int rate : c.upsample_rates)
+    require(j, (samples *= rate) <= kMostFrameSamples, "has upsample_rates of too large a product");
   require(j,
           c.upsample_rates.size() == c.upsample_kernel_sizes.size() &&
               c.resblock_kernel_sizes.size() == c.resblock_dilation_sizes.size(),
@@ -179,6 +195,20 @@ BigVganConfig read_bigvgan(const Json& j) {
             "has an upsampling kernel that does not fit its rate");
   for (const int k : c.resblock_kernel_sizes) require(j, k % 2 == 1, "has an even resblock kernel");
   return c;
+}
+
+void log_unlisted(const std::vector<std::string>& keys) {
+  for (const std::string& key : keys)
+    log(LogLevel::info, key + " is not known here and passed over");
+}
+
+// The spectrum that the processor makes has the bands that the tower takes.
+void check_features(const std::filesystem::path& folder, int num_mel_bins) {
+  const Json both = Json::parse_file_if_there(folder / "processor_config.json");
+  const Json features = both.has("feature_extractor")
+                            ? both.at("feature_extractor")
+                            : Json::parse_file_if_there(folder / "preprocessor_config.json");
+  features.integer_or("feature_size", num_mel_bins, num_mel_bins, num_mel_bins);
 }
 
 TalkerConfig read_talker(const Json& j) {
@@ -199,8 +229,15 @@ bool SpeechConfig::is_there(const std::filesystem::path& folder) {
 
 SpeechConfig SpeechConfig::read(const std::filesystem::path& folder) {
   const Json root = Json::parse_file(folder / "config.json");
+  log_unlisted(check_voice_keys(folder));
+  const Json talker = root.at("talker_config"), thinker = root.find("thinker_config");
+  for (const char* key : {"position_id_per_seconds", "seconds_per_chunk"})
+    if (thinker.has(key)) {
+      const int64_t same = thinker.integer(key, 1, 1000);
+      talker.integer_or(key, same, same, same);
+    }
   const Json wave = root.at("token2wav_config");
-  SpeechConfig c{read_talker(root.at("talker_config")), read_dit(wave.at("dit_config")),
+  SpeechConfig c{read_talker(talker), read_dit(wave.at("dit_config")),
                  read_bigvgan(wave.at("bigvgan_config"))};
   require(wave, c.dit.mel_dim == c.bigvgan.mel_dim, "has a mel_dim of its own for each half");
   return c;
@@ -208,6 +245,7 @@ SpeechConfig SpeechConfig::read(const std::filesystem::path& folder) {
 
 Config Config::read(const std::filesystem::path& folder) {
   const Json root = Json::parse_file(folder / "config.json");
+  log_unlisted(check_thinker_keys(folder));
   const bool alone = !root.has("thinker_config");
   const Json thinker = alone ? root : root.at("thinker_config");
   Config c{read_text(thinker.at("text_config"), thinker.boolean_or("tie_word_embeddings", false)),
@@ -216,11 +254,37 @@ Config Config::read(const std::filesystem::path& folder) {
            int(thinker.integer("position_id_per_seconds", 1, 1000)),
            int(thinker.integer("seconds_per_chunk", 1, 60)),
            alone};
+  check_features(folder, c.audio.num_mel_bins);
   require(
       thinker,
       c.vision.out_hidden_size == c.text.hidden_size && c.audio.output_dim == c.text.hidden_size,
       "has towers whose output is not as wide as the text model");
   return c;
+}
+
+std::set<int32_t> read_stop_ids(const std::filesystem::path& folder, int vocab_size) {
+  const Json generation = Json::parse_file_if_there(folder / "generation_config.json");
+  if (!generation.has("eos_token_id")) return {};
+  const Json eos = generation.at("eos_token_id");
+  if (!eos.is_array()) return {int32_t(eos.integer(0, vocab_size - 1))};
+  const auto ids = eos.integers(0, vocab_size - 1);
+  return {ids.begin(), ids.end()};
+}
+
+void check_token_ids(const std::filesystem::path& folder, const BpeTokenizer& tokenizer) {
+  const Json root = Json::parse_file(folder / "config.json"),
+             thinker = root.has("thinker_config") ? root.at("thinker_config") : root;
+  constexpr std::pair<const char*, const char*> kIds[] = {
+      {"audio_token_index", "<|AUDIO|>"},       {"image_token_index", "<|IMAGE|>"},
+      {"video_token_index", "<|VIDEO|>"},       {"audio_start_token_id", "<|audio_bos|>"},
+      {"audio_end_token_id", "<|audio_eos|>"},  {"vision_start_token_id", "<|vision_bos|>"},
+      {"vision_end_token_id", "<|vision_eos|>"}};
+  for (const auto& [key, name] : kIds) {
+    const auto id = tokenizer.token_id(name);
+    if (id && thinker.integer_or(key, *id, 0, kMost << 2) != *id)
+      thinker.at(key).fail("is not the id of " + std::string(name) + " in tokenizer.json, " +
+                           std::to_string(*id));
+  }
 }
 
 VisionSpec read_vision_spec(const std::filesystem::path& folder, const VisionConfig& vision) {
@@ -233,19 +297,28 @@ VisionSpec read_vision_spec(const std::filesystem::path& folder, const VisionCon
   spec.layout.merge = vision.spatial_merge_size;
   spec.temporal_patch = vision.temporal_patch_size;
   for (size_t i = 0; i < 3; ++i) {
-    if (image.has("image_mean")) spec.layout.mean[i] = image.at("image_mean").at(i).number();
-    if (image.has("image_std")) spec.layout.std[i] = image.at("image_std").at(i).number();
-    if (!(spec.layout.std[i] > 0)) image.fail("has an image_std that is not positive");
+    if (image.has("image_mean"))
+      spec.layout.mean[i] = image.at("image_mean").at(i).number(-kMostColour, kMostColour);
+    if (image.has("image_std"))
+      spec.layout.std[i] = image.at("image_std").at(i).number(1 / kMostColour, kMostColour);
   }
+  const std::pair<const char*, int> same[] = {{"patch_size", vision.patch_size},
+                                              {"merge_size", vision.spatial_merge_size},
+                                              {"temporal_patch_size", vision.temporal_patch_size}};
+  for (const auto& [key, value] : same) image.integer_or(key, value, value, value);
   const Json size = image.find("size");
-  spec.image.min = size.integer_or("shortest_edge", image.integer_or("min_pixels", 56 * 56));
-  spec.image.max = size.integer_or("longest_edge", image.integer_or("max_pixels", 16384 * 28 * 28));
+  const auto pixels = [&](const char* key, const char* published, int64_t otherwise, int64_t most) {
+    return size.has(key) ? size.integer(key, 1, most)
+                         : image.integer_or(published, otherwise, 1, most);
+  };
+  constexpr int64_t kMostTokens = 16384 * 28 * 28;
+  spec.image.min = pixels("shortest_edge", "min_pixels", 56 * 56, kMostTokens);
+  spec.image.max = pixels("longest_edge", "max_pixels", kMostTokens, kMostPixels);
   // Of a frame of video: constants of the family's processor, which win over what the folder's
   // files say. (Qwen2_5OmniProcessor.videos_kwargs)
   spec.video.min = 128 * 28 * 28;
   spec.video.max = 768 * 28 * 28;
-  if (spec.image.min < 1 || spec.image.max < spec.image.min)
-    image.fail("has impossible image sizes");
+  if (spec.image.max < spec.image.min) image.fail("has impossible image sizes");
   return spec;
 }
 

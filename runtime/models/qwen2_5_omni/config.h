@@ -12,6 +12,7 @@
 #include "interface/load.h"
 #include "interface/rows.h"
 #include "interface/vision.h"
+#include "text/bpe.h"
 
 namespace omni::qwen2_5_omni {
 
@@ -42,6 +43,8 @@ struct TalkerConfig {
   int32_t codec_pad, codec_start, codec_end, codec_mask;  // rows of its own table
   int32_t text_end, text_pad;                             // of the Thinker's
 };
+
+constexpr int kLeastVoiceFrames = 16;  // of the sample of a voice, which is reflected at its ends
 
 struct DitConfig {
   int hidden_size, num_hidden_layers, num_attention_heads, head_dim, ff_mult, emb_dim, num_embeds,
@@ -77,6 +80,11 @@ struct Config {
 
   static Config read(const std::filesystem::path& folder);
 };
+
+// eos_token_id of generation_config.json, if it says any: one id or a list.
+std::set<int32_t> read_stop_ids(const std::filesystem::path& folder, int vocab_size);
+// Throws corrupt_file where an id of config.json is not the tokenizer's of that name.
+void check_token_ids(const std::filesystem::path& folder, const BpeTokenizer& tokenizer);
 
 // preprocessor_config.json (as published) or processor_config.json (transformers 5).
 VisionSpec read_vision_spec(const std::filesystem::path& folder, const VisionConfig& vision);

@@ -36,7 +36,7 @@ std::map<std::string, Speaker> read_speakers(const std::filesystem::path& path,
     if (speaker.ref_mel.numel() == 0 || speaker.ref_mel.numel() % c.mel_dim)
       fail("has a ref_mel of " + speaker.ref_mel.shape().str());
     speaker.ref_mel = speaker.ref_mel.reshape({speaker.ref_mel.numel() / c.mel_dim, c.mel_dim});
-    if (speaker.ref_mel.dim(0) < 16) fail("has too short a ref_mel");
+    if (speaker.ref_mel.dim(0) < kLeastVoiceFrames) fail("has too short a ref_mel");
     out.emplace(name, std::move(speaker));
   }
   if (out.empty()) throw Error(ErrorCode::corrupt_file, path.string() + " has no voices");

@@ -35,7 +35,7 @@ struct BpeTokenizer::Regex {
 
 namespace {
 
-constexpr int32_t kMostTokens = 4 << 20;
+constexpr int32_t kMostTokens = 1 << 20;
 
 // The character that stands for each byte in a byte-level vocabulary, and back.
 struct ByteAlphabet {
@@ -131,13 +131,12 @@ BpeTokenizer::BpeTokenizer(const std::filesystem::path& path) {
 
   const Json vocab = model.at("vocab");
   auto put = [&](int64_t id, std::string bytes) {
-    if (id < 0 || id >= kMostTokens) vocab.fail("has the id " + std::to_string(id));
     if (size_t(id) >= bytes_of_.size())
       bytes_of_.resize(size_t(id) + 1), special_.resize(size_t(id) + 1);
     bytes_of_[size_t(id)] = std::move(bytes);
   };
   for (const std::string& word : vocab.keys()) {
-    const int64_t id = vocab.at(word).integer();
+    const int64_t id = vocab.at(word).integer(0, kMostTokens - 1);
     std::string bytes = byte_alphabet().bytes(word);
     put(id, bytes);
     id_of_.emplace(std::move(bytes), int32_t(id));
@@ -170,7 +169,7 @@ BpeTokenizer::BpeTokenizer(const std::filesystem::path& path) {
       const Json t = list.at(i);
       const std::string content = t.at("content").string();
       if (content.empty()) continue;
-      const int64_t id = t.at("id").integer();
+      const int64_t id = t.integer("id", 0, kMostTokens - 1);
       put(id, content);
       const bool special = t.boolean_or("special", false);
       special_[size_t(id)] = special;
