@@ -256,5 +256,30 @@ TEST_F(OpsTest, NothingFallsToThePortableProduct) {
       << "at " << describe_cpu_level();
 }
 
+// A row has the same bits whatever lies beside it, so that sequences may be computed together.
+TEST(LinearRows, OneHasTheBitsOfMany) {
+  ThreadPool pool(2);
+  Arena arena;
+  ops::Context cx{pool, arena};
+  std::mt19937 random(1);
+  const auto values = [&](int64_t rows, int64_t k) {
+    Tensor t = Tensor::zeros(DType::f32, {rows, k});
+    for (int64_t i = 0; i < t.numel(); ++i) t.f32()[i] = float(random() % 2001) / 1000 - 1;
+    return t;
+  };
+  for (const auto precision : {ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16})
+    for (const int64_t k : {256, 640, 1024, 1152, 2048, 3584, 4864}) {
+      constexpr int64_t kOut = 96, kRows = 7;
+      Matrix weight(values(kOut, k));
+      const auto packed = ops::pack_linear({&weight, 1}, precision);
+      const Tensor x = values(kRows, k), all = ops::linear(cx, x, *packed, Tensor());
+      for (int64_t row = 0; row < kRows; ++row) {
+        const Tensor one = ops::linear(cx, x.rows(row, row + 1), *packed, Tensor());
+        for (int64_t i = 0; i < kOut; ++i)
+          ASSERT_EQ(one.f32()[i], all.f32()[row * kOut + i]) << "k " << k << ", row " << row;
+      }
+    }
+}
+
 }  // namespace
 }  // namespace omni
