@@ -40,11 +40,11 @@ std::vector<float> tone(size_t n) {
 
 void answer(const Engine& engine) {
   const CheckpointDefaults& defaults = engine.defaults();
-  const auto session = engine.make_session(
-      {.system_prompt = "You watch.",
-       .video = true,
-       .audio = true,
-       .context_duration = Nanoseconds(defaults.context_duration.value_or(0) * double(kSecond))});
+  SessionOptions options;
+  options.system_prompt = "You watch.";
+  options.context_duration = Nanoseconds(defaults.context_duration.value_or(0) * double(kSecond));
+  options.settings.has_video = options.settings.has_audio = true;
+  const auto session = engine.make_session(options);
   const auto video = engine.make_video_tokenizer({});
   std::vector<uint8_t> rgb(64 * 48 * 3);
   for (size_t i = 0; i < rgb.size(); ++i) rgb[i] = uint8_t(i * 7);
@@ -57,16 +57,15 @@ void answer(const Engine& engine) {
                               ColourMatrix::bt601,
                               false,
                               i * kSecond / 2}))
-      session->append(std::move(*s));
+      session->put(std::move(*s));
   const auto audio = engine.make_audio_tokenizer({});
   audio->start(0);
-  for (auto& s : audio->push(tone(size_t(2 * audio->sample_rate())))) session->append(std::move(s));
-  for (auto& s : audio->finish()) session->append(std::move(s));
-  session->end(Modality::video);
-  session->end(Modality::audio);
-  while (session->advance()) {
-  }
-  session->ask("What?", {.max_tokens = std::min(4, defaults.max_tokens.value_or(4))});
+  for (auto& s : audio->push(tone(size_t(2 * audio->sample_rate())))) session->put(std::move(s));
+  for (auto& s : audio->finish()) session->put(std::move(s));
+  session->put(TrackEnded{Track::video});
+  session->put(TrackEnded{Track::audio});
+  const SamplingOptions sampling{.max_tokens = std::min(4, defaults.max_tokens.value_or(4))};
+  ask_and_wait(*session, {"What?", sampling});
 }
 
 void transcribe(const Engine& engine) {
