@@ -12,8 +12,15 @@
  * model saw. Objects in answers to other questions leave there too.
  *
  * A text buffer's PTS and duration are those of the media that it is about. Latency of a live
- * stream = that of the slowest token stream + 2 s (a chunk, where only video comes: sound already
- * waits for it) + `interval` (where that is the trigger) + `latency` (time allowed for the answer).
+ * stream = that of the slowest token stream + a chunk of the family, 2 s (where only video comes:
+ * sound already waits for it) + `interval` (where that is the trigger) + `latency` (time allowed
+ * for the answer). Live, a standing question whose answer would come later than this and `lateness`
+ * allow is not asked where newer media are there already, and token buffers that have no room make
+ * room, the oldest first: QoS messages tell of each, and a warning when it grows worse.
+ *
+ * With the property `pieces` of a text pad (`omnimodel text_0::pieces=true`) answers leave piece by
+ * piece while they are written. The pieces of an answer share its time as if it had `max-tokens`;
+ * the last one has what is left, and GST_BUFFER_FLAG_MARKER.
  *
  * A `speech_%u` pad makes the model answer aloud, where the checkpoint has a voice: audio/x-raw,
  * mono, at the voice's rate, while the answer is still being written. Within an answer the time
@@ -25,13 +32,17 @@
  * with a fade of 5 ms. Live, answers to the standing question are not spoken while another one
  * still is. Element messages "omni/speech" tell how each ended.
  *
+ * A question that is no UTF-8 is a warning, one that is too long for the model an error. Of
+ * questions that wait for their turn there are at most 256; then the signal `ask` and live streams
+ * lose the oldest (a warning), and others wait.
+ *
  * EOS leaves when all media streams have ended and everything asked has been answered; prompt pads
  * hold it up only where there are no media.
  *
  * ## Example
  * |[
- * gst-launch-1.0 -m videotestsrc num-buffers=120 ! omnivideotokenizer model-path=models/nano !
- * omnimodel ! fakesink dump=true
+ * gst-launch-1.0 -m videotestsrc num-buffers=120 ! omnivideotokenizer model-path=models/nano ! \
+ *   omnimodel ! fakesink dump=true
  * ]|
  */
 #include "model/gstomnimodel.h"
@@ -42,6 +53,7 @@
 
 #include "common/gstomniguard.h"
 #include "model/gstomnimodelstate.h"
+#include "model/gstomnitextpad.h"
 
 GST_DEBUG_CATEGORY(gst_omni_model_debug);  // the worker logs to it too
 #define GST_CAT_DEFAULT gst_omni_model_debug
@@ -50,11 +62,11 @@ namespace gst_omni_model {
 
 static GType trigger_get_type() {
   static const GEnumValue values[] = {
-      {int(Trigger::chunk), "ask `prompt` after every chunk of media", "chunk"},
-      {int(Trigger::interval), "ask `prompt` every `interval` of media", "interval"},
-      {int(Trigger::prompt), "ask only what comes on prompt pads", "prompt"},
-      {int(Trigger::eos), "ask `prompt` once, when the media end", "eos"},
-      {int(Trigger::manual), "ask only on the signal `ask`", "manual"},
+      {int(omni::Trigger::chunk), "ask `prompt` after every chunk of media", "chunk"},
+      {int(omni::Trigger::interval), "ask `prompt` every `interval` of media", "interval"},
+      {int(omni::Trigger::prompt), "ask only what comes on prompt pads", "prompt"},
+      {int(omni::Trigger::eos), "ask `prompt` once, when the media end", "eos"},
+      {int(omni::Trigger::manual), "ask only on the signal `ask`", "manual"},
       {0, nullptr, nullptr}};
   static const GType type = g_enum_register_static("GstOmniTrigger", values);
   return type;
@@ -62,10 +74,10 @@ static GType trigger_get_type() {
 
 static GType tracking_get_type() {
   static const GEnumValue values[] = {
-      {int(Tracking::none), "objects have no identity", "none"},
-      {int(Tracking::match), "objects of successive answers that match get the same track id",
+      {int(omni::Tracking::none), "objects have no identity", "none"},
+      {int(omni::Tracking::match), "objects of successive answers that match get the same track id",
        "match"},
-      {int(Tracking::predict),
+      {int(omni::Tracking::predict),
        "and a velocity, with which omnicombiner moves them until the next answer", "predict"},
       {0, nullptr, nullptr}};
   static const GType type = g_enum_register_static("GstOmniTracking", values);
@@ -150,8 +162,9 @@ gboolean src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
   if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY) return gst_pad_query_default(pad, parent, query);
   bool live = false;
   GstClockTime min = 0;
-  if (!upstream_latency(self, live, min)) return FALSE;
-  gst_query_set_latency(query, live, live ? reported_latency(self, min) : 0, GST_CLOCK_TIME_NONE);
+  if (!query_upstream(self, live, min)) return FALSE;
+  update_session(self);
+  gst_query_set_latency(query, live, live ? reported_latency(self) : 0, GST_CLOCK_TIME_NONE);
   return TRUE;
 }
 
@@ -163,7 +176,7 @@ gboolean src_activate_mode(GstPad* pad, GstObject*, GstPadMode mode, gboolean ac
 gboolean src_event(GstPad* pad, GstObject* parent, GstEvent* event) {
   State& s = state(parent);
   if (is_interrupt_event(event)) {
-    interrupt(reinterpret_cast<GstOmniModel*>(parent), false);
+    interrupt(reinterpret_cast<GstOmniModel*>(parent));
     gst_event_unref(event);
     return TRUE;
   }
@@ -173,11 +186,11 @@ gboolean src_event(GstPad* pad, GstObject* parent, GstEvent* event) {
     gst_event_parse_latency(event, &latency);
     static_cast<GstOmniSpeechOutput*>(output_of(pad))->set_pipeline_latency(latency);
   }
-  std::vector<PadPtr> pads;
+  Pads pads;
   {
     std::lock_guard guard(s.lock);
-    for (const Input& in : s.inputs)
-      if (!in.is_prompt) pads.emplace_back(GST_PAD(gst_object_ref(in.pad)));
+    for (const Input* in : s.inputs)
+      if (!in->is_prompt) pads.emplace_back(GST_PAD(gst_object_ref(in->pad)));
   }
   gboolean ok = FALSE;
   for (const PadPtr& input : pads) ok |= gst_pad_push_event(input.get(), gst_event_ref(event));
@@ -187,28 +200,46 @@ gboolean src_event(GstPad* pad, GstObject* parent, GstEvent* event) {
 
 // --- pads on request
 
+void pieces_changed(GObject*, GParamSpec*, gpointer self) {
+  update_session(static_cast<GstOmniModel*>(self));
+}
+
+GstPad* new_output_pad(GstOmniModel* self, GstPadTemplate* templ, const std::string& name,
+                       GstOmniOutput::Kind kind) {
+  if (kind != GstOmniOutput::Kind::text) return gst_pad_new_from_template(templ, name.c_str());
+  auto* pad = GST_PAD(g_object_new(gst_omni_text_pad_get_type(), "name", name.c_str(), "direction",
+                                   GST_PAD_SRC, "template", templ, nullptr));
+  g_signal_connect_object(pad, "notify::pieces", G_CALLBACK(pieces_changed), self,
+                          GConnectFlags(0));
+  return pad;
+}
+
+std::unique_ptr<GstOmniOutput> make_output(GstOmniModel* self, GstPad* pad,
+                                           GstOmniOutput::Kind kind) {
+  if (kind == GstOmniOutput::Kind::speech) return make_speech_output(self, pad);
+  return std::make_unique<GstOmniTextOutput>(pad, kind);
+}
+
 GstPad* add_output(GstOmniModel* self, GstPadTemplate* templ, const std::string& name,
                    GstOmniOutput::Kind kind) {
   State& s = state(self);
-  GstPad* pad = gst_pad_new_from_template(templ, name.c_str());
+  GstPad* pad = new_output_pad(self, templ, name, kind);
   gst_pad_use_fixed_caps(pad);
+  GstOmniOutput* output = give_to_pad(pad, make_output(self, pad, kind));
   {
-    guint lateness = 0;
-    {
-      std::lock_guard guard(s.settings.lock);
-      lateness = s.settings.lateness;
-    }
+    std::lock_guard guard(s.settings.lock);
+    output->set_lateness(s.settings.lateness * GST_MSECOND);
+  }
+  {
     std::lock_guard guard(s.lock);
-    s.outputs.push_back(kind == GstOmniOutput::Kind::speech
-                            ? make_speech_output(self, pad)
-                            : std::make_unique<GstOmniTextOutput>(pad, kind));
-    s.outputs.back()->set_lateness(lateness * GST_MSECOND);
-    gst_pad_set_element_private(pad, s.outputs.back().get());
+    s.outputs.push_back(output);
   }
   gst_pad_set_query_function(pad, GST_DEBUG_FUNCPTR(src_query));
   gst_pad_set_event_function(pad, GST_DEBUG_FUNCPTR(src_event));
   gst_pad_set_activatemode_function(pad, GST_DEBUG_FUNCPTR(src_activate_mode));
   gst_element_add_pad(GST_ELEMENT(self), pad);
+  gst_child_proxy_child_added(GST_CHILD_PROXY(self), G_OBJECT(pad), name.c_str());
+  update_session(self);
   return pad;
 }
 
@@ -222,14 +253,14 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
   std::string name;
   {
     std::lock_guard guard(s.lock);
-    for (const Input& in : s.inputs)
-      if ((video || audio) && !in.is_prompt && (in.modality == omni::Modality::audio) == audio) {
+    for (const Input* in : s.inputs)
+      if ((video || audio) && !in->is_prompt && (in->modality == omni::Modality::audio) == audio) {
         GST_ELEMENT_WARNING(element, CORE, PAD,
                             ("This model family takes one %s stream", audio ? "audio" : "video"),
                             (nullptr));
         return nullptr;
       }
-    for (const auto& o : s.outputs)
+    for (const GstOmniOutput* o : s.outputs)
       if (speech && o->kind() == GstOmniOutput::Kind::speech) {
         GST_ELEMENT_WARNING(element, CORE, PAD, ("One speech pad is all a model has: tee it"),
                             (nullptr));
@@ -260,69 +291,90 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
 }
 
 void release_pad(GstElement* element, GstPad* pad) {
-  State& s = state(element);
-  const bool is_src = GST_PAD_IS_SRC(pad);
-  void* entry = gst_pad_get_element_private(pad);
+  auto* self = reinterpret_cast<GstOmniModel*>(element);
+  State& s = state(self);
+  PadPtr owned(GST_PAD(gst_object_ref(pad)));
   gst_pad_set_active(pad, FALSE);
-  gst_element_remove_pad(element, GST_PAD(gst_object_ref(pad)));
+  gst_element_remove_pad(element, pad);
+  if (!GST_PAD_IS_SRC(pad)) return remove_input(self, *input_of(pad));
+  gst_child_proxy_child_removed(GST_CHILD_PROXY(element), G_OBJECT(pad), GST_PAD_NAME(pad));
   {
     std::lock_guard guard(s.lock);
-    if (is_src)
-      s.outputs.remove_if([&](const auto& o) { return o.get() == entry; });
-    else
-      s.inputs.remove_if([&](const Input& in) { return &in == entry; });
+    std::erase(s.outputs, output_of(pad));
   }
-  gst_object_unref(pad);
-  s.tell_worker();
+  update_session(self);
+}
+
+// --- text_0::pieces
+
+GObject* get_child_by_index(GstChildProxy* proxy, guint index) {
+  auto* element = GST_ELEMENT(proxy);
+  GST_OBJECT_LOCK(element);
+  gpointer pad = g_list_nth_data(element->srcpads, index);
+  if (pad) gst_object_ref(pad);
+  GST_OBJECT_UNLOCK(element);
+  return static_cast<GObject*>(pad);
+}
+
+GObject* get_child_by_name(GstChildProxy* proxy, const gchar* name) {
+  return reinterpret_cast<GObject*>(gst_element_get_static_pad(GST_ELEMENT(proxy), name));
+}
+
+guint get_children_count(GstChildProxy* proxy) {
+  GST_OBJECT_LOCK(proxy);
+  const guint count = GST_ELEMENT(proxy)->numsrcpads;
+  GST_OBJECT_UNLOCK(proxy);
+  return count;
+}
+
+void child_proxy_init(gpointer g_interface, gpointer) {
+  auto* interface = static_cast<GstChildProxyInterface*>(g_interface);
+  interface->get_child_by_index = get_child_by_index;
+  interface->get_child_by_name = get_child_by_name;
+  interface->get_children_count = get_children_count;
 }
 
 // --- signals, properties, states
 
 void signal_ask(GstOmniModel* self, const gchar* text) {
-  State& s = state(self);
-  if (!text || !*text) return;
-  interrupt(self, true);
-  {
-    std::lock_guard guard(s.lock);
-    s.questions.push_back({text, 0});
-  }
-  s.tell_worker();
+  if (text && *text) ask(self, text);
 }
 
-void signal_interrupt(GstOmniModel* self) { interrupt(self, false); }
+void signal_interrupt(GstOmniModel* self) { interrupt(self); }
 
 void signal_reset(GstOmniModel* self) {
   State& s = state(self);
+  std::shared_ptr<omni::Session> session;
   {
     std::lock_guard guard(s.lock);
-    s.reset_pending = true;
+    session = s.session;
   }
-  interrupt(self, false);
-  s.tell_worker();
+  if (session) session->reset();
 }
 
 GstStructure* stats(GstOmniModel* self) {
   State& s = state(self);
   std::lock_guard guard(s.lock);
-  guint depth = 0;
-  for (const Input& in : s.inputs) depth += guint(in.queue.size());
+  const omni::SessionStats t = s.session ? s.session->stats() : s.last_stats;
   guint64 underruns = 0;
-  for (const auto& o : s.outputs)
+  for (GstOmniOutput* o : s.outputs)
     if (o->kind() == GstOmniOutput::Kind::speech)
-      underruns += static_cast<GstOmniSpeechOutput&>(*o).n_underruns();
+      underruns += static_cast<GstOmniSpeechOutput*>(o)->n_underruns();
   return gst_structure_new(
       "omni-model-stats", "compute", G_TYPE_STRING, s.engine_context.compute().c_str(), "answers",
-      G_TYPE_UINT64, s.n_answers, "tokens", G_TYPE_UINT64, s.n_tokens, "ttft", G_TYPE_DOUBLE,
-      s.first_token.percentile_ms(0.5), "tpot", G_TYPE_DOUBLE, s.per_token_ms, "queue-depth",
-      G_TYPE_UINT, depth, "drops", G_TYPE_UINT64, s.n_dropped, "late", G_TYPE_UINT64, s.n_late,
-      "objects", G_TYPE_UINT64, s.n_objects, "repaired-objects", G_TYPE_UINT64, s.n_repaired,
-      "malformed-objects", G_TYPE_UINT64, s.n_malformed, "context-tokens", G_TYPE_UINT64,
-      s.context_tokens, "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5), "delay-p95",
-      G_TYPE_DOUBLE, s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(),
-      "spoken", G_TYPE_UINT64, s.n_spoken, "unspoken", G_TYPE_UINT64, s.n_unspoken, "interrupted",
-      G_TYPE_UINT64, s.n_interrupted, "underruns", G_TYPE_UINT64, underruns, "first-sound-p50",
-      G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5), "first-sound-p95", G_TYPE_DOUBLE,
-      s.first_sound.percentile_ms(0.95), nullptr);
+      G_TYPE_UINT64, guint64(t.n_answers), "tokens", G_TYPE_UINT64, guint64(t.n_tokens), "ttft",
+      G_TYPE_DOUBLE, s.first_token.percentile_ms(0.5), "tpot", G_TYPE_DOUBLE, s.per_token_ms,
+      "queue-depth", G_TYPE_UINT, guint(t.waiting), "drops", G_TYPE_UINT64, guint64(t.n_dropped),
+      "late", G_TYPE_UINT64, guint64(t.n_late), "overdue", G_TYPE_UINT64, guint64(t.n_overdue),
+      "refused", G_TYPE_UINT64, guint64(t.n_refused), "objects", G_TYPE_UINT64,
+      guint64(t.n_objects), "repaired-objects", G_TYPE_UINT64, guint64(t.n_repaired),
+      "malformed-objects", G_TYPE_UINT64, guint64(t.n_malformed), "context-tokens", G_TYPE_UINT64,
+      guint64(t.context_tokens), "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5),
+      "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE,
+      s.delay.max_ms(), "spoken", G_TYPE_UINT64, guint64(t.n_spoken), "unspoken", G_TYPE_UINT64,
+      guint64(t.n_unspoken), "interrupted", G_TYPE_UINT64, guint64(t.n_interrupted), "underruns",
+      G_TYPE_UINT64, underruns, "first-sound-p50", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5),
+      "first-sound-p95", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.95), nullptr);
 }
 
 void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
@@ -334,8 +386,10 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec* ps
   const std::string name = pspec->name;
   if (name == "lateness") {
     const GstClockTime lateness = g_value_get_uint(value) * GST_MSECOND;
-    for_outputs(s, [&](GstOmniOutput& o) { o.set_lateness(lateness); });
+    std::lock_guard guard(s.lock);
+    for (GstOmniOutput* o : s.outputs) o->set_lateness(lateness);
   }
+  update_session(reinterpret_cast<GstOmniModel*>(object));
   if (name == "latency" || name == "interval" || name == "trigger")
     gst_element_post_message(GST_ELEMENT(object), gst_message_new_latency(GST_OBJECT(object)));
 }
@@ -357,20 +411,29 @@ void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
   }
 }
 
-GstStateChangeReturn change_state(GstElement* element, GstStateChange transition) {
-  auto* self = reinterpret_cast<GstOmniModel*>(element);
-  if (transition == GST_STATE_CHANGE_NULL_TO_READY) state(self).engine_context.announce();
-  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) start_worker(self);
-  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
-    State& s = state(self);
+// Whatever waits or computes ends.
+void begin_to_stop(State& s) {
+  {
     std::lock_guard guard(s.lock);
     s.stopping = true;
-    if (s.session) s.session->cancel();
+    if (s.session) s.epoch = s.session->flush();
   }
+  s.stop.request_stop();
+  s.changed.notify_all();
+}
+
+GstStateChangeReturn change_state(GstElement* element, GstStateChange transition) {
+  auto* self = reinterpret_cast<GstOmniModel*>(element);
+  State& s = state(self);
+  if (transition == GST_STATE_CHANGE_NULL_TO_READY) s.engine_context.announce();
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) start_task(self);
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) begin_to_stop(s);
   const GstStateChangeReturn result = g_parent_class->change_state(element, transition);
-  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY ||
-      (transition == GST_STATE_CHANGE_READY_TO_PAUSED && result == GST_STATE_CHANGE_FAILURE))
-    stop_worker(self);
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED && result == GST_STATE_CHANGE_FAILURE) {
+    begin_to_stop(s);
+    stop_task(self);
+  }
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) stop_task(self);
   return result;
 }
 
@@ -391,10 +454,10 @@ void instance_init(GTypeInstance* instance, gpointer) {
 }
 
 void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
-                  const char* caps_text) {
+                  const char* caps_text, GType type = GST_TYPE_PAD) {
   CapsPtr caps(gst_caps_from_string(caps_text));
   gst_element_class_add_pad_template(
-      klass, gst_pad_template_new(name, direction, GST_PAD_REQUEST, caps.get()));
+      klass, gst_pad_template_new_with_gtype(name, direction, GST_PAD_REQUEST, caps.get(), type));
 }
 
 guint add_action(GType type, const char* name, GCallback callback, GType parameter) {
@@ -438,7 +501,8 @@ void class_init(gpointer g_class, gpointer) {
                "application/x-omni-tokens, modality=(string)audio, hidden=(int)[ 1, max ], "
                "format=(string)F32LE");
   add_template(element, "prompt_%u", GST_PAD_SINK, "text/x-raw, format=(string)utf8");
-  add_template(element, "text_%u", GST_PAD_SRC, "text/x-raw, format=(string)utf8");
+  add_template(element, "text_%u", GST_PAD_SRC, "text/x-raw, format=(string)utf8",
+               gst_omni_text_pad_get_type());
   add_template(element, "speech_%u", GST_PAD_SRC,
                "audio/x-raw, format=(string){ " GST_AUDIO_NE(S16) ", " GST_AUDIO_NE(
                    F32) " }, rate=(int)[ 1, max ], channels=(int)1, layout=(string)interleaved");
@@ -446,6 +510,7 @@ void class_init(gpointer g_class, gpointer) {
   gst_element_class_set_static_metadata(
       element, "Omni model", "Filter/Analyzer/Video/Audio",
       "Answers questions about live video and audio with a multimodal model", "gst-omni");
+  gst_type_mark_as_plugin_api(gst_omni_text_pad_get_type(), GstPluginAPIFlags(0));
   gst_type_mark_as_plugin_api(trigger_get_type(), GstPluginAPIFlags(0));
   gst_type_mark_as_plugin_api(tracking_get_type(), GstPluginAPIFlags(0));
   gst_type_mark_as_plugin_api(gst_omni_precision_get_type(), GstPluginAPIFlags(0));
@@ -456,7 +521,11 @@ GType get_type() {
     const GTypeInfo info = {
         sizeof(GstOmniModelClass), nullptr, nullptr,       class_init, nullptr, nullptr,
         sizeof(GstOmniModel),      0,       instance_init, nullptr};
-    return g_type_register_static(GST_TYPE_ELEMENT, "GstOmniModel", &info, GTypeFlags(0));
+    const GType element =
+        g_type_register_static(GST_TYPE_ELEMENT, "GstOmniModel", &info, GTypeFlags(0));
+    const GInterfaceInfo child_proxy = {child_proxy_init, nullptr, nullptr};
+    g_type_add_interface_static(element, GST_TYPE_CHILD_PROXY, &child_proxy);
+    return element;
   }();
   return type;
 }

@@ -1,5 +1,4 @@
-// omnimodel's sink pads: tokens into the pads' queues, prompts into the questions, flushes, ends.
-// The worker takes them from there.
+// omnimodel's sink pads: tokens and questions into the session, flushes, ends.
 #include <algorithm>
 
 #include "common/gstomniguard.h"
@@ -7,6 +6,19 @@
 #include "tokens/gstomnitokens.h"
 
 namespace gst_omni_model {
+
+// Whether a flush of this pad is one of the element: of a stream of media, or of questions where
+// they are all there is. Under the lock.
+static bool flushes_all(const State& s, const Input& in) {
+  return !in.is_prompt ||
+         std::all_of(s.inputs.begin(), s.inputs.end(), [](const Input* i) { return i->is_prompt; });
+}
+
+bool State::is_in_flush() const {
+  return std::any_of(inputs.begin(), inputs.end(),
+                     [this](const Input* in) { return in->in_flush && flushes_all(*this, *in); });
+}
+
 namespace {
 
 GstFlowReturn outputs_flow(State& s) {  // under the lock
@@ -20,111 +32,154 @@ GstFlowReturn outputs_flow(State& s) {  // under the lock
   return !s.outputs.empty() && ended == s.outputs.size() ? GST_FLOW_EOS : GST_FLOW_OK;
 }
 
+// Under the lock. The engine may be there later than the caps.
+void check_checkpoint(const State& s, const Input& in) {
+  if (!s.engine || in.checkpoint.empty() || in.checkpoint == s.engine->fingerprint()) return;
+  throw omni::Error(omni::ErrorCode::unsupported, "tokens of checkpoint " + in.checkpoint +
+                                                      " for the model " + s.engine->fingerprint() +
+                                                      ": set model-path on one element only");
+}
+
+// A piece of media that had to make room for a newer one.
+void post_dropped(GstOmniModel* self, Input& in, const omni::TimeSpan& dropped) {
+  State& s = state(self);
+  GstMessage* m = nullptr;
+  {
+    std::lock_guard guard(s.lock);
+    ++in.n_dropped;
+    const auto time = GstClockTime(dropped.start);
+    const guint64 pts = gst_segment_position_from_running_time(&in.segment, GST_FORMAT_TIME, time);
+    m = gst_message_new_qos(GST_OBJECT(self), TRUE, time,
+                            gst_segment_to_stream_time(&in.segment, GST_FORMAT_TIME, pts), pts,
+                            GstClockTime(dropped.duration));
+    gst_message_set_qos_stats(m, GST_FORMAT_BUFFERS, in.n_buffers - in.n_dropped, in.n_dropped);
+  }
+  gst_element_post_message(GST_ELEMENT(self), m);
+}
+
+// Puts `input` into the session once there is one, it has room, and no flush is under way. Waits
+// for all of this; whatever ends it wakes.
+GstFlowReturn put(GstOmniModel* self, Input& in, omni::Input input) {
+  State& s = state(self);
+  std::unique_lock lock(s.lock);
+  for (;;) {
+    s.changed.wait(lock, [&] {
+      return in.flushing || s.stopping || outputs_flow(s) != GST_FLOW_OK ||
+             (s.session && !s.is_in_flush());
+    });
+    if (in.flushing || s.stopping) return GST_FLOW_FLUSHING;
+    const GstFlowReturn flow = outputs_flow(s);
+    if (flow != GST_FLOW_OK) return flow;
+    check_checkpoint(s, in);
+    const auto session = s.session;
+    const guint64 n_rooms = s.n_rooms;
+    lock.unlock();
+    const omni::Admission admission = session->put(std::move(input));
+    if (admission.dropped) post_dropped(self, in, *admission.dropped);
+    lock.lock();
+    if (admission.accepted) return outputs_flow(s);
+    s.changed.wait(lock, [&] {
+      return in.flushing || s.stopping || outputs_flow(s) != GST_FLOW_OK || s.n_rooms != n_rooms;
+    });
+  }
+}
+
 GstFlowReturn chain_prompt(GstOmniModel* self, Input& in, BufferPtr buffer) {
   State& s = state(self);
   GstMapInfo map;
   if (!gst_buffer_map(buffer.get(), &map, GST_MAP_READ))
     throw omni::Error(omni::ErrorCode::corrupt_file, "a prompt buffer that cannot be read");
-  std::string text(reinterpret_cast<const char*>(map.data), map.size);
+  omni::UserText user{std::string(reinterpret_cast<const char*>(map.data), map.size)};
   gst_buffer_unmap(buffer.get(), &map);
+  std::string& text = user.text;
   while (!text.empty() && (text.back() == '\0' || text.back() == '\n' || text.back() == '\r'))
     text.pop_back();
-  bool live = false;
   {
     std::lock_guard guard(s.lock);
-    live = s.live;
+    if (in.flushing) return GST_FLOW_FLUSHING;
+    if (text.empty()) return outputs_flow(s);
+    const GstClockTime time = GST_BUFFER_PTS_IS_VALID(buffer.get())
+                                  ? gst_segment_to_running_time(&in.segment, GST_FORMAT_TIME,
+                                                                GST_BUFFER_PTS(buffer.get()))
+                                  : 0;
+    if (GST_CLOCK_TIME_IS_VALID(time)) user.time = omni::Nanoseconds(time);
   }
-  if (live && !text.empty()) interrupt(self, true);
-  std::lock_guard guard(s.lock);
-  if (in.flushing) return GST_FLOW_FLUSHING;
-  if (text.empty()) return outputs_flow(s);
-  GstClockTime time =
-      GST_BUFFER_PTS_IS_VALID(buffer.get())
-          ? gst_segment_to_running_time(&in.segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer.get()))
-          : 0;
-  s.questions.push_back({std::move(text), GST_CLOCK_TIME_IS_VALID(time) ? time : 0});
-  return outputs_flow(s);
+  return put(self, in, std::move(user));
 }
 
 GstFlowReturn chain_tokens(GstOmniModel* self, Input& in, BufferPtr buffer) {
   State& s = state(self);
-  std::unique_lock lock(s.lock);
-  const GstClockTime time =
-      gst_segment_to_running_time(&in.segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer.get()));
-  if (!GST_CLOCK_TIME_IS_VALID(time)) return outputs_flow(s);  // outside the segment
-  if (in.hidden == 0) return GST_FLOW_NOT_NEGOTIATED;
-  while (!in.flushing && outputs_flow(s) == GST_FLOW_OK && in.queue.size() >= kMostQueued) {
-    if (s.live) {
-      in.queue.pop_front();
-      ++s.n_dropped;
-    } else {
-      s.changed.wait(lock);
-    }
+  GstClockTime time = 0;
+  int hidden = 0;
+  {
+    std::lock_guard guard(s.lock);
+    time = gst_segment_to_running_time(&in.segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer.get()));
+    if (!GST_CLOCK_TIME_IS_VALID(time)) return outputs_flow(s);  // outside the segment
+    if (in.hidden == 0) return GST_FLOW_NOT_NEGOTIATED;
+    hidden = in.hidden;
+    ++in.n_buffers;
   }
-  if (in.flushing) return GST_FLOW_FLUSHING;
-  const GstFlowReturn flow = outputs_flow(s);
-  if (flow == GST_FLOW_OK) in.queue.push_back({std::move(buffer), time});
-  return flow;
+  omni::Segment segment = gst_omni_tokens_segment(buffer.get(), in.modality, hidden);
+  segment.start = omni::Nanoseconds(time);
+  buffer.reset();
+  return put(self, in, std::move(segment));
 }
 
 GstFlowReturn chain(GstPad* pad, GstObject* parent, GstBuffer* buffer) {
   auto* self = reinterpret_cast<GstOmniModel*>(parent);
   Input& in = *input_of(pad);
   BufferPtr owned(buffer);
-  const GstFlowReturn flow = gst_omni_guard(self, GST_FLOW_ERROR, [&] {
+  return gst_omni_guard(self, GST_FLOW_ERROR, [&] {
     return in.is_prompt ? chain_prompt(self, in, std::move(owned))
                         : chain_tokens(self, in, std::move(owned));
   });
-  state(self).tell_worker();
-  return flow;
 }
 
-// Whether a flush of this pad is one of the element: of a stream of media, or of questions where
-// they are all there is. Under the lock.
-bool flushes_all(const State& s, const Input& in) {
-  return !in.is_prompt ||
-         std::all_of(s.inputs.begin(), s.inputs.end(), [](const Input& i) { return i.is_prompt; });
+// Under the lock.
+void flush_session(State& s) {
+  if (s.session) s.epoch = s.session->flush();
 }
 
-void flush_start(GstOmniModel* self, Input& in, GstEvent* event) {
+void begin_flush(GstOmniModel* self, Input& in, GstEvent* event) {
   State& s = state(self);
-  bool first = false;
+  Pads outputs;
   {
     std::lock_guard guard(s.lock);
-    in.flushing = true;
+    const bool was_in_flush = s.is_in_flush();
+    in.flushing = in.in_flush = true;
     if (flushes_all(s, in)) {
-      first = s.n_flushing++ == 0;
-      if (s.session) s.session->cancel();
+      flush_session(s);
+      if (!was_in_flush) outputs = s.output_pads();
     }
   }
-  s.tell_worker();
-  std::vector<GstOmniOutput*> outputs;
-  if (first) for_outputs(s, [&](GstOmniOutput& o) { outputs.push_back(&o); });
-  for (GstOmniOutput* o : outputs) o->flush_start(gst_event_ref(event));
-  gst_event_unref(event);
+  s.changed.notify_all();
+  for (const PadPtr& pad : outputs) output_of(pad.get())->flush_start(gst_event_ref(event));
 }
 
-void flush_stop(GstOmniModel* self, Input& in, GstEvent* event) {
+// The flush of this pad is over; that of the element, if it was the last. Under the lock.
+Pads end_flush(State& s, Input& in) {
+  const bool was_in_flush = s.is_in_flush();
+  in.in_flush = false;
+  if (!was_in_flush || s.is_in_flush()) return {};
+  flush_session(s);
+  return s.output_pads();
+}
+
+void finish_flush(GstOmniModel* self, Input& in, GstEvent* event) {
   State& s = state(self);
-  bool last = false;
+  Pads outputs;
   {
     std::lock_guard guard(s.lock);
-    in.queue.clear();
-    in.eos = in.eos_told = false;
-    in.reached = 0;
+    in.eos = false;
     gst_segment_init(&in.segment, GST_FORMAT_TIME);
-    in.flushing = false;
-    if (flushes_all(s, in) && s.n_flushing > 0) last = --s.n_flushing == 0;
-    if (last) {
-      s.questions.clear();
-      s.reset_pending = true;
-    }
+    outputs = end_flush(s, in);
   }
-  std::vector<GstOmniOutput*> outputs;
-  if (last) for_outputs(s, [&](GstOmniOutput& o) { outputs.push_back(&o); });
-  for (GstOmniOutput* o : outputs) o->flush_stop(gst_event_ref(event));
-  gst_event_unref(event);
-  s.tell_worker();
+  for (const PadPtr& pad : outputs) output_of(pad.get())->flush_stop(gst_event_ref(event));
+  {
+    std::lock_guard guard(s.lock);
+    in.flushing = false;
+  }
+  s.changed.notify_all();
 }
 
 bool take_caps(GstOmniModel* self, Input& in, GstCaps* caps) {
@@ -142,20 +197,25 @@ bool take_caps(GstOmniModel* self, Input& in, GstCaps* caps) {
     throw omni::Error(omni::ErrorCode::unsupported,
                       std::string("tokens of the wrong modality on ") + GST_PAD_NAME(in.pad));
   std::lock_guard guard(s.lock);
-  if (s.engine && !checkpoint.empty() && checkpoint != s.engine->fingerprint())
-    throw omni::Error(omni::ErrorCode::unsupported,
-                      "tokens of checkpoint " + checkpoint + " for the model " +
-                          s.engine->fingerprint() + ": set model-path on one element only");
+  in.checkpoint = checkpoint;
   in.hidden = hidden;
+  check_checkpoint(s, in);
   return true;
 }
 
 void find_out_if_live(GstOmniModel* self) {
   bool live = false;
   GstClockTime min = 0;
-  upstream_latency(self, live, min);
-  std::lock_guard guard(state(self).lock);
-  state(self).live = live;
+  if (query_upstream(self, live, min)) update_session(self);
+}
+
+// Under the lock.
+void put_end(State& s, const Input& in) {
+  if (!s.session) return;
+  const bool has_ended =
+      !in.is_prompt || std::all_of(s.inputs.begin(), s.inputs.end(),
+                                   [](const Input* i) { return !i->is_prompt || i->eos; });
+  if (has_ended) s.session->put(omni::TrackEnded{in.track()});
 }
 
 gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
@@ -166,10 +226,10 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
   gboolean ok = TRUE;
   switch (GST_EVENT_TYPE(event)) {
     case GST_EVENT_FLUSH_START:
-      flush_start(self, in, owned.release());
+      begin_flush(self, in, event);
       return TRUE;
     case GST_EVENT_FLUSH_STOP:
-      flush_stop(self, in, owned.release());
+      finish_flush(self, in, event);
       return TRUE;
     case GST_EVENT_CAPS:
       ok = gst_omni_guard(self, FALSE, [&]() -> gboolean {
@@ -187,20 +247,20 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
     case GST_EVENT_EOS: {
       std::lock_guard guard(s.lock);
       in.eos = true;
+      put_end(s, in);
       break;
     }
     case GST_EVENT_STREAM_START: {
       std::lock_guard guard(s.lock);
-      in.eos = in.eos_told = false;
-      s.eos_sent = false;
+      in.eos = false;
+      if (s.session) s.session->put(omni::TrackBegan{in.track()});
       break;
     }
     default:
-      if (is_interrupt_event(event)) interrupt(self, false);
+      if (is_interrupt_event(event)) interrupt(self);
       // Other serialized events describe tokens that stop here; upstream ones do not come this way.
       break;
   }
-  s.tell_worker();
   return ok;
 }
 
@@ -211,16 +271,18 @@ gboolean sink_query(GstPad* pad, GstObject* parent, GstQuery* query) {
 gboolean sink_activate_mode(GstPad* pad, GstObject* parent, GstPadMode mode, gboolean active) {
   if (mode != GST_PAD_MODE_PUSH) return FALSE;
   State& s = state(parent);
+  Pads outputs;
   {
     std::lock_guard guard(s.lock);
     Input& in = *input_of(pad);
+    outputs = end_flush(s, in);  // its FLUSH_STOP will not come any more
     in.flushing = !active;
-    in.queue.clear();
-    in.eos = in.eos_told = false;
-    in.reached = 0;
+    in.eos = false;
     gst_segment_init(&in.segment, GST_FORMAT_TIME);
   }
-  s.tell_worker();
+  for (const PadPtr& output : outputs)
+    output_of(output.get())->flush_stop(gst_event_new_flush_stop(TRUE));
+  s.changed.notify_all();
   return TRUE;
 }
 
@@ -231,20 +293,33 @@ GstPad* add_input(GstOmniModel* self, GstPadTemplate* templ, const std::string& 
   State& s = state(self);
   GstPad* pad = gst_pad_new_from_template(templ, name.c_str());
   {
+    auto input = std::make_unique<Input>();
+    input->pad = pad;
+    input->is_prompt = is_prompt;
+    input->modality = modality;
+    gst_segment_init(&input->segment, GST_FORMAT_TIME);
     std::lock_guard guard(s.lock);
-    Input& in = s.inputs.emplace_back();
-    in.pad = pad;
-    in.is_prompt = is_prompt;
-    in.modality = modality;
-    gst_segment_init(&in.segment, GST_FORMAT_TIME);
-    gst_pad_set_element_private(pad, &in);
+    s.inputs.push_back(give_to_pad(pad, std::move(input)));
   }
   gst_pad_set_chain_function(pad, GST_DEBUG_FUNCPTR(chain));
   gst_pad_set_event_function(pad, GST_DEBUG_FUNCPTR(sink_event));
   gst_pad_set_query_function(pad, GST_DEBUG_FUNCPTR(sink_query));
   gst_pad_set_activatemode_function(pad, GST_DEBUG_FUNCPTR(sink_activate_mode));
   gst_element_add_pad(GST_ELEMENT(self), pad);
+  update_session(self);
   return pad;
+}
+
+void remove_input(GstOmniModel* self, Input& in) {
+  State& s = state(self);
+  {
+    std::lock_guard guard(s.lock);
+    in.eos = true;
+    put_end(s, in);
+    std::erase(s.inputs, &in);
+  }
+  s.changed.notify_all();
+  update_session(self);
 }
 
 }  // namespace gst_omni_model

@@ -1,41 +1,32 @@
-// What the parts of omnimodel share: settings, pads, the state under one lock, and what the element
-// asks of its worker.
+// What the parts of omnimodel share: settings, pads, and the state under one lock.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
-#include <functional>
-#include <list>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "common/gstomnicontext.h"
 #include "omni/engine.h"
-#include "omni/spatial.h"
 #include "streams/gstomnispeechoutput.h"
 #include "streams/gstomnistats.h"
 
 namespace gst_omni_model {
 
-enum class Trigger { chunk, interval, prompt, eos, manual };
-enum class Tracking { none, match, predict };
-
 constexpr const char* kTriggerNicks[] = {"chunk", "interval", "prompt", "eos", "manual"};
-constexpr GstClockTime kChunk = 2 * GST_SECOND;
-// the padding of an encoder at the end of a recording is none
-constexpr GstClockTime kWorthACaption = 200 * GST_MSECOND;
-constexpr size_t kMostQueued = 16;  // token buffers a pad
-// of one track before another, when nothing is live
-constexpr GstClockTime kMostAhead = 4 * kChunk;
+constexpr size_t kMostEarly = 256;  // questions before there is a session
 
 struct Settings : GstOmniEngineSettings {
   std::string system_prompt = "You are a helpful assistant.",
               prompt = "Describe what you see and hear.",
               spatial_prompt = "Detect all objects and give their boxes as JSON.", json_schema,
               voice;
-  int trigger = int(Trigger::chunk), tracking = int(Tracking::match);
+  int trigger = int(omni::Trigger::chunk), tracking = int(omni::Tracking::match);
   guint interval = 10000, max_tokens = 256, top_k = 0, latency = 1000, lateness = 0;
   double temperature = 0, top_p = 1, repetition_penalty = 1, context_duration = 60;
   gint64 seed = 0;
@@ -44,25 +35,24 @@ struct Settings : GstOmniEngineSettings {
 
 const GstOmniProperties<Settings>& properties();
 
+// Of a sink pad, and lives as long as it.
 struct Input {
   GstPad* pad;
   bool is_prompt;
   omni::Modality modality;
+  omni::Track track() const {
+    return is_prompt                           ? omni::Track::questions
+           : modality == omni::Modality::audio ? omni::Track::audio
+                                               : omni::Track::video;
+  }
   // Under the element's lock:
   GstSegment segment;
-  struct Item {
-    BufferPtr buffer;
-    GstClockTime time;  // running time
-  };
-  std::deque<Item> queue;
+  std::string checkpoint;  // of the caps
   int hidden = 0;
-  bool eos = false, eos_told = false, flushing = true;
-  GstClockTime reached = 0;  // running time up to which the worker has taken it
-};
-
-struct Question {
-  std::string text;
-  GstClockTime time;  // running time from which on it may be asked; 0 = now
+  bool eos = false;
+  bool flushing = true;   // or not active: nothing is taken
+  bool in_flush = false;  // between FLUSH_START and FLUSH_STOP
+  guint64 n_buffers = 0, n_dropped = 0;
 };
 
 struct GstOmniModel {
@@ -74,47 +64,44 @@ struct GstOmniModelClass {
   GstElementClass parent_class;
 };
 
+// Pads whose outputs are used without the element's lock: an output lives as long as its pad.
+using Pads = std::vector<PadPtr>;
+
 struct State {
   explicit State(GstOmniModel* self) : engine_context(GST_ELEMENT(self), settings) {}
 
   Settings settings;
   GstOmniEngineContext engine_context;
+  std::atomic<bool> live{false};
 
-  std::mutex lock;  // guards all below but the worker's own; never held while calling out
+  std::mutex lock;  // guards all below; never held while calling out, but into session and outputs
   std::condition_variable changed;
-  guint64 n_told = 0;
-  // After what may give the worker something to do: counted, so that one which is just about to
-  // wait does not miss it.
-  void tell_worker() {
-    {
-      std::lock_guard guard(lock);
-      ++n_told;
-    }
-    changed.notify_all();
-  }
-  std::list<Input> inputs;
-  std::list<std::unique_ptr<GstOmniOutput>> outputs;
-  std::deque<Question> questions;
+  std::vector<Input*> inputs;
+  std::vector<GstOmniOutput*> outputs;
   guint next_video = 0, next_audio = 0, next_prompt = 0, next_text = 0, next_spatial = 0,
         next_speech = 0;
-  bool stopping = false, flush_pending = false, failed = false, live = false, reset_pending = false;
-  int n_flushing = 0;
-  std::shared_ptr<omni::Session> session;  // shared so that cancel() may come from any thread
+  bool stopping = true, failed = false;
+  guint64 n_rooms = 0;  // times that the session had room again
+  std::shared_ptr<const omni::Engine> engine;
+  std::shared_ptr<omni::Session> session;
+  guint64 epoch = 0;              // events of an earlier one are void
+  std::deque<std::string> early;  // questions before there is a session
+  GstClockTime upstream_latency = 0;
+  GstClockTime chunk = 0;  // the family's, once the checkpoint is there
   // statistics
-  guint64 n_objects = 0, n_repaired = 0, n_malformed = 0;
-  guint64 n_spoken = 0, n_unspoken = 0, n_interrupted = 0;
-  guint64 n_answers = 0, n_tokens = 0, n_dropped = 0, n_late = 0, context_tokens = 0;
+  omni::SessionStats last_stats;  // of the session that was
   GstOmniDelays delay, first_token, first_sound;
   double per_token_ms = 0;
-  bool warned = false;
+  GstClockTime warned_delay = 0;
+  guint64 n_refused = 0;  // questions
 
-  std::shared_ptr<const omni::Engine> engine;  // written by the worker, once
+  std::thread task;
+  std::stop_source stop;
 
-  // of the worker
-  std::thread worker;
-  GstClockTime media_end = 0, asked_until = 0;
-  bool eos_asked = false, eos_sent = false;
-  omni::Tracker tracker;
+  // Under the lock.
+  bool is_in_flush() const;
+  bool has(GstOmniOutput::Kind kind) const;
+  Pads output_pads() const;
 };
 
 inline State& state(gpointer self) { return *static_cast<GstOmniModel*>(self)->state; }
@@ -126,61 +113,44 @@ inline GstOmniOutput* output_of(GstPad* pad) {
   return static_cast<GstOmniOutput*>(gst_pad_get_element_private(pad));
 }
 
+// `part` becomes the pad's: an Input or a GstOmniOutput.
+template <class Part>
+Part* give_to_pad(GstPad* pad, std::unique_ptr<Part> part) {
+  gst_pad_set_element_private(pad, part.get());
+  g_object_set_data_full(G_OBJECT(pad), "omni-part", part.get(),
+                         [](gpointer p) { delete static_cast<Part*>(p); });
+  return part.release();
+}
+
 // --- gstomnimodelsink.cc
 
 // A new sink pad of the element.
 GstPad* add_input(GstOmniModel* self, GstPadTemplate* templ, const std::string& name,
                   bool is_prompt, omni::Modality modality);
+// A sink pad goes, no longer active: ends its track.
+void remove_input(GstOmniModel* self, Input& input);
 
-// --- gstomnimodelworker.cc
+// --- gstomnimodeltask.cc
 
-// READY → PAUSED and back: the thread that loads the checkpoint and answers.
-void start_worker(GstOmniModel* self);
-void stop_worker(GstOmniModel* self);
-// Latency of the media streams ahead of this element. False if nobody knows.
-bool upstream_latency(GstOmniModel* self, bool& live, GstClockTime& min);
-// The documented sum.
-GstClockTime reported_latency(GstOmniModel* self, GstClockTime upstream);
-
-// --- gstomnimodelspeech.cc
-
-// A speech pad's output.
-std::unique_ptr<GstOmniOutput> make_speech_output(GstOmniModel* self, GstPad* pad);
-// An answer that is going to be spoken, already on its pad. Its text leaves on the text pads when
-// it is known and has its place in time.
-class SpokenAnswer {
- public:
-  omni::Speech* speech() const { return speech_.get(); }
-  void set_text(const std::string& text);  // the whole of it
-  void give_up();                          // there will be none
-
- private:
-  friend std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel*, const std::string&,
-                                                           GstClockTime, bool);
-  void set_start(GstClockTime start);
-  void set_duration(GstClockTime duration);
-  void send();
-
-  GstOmniModel* self_ = nullptr;
-  std::shared_ptr<omni::Speech> speech_;
-  std::mutex lock_;
-  std::optional<std::string> text_;
-  std::optional<GstClockTime> start_, duration_;
-  bool sent_ = false;
-};
-// nullptr: nobody listens, or it shall not be spoken (live, while an earlier one still is).
-// `prompted`: somebody asked, rather than the clock.
-std::shared_ptr<SpokenAnswer> begin_spoken_answer(GstOmniModel* self, const std::string& question,
-                                                  GstClockTime start, bool prompted);
-bool has_speech(State& state);
-bool is_speaking(State& state);  // or is about to
-// Ends the answer that is being written or spoken. With `only_barge_in`: if the property allows it
-// and there is one.
-void interrupt(GstOmniModel* self, bool only_barge_in);
+// READY → PAUSED and back: the thread that loads the checkpoint and gives the pads what the session
+// says.
+void start_task(GstOmniModel* self);
+void stop_task(GstOmniModel* self);
+// What the session should know of properties and pads.
+void update_session(GstOmniModel* self);
+// A question by the signal.
+void ask(GstOmniModel* self, const char* question);
+void interrupt(GstOmniModel* self);
 bool is_interrupt_event(GstEvent* event);
+std::unique_ptr<GstOmniOutput> make_speech_output(GstOmniModel* self, GstPad* pad);
 
-// --- for all
+// --- gstomnimodellatency.cc
 
-void for_outputs(State& state, const std::function<void(GstOmniOutput&)>& call);
+// Latency of the media streams ahead of this element. False if nobody knows.
+bool query_upstream(GstOmniModel* self, bool& live, GstClockTime& min);
+// The documented sum.
+GstClockTime reported_latency(GstOmniModel* self);
+// An answer about media from `due` on leaves now.
+void note_delay(GstOmniModel* self, GstClockTime due);
 
 }  // namespace gst_omni_model

@@ -4,6 +4,10 @@
 
 #include "omni/text.h"
 
+namespace {
+constexpr size_t kMostQueued = 1024;  // results and events of a pad
+}
+
 void GstOmniOutput::set_lateness(GstClockTime lateness) {
   std::lock_guard guard(lock_);
   if (lateness_ == lateness) return;
@@ -20,9 +24,7 @@ void GstOmniOutput::set_flushing(bool flushing) {
   {
     std::lock_guard guard(lock_);
     flushing_ = flushing;
-    if (flushing) {
-      woken();
-    } else {
+    if (!flushing) {
       clear();
       flow_ = GST_FLOW_OK;
       position_ = 0;
@@ -30,6 +32,12 @@ void GstOmniOutput::set_flushing(bool flushing) {
     }
   }
   changed_.notify_all();
+  if (flushing) woken();
+}
+
+void GstOmniOutput::wait_for_room() {
+  std::unique_lock lock(lock_);
+  changed_.wait(lock, [this] { return flushing_ || n_queued() < kMostQueued; });
 }
 
 void GstOmniOutput::flush_start(GstEvent* event) {
@@ -39,18 +47,20 @@ void GstOmniOutput::flush_start(GstEvent* event) {
 
 void GstOmniOutput::flush_stop(GstEvent* event) {
   gst_pad_pause_task(pad_);
-  set_flushing(false);
   gst_pad_push_event(pad_, event);
+  std::lock_guard guard(task_lock_);
+  if (!is_active_) return;
+  set_flushing(false);
   gst_pad_start_task(pad_, loop, this, nullptr);
 }
 
 bool GstOmniOutput::set_active(bool active) {
+  std::lock_guard guard(task_lock_);
   set_flushing(!active);
-  if (active) {
-    head_due_ = true;
-    return gst_pad_start_task(pad_, loop, this, nullptr);
-  }
-  return gst_pad_stop_task(pad_);
+  is_active_ = active;
+  if (!active) return gst_pad_stop_task(pad_);
+  head_due_ = true;
+  return gst_pad_start_task(pad_, loop, this, nullptr);
 }
 
 void GstOmniOutput::loop(gpointer data) {
@@ -92,15 +102,41 @@ void GstOmniOutput::push(MiniObjectPtr object) {
     return;
   }
   const GstFlowReturn flow = gst_pad_push(pad_, GST_BUFFER(object.release()));
-  std::lock_guard guard(lock_);
-  if (!flushing_) flow_ = flow;
+  bool has_failed = false;
+  {
+    std::lock_guard guard(lock_);
+    if (flushing_) return;
+    has_failed = flow != flow_ && (flow == GST_FLOW_NOT_NEGOTIATED || flow <= GST_FLOW_ERROR);
+    flow_ = flow;
+  }
+  if (has_failed) post_flow_error(flow);
+}
+
+// Nobody above sees what a task of this element's own was told.
+void GstOmniOutput::post_flow_error(GstFlowReturn flow) {
+  GstElement* element = gst_pad_get_parent_element(pad_);
+  if (!element) return;
+  GST_ELEMENT_FLOW_ERROR(element, flow);
+  gst_object_unref(element);
 }
 
 GstClockTime GstOmniTextOutput::push_result(const std::string& result, GstClockTime start,
                                             GstClockTime duration) {
   // A model's text must not add cues to a file of captions.
   const std::string text = kind() == Kind::text ? omni::one_cue(result) : result;
+  return push_text(text, start, duration, false);
+}
+
+void GstOmniTextOutput::push_piece(const std::string& piece, GstClockTime start,
+                                   GstClockTime duration, bool is_last) {
+  const std::string cue = omni::one_cue(piece);
+  push_text(cue.empty() ? piece : cue, start, duration, is_last);
+}
+
+GstClockTime GstOmniTextOutput::push_text(const std::string& text, GstClockTime start,
+                                          GstClockTime duration, bool is_marked) {
   GstBuffer* buffer = gst_buffer_new_memdup(text.data(), text.size());
+  if (is_marked) GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_MARKER);
   {
     std::lock_guard guard(lock_);
     const GstClockTime end = start + duration;
@@ -143,6 +179,7 @@ bool GstOmniTextOutput::step() {
     object = std::move(queue_.front());
     queue_.pop_front();
   }
+  changed_.notify_all();
   push_head([this] {
     return kind() == Kind::text
                ? gst_caps_new_simple("text/x-raw", "format", G_TYPE_STRING, "utf8", nullptr)

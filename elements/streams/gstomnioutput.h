@@ -1,5 +1,6 @@
 // One source pad of results: its own queue, task, segment, position and flow return. Results are
-// put in by the worker and leave in order; where time advances without a result, a GAP does.
+// put in by the worker and leave in order; where time advances without a result, a GAP does. It
+// lives no longer than its pad.
 #pragma once
 
 #include <gst/gst.h>
@@ -26,6 +27,8 @@ class GstOmniOutput {
   virtual void push_gap(GstClockTime until) = 0;
   virtual void push_event(GstEvent* event) = 0;  // takes it; behind what is queued
   void push_eos() { push_event(gst_event_new_eos()); }
+  // Waits while too much is queued; not while the pad flushes or is not active.
+  void wait_for_room();
 
   // The results' time is shifted by this much (property lateness). Has its effect with the next
   // segment.
@@ -40,8 +43,9 @@ class GstOmniOutput {
  protected:
   // One round of the task. False: pause.
   virtual bool step() = 0;
-  virtual void clear() = 0;  // under lock_: what is queued is void
-  virtual void woken() {}    // under lock_: flushing has begun
+  virtual void clear() = 0;             // under lock_: what is queued is void
+  virtual size_t n_queued() const = 0;  // under lock_
+  virtual void woken() {}               // flushing has begun
 
   // stream-start (sparse), caps and segment, where they are due; called before anything else
   // leaves. `caps` is made when needed.
@@ -57,8 +61,11 @@ class GstOmniOutput {
  private:
   static void loop(gpointer self);
   void set_flushing(bool flushing);
+  void post_flow_error(GstFlowReturn flow);
 
   const Kind kind_;
+  std::mutex task_lock_;    // the pad's task starts and stops under it
+  bool is_active_ = false;  // under task_lock_
   bool head_due_ = true, segment_due_ = true;
   GstFlowReturn flow_ = GST_FLOW_OK;
   GstClockTime lateness_ = 0;
@@ -72,12 +79,18 @@ class GstOmniTextOutput final : public GstOmniOutput {
   // time, it is moved up behind it. Returns the PTS that it got. Text leaves as one_cue() of
   // omni/text.h.
   GstClockTime push_result(const std::string& result, GstClockTime start, GstClockTime duration);
+  // The next piece of an answer; the last one carries GST_BUFFER_FLAG_MARKER.
+  void push_piece(const std::string& piece, GstClockTime start, GstClockTime duration,
+                  bool is_last);
   void push_gap(GstClockTime until) override;
   void push_event(GstEvent* event) override;
 
  private:
   bool step() override;
   void clear() override { queue_.clear(); }
+  size_t n_queued() const override { return queue_.size(); }
+  GstClockTime push_text(const std::string& text, GstClockTime start, GstClockTime duration,
+                         bool is_marked);
 
   std::deque<MiniObjectPtr> queue_;  // position_ is that of its end
 };

@@ -42,37 +42,14 @@ void GstOmniSpeechOutput::set_rate(int rate) {
   rate_ = rate;
 }
 
-void GstOmniSpeechOutput::speak(std::shared_ptr<GstOmniUtterance> utterance) {
+bool GstOmniSpeechOutput::speak(std::shared_ptr<GstOmniUtterance> utterance) {
   {
     std::lock_guard guard(lock_);
-    if (flushing_) return;
+    if (flushing_) return false;
     queue_.push_back({std::move(utterance), nullptr});
   }
   changed_.notify_all();
-}
-
-bool GstOmniSpeechOutput::interrupt() {
-  bool any = false;
-  {
-    std::lock_guard guard(lock_);
-    any = current_ != nullptr;
-    interrupted_ = any;
-    if (current_ && current_->speech->buffered() == 0) current_->speech->stop();
-    const size_t before = queue_.size();
-    std::erase_if(queue_, [](const Item& i) { return i.utterance != nullptr; });
-    any |= queue_.size() != before;
-  }
-  changed_.notify_all();
-  return any;
-}
-
-bool GstOmniSpeechOutput::is_speaking() { return n_waiting() > 0; }
-
-size_t GstOmniSpeechOutput::n_waiting() {
-  std::lock_guard guard(lock_);
-  return size_t(current_ != nullptr) +
-         size_t(std::count_if(queue_.begin(), queue_.end(),
-                              [](const Item& i) { return i.utterance != nullptr; }));
+  return true;
 }
 
 guint64 GstOmniSpeechOutput::n_underruns() {
@@ -106,13 +83,13 @@ void GstOmniSpeechOutput::push_event(GstEvent* event) {
   changed_.notify_all();
 }
 
-void GstOmniSpeechOutput::clear() {
-  queue_.clear();
-  interrupted_ = false;
-}
-
 void GstOmniSpeechOutput::woken() {
-  if (current_) current_->speech->stop();
+  std::shared_ptr<GstOmniUtterance> current;
+  {
+    std::lock_guard guard(lock_);
+    current = current_;
+  }
+  if (current) current->speech->stop();
 }
 
 GstCaps* GstOmniSpeechOutput::negotiate() {
@@ -141,11 +118,16 @@ bool GstOmniSpeechOutput::step() {
     item = std::move(queue_.front());
     queue_.pop_front();
     current_ = item.utterance;
-    interrupted_ = false;
   }
+  changed_.notify_all();
   if (item.utterance) {
+    item.utterance->speech->on_change([this] {
+      { std::lock_guard guard(lock_); }  // who waits has looked, or looks again
+      changed_.notify_all();
+    });
     Played played;
     guard_([&] { played = play(*item.utterance); });
+    item.utterance->speech->on_change({});
     {
       std::lock_guard guard(lock_);
       current_.reset();
@@ -172,15 +154,15 @@ void GstOmniSpeechOutput::push_gap_event(GstClockTime until) {
   gst_pad_push_event(pad_, gst_event_new_gap(from, until - from));
 }
 
-bool GstOmniSpeechOutput::wait_until_due(GstClockTime pts) {
+bool GstOmniSpeechOutput::wait_until_due(const omni::Speech& speech, GstClockTime pts) {
   std::unique_lock lock(lock_);
   for (;;) {
-    if (flushing_ || interrupted_) return false;
+    if (is_cut(speech)) return false;
     const GstClockTime due = pts + pipeline_latency_;
     lock.unlock();
     const auto now = now_();
     lock.lock();
-    if (!now || *now + kLead >= due) return !flushing_ && !interrupted_;
+    if (!now || *now + kLead >= due) return !is_cut(speech);
     changed_.wait_for(lock, std::chrono::nanoseconds(due - kLead - *now));
   }
 }
@@ -222,8 +204,7 @@ GstOmniSpeechOutput::Played GstOmniSpeechOutput::play(GstOmniUtterance& u) {
   // Sound that begins must not stop before its end: it waits until it will not have to wait again.
   {
     std::unique_lock lock(lock_);
-    while (!flushing_ && !interrupted_ && !speech.can_flow())
-      changed_.wait_for(lock, std::chrono::milliseconds(5));
+    changed_.wait(lock, [&] { return is_cut(speech) || speech.can_flow(); });
   }
   GstClockTime start = GST_CLOCK_TIME_NONE;
   guint64 at = 0;
@@ -231,12 +212,16 @@ GstOmniSpeechOutput::Played GstOmniSpeechOutput::play(GstOmniUtterance& u) {
   for (;;) {
     {
       std::lock_guard guard(lock_);
-      cut = flushing_ || interrupted_;
+      cut = is_cut(speech);
       if (flushing_) break;
     }
-    if (cut && speech.buffered() == 0) break;
+    if (cut && (at == 0 || speech.buffered() == 0)) break;
     std::vector<float> samples = speech.read(cut ? fade : piece);
-    if (samples.empty()) break;
+    if (samples.empty()) {
+      std::lock_guard guard(lock_);
+      cut = is_cut(speech);
+      break;
+    }
     if (cut)
       for (size_t i = 0; i < samples.size(); ++i)
         samples[i] *= 1 - float(i + 1) / float(samples.size());
@@ -258,7 +243,7 @@ GstOmniSpeechOutput::Played GstOmniSpeechOutput::play(GstOmniUtterance& u) {
       push_gap_event(start);
     }
     GstClockTime pts = start + gst_util_uint64_scale_round(at, GST_SECOND, rate);
-    if (!cut) cut = !wait_until_due(pts);
+    if (!cut) cut = !wait_until_due(speech, pts);
     if (cut && samples.size() > fade) {  // interrupted while it waited
       samples.resize(fade);
       for (size_t i = 0; i < fade; ++i) samples[i] *= 1 - float(i + 1) / float(fade);
@@ -293,8 +278,8 @@ GstOmniSpeechOutput::Played GstOmniSpeechOutput::play(GstOmniUtterance& u) {
     std::lock_guard guard(lock_);
     if (!GST_CLOCK_TIME_IS_VALID(start)) start = std::max(u.not_before, position_);
   }
-  return {cut                   ? GstOmniUtterance::End::interrupted
-          : speech.is_runaway() ? GstOmniUtterance::End::runaway
-                                : GstOmniUtterance::End::finished,
+  return {cut                   ? omni::SpeechEnd::interrupted
+          : speech.is_runaway() ? omni::SpeechEnd::runaway
+                                : omni::SpeechEnd::finished,
           start, gst_util_uint64_scale(at, GST_SECOND, rate)};
 }

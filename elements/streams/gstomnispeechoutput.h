@@ -1,12 +1,12 @@
 // A speech pad of omnimodel: plays spoken answers one after the other as audio/x-raw. Within an
 // answer the time stamps have no gap; outside there are GAPs. Live, sound leaves at most kLead
-// before it is due, so that an interruption is heard at once.
+// before it is due, so that an interruption (omni::Speech::interrupt) is heard at once.
 #pragma once
 
 #include <memory>
 #include <optional>
 
-#include "omni/speech.h"
+#include "omni/session.h"
 #include "streams/gstomnioutput.h"
 
 // A spoken answer, and what the element wants to know of it. Called from the pad's task, without
@@ -16,8 +16,7 @@ struct GstOmniUtterance {
   GstClockTime not_before = 0;  // running time
   std::string checkpoint, voice;
   std::function<void(GstClockTime start)> on_begin;  // just ahead of the first sound
-  enum class End { finished, interrupted, runaway };
-  std::function<void(End end, GstClockTime start, GstClockTime played)> on_end;
+  std::function<void(omni::SpeechEnd end, GstClockTime start, GstClockTime heard)> on_end;
 };
 
 // The clock of a live pipeline: running time now, or nothing where nobody waits for a clock.
@@ -32,12 +31,8 @@ class GstOmniSpeechOutput final : public GstOmniOutput {
   ~GstOmniSpeechOutput() override;
 
   void set_rate(int rate);
-  void speak(std::shared_ptr<GstOmniUtterance> utterance);
-  // Ends what is being spoken within some milliseconds, and forgets what was to be spoken. True if
-  // there was anything.
-  bool interrupt();
-  bool is_speaking();
-  size_t n_waiting();  // the one that is being spoken counted
+  // False: it will not be spoken.
+  bool speak(std::shared_ptr<GstOmniUtterance> utterance);
   guint64 n_underruns();
   // What the pipeline adds between this pad and the loudspeaker (LATENCY event).
   void set_pipeline_latency(GstClockTime latency);
@@ -52,17 +47,21 @@ class GstOmniSpeechOutput final : public GstOmniOutput {
     GstClockTime gap_until = 0;
   };
   bool step() override;
-  void clear() override;
+  void clear() override { queue_.clear(); }
+  size_t n_queued() const override { return queue_.size(); }
   void woken() override;
   GstCaps* negotiate();
   // Returns how it ended and what was heard of it.
   struct Played {
-    GstOmniUtterance::End end = GstOmniUtterance::End::interrupted;
+    omni::SpeechEnd end = omni::SpeechEnd::interrupted;
     GstClockTime start = 0, duration = 0;
   };
   Played play(GstOmniUtterance& utterance);
+  bool is_cut(const omni::Speech& speech) const {
+    return flushing_ || speech.is_interrupted();
+  }  // under lock_
   // False: interrupted or flushing.
-  bool wait_until_due(GstClockTime pts);
+  bool wait_until_due(const omni::Speech& speech, GstClockTime pts);
   GstBuffer* buffer_of(const std::vector<float>& samples, const GstOmniUtterance& utterance,
                        GstClockTime start, guint64 at);
   void push_gap_event(GstClockTime until);
@@ -72,7 +71,6 @@ class GstOmniSpeechOutput final : public GstOmniOutput {
   // Under lock_:
   std::deque<Item> queue_;
   std::shared_ptr<GstOmniUtterance> current_;
-  bool interrupted_ = false;
   int rate_ = 0;
   GstClockTime pipeline_latency_ = 0;
   guint64 n_underruns_ = 0;

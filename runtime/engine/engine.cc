@@ -157,12 +157,25 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
     return omni::make_audio_tokenizer(shared_from_this(), audio, pool_, o);
   }
   std::unique_ptr<Session> make_session(const SessionOptions& options) const override {
-    return omni::make_session(shared_from_this(), prompter(), scheduler(), options);
+    const auto make_speech = [this](const SpeechOptions& o) { return make_stream(o); };
+    return omni::make_session(shared_from_this(), prompter(), scheduler(), make_speech, options);
   }
 
   void load_speech(const std::function<void(double)>& progress) const override { voice(progress); }
   std::vector<std::string> voices() const override { return voice({}).speakers(); }
   std::unique_ptr<Speech> make_speech(const SpeechOptions& asked) const override {
+    return make_stream(asked);
+  }
+
+  bool transcribes() const override { return family_.recogniser != nullptr; }
+  std::unique_ptr<Transcriber> make_transcriber(
+      const TranscriptionOptions& options) const override {
+    const Recogniser& recogniser = there(family_.recogniser, "is no transcriber: use omnimodel");
+    return omni::make_transcriber(shared_from_this(), recogniser, pool_, options);
+  }
+
+ private:
+  std::unique_ptr<SpeechStream> make_stream(const SpeechOptions& asked) const {
     const SpeechOptions& own = defaults_.speech;
     // Behind what is asked and what the checkpoint says: the published values.
     // (Qwen2_5OmniForConditionalGeneration.generate)
@@ -181,14 +194,6 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
     return std::make_unique<SpeechStream>(shared_from_this(), voice({}), pool_, s);
   }
 
-  bool transcribes() const override { return family_.recogniser != nullptr; }
-  std::unique_ptr<Transcriber> make_transcriber(
-      const TranscriptionOptions& options) const override {
-    const Recogniser& recogniser = there(family_.recogniser, "is no transcriber: use omnimodel");
-    return omni::make_transcriber(shared_from_this(), recogniser, pool_, options);
-  }
-
- private:
   ModelOptions how_to_load() const { return {folder_, precision_, device_, {&pool_, cache_}}; }
   void log_loaded() const {
     if (cache_)

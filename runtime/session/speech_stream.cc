@@ -65,7 +65,18 @@ void SpeechStream::guard(void (SpeechStream::*run)()) {
     if (!error_) error_ = std::current_exception();
     codes_ended_ = samples_ended_ = stopped_ = true;
   }
+  notify();
+}
+
+void SpeechStream::notify() {
   changed_.notify_all();
+  std::lock_guard guard(listener_lock_);
+  if (listener_) listener_();
+}
+
+void SpeechStream::on_change(std::function<void()> changed) {
+  std::lock_guard guard(listener_lock_);
+  listener_ = std::move(changed);
 }
 
 void SpeechStream::begin(VoicePrompt prompt) {
@@ -101,7 +112,20 @@ void SpeechStream::stop() {
     stopped_ = true;
     samples_.clear();
   }
-  changed_.notify_all();
+  notify();
+}
+
+void SpeechStream::interrupt() {
+  {
+    std::lock_guard guard(lock_);
+    interrupted_ = true;
+  }
+  notify();
+}
+
+bool SpeechStream::is_interrupted() const {
+  std::lock_guard guard(lock_);
+  return interrupted_;
 }
 
 size_t SpeechStream::most_codes() const {
@@ -186,12 +210,14 @@ void SpeechStream::run_wave() {
       const std::vector<float> rest = stream->finish(cx);
       samples.insert(samples.end(), rest.begin(), rest.end());
     }
-    std::lock_guard guard(lock_);
-    if (stopped_) break;
-    if (!samples.empty()) making_ = now() - begin;
-    samples_.insert(samples_.end(), samples.begin(), samples.end());
-    n_samples_ += samples.size();
-    changed_.notify_all();
+    {
+      std::lock_guard guard(lock_);
+      if (stopped_) break;
+      if (!samples.empty()) making_ = now() - begin;
+      samples_.insert(samples_.end(), samples.begin(), samples.end());
+      n_samples_ += samples.size();
+    }
+    notify();
   }
   std::lock_guard guard(lock_);
   samples_ended_ = true;
@@ -201,7 +227,8 @@ std::vector<float> SpeechStream::read(size_t most) {
   std::vector<float> out;
   {
     std::unique_lock lock(lock_);
-    changed_.wait(lock, [&] { return stopped_ || samples_ended_ || !samples_.empty(); });
+    changed_.wait(lock,
+                  [&] { return stopped_ || interrupted_ || samples_ended_ || !samples_.empty(); });
     if (error_) std::rethrow_exception(error_);
     if (stopped_) return {};
     const auto n = std::ptrdiff_t(std::min(most, samples_.size()));

@@ -34,7 +34,10 @@ class SpeechStream final : public Speech {
   Nanoseconds buffered() const override;
   bool can_flow() const override;
   void when_duration_is_known(std::function<void(Nanoseconds)> known) override;
+  void on_change(std::function<void()> changed) override;
   void stop() override;
+  void interrupt() override;
+  bool is_interrupted() const override;
   bool is_runaway() const override;
 
   // --- the session's side
@@ -48,6 +51,7 @@ class SpeechStream final : public Speech {
   void run_talker();
   void run_wave();
   void guard(void (SpeechStream::*run)());
+  void notify();              // without lock_
   size_t most_codes() const;  // under lock_
   Nanoseconds whole() const {
     return Nanoseconds(n_codes_) * model_.samples_per_code() * kSecond / model_.sample_rate();
@@ -71,8 +75,11 @@ class SpeechStream final : public Speech {
   std::deque<float> samples_;
   size_t n_samples_ = 0;  // made so far
   double making_ = 0;     // seconds that the last piece took
-  bool samples_ended_ = false, stopped_ = false;
+  bool samples_ended_ = false, stopped_ = false, interrupted_ = false;
   std::exception_ptr error_;
+
+  std::mutex listener_lock_;  // held while the listener is called
+  std::function<void()> listener_;
 
   std::thread talker_, wave_;  // last: they use everything above
 };

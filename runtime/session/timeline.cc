@@ -10,10 +10,14 @@ namespace {
 constexpr Nanoseconds kSlack = 20'000'000;
 }  // namespace
 
+bool Timeline::Track::reaches(Nanoseconds time) const {
+  return reached != INT64_MIN && reached + kSlack >= time;
+}
+
 void Timeline::append(Segment segment) {
   Track& t = state(segment.modality);
   t.reached = std::max(t.reached, segment.start + segment.duration);
-  if (origin_ && segment.start + kSlack < *origin_ + index_ * duration_) {
+  if (origin_ && segment.start + kSlack < begin()) {
     ++n_late_;
     return;
   }
@@ -23,23 +27,30 @@ void Timeline::append(Segment segment) {
 void Timeline::reset() {
   video_ = audio_ = Track();
   origin_.reset();
+  early_.reset();
   index_ = 0;
+}
+
+std::vector<Timeline::Track*> Timeline::tracks() {
+  std::vector<Track*> out;
+  if (tracks_.video) out.push_back(&video_);
+  if (tracks_.audio) out.push_back(&audio_);
+  return out;
 }
 
 // Chunk 0 starts with the earliest segment of all tracks: known once each track has one or has
 // ended.
 bool Timeline::fix_origin(bool wait_for_all) {
+  if (origin_) return true;
   std::optional<Nanoseconds> earliest, latest;
   bool all = true;
-  for (Modality m : {Modality::video, Modality::audio}) {
-    if (m == Modality::video ? !tracks_.video : !tracks_.audio) continue;
-    const Track& t = state(m);
-    if (t.waiting.empty()) {
-      all &= t.ended;
+  for (const Track* t : tracks()) {
+    if (t->waiting.empty()) {
+      all &= t->ended;
       continue;
     }
-    earliest = std::min(earliest.value_or(INT64_MAX), t.waiting.front().start);
-    latest = std::max(latest.value_or(INT64_MIN), t.reached);
+    earliest = std::min(earliest.value_or(INT64_MAX), t->waiting.front().start);
+    latest = std::max(latest.value_or(INT64_MIN), t->reached);
   }
   if (!earliest || (!all && (wait_for_all || *latest - *earliest < 2 * duration_))) return false;
   origin_ = earliest;
@@ -47,37 +58,54 @@ bool Timeline::fix_origin(bool wait_for_all) {
   return true;
 }
 
-std::optional<Chunk> Timeline::next(bool wait_for_all) {
-  if (!origin_ && !fix_origin(wait_for_all)) return std::nullopt;
-  // Nothing at all for a while: the next chunk is the one in which something lies.
+bool Timeline::find_complete(bool wait_for_all) {
+  if (!fix_origin(wait_for_all)) return false;
   std::optional<Nanoseconds> first;
   bool complete = true, far_ahead = false;
-  const Nanoseconds begin = *origin_ + index_ * duration_, end = begin + duration_;
-  for (Modality m : {Modality::video, Modality::audio}) {
-    if (m == Modality::video ? !tracks_.video : !tracks_.audio) continue;
-    const Track& t = state(m);
-    if (!t.waiting.empty()) first = std::min(first.value_or(INT64_MAX), t.waiting.front().start);
-    const bool there = t.ended || (t.reached != INT64_MIN && t.reached + kSlack >= end);
-    complete &= there;
-    far_ahead |= t.reached != INT64_MIN && t.reached + kSlack >= end + duration_;
+  const Nanoseconds end = begin() + duration_;
+  for (const Track* t : tracks()) {
+    if (!t->waiting.empty()) first = std::min(first.value_or(INT64_MAX), t->waiting.front().start);
+    complete &= t->ended || t->reaches(end);
+    far_ahead |= t->reaches(end + duration_);
   }
-  if (!first || !(complete || (far_ahead && !wait_for_all))) return std::nullopt;
-  if (*first + kSlack >= end) {
-    index_ += (*first + kSlack - begin) / duration_;
-    return next(wait_for_all);
-  }
-  Chunk chunk{{begin, duration_}, {}};
+  if (!first && !early_) return false;
+  if (!complete && (!far_ahead || wait_for_all)) return false;
+  if (early_ || *first + kSlack < end) return true;
+  index_ += (*first + kSlack - begin()) / duration_;
+  return find_complete(wait_for_all);
+}
+
+std::optional<Chunk> Timeline::next(bool wait_for_all) {
+  if (!find_complete(wait_for_all)) return std::nullopt;
+  const Nanoseconds end = begin() + duration_;
+  Chunk chunk{{begin(), duration_}, {}};
   for (Track* t : {&video_, &audio_})
     while (!t->waiting.empty() && t->waiting.front().start + kSlack < end) {
       chunk.segments.push_back(std::move(t->waiting.front()));
       t->waiting.pop_front();
     }
   // The last chunk may be shorter than the others.
-  Nanoseconds reached = begin;
+  Nanoseconds reached = std::max(begin(), early_.value_or(INT64_MIN));
   for (const Segment& s : chunk.segments) reached = std::max(reached, s.start + s.duration);
-  if (reached + kSlack < end) chunk.span.duration = reached - begin;
+  if (reached + kSlack < end) chunk.span.duration = reached - begin();
   ++index_;
+  early_.reset();
   return chunk;
+}
+
+std::optional<EarlySegment> Timeline::early(bool wait_for_all) {
+  if (!fix_origin(wait_for_all)) return std::nullopt;
+  const Nanoseconds end = begin() + duration_;
+  for (Track* t : tracks()) {
+    if (!t->waiting.empty() && t->waiting.front().start + kSlack < end) {
+      EarlySegment out{{begin(), duration_}, std::move(t->waiting.front())};
+      t->waiting.pop_front();
+      early_ = std::max(early_.value_or(INT64_MIN), out.segment.start + out.segment.duration);
+      return out;
+    }
+    if (!t->ended && !t->reaches(end)) return std::nullopt;
+  }
+  return std::nullopt;
 }
 
 }  // namespace omni

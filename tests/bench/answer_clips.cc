@@ -29,10 +29,13 @@ int main(int argc, char** argv) try {
     std::cin.read(reinterpret_cast<char*>(sound.data()),
                   std::streamsize(sound.size() * sizeof(float)));
     const auto begin = std::chrono::steady_clock::now();
-    const auto session =
-        engine->make_session({.system_prompt = engine->defaults().system_prompt.value_or(""),
-                              .video = frames > 0,
-                              .audio = samples > 0});
+    SessionOptions options;
+    options.system_prompt = engine->defaults().system_prompt.value_or("");
+    options.settings.has_video = frames > 0;
+    options.settings.has_audio = samples > 0;
+    options.settings.sampling.max_tokens = 160;
+    options.most_waiting = SIZE_MAX;
+    const auto session = engine->make_session(options);
     if (frames > 0) {
       const auto video = engine->make_video_tokenizer({.still = still != 0});
       for (int i = 0; i < frames; ++i) {
@@ -46,24 +49,22 @@ int main(int argc, char** argv) try {
                                         ColourMatrix::bt601,
                                         false,
                                         i * kSecond / 2}))
-          session->append(std::move(*segment));
+          session->put(std::move(*segment));
       }
-      if (auto segment = video->finish()) session->append(std::move(*segment));
-      session->end(Modality::video);
+      if (auto segment = video->finish()) session->put(std::move(*segment));
+      session->put(TrackEnded{Track::video});
     }
     if (samples > 0) {
       const auto audio = engine->make_audio_tokenizer({});
       audio->start(0);
-      for (Segment& segment : audio->push(sound)) session->append(std::move(segment));
-      for (Segment& segment : audio->finish()) session->append(std::move(segment));
-      session->end(Modality::audio);
-    }
-    while (session->advance()) {
+      for (Segment& segment : audio->push(sound)) session->put(std::move(segment));
+      for (Segment& segment : audio->finish()) session->put(std::move(segment));
+      session->put(TrackEnded{Track::audio});
     }
     for (int q = 0; q < n_questions; ++q) {
       std::string question;
       std::getline(std::cin, question);
-      const Answer a = session->ask(question, {.max_tokens = 160});
+      const Answer a = ask_and_wait(*session, {question});
       std::printf(
           "%.0f %s\n",
           std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)

@@ -52,7 +52,8 @@ int say(const fs::path& folder, const fs::path& file, const fs::path& out) {
   options.model_path = folder.string();
   const auto engine = Engine::open(options);
   SessionOptions session_options;
-  session_options.speech = true;
+  session_options.settings.wants_speech = true;
+  session_options.settings.speech.temperature = 0;
   session_options.system_prompt = engine->defaults().system_prompt.value_or("");
   const auto session = engine->make_session(session_options);
   std::ifstream lines(file);
@@ -60,11 +61,13 @@ int say(const fs::path& folder, const fs::path& file, const fs::path& out) {
   std::vector<double> first;
   double sound = 0, work = 0;
   for (int i = 0; std::getline(lines, line); ++i) {
-    SpeechOptions speech_options;
-    speech_options.temperature = 0;
     const double begin = seconds();
-    const auto speech = engine->make_speech(speech_options);
-    session->say("Say it.", line, *speech);
+    std::shared_ptr<Speech> speech;
+    TurnId turn = 0;
+    ask_and_wait(*session, {.text = "Say it.", .reply = line}, [&](const Event& event) {
+      turn = event.turn;
+      if (const auto* utterance = std::get_if<Utterance>(&event.what)) speech = utterance->speech;
+    });
     std::vector<float> wave;
     double heard = 0;
     for (;;) {
@@ -73,6 +76,7 @@ int say(const fs::path& folder, const fs::path& file, const fs::path& out) {
       if (wave.empty()) heard = seconds() - begin;
       wave.insert(wave.end(), piece.begin(), piece.end());
     }
+    session->put(SpeechEnded{turn, SpeechEnd::finished, 0, 0});
     if (!wave.empty()) first.push_back(heard);
     work += seconds() - begin;
     sound += double(wave.size()) / speech->sample_rate();

@@ -135,8 +135,8 @@ TEST(TokenMask, ThousandAnswersOfARandomCheckpointFit) {
   for (int i = 0; i < 1000; ++i) {
     const std::string& schema = schemas[i % 4];
     const int budget = i % 3 == 0 ? 70 : 40 + i % 120;
-    const Answer a =
-        session->ask("Detect.", {.max_tokens = budget, .temperature = 1.5, .json_schema = schema});
+    const SamplingOptions sampling{.max_tokens = budget, .temperature = 1.5, .json_schema = schema};
+    const Answer a = ask_and_wait(*session, {"Detect.", sampling});
     ASSERT_TRUE(a.complete) << a.text;
     ASSERT_LE(a.tokens, budget);
     const auto json = nlohmann::json::parse(a.text, nullptr, false);
@@ -151,19 +151,17 @@ TEST(TokenMask, ABudgetThatIsTooSmallIsAnError) {
       Engine::open({.model_path = OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni/a/checkpoint",
                     .precision = Precision::float32});
   const auto session = engine->make_session({});
+  SamplingOptions sampling{.max_tokens = 20,
+                           .json_schema = R"({"const":"a text of more than twenty bytes"})"};
   try {
-    session->ask(
-        "?", {.max_tokens = 20, .json_schema = R"({"const":"a text of more than twenty bytes"})"});
+    ask_and_wait(*session, {"?", sampling});
     ADD_FAILURE();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ErrorCode::invalid_argument);
     EXPECT_NE(std::string(e.what()).find("max-tokens 20"), std::string::npos) << e.what();
   }
-  EXPECT_EQ(session
-                ->ask("?", {.max_tokens = 50,
-                            .json_schema = R"({"const":"a text of more than twenty bytes"})"})
-                .text,
-            "\"a text of more than twenty bytes\"");
+  sampling.max_tokens = 50;
+  EXPECT_EQ(ask_and_wait(*session, {"?", sampling}).text, "\"a text of more than twenty bytes\"");
 }
 
 }  // namespace

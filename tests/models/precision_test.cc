@@ -47,7 +47,8 @@ class PrecisionTest : public testing::Test {
     const auto engine = Engine::open(
         {.model_path = checkpoint.string(), .device = "cpu", .precision = precision, .threads = 2});
     opened_as_ = engine->precision();
-    return engine->make_session({})->ask("What do you see?", {.max_tokens = 8}).text;
+    const auto session = engine->make_session({});
+    return ask_and_wait(*session, {"What do you see?", SamplingOptions{.max_tokens = 8}}).text;
   }
   // Logits of a prompt. Without an engine, which would be shared.
   std::vector<float> logits(const fs::path& checkpoint, Precision precision) {

@@ -372,7 +372,9 @@ class Comparison {
   void check_greedy(const std::string& name, const Json& c, Tracks tracks) {
     SessionOptions o;
     o.system_prompt = system_of(c);
-    o.video = tracks.video, o.audio = tracks.audio;
+    o.settings.has_video = tracks.video;
+    o.settings.has_audio = tracks.audio;
+    o.most_waiting = SIZE_MAX;
     auto session = engine_->make_session(o);
     if (tracks.video) {
       const bool image = name == "image";
@@ -382,22 +384,21 @@ class Comparison {
         if (auto s =
                 video->push(image ? rgb_frame(in_.image, in_.image_width, in_.image_height, 0, 0)
                                   : rgb_frame(in_.rgb, in_.width, in_.height, i, time)))
-          session->append(std::move(*s));
+          session->put(std::move(*s));
       }
-      if (auto s = video->finish()) session->append(std::move(*s));
-      session->end(Modality::video);
+      if (auto s = video->finish()) session->put(std::move(*s));
+      session->put(TrackEnded{Track::video});
     }
     if (tracks.audio) {
       auto audio = engine_->make_audio_tokenizer({});
       audio->start(0);
-      for (auto& s : audio->push(in_.audio)) session->append(std::move(s));
-      for (auto& s : audio->finish()) session->append(std::move(s));
-      session->end(Modality::audio);
-    }
-    while (session->advance()) {
+      for (auto& s : audio->push(in_.audio)) session->put(std::move(s));
+      for (auto& s : audio->finish()) session->put(std::move(s));
+      session->put(TrackEnded{Track::audio});
     }
     const auto expected = expected_.ids(name + ".generated");
-    const Answer answer = session->ask(question_of(c), {.max_tokens = int(expected.size())});
+    const SamplingOptions sampling{.max_tokens = int(expected.size())};
+    const Answer answer = ask_and_wait(*session, {question_of(c), sampling});
     const bool weak = c.has("min_margin") && c.at("min_margin").number() < 1e-3;
     const bool equal = answer.text == c.at("text").string();
     Line& line = expected_.add(

@@ -53,12 +53,32 @@ std::shared_ptr<const Engine> engine() {
   return e;
 }
 
-std::unique_ptr<Session> session(Nanoseconds context = 0, bool video = true, bool audio = true) {
-  return engine()->make_session({.system_prompt = "You watch a live feed.",
-                                 .video = video,
-                                 .audio = audio,
-                                 .context_duration = context});
+// Greedy, and with room for all that a test puts in at once.
+SessionOptions options(Nanoseconds context = 0, bool video = true, bool audio = true) {
+  SessionOptions o;
+  o.system_prompt = "You watch a live feed.";
+  o.context_duration = context;
+  o.settings.has_video = video;
+  o.settings.has_audio = audio;
+  o.most_waiting = 1000;
+  return o;
 }
+
+std::unique_ptr<Session> session(Nanoseconds context = 0, bool video = true, bool audio = true) {
+  return engine()->make_session(options(context, video, audio));
+}
+
+Answer ask(Session& s, const std::string& question, const SamplingOptions& sampling,
+           const std::function<void(const Event&)>& on_event = {}) {
+  return ask_and_wait(s, {question, sampling}, on_event);
+}
+
+void end(Session& s) {
+  s.put(TrackEnded{Track::audio});
+  s.put(TrackEnded{Track::video});
+}
+
+int64_t n_context_tokens(Session& s) { return s.stats().context_tokens; }
 
 constexpr const char* kQuestion = "Describe what you see and hear.";
 
@@ -107,16 +127,14 @@ TEST(StreamingLaw, TextDoesNotDependOnTheOrderOfArrival) {
     size_t a = 0, v = 0;
     while (a < audio.size() || v < video.size()) {
       if (v == video.size() || (a < audio.size() && g() % 2))
-        s->append(audio[a++]);
+        s->put(audio[a++]);
       else
-        s->append(video[v++]);
-      if (round % 2) s->advance();  // as soon as possible, or all at the end
+        s->put(video[v++]);
+      // enters as soon as possible, or all at the end
+      if (round % 2) ask(*s, "Well?", {.max_tokens = 1});
     }
-    s->end(Modality::audio);
-    s->end(Modality::video);
-    while (s->advance()) {
-    }
-    const Answer answer = s->ask(kQuestion, {.max_tokens = 16});
+    end(*s);
+    const Answer answer = ask(*s, kQuestion, {.max_tokens = 16});
     if (round == 0) first = answer.text;
     EXPECT_FALSE(answer.text.empty());
     EXPECT_EQ(answer.text, first);
@@ -125,33 +143,30 @@ TEST(StreamingLaw, TextDoesNotDependOnTheOrderOfArrival) {
 
 TEST(StreamingLaw, AQuestionLeavesTheContextAsItWas) {
   const Clip clip;
+  const auto audio = audio_segments(clip, 500), video = video_segments(clip, 6);
   auto a = session(), b = session();
-  for (auto* s : {a.get(), b.get()}) {
-    for (auto& x : audio_segments(clip, 500)) s->append(x);
-    for (auto& x : video_segments(clip, 6)) s->append(x);
-    s->end(Modality::audio);
-    s->end(Modality::video);
-  }
-  ASSERT_TRUE(a->advance());
-  a->ask("Where is the ball?", {.max_tokens = 8});
-  while (a->advance()) {
-  }
-  a->ask("Hello?", {.max_tokens = 5});
-  while (b->advance()) {
-  }
-  EXPECT_EQ(a->ask(kQuestion, {.max_tokens = 16}).text, b->ask(kQuestion, {.max_tokens = 16}).text);
+  for (const auto& s : {audio[0], video[0], video[1]}) a->put(s);
+  ask(*a, "Where is the ball?", {.max_tokens = 8});
+  EXPECT_GT(n_context_tokens(*a), 0);
+  a->put(audio[1]);
+  a->put(video[2]);
+  end(*a);
+  ask(*a, "Hello?", {.max_tokens = 5});
+  for (const auto& s : audio) b->put(s);
+  for (const auto& s : video) b->put(s);
+  end(*b);
+  EXPECT_EQ(ask(*a, kQuestion, {.max_tokens = 16}).text,
+            ask(*b, kQuestion, {.max_tokens = 16}).text);
 }
 
 TEST(Session, TwoOnOneEngineAnswerAsEachAlone) {
   const Clip clip;
   auto run = [&](bool video, int questions) {
     auto s = session(0, video, !video);
-    for (auto& x : video ? video_segments(clip, 6) : audio_segments(clip, 700)) s->append(x);
-    s->end(video ? Modality::video : Modality::audio);
-    while (s->advance()) {
-    }
+    for (auto& x : video ? video_segments(clip, 6) : audio_segments(clip, 700)) s->put(x);
+    end(*s);
     std::string all;
-    for (int i = 0; i < questions; ++i) all += s->ask(kQuestion, {.max_tokens = 12}).text + "|";
+    for (int i = 0; i < questions; ++i) all += ask(*s, kQuestion, {.max_tokens = 12}).text + "|";
     return all;
   };
   const std::string alone_v = run(true, 3), alone_a = run(false, 3);
@@ -165,28 +180,37 @@ TEST(Session, TwoOnOneEngineAnswerAsEachAlone) {
 
 TEST(Session, TheWindowSlidesWithoutGrowing) {
   const Clip clip;
-  auto s = session(4 * kSecond);
+  SessionOptions o = options(4 * kSecond);
+  o.settings.trigger = Trigger::chunk;
+  o.settings.prompt = kQuestion;
+  o.settings.sampling.max_tokens = 4;
+  auto s = engine()->make_session(o);
   auto video = engine()->make_video_tokenizer({});
   auto audio = engine()->make_audio_tokenizer({});
   audio->start(0);
   std::mt19937 g(2);
   int64_t most = 0;
-  std::string last;
+  int n_answers = 0;
   for (int second = 0; second < 40; ++second) {
     for (int i = 0; i < 2; ++i)
-      if (auto x = video->push(clip.frame(2 * second + i))) s->append(std::move(*x));
+      if (auto x = video->push(clip.frame(2 * second + i))) s->put(std::move(*x));
     std::vector<float> samples(16000);
     for (float& x : samples) x = float(g() % 2000) / 4000 - 0.25f;
-    for (auto& x : audio->push(samples)) s->append(std::move(x));
-    while (s->advance()) {
-      const Answer answer = s->ask(kQuestion, {.max_tokens = 4});
-      EXPECT_GT(answer.tokens, 0);
-      most = std::max(most, s->n_context_tokens());
-    }
+    for (auto& x : audio->push(samples)) s->put(std::move(x));
   }
+  end(*s);
+  while (const auto event = s->next()) {
+    if (std::holds_alternative<EndOfStream>(event->what)) break;
+    const auto* done = std::get_if<TurnDone>(&event->what);
+    if (!done) continue;
+    ++n_answers;
+    EXPECT_GT(done->answer.tokens, 0);
+    most = std::max(most, int64_t(done->answer.prompt_tokens));
+  }
+  EXPECT_EQ(n_answers, 20);
   EXPECT_GT(most, 0);
   // Two chunks of media and the dialogue's beginning, however long it runs.
-  EXPECT_LE(s->n_context_tokens(), most);
+  EXPECT_LE(n_context_tokens(*s), most);
   EXPECT_LT(most, 600);
 }
 
@@ -236,43 +260,42 @@ TEST(Session, AWindowOfOneChunkForgetsEverything) {
   const Clip clip;
   auto video = video_segments(clip, 12);
   auto alone = session(2 * kSecond, true, false), after = session(2 * kSecond, true, false);
-  for (auto& s : video) after->append(s);
-  for (size_t i = video.size() - 2; i < video.size(); ++i) alone->append(video[i]);
-  after->end(Modality::video);
-  alone->end(Modality::video);
-  while (after->advance()) {
-  }
-  while (alone->advance()) {
-  }
-  EXPECT_EQ(after->n_context_tokens(), alone->n_context_tokens());
-  EXPECT_EQ(after->ask(kQuestion, {.max_tokens = 16}).text,
-            alone->ask(kQuestion, {.max_tokens = 16}).text);
+  for (auto& s : video) after->put(s);
+  for (size_t i = video.size() - 2; i < video.size(); ++i) alone->put(video[i]);
+  end(*after);
+  end(*alone);
+  EXPECT_EQ(ask(*after, kQuestion, {.max_tokens = 16}).text,
+            ask(*alone, kQuestion, {.max_tokens = 16}).text);
+  EXPECT_EQ(n_context_tokens(*after), n_context_tokens(*alone));
 }
 
-TEST(Session, CancelEndsAnAnswerAndResetMakesItUsableAgain) {
-  auto s = session(0, false, false);
+TEST(Session, AFlushEndsAnAnswerAndMakesItUsableAgain) {
+  SessionOptions o = options(0, false, false);
+  o.settings.wants_pieces = true;
+  auto s = engine()->make_session(o);
   std::thread other;
-  EXPECT_THROW(s->ask("Say hello.", {.max_tokens = 2000, .temperature = 100},
-                      [&](const AnswerToken&) {
-                        if (!other.joinable()) other = std::thread([&] { s->cancel(); });
-                      }),
+  EXPECT_THROW(ask(*s, "Say hello.", {.max_tokens = 2000, .temperature = 100},
+                   [&](const Event& e) {
+                     if (!other.joinable() && std::holds_alternative<TextPiece>(e.what))
+                       other = std::thread([&] { s->flush(); });
+                   }),
                Error);
   other.join();
-  EXPECT_THROW(s->ask("Say hello.", {}), Error);
-  s->reset();
-  EXPECT_GT(s->ask("Say hello.", {.max_tokens = 4}).tokens, 0);
+  EXPECT_GT(ask(*s, "Say hello.", {.max_tokens = 4}).tokens, 0);
 }
 
 TEST(Session, InterruptKeepsWhatWasSaid) {
-  auto s = session(0, false, false);
+  SessionOptions o = options(0, false, false);
+  o.settings.wants_pieces = true;
+  auto s = engine()->make_session(o);
   int pieces = 0;
   const Answer a =
-      s->ask("Say hello.", {.max_tokens = 2000, .temperature = 100}, [&](const AnswerToken&) {
-        if (++pieces == 3) s->interrupt();
+      ask(*s, "Say hello.", {.max_tokens = 2000, .temperature = 100}, [&](const Event& e) {
+        if (std::holds_alternative<TextPiece>(e.what) && ++pieces == 3) s->interrupt();
       });
   EXPECT_FALSE(a.complete);
   EXPECT_FALSE(a.text.empty());
-  EXPECT_GT(s->ask("Say hello.", {.max_tokens = 4}).tokens, 0);
+  EXPECT_GT(ask(*s, "Say hello.", {.max_tokens = 4}).tokens, 0);
 }
 
 TEST(Session, APromptLongerThanTheContext) {
@@ -280,20 +303,20 @@ TEST(Session, APromptLongerThanTheContext) {
   try {
     std::string longer;
     for (int i = 0; i < 5000; ++i) longer += "ball ";
-    s->ask(longer, {});
+    ask(*s, longer, {});
     ADD_FAILURE();
   } catch (const Error& e) {
     EXPECT_EQ(int(e.code()), int(ErrorCode::invalid_argument));
     EXPECT_NE(std::string(e.what()).find("4096"), std::string::npos) << e.what();
   }
-  EXPECT_GT(s->ask("Say hello.", {.max_tokens = 4}).tokens, 0);
+  EXPECT_GT(ask(*s, "Say hello.", {.max_tokens = 4}).tokens, 0);
 }
 
 TEST(Session, SegmentsThatDoNotFit) {
   auto s = session();
   Segment bad;
   bad.hidden = 3, bad.n_tokens = 2, bad.embeddings.resize(6);
-  EXPECT_THROW(s->append(bad), Error);
+  EXPECT_THROW(s->put(bad), Error);
 }
 
 TEST(Tokenizers, OptionsThatMakeNoSense) {

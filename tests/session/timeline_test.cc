@@ -76,5 +76,81 @@ TEST(Timeline, TimeStampsMayBeRounded) {
   EXPECT_EQ(sizes(t), std::vector<size_t>(50, 3));
 }
 
+// Media enter as they come, in the order in which a complete chunk has them.
+TEST(Timeline, EarlySegmentsKeepTheOrderOfTheChunk) {
+  Timeline t({true, true}, 2 * kSecond);
+  t.append(segment(Modality::audio, 0, 2));
+  EXPECT_FALSE(t.early(true)) << "where chunks begin is not known yet";
+  t.append(segment(Modality::video, 0, 1));
+  auto e = t.early(true);
+  ASSERT_TRUE(e);
+  EXPECT_EQ(e->segment.modality, Modality::video);
+  EXPECT_EQ(e->chunk, (TimeSpan{0, 2 * kSecond}));
+  EXPECT_FALSE(t.early(true)) << "audio comes behind all video of its chunk";
+  EXPECT_FALSE(t.next(true));
+  t.append(segment(Modality::video, 1, 1));
+  t.append(segment(Modality::video, 2, 1));
+  const auto c = t.next(true);
+  ASSERT_TRUE(c);
+  EXPECT_EQ(c->segments.size(), 2u) << "what had not entered";
+  EXPECT_EQ(c->segments[0].start, kSecond);
+  EXPECT_EQ(c->segments[1].modality, Modality::audio);
+  e = t.early(true);
+  ASSERT_TRUE(e);
+  EXPECT_EQ(e->chunk.start, 2 * kSecond);
+  t.end(Modality::video);
+  t.end(Modality::audio);
+  const auto last = t.next(true);
+  ASSERT_TRUE(last) << "though all of it had entered";
+  EXPECT_TRUE(last->segments.empty());
+  EXPECT_EQ(last->span, (TimeSpan{2 * kSecond, kSecond}));
+  EXPECT_FALSE(t.next(true));
+}
+
+TEST(Timeline, AudioIsEarlyWhereTheVideoOfTheChunkIsComplete) {
+  Timeline t({true, true}, 2 * kSecond);
+  t.append(segment(Modality::audio, 0, 0.5));
+  t.append(segment(Modality::video, 0, 2));
+  EXPECT_EQ(t.early(true)->segment.modality, Modality::video);
+  EXPECT_EQ(t.early(true)->segment.modality, Modality::audio);
+  EXPECT_FALSE(t.early(true));
+  t.append(segment(Modality::audio, 0.5, 0.5));
+  EXPECT_TRUE(t.early(true));
+  EXPECT_FALSE(t.next_is_complete(true));
+  t.append(segment(Modality::audio, 1, 1));
+  EXPECT_TRUE(t.next_is_complete(true));
+  EXPECT_EQ(sizes(t), std::vector<size_t>{1});
+}
+
+// What chunks there are does not depend on whether their segments entered early.
+TEST(Timeline, EarlyChangesNoChunk) {
+  for (const bool wait : {true, false}) {
+    Timeline whole({true, true}, 2 * kSecond), early({true, true}, 2 * kSecond);
+    std::vector<TimeSpan> a, b;
+    const auto run = [&](Timeline& t, std::vector<TimeSpan>& spans, bool enters_early) {
+      const auto take = [&] {
+        while (const auto c = t.next(wait)) spans.push_back(c->span);
+        while (enters_early && t.early(wait)) {
+        }
+      };
+      for (int i = 0; i < 12; ++i) {
+        if (i < 5 || i > 8) t.append(segment(Modality::video, i + (i > 8 ? 40 : 0), 1));
+        take();
+        if (i % 2 && (i < 3 || i > 8))
+          t.append(segment(Modality::audio, i - 1 + (i > 8 ? 40 : 0), 2));
+        take();
+      }
+      t.end(Modality::video);
+      t.end(Modality::audio);
+      take();
+    };
+    run(whole, a, false);
+    run(early, b, true);
+    EXPECT_EQ(a, b);
+    EXPECT_GT(a.size(), 3u);
+    EXPECT_EQ(whole.n_late(), early.n_late());
+  }
+}
+
 }  // namespace
 }  // namespace omni

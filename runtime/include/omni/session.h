@@ -1,10 +1,14 @@
-// One conversation about one set of streams: segments go in, are laid out in time, and questions
-// about what has been seen so far are answered.
+// One conversation about one set of streams: media and questions go in, events come out. What is
+// asked when, what of an answer is text, objects or speech, who may speak, and what is dropped when
+// time is short is decided here.
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <variant>
 
 #include "omni/segment.h"
 #include "omni/spatial.h"
@@ -24,25 +28,101 @@ struct SamplingOptions {
   std::string json_schema;
 };
 
-struct SessionOptions {
-  std::string system_prompt;
-  bool video = false, audio = false;  // the tracks that will come
-  Nanoseconds context_duration = 0;   // media older than this leave the context; 0 = 60 s
-  uint64_t seed = 0;
-  bool speech = false;  // answers may be spoken
-};
-
 struct TimeSpan {
   Nanoseconds start = 0, duration = 0;
+  Nanoseconds end() const { return start + duration; }
+  bool operator==(const TimeSpan&) const = default;
 };
 
-// A piece of an answer: one token.
-struct AnswerToken {
-  std::string_view bytes;  // what it writes; may be part of a character
-  std::string_view text;   // whole characters that it completes; empty for markup
-  bool is_markup = false;  // a special token: not part of Answer::text
-  double probability = 1;  // that the model gave it, before temperature and masks
+enum class Track { video, audio, questions };  // questions: everything that asks with put()
+
+// When the standing questions are asked: after every chunk of media, every `interval` of it, when
+// all media have ended. With `prompt` and `manual` they are not.
+enum class Trigger { chunk, interval, prompt, eos, manual };
+
+// match: objects of successive answers that match get the same track; predict: and a velocity.
+enum class Tracking { none, match, predict };
+
+// What may change while a session runs, as a whole. An answer that has begun is not changed by it.
+struct SessionSettings {
+  Trigger trigger = Trigger::manual;
+  Nanoseconds interval = 10 * kSecond;
+  std::string prompt;          // the standing question, for those who read
+  std::string spatial_prompt;  // the standing question, for those who want objects
+  SamplingOptions sampling;    // of questions that bring none
+  Tracking tracking = Tracking::match;
+  SpeechOptions speech;
+  bool barge_in = true;  // a user's question interrupts what is being spoken
+  // Who wants what: text, its pieces while they are written, objects. Where nobody wants anything,
+  // the standing question is still `prompt`.
+  bool wants_text = true, wants_pieces = false, wants_objects = false;
+  // Live: an answer is promised this long after the beginning of its media.
+  std::optional<Nanoseconds> promise;
+  bool stamped_when_ready = false;  // live: text gets the time at which it is there
+  // Settled by the first thing that is put, and anew after a flush() or reset(): the tracks that
+  // will come, and whether answers may be spoken.
+  bool has_video = false, has_audio = false, has_questions = false, wants_speech = false;
 };
+
+// live: media come at the pace of a clock, and what comes too late is worth little.
+struct ClockReading {
+  bool live = false;
+  std::optional<Nanoseconds> now = std::nullopt;  // running time
+};
+
+struct SessionOptions {
+  std::string system_prompt;
+  Nanoseconds context_duration = 0;  // media older than this leave the context; 0 = 60 s
+  uint64_t seed = 0;
+  SessionSettings settings;
+  size_t most_waiting = 16;  // segments of a track
+  // Both are called from any thread, without a lock of the session's. Empty: not live.
+  std::function<ClockReading()> clock;
+  std::function<void()> on_room;  // what put() has refused may fit now
+};
+
+// --- what goes in
+
+using TurnId = uint64_t;  // a question and its answer
+
+struct UserText {
+  std::string text;
+  Nanoseconds time = 0;  // running time of the media that must be there first; 0 = none
+};
+struct TrackBegan {
+  Track track;
+};  // after it ended
+struct TrackEnded {
+  Track track;
+};
+
+// Told by whoever plays an Utterance: just ahead of its first sound, and when it is over.
+struct SpeechBegan {
+  TurnId turn;
+  Nanoseconds start;  // running time
+};
+enum class SpeechEnd { finished, interrupted, runaway };
+struct SpeechEnded {
+  TurnId turn;
+  SpeechEnd end;
+  Nanoseconds start, heard;  // heard: so much of it was played
+};
+
+using Input = std::variant<Segment, UserText, TrackBegan, TrackEnded, SpeechBegan, SpeechEnded>;
+
+struct Admission {
+  bool accepted = true;  // false (not live): full; on_room tells when to try again
+  // Live: the oldest segment of the track, which made room.
+  std::optional<TimeSpan> dropped = std::nullopt;
+};
+
+struct Question {
+  std::string text;
+  std::optional<SamplingOptions> sampling = std::nullopt;  // instead of the settings'
+  std::string reply = {};  // spoken as if it were the answer; nothing is generated then
+};
+
+// --- what comes out
 
 // The picture that the model saw last.
 struct SeenPicture {
@@ -55,45 +135,110 @@ struct Answer {
   std::optional<SeenPicture> picture;
   int prompt_tokens = 0;        // in the context when the answer began
   int tokens = 0;               // generated
-  Nanoseconds first_token = 0;  // from the call to the first token
+  Nanoseconds first_token = 0;  // from the beginning of the turn to the first token
   Nanoseconds total = 0;
   bool complete = true;  // false: max_tokens reached, or interrupted
 };
 
-// One thread at a time, except for cancel() and interrupt(). Throws Error; after one, only reset()
-// and the destructor may be called.
+// Nothing more will come for the time before the end of the span, for these.
+struct TimeAdvanced {
+  bool text = true, objects = true, speech = true;
+};
+struct TurnBegan {
+  std::string question;
+};
+// Whole characters. They come where settings.wants_pieces is set; the last of an answer may be
+// empty.
+struct TextPiece {
+  std::string text;
+  bool is_last = false;
+};
+// The whole of an answer, for the time of the span. Of a spoken one: the time of its sound.
+struct AnswerText {
+  std::string text;
+};
+// To be played from the beginning of the span on.
+struct Utterance {
+  std::shared_ptr<Speech> speech;
+  std::string question, voice;
+};
+struct TurnDone {
+  std::string question;
+  bool about_objects = false;  // it answered spatial_prompt
+  Nanoseconds due = 0;         // beginning of the media that it is about
+  Answer answer;
+};
+struct TurnDropped {
+  std::string question;
+  // overdue: live, its promise had passed and newer media were there; refused: too many waited.
+  enum class Why { overdue, refused } why;
+};
+// corrupt_file: the question is no UTF-8.
+struct Failed {
+  std::string question;
+  Error error;
+  bool is_fatal;  // true: nothing more happens until flush() or reset()
+};
+// What came before is void, and so are the turns before this one.
+struct Flushed {
+  TurnId first_valid;
+};
+struct EndOfStream {};
+
+struct Event {
+  uint64_t epoch = 0;  // what the flush() before it returned
+  TurnId turn = 0;     // 0: of none
+  TimeSpan span;       // running time
+  std::variant<TimeAdvanced, TurnBegan, TextPiece, AnswerText, SpatialResult, Utterance, TurnDone,
+               TurnDropped, Failed, Flushed, EndOfStream>
+      what;
+};
+
+struct SessionStats {
+  size_t waiting = 0;      // segments
+  uint64_t n_dropped = 0;  // segments that made room for newer ones
+  uint64_t n_late = 0;     // segments that came after their chunk had gone
+  int64_t context_tokens = 0;
+  uint64_t n_answers = 0, n_tokens = 0;
+  uint64_t n_objects = 0, n_repaired = 0, n_malformed = 0;
+  uint64_t n_spoken = 0, n_unspoken = 0, n_interrupted = 0;
+  uint64_t n_overdue = 0, n_refused = 0;  // questions
+};
+
+// All functions may be called from any thread. The work is done by a thread of its own, which
+// waits while nobody takes its events.
 class OMNI_API Session {
  public:
   virtual ~Session() = default;
 
-  // Takes a segment of one of the declared tracks. Segments of a track come in order.
-  virtual void append(Segment segment) = 0;
-  // Nothing more will come on this track.
-  virtual void end(Modality track) = 0;
-  // Moves the next complete chunk of time into the context and returns its span; nothing if none is
-  // complete. A chunk is complete when every track has reached its end; with `wait_for_all` false
-  // it is also complete when some track is a whole chunk ahead of it (live: one stream stalled).
-  virtual std::optional<TimeSpan> advance(bool wait_for_all = true) = 0;
-
-  // Answers a question about the context, which afterwards is as before. `on_token` gets the answer
-  // while it is written; `speech`, of the same engine and used once, speaks it (it goes on speaking
-  // after the return).
-  virtual Answer ask(const std::string& question, const SamplingOptions& sampling,
-                     const std::function<void(const AnswerToken&)>& on_token = {},
-                     Speech* speech = nullptr) = 0;
-  // Speaks `text` as if it were the answer to `question`.
-  virtual void say(const std::string& question, const std::string& text, Speech& speech) = 0;
-
-  // From any thread: ends a running answer early; it returns what it has.
-  virtual void interrupt() = 0;
-  // From any thread: makes the running and every later call throw `cancelled`, until reset().
-  virtual void cancel() = 0;
-  // Forgets all media and clears cancel().
+  // Takes `input`, unless it is full, which leaves it as it was. Never waits. Segments of a track
+  // come in order. Throws invalid_argument for a segment that is not of this model.
+  virtual Admission put(Input&& input) = 0;
+  Admission put(Segment segment) { return put(Input(std::move(segment))); }
+  // Asks at once, about all that was put before (live: about what is there). The oldest question
+  // that waits is dropped where too many do.
+  virtual TurnId ask(Question question) = 0;
+  // Ends a turn early, or all (0): the answer being written is what it is by now, the utterance
+  // fades out.
+  virtual void interrupt(TurnId turn = 0) = 0;
+  // Everything that waits, is being done or has come out is void, and all media are forgotten.
+  // Returns the epoch that begins.
+  virtual uint64_t flush() = 0;
+  // Ends what is being answered or spoken early and forgets all media; what waits stays.
   virtual void reset() = 0;
 
-  virtual Coordinates coordinates() const = 0;   // how the family writes places
-  virtual int64_t n_late_segments() const = 0;   // came after their chunk had gone
-  virtual int64_t n_context_tokens() const = 0;  // in the cache now
+  virtual void set(const SessionSettings& settings) = 0;
+  virtual SessionSettings settings() const = 0;
+
+  // The next event; nothing when `stop` is requested. Not from two threads at a time.
+  virtual std::optional<Event> next(std::stop_token stop = {}) = 0;
+
+  virtual SessionStats stats() const = 0;
 };
+
+// Asks and waits for the answer, passing over all other events: for programs that have one thread.
+// Throws what went wrong; cancelled after a flush().
+OMNI_API Answer ask_and_wait(Session& session, Question question,
+                             const std::function<void(const Event&)>& on_event = {});
 
 }  // namespace omni

@@ -24,9 +24,9 @@ struct SpeechOptions {
   uint64_t seed = 0;                    // the same answer, voice and seed give the same sound
 };
 
-// One spoken answer, made by Engine::make_speech() and handed to one Session::ask(). Reads and
-// stops may come from different threads; the work is done by threads of its own; sound is made at
-// most some seconds ahead of the reader.
+// One spoken answer, made by a session (omni/session.h: Utterance). Reads and stops may come from
+// different threads; the work is done by threads of its own; sound is made at most some seconds
+// ahead of the reader.
 class OMNI_API Speech {
  public:
   virtual ~Speech() = default;
@@ -41,8 +41,15 @@ class OMNI_API Speech {
   // Calls `known` once, from a thread of the work or from here, with the length of the whole as
   // soon as the last codec token is there; not after stop().
   virtual void when_duration_is_known(std::function<void(Nanoseconds)> known) = 0;
+  // Calls `changed` from any thread, without a lock of this one's, whenever one of can_flow(),
+  // is_interrupted() and buffered() may have changed. Empty: no more; a call that is being made has
+  // returned then.
+  virtual void on_change(std::function<void()> changed) = 0;
   // Whoever reads now or later gets the end; the work ends. From any thread.
   virtual void stop() = 0;
+  // Asks who plays it to end it within some milliseconds. read() no longer waits.
+  virtual void interrupt() = 0;
+  virtual bool is_interrupted() const = 0;
   // It was cut because it went on far longer than its text.
   virtual bool is_runaway() const = 0;
 };

@@ -1,0 +1,185 @@
+#include "session/dialogue.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "text/utf8_stream.h"
+
+namespace omni {
+
+namespace {
+
+Nanoseconds now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// A step of video is a pair of frames, half a step apart.
+Nanoseconds last_frame_of(const Segment& s) {
+  if (s.modality == Modality::image) return s.start;
+  const auto apart = Nanoseconds(s.seconds_per_grid / 2 * double(kSecond));
+  return s.start + std::max<Nanoseconds>(0, s.duration - apart);
+}
+
+}  // namespace
+
+Dialogue::Dialogue(const Prompter& prompter, Scheduler& scheduler, AnswerMasks& masks,
+                   const DialogueOptions& options)
+    : prompter_(prompter),
+      text_(scheduler.model()),
+      masks_(masks),
+      options_(options),
+      sequence_(scheduler,
+                {.priority = options.live ? Scheduler::Priority::live : Scheduler::Priority::file,
+                 .keeps_rows = options.speech,
+                 .is_stop = [&prompter](int32_t id) { return prompter.is_stop(id); }}),
+      sampler_(options.seed) {}
+
+void Dialogue::open() {
+  if (is_open_) return;
+  sequence_.prefill(prompter_.begin_dialogue(sequence_.cursor(), options_.system_prompt));
+  is_open_ = true;
+}
+
+void Dialogue::add(const TimeSpan& chunk, const Segment& s) {
+  if (chunks_.empty() || chunks_.back().start != chunk.start) open_chunk(chunk);
+  if (s.n_tokens == 0) return;
+  const Rows rows = prompter_.media(sequence_.cursor(), s, run_start_);
+  if (int64_t(rows.size()) != s.n_tokens)
+    throw Error(ErrorCode::invalid_argument, "a segment whose grid does not hold its tokens");
+  if (sequence_.cursor().next >= text_.max_positions())
+    throw Error(ErrorCode::invalid_argument,
+                "the media end at position " + std::to_string(sequence_.cursor().next) +
+                    ", but the model holds " + std::to_string(text_.max_positions()) +
+                    ": shorten context-duration");
+  sequence_.prefill(rows, s.embeddings.data());
+  if (s.modality != Modality::audio)
+    picture_ = SeenPicture{{s.source_width, s.source_height, s.resized_width, s.resized_height},
+                           last_frame_of(s)};
+  media_modality_.insert(media_modality_.end(), size_t(s.n_tokens), s.modality);
+  chunks_.back().n_rows += s.n_tokens;
+}
+
+void Dialogue::open_chunk(const TimeSpan& chunk) {
+  open();
+  make_room(chunk);
+  if (chunks_.empty()) {
+    before_run_ = sequence_.mark();
+    run_start_ = chunk.start;
+    sequence_.prefill(prompter_.begin_run(sequence_.cursor(), options_.tracks));
+  }
+  chunks_.push_back({chunk.start, 0});
+}
+
+// Lets go of chunks that are older than the window, counted from the end of the coming one.
+void Dialogue::make_room(const TimeSpan& coming) {
+  const Nanoseconds oldest = coming.start + coming.duration - options_.context_duration;
+  const bool jumped_back = !chunks_.empty() && coming.start < chunks_.back().start;
+  size_t gone = 0;
+  while (gone < chunks_.size() && (jumped_back || chunks_[gone].start < oldest)) ++gone;
+  if (gone == 0) return;
+  if (gone == chunks_.size()) {
+    sequence_.back_to(before_run_);
+    chunks_.clear();
+    media_modality_.clear();
+    return;
+  }
+  int64_t rows = 0;
+  for (size_t i = 0; i < gone; ++i) rows += chunks_[i].n_rows;
+  const int64_t first = sequence_.length() - int64_t(media_modality_.size());
+  sequence_.slide(first, first + rows, prompter_.rebase(chunks_[gone].start - run_start_));
+  media_modality_.erase(media_modality_.begin(), media_modality_.begin() + rows);
+  chunks_.erase(chunks_.begin(), chunks_.begin() + std::ptrdiff_t(gone));
+  run_start_ = chunks_.front().start;
+}
+
+// Puts a question behind the media. Returns where the context was.
+Sequence::Mark Dialogue::put_question(const std::string& question, int max_tokens) {
+  open();
+  const Sequence::Mark before = sequence_.mark();
+  if (!chunks_.empty()) sequence_.prefill(prompter_.end_run(sequence_.cursor(), options_.tracks));
+  Cursor end = sequence_.cursor();
+  const Rows rows = prompter_.ask(end, question);
+  if (end.next + max_tokens > text_.max_positions()) {
+    sequence_.back_to(before);
+    throw Error(ErrorCode::invalid_argument,
+                "the prompt ends at position " + std::to_string(end.next) +
+                    " and max-tokens asks for " + std::to_string(max_tokens) +
+                    " more, but the model holds " + std::to_string(text_.max_positions()));
+  }
+  sequence_.cursor() = end;
+  sequence_.prefill(rows);
+  return before;
+}
+
+// Tells a speech what was said before.
+void Dialogue::begin_speech(SpeechStream* speech) {
+  if (!speech) return;
+  if (!options_.speech)
+    throw Error(ErrorCode::internal, "a session without speech was asked to speak");
+  speech->begin(
+      {{sequence_.kept_rows().begin(), sequence_.kept_rows().end()}, sequence_.positions()});
+}
+
+// A token of the answer enters the context.
+void Dialogue::write(int32_t id, std::string_view bytes, SpeechStream* speech) {
+  sequence_.decode(id);
+  if (speech)
+    speech->add(sequence_.kept_rows().last(size_t(text_.hidden())),
+                prompter_.tokenizer().is_special(id) ? std::string_view() : bytes);
+}
+
+Answer Dialogue::ask(const std::string& question, const How& how) {
+  const Nanoseconds begin = now();
+  TokenMask* mask = masks_.begin(how.sampling);
+  const Sequence::Mark before = put_question(question, how.sampling.max_tokens);
+  begin_speech(how.speech);
+  Answer answer;
+  answer.picture = picture_;
+  answer.prompt_tokens = int(sequence_.length());
+  answer.complete = false;
+  generate(answer, how, mask, begin);
+  answer.total = now() - begin;
+  if (how.speech) how.speech->end();
+  sequence_.back_to(before);
+  return answer;
+}
+
+void Dialogue::say(const std::string& question, const std::string& text, SpeechStream& speech) {
+  const std::vector<int32_t> ids = prompter_.tokenizer().encode_text(text);
+  const Sequence::Mark before = put_question(question, int(ids.size()));
+  begin_speech(&speech);
+  for (const int32_t id : ids) write(id, prompter_.tokenizer().token_bytes(id), &speech);
+  speech.end();
+  sequence_.back_to(before);
+}
+
+void Dialogue::generate(Answer& answer, const How& how, TokenMask* mask, Nanoseconds begin) {
+  Utf8Stream characters;
+  while (answer.tokens < how.sampling.max_tokens && !how.interrupted) {
+    const auto [id, probability] =
+        sequence_.choose(sampler_, how.sampling, mask, how.wants_probabilities);
+    if (answer.tokens == 0) answer.first_token = now() - begin;
+    ++answer.tokens;
+    if (prompter_.is_stop(id)) {
+      answer.complete = true;
+      break;
+    }
+    const std::string bytes = prompter_.tokenizer().token_bytes(id);
+    const bool markup = prompter_.tokenizer().is_special(id);
+    const std::string text = markup ? std::string() : characters.push(bytes);
+    answer.text += text;
+    if (mask) mask->accept(id, bytes);
+    how.on_token({bytes, text, markup, probability});
+    if (mask && mask->is_finished()) {
+      answer.complete = true;
+      break;
+    }
+    write(id, bytes, how.speech);
+  }
+  answer.text += characters.finish();
+}
+
+}  // namespace omni

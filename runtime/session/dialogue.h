@@ -1,0 +1,86 @@
+// The context of a session, row by row: system turn · opening of the user's turn · [markers · chunk
+// · chunk · …] and, only while a question is being answered, [markers · question · answer]. When
+// the window slides, the oldest chunk's rows leave the cache and the kept ones are come nearer to
+// the beginning, so that positions never grow and nothing is computed again.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "decoding/sampler.h"
+#include "decoding/sequence.h"
+#include "session/answer_masks.h"
+#include "session/answer_reader.h"
+#include "session/speech_stream.h"
+
+namespace omni {
+
+struct DialogueOptions {
+  std::string system_prompt;
+  Tracks tracks;                     // that will come
+  Nanoseconds context_duration = 0;  // media older than this leave the context
+  uint64_t seed = 0;
+  bool speech = false;  // answers may be spoken
+  bool live = false;    // computed before what is not
+};
+
+// Of one thread but for cancel(). Throws Error; after one that is not
+// invalid_argument or unsupported it is of no more use.
+class Dialogue {
+ public:
+  Dialogue(const Prompter& prompter, Scheduler& scheduler, AnswerMasks& masks,
+           const DialogueOptions& options);
+
+  // A segment of the chunk at `chunk`, which is the last one's or a new one.
+  void add(const TimeSpan& chunk, const Segment& segment);
+
+  // Answers a question about the context, which afterwards is as before.
+  struct How {
+    SamplingOptions sampling;
+    std::function<void(const AnswerToken&)> on_token;  // gets the answer while it is written
+    bool wants_probabilities = false;                  // of these tokens
+    SpeechStream* speech = nullptr;                    // is told the answer
+    const std::atomic<bool>& interrupted;              // ends it early
+  };
+  Answer ask(const std::string& question, const How& how);
+  // Speaks `text` as if it were the answer to `question`.
+  void say(const std::string& question, const std::string& text, SpeechStream& speech);
+
+  // From any thread: what is being done, and all that follows, throws cancelled.
+  void cancel() noexcept { sequence_.cancel(); }
+
+  bool may_speak() const { return options_.speech; }
+  int64_t n_rows() const { return sequence_.length(); }
+
+ private:
+  struct HeldChunk {
+    Nanoseconds start;
+    int64_t n_rows;
+  };
+
+  void open();
+  void open_chunk(const TimeSpan& chunk);
+  void make_room(const TimeSpan& coming);
+  Sequence::Mark put_question(const std::string& question, int max_tokens);
+  void begin_speech(SpeechStream* speech);
+  void write(int32_t id, std::string_view bytes, SpeechStream* speech);
+  void generate(Answer& answer, const How& how, TokenMask* mask, Nanoseconds begin);
+
+  const Prompter& prompter_;
+  const TextModel& text_;
+  AnswerMasks& masks_;
+  const DialogueOptions options_;
+  Sequence sequence_;
+  Sampler sampler_;
+  std::optional<SeenPicture> picture_;  // the last one that entered the context
+  bool is_open_ = false;
+  Sequence::Mark before_run_{};  // where the run of media begins
+  Nanoseconds run_start_ = 0;    // media time of position run_base
+  std::deque<HeldChunk> chunks_;
+  std::deque<Modality> media_modality_;  // of each row of the run
+};
+
+}  // namespace omni

@@ -1,0 +1,89 @@
+#include "session/turns.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace omni {
+
+namespace {
+// the padding of an encoder at the end of a recording is none
+constexpr Nanoseconds kWorthACaption = kSecond / 5;
+}  // namespace
+
+TurnId Turns::add(Question question, Nanoseconds time, uint64_t after) {
+  waiting_.push_back({next_id_, std::move(question), time, after});
+  return next_id_++;
+}
+
+Turns::Waiting Turns::refuse_oldest() {
+  Waiting oldest = std::move(waiting_.front());
+  waiting_.pop_front();
+  return oldest;
+}
+
+std::optional<Turn> Turns::take_due(bool at_once,
+                                    const std::function<bool(uint64_t after)>& waits) {
+  const auto due = std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& w) {
+    return (at_once || w.time <= media_end_) && !waits(w.after);
+  });
+  if (due == waiting_.end()) return std::nullopt;
+  Waiting w = std::move(*due);
+  waiting_.erase(due);
+  const Nanoseconds start =
+      std::max(std::max<Nanoseconds>(0, media_end_ - chunk_duration_), w.time);
+  return Turn{w.id, std::move(w.question), {start, chunk_duration_}, Audience::everyone, false};
+}
+
+std::vector<Turn> Turns::standing(const TimeSpan& span, const SessionSettings& s) {
+  std::vector<Turn> out;
+  if (s.wants_text || !s.wants_objects)
+    out.push_back({next_id_++, {s.prompt}, span, Audience::text, true});
+  if (s.wants_objects)
+    out.push_back({next_id_++, {s.spatial_prompt}, span, Audience::objects, true});
+  return out;
+}
+
+Turns::Due Turns::chunk_entered(const TimeSpan& chunk, const SessionSettings& s) {
+  const Nanoseconds start = std::max<Nanoseconds>(0, chunk.start), end = start + chunk.duration;
+  if (media_end_ == 0) asked_until_ = start;
+  media_end_ = end;
+  switch (s.trigger) {
+    case Trigger::chunk:
+      if (chunk.duration < kWorthACaption) return {{}, end, false};
+      asked_until_ = end;
+      return {standing({start, chunk.duration}, s), std::nullopt, false};
+    case Trigger::interval: {
+      // Objects that come later are of the last picture.
+      if (end < asked_until_ + s.interval) return {{}, start, true};
+      const Nanoseconds from = std::exchange(asked_until_, end);
+      return {standing({from, end - from}, s), std::nullopt, false};
+    }
+    case Trigger::prompt:
+    case Trigger::manual:
+      return {{}, start, false};
+    case Trigger::eos:
+      return {{}, start, true};
+  }
+  return {};
+}
+
+Turns::Due Turns::media_ended(const SessionSettings& s) {
+  if (std::exchange(end_asked_, true) || media_end_ == 0) return {};
+  const bool owed =
+      s.trigger == Trigger::eos || (s.trigger == Trigger::interval && media_end_ > asked_until_);
+  if (!owed) return {};
+  return {standing({asked_until_, media_end_ - asked_until_}, s), std::nullopt, false};
+}
+
+void Turns::forget_media() {
+  media_end_ = asked_until_ = 0;
+  end_asked_ = false;
+}
+
+bool is_overdue(const Turn& turn, const SessionSettings& settings, const ClockReading& clock,
+                bool newer_is_complete) {
+  return turn.standing && clock.live && clock.now && settings.promise && newer_is_complete &&
+         *clock.now > turn.span.start + *settings.promise;
+}
+
+}  // namespace omni

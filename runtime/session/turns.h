@@ -1,0 +1,78 @@
+// What is asked when: the standing questions by the trigger, users' questions as they come, and
+// what is not asked any more because it is too late. Decisions only: no lock, no clock, no model.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "omni/session.h"
+
+namespace omni {
+
+// Whom an answer is for.
+enum class Audience { text, objects, everyone };
+
+struct Turn {
+  TurnId id = 0;
+  Question question;
+  TimeSpan span;  // of the media that it is about
+  Audience audience = Audience::everyone;
+  bool standing = false;
+};
+
+class Turns {
+ public:
+  explicit Turns(Nanoseconds chunk_duration) : chunk_duration_(chunk_duration) {}
+
+  // --- questions of users
+  static constexpr size_t kMostQuestions = 256;  // that wait
+  struct Waiting {
+    TurnId id;
+    Question question;
+    Nanoseconds time = 0;  // running time of the media that must be there first
+    uint64_t after = 0;    // Inbox::n_put() when it came
+  };
+  bool is_full() const { return waiting_.size() >= kMostQuestions; }
+  bool has_questions() const { return !waiting_.empty(); }
+  TurnId add(Question question, Nanoseconds time, uint64_t after);
+  // The oldest, to make room for another.
+  Waiting refuse_oldest();
+  // The first that may be asked now: its media are there, or `at_once`; and it `waits` for none of
+  // what was put before it.
+  std::optional<Turn> take_due(bool at_once, const std::function<bool(uint64_t after)>& waits);
+
+  // --- the standing questions
+  struct Due {
+    std::vector<Turn> turns;
+    std::optional<Nanoseconds> silent_until;  // until then nothing will be said
+    bool text_waits = false;                  // but by text: that is of all since it was asked
+  };
+  // `chunk` has entered the context.
+  Due chunk_entered(const TimeSpan& chunk, const SessionSettings& settings);
+  // All media have: what the trigger still owes. Once.
+  Due media_ended(const SessionSettings& settings);
+  Nanoseconds media_end() const { return media_end_; }
+  TurnId next_id() const { return next_id_; }
+
+  void forget_media();
+  void forget_questions() { waiting_.clear(); }
+
+ private:
+  std::vector<Turn> standing(const TimeSpan& span, const SessionSettings& settings);
+
+  const Nanoseconds chunk_duration_;
+  std::deque<Waiting> waiting_;
+  TurnId next_id_ = 1;
+  // of the media in the context; before `asked_until_` nothing is owed
+  Nanoseconds media_end_ = 0, asked_until_ = 0;
+  bool end_asked_ = false;
+};
+
+// Live, of a standing question: its promise has passed, and newer media are complete, so that the
+// answer to the next one is worth more.
+bool is_overdue(const Turn& turn, const SessionSettings& settings, const ClockReading& clock,
+                bool newer_is_complete);
+
+}  // namespace omni

@@ -1,0 +1,88 @@
+#include "session/utterances.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace omni {
+
+Utterances::May Utterances::may_speak(bool live, bool asked_by_user) const {
+  if (!is_speaking() || (live && asked_by_user)) return May::speak;
+  return live ? May::stay_silent : May::wait;
+}
+
+void Utterances::begin(TurnId turn, std::shared_ptr<Speech> speech) {
+  spoken_[turn].speech = std::move(speech);
+}
+
+template <class T>
+std::optional<Utterances::Timed> Utterances::set(TurnId turn, std::optional<T> Spoken::*what,
+                                                 T value) {
+  const auto it = spoken_.find(turn);
+  if (it == spoken_.end()) return std::nullopt;
+  std::optional<T>& member = it->second.*what;
+  if (!member) member = std::move(value);
+  return complete(turn);
+}
+
+std::optional<Utterances::Timed> Utterances::complete(TurnId turn) {
+  Spoken& s = spoken_.at(turn);
+  if (!s.text || !s.start || !s.duration) return std::nullopt;
+  std::optional<Timed> timed;
+  if (!std::exchange(s.sent, true)) {
+    const bool silent = *s.duration == 0 && !s.text->empty();
+    timed = Timed{*s.text, {*s.start, silent ? silent_duration_ : *s.duration}};
+  }
+  if (!s.speech) spoken_.erase(turn);
+  return timed;
+}
+
+std::optional<Utterances::Timed> Utterances::set_text(TurnId turn, std::string text) {
+  return set(turn, &Spoken::text, std::move(text));
+}
+
+std::optional<Utterances::Timed> Utterances::set_start(TurnId turn, Nanoseconds start) {
+  return set(turn, &Spoken::start, start);
+}
+
+std::optional<Utterances::Timed> Utterances::set_duration(TurnId turn, Nanoseconds duration) {
+  return set(turn, &Spoken::duration, duration);
+}
+
+std::optional<Utterances::Timed> Utterances::end(TurnId turn, SpeechEnd end, Nanoseconds start,
+                                                 Nanoseconds heard) {
+  const auto it = spoken_.find(turn);
+  if (it == spoken_.end() || !it->second.speech) return std::nullopt;
+  ++(end == SpeechEnd::interrupted ? n_interrupted_ : n_spoken_);
+  Spoken& s = it->second;
+  s.speech.reset();
+  if (!s.start) s.start = start;
+  if (!s.duration) s.duration = heard;
+  return complete(turn);
+}
+
+bool Utterances::is_speaking() const {
+  return std::any_of(spoken_.begin(), spoken_.end(),
+                     [](const auto& s) { return s.second.speech != nullptr; });
+}
+
+std::vector<std::shared_ptr<Speech>> Utterances::speeches(TurnId turn) const {
+  std::vector<std::shared_ptr<Speech>> out;
+  for (const auto& [id, spoken] : spoken_)
+    if (spoken.speech && (turn == 0 || id == turn)) out.push_back(spoken.speech);
+  return out;
+}
+
+std::vector<TurnId> Utterances::speaking() const {
+  std::vector<TurnId> out;
+  for (const auto& [id, spoken] : spoken_)
+    if (spoken.speech) out.push_back(id);
+  return out;
+}
+
+std::vector<std::shared_ptr<Speech>> Utterances::clear() {
+  auto out = speeches(0);
+  spoken_.clear();
+  return out;
+}
+
+}  // namespace omni

@@ -1,0 +1,517 @@
+// What a session says and when: triggers, pieces, objects, time under a clock, utterances, drops,
+// without GStreamer. The clock is one that a test sets.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "omni/engine.h"
+
+namespace omni {
+namespace {
+
+constexpr Nanoseconds kChunk = 2 * kSecond;
+
+std::shared_ptr<const Engine> open(const std::string& folder) {
+  return Engine::open(
+      {.model_path = OMNI_SOURCE_DIR "/" + folder, .precision = Precision::float32});
+}
+
+std::shared_ptr<const Engine> random_engine() {
+  static const auto e = open("tests/fixtures/qwen2_5_omni/a/checkpoint");
+  return e;
+}
+
+std::shared_ptr<const Engine> speaking_engine() {
+  static const auto e = open("models/nano");
+  return e;
+}
+
+// A picture of noise: a second of video.
+Segment picture(const Engine& engine, double start, double duration = 1) {
+  Segment s;
+  s.modality = Modality::video;
+  s.hidden = engine.hidden();
+  s.grid_t = 1, s.grid_h = 2, s.grid_w = 2;
+  s.n_tokens = 4;
+  s.seconds_per_grid = 1;
+  s.start = Nanoseconds(start * double(kSecond));
+  s.duration = Nanoseconds(duration * double(kSecond));
+  s.source_width = 640, s.source_height = 480;
+  s.resized_width = 56, s.resized_height = 56;
+  for (int i = 0; i < s.n_tokens * s.hidden; ++i)
+    s.embeddings.push_back(float((i * 7919) % 1000) / 1000 - 0.5f);
+  return s;
+}
+
+SessionOptions watching(Trigger trigger) {
+  SessionOptions o;
+  o.settings.trigger = trigger;
+  o.settings.has_video = true;
+  o.settings.prompt = "Describe.";
+  o.settings.spatial_prompt = "Detect.";
+  o.settings.sampling.max_tokens = 4;
+  o.most_waiting = 1000;
+  return o;
+}
+
+template <class What>
+const What* as(const Event& e) {
+  return std::get_if<What>(&e.what);
+}
+
+// Events up to the first of a kind, that one included.
+template <class What>
+std::vector<Event> up_to(Session& s) {
+  std::vector<Event> out;
+  while (auto event = s.next()) {
+    if (const auto* failed = as<Failed>(*event)) ADD_FAILURE() << failed->error.what();
+    out.push_back(std::move(*event));
+    if (as<What>(out.back())) break;
+  }
+  return out;
+}
+
+template <class What>
+std::vector<TimeSpan> spans(const std::vector<Event>& events) {
+  std::vector<TimeSpan> out;
+  for (const Event& e : events)
+    if (as<What>(e)) out.push_back(e.span);
+  return out;
+}
+
+TEST(SessionEvents, ACaptionForEveryChunkThenTheEnd) {
+  const auto session = random_engine()->make_session(watching(Trigger::chunk));
+  for (int i = 0; i < 5; ++i) session->put(picture(*random_engine(), i));
+  session->put(TrackEnded{Track::video});
+  const auto events = up_to<EndOfStream>(*session);
+  EXPECT_EQ(spans<AnswerText>(events),
+            (std::vector<TimeSpan>{{0, kChunk}, {kChunk, kChunk}, {2 * kChunk, kSecond}}));
+  EXPECT_EQ(spans<TurnDone>(events).size(), 3u);
+  EXPECT_EQ(events.at(events.size() - 2).span.end(), 5 * kSecond) << "time goes on to the end";
+  EXPECT_TRUE(as<TimeAdvanced>(events.at(events.size() - 2)));
+}
+
+TEST(SessionEvents, SettingsChangeWhileItRuns) {
+  const auto session = random_engine()->make_session(watching(Trigger::manual));
+  session->put(picture(*random_engine(), 0));
+  session->put(picture(*random_engine(), 1));
+  EXPECT_EQ(up_to<TimeAdvanced>(*session).size(), 1u);
+  SessionSettings s = session->settings();
+  s.trigger = Trigger::chunk;
+  s.prompt = "And now?";
+  session->set(s);
+  session->put(picture(*random_engine(), 2));
+  session->put(picture(*random_engine(), 3));
+  const auto events = up_to<TurnDone>(*session);
+  EXPECT_EQ(as<TurnDone>(events.back())->question, "And now?");
+}
+
+// A question costs only itself: what has come of a chunk is in the context before it is complete.
+TEST(SessionEvents, MediaEnterWhenTheyArrive) {
+  const auto session = random_engine()->make_session(watching(Trigger::manual));
+  const Answer before = ask_and_wait(*session, {"What?"});
+  session->put(picture(*random_engine(), 0));
+  const Answer after = ask_and_wait(*session, {"What?"});
+  EXPECT_GE(after.prompt_tokens, before.prompt_tokens + 4);
+  EXPECT_TRUE(after.picture);
+}
+
+TEST(SessionEvents, PiecesAreTheAnswerAndTheLastIsMarked) {
+  SessionOptions o = watching(Trigger::chunk);
+  o.settings.wants_pieces = true;
+  o.settings.sampling.max_tokens = 16;
+  const auto session = random_engine()->make_session(o);
+  session->put(picture(*random_engine(), 0));
+  session->put(picture(*random_engine(), 1));
+  const auto events = up_to<TurnDone>(*session);
+  std::string text;
+  size_t n = 0, n_last = 0;
+  Nanoseconds at = 0;
+  for (const Event& e : events) {
+    const auto* piece = as<TextPiece>(e);
+    if (!piece) continue;
+    EXPECT_EQ(n_last, 0u) << "nothing behind the last";
+    EXPECT_GE(e.span.start, at);
+    EXPECT_LE(e.span.end(), kChunk);
+    at = e.span.start;
+    text += piece->text;
+    n_last += piece->is_last;
+    ++n;
+    if (piece->is_last) {
+      EXPECT_EQ(e.span.end(), kChunk) << "it lasts as long as the answer";
+    }
+  }
+  EXPECT_GT(n, 2u);
+  EXPECT_EQ(n_last, 1u);
+  EXPECT_EQ(text, as<TurnDone>(events.back())->answer.text);
+}
+
+TEST(SessionEvents, ObjectsOnTheFrameThatWasSeen) {
+  SessionOptions o = watching(Trigger::chunk);
+  o.settings.wants_objects = true;
+  o.settings.wants_text = false;
+  o.settings.sampling.max_tokens = 80;
+  o.settings.sampling.json_schema = "boxes";
+  const auto session = random_engine()->make_session(o);
+  session->put(picture(*random_engine(), 0));
+  session->put(picture(*random_engine(), 1));
+  const auto events = up_to<TurnDone>(*session);
+  const auto found = std::find_if(events.begin(), events.end(),
+                                  [](const Event& e) { return as<SpatialResult>(e) != nullptr; });
+  ASSERT_NE(found, events.end());
+  const auto* result = as<SpatialResult>(*found);
+  EXPECT_EQ(result->question, "Detect.");
+  EXPECT_EQ(result->frame_time, kSecond + kSecond / 2) << "the second of the pair";
+  EXPECT_EQ(found->span, (TimeSpan{result->frame_time, kChunk - result->frame_time}));
+  EXPECT_EQ(result->geometry.source_width, 640);
+  EXPECT_TRUE(as<TurnDone>(events.back())->about_objects);
+  EXPECT_EQ(session->stats().n_objects, result->objects.size());
+}
+
+TEST(SessionEvents, AQuestionThatCannotBeAskedIsNotTheEnd) {
+  const auto session = random_engine()->make_session(watching(Trigger::manual));
+  const TurnId turn = session->ask({"\xff\xfe What?"});
+  for (;;) {
+    const auto event = session->next();
+    ASSERT_TRUE(event);
+    const auto* failed = as<Failed>(*event);
+    if (!failed) continue;
+    EXPECT_EQ(event->turn, turn);
+    EXPECT_FALSE(failed->is_fatal);
+    EXPECT_NE(failed->question.find(" What?"), std::string::npos);
+    break;
+  }
+  EXPECT_GT(ask_and_wait(*session, {"What?"}).tokens, 0);
+}
+
+TEST(SessionEvents, AWrongStandingQuestionEndsItUntilAReset) {
+  SessionOptions o = watching(Trigger::chunk);
+  o.settings.sampling.json_schema = R"({"type":"sound"})";
+  const auto session = random_engine()->make_session(o);
+  session->put(picture(*random_engine(), 0));
+  session->put(picture(*random_engine(), 1));
+  for (;;) {
+    const auto event = session->next();
+    ASSERT_TRUE(event);
+    if (const auto* failed = as<Failed>(*event)) {
+      EXPECT_TRUE(failed->is_fatal);
+      break;
+    }
+  }
+  SessionSettings s = session->settings();
+  s.sampling.json_schema.clear();
+  session->set(s);
+  session->flush();
+  EXPECT_GT(ask_and_wait(*session, {"What?"}).tokens, 0);
+}
+
+// --- bounds
+
+TEST(SessionEvents, ThousandsOfQuestionsAreBoundedAndTheOldestRefused) {
+  std::mutex gate;
+  std::unique_lock closed(gate);
+  SessionOptions o = watching(Trigger::manual);
+  const auto tester = std::this_thread::get_id();
+  o.clock = [&]() -> ClockReading {
+    if (std::this_thread::get_id() != tester) std::lock_guard open(gate);
+    return {};
+  };
+  o.settings.sampling.max_tokens = 1;
+  const auto session = random_engine()->make_session(o);
+  constexpr uint64_t kMany = 3000, kMost = 256;
+  for (uint64_t i = 0; i < kMany; ++i) session->ask({"What?"});
+  EXPECT_FALSE(session->put(UserText{"A file's question waits."}).accepted);
+  closed.unlock();
+  uint64_t n_done = 0;
+  TurnId last = 0;
+  while (n_done < kMost) {
+    const auto event = session->next();
+    ASSERT_TRUE(event);
+    if (!as<TurnDone>(*event)) continue;
+    ++n_done;
+    EXPECT_GT(event->turn, last);
+    last = event->turn;
+  }
+  EXPECT_EQ(last, kMany) << "the newest were kept";
+  EXPECT_EQ(session->stats().n_refused, kMany - kMost);
+}
+
+TEST(SessionEvents, WhoWasRefusedIsToldOfRoom) {
+  std::mutex lock;
+  std::condition_variable changed;
+  int n_rooms = 0;
+  SessionOptions o = watching(Trigger::chunk);
+  o.most_waiting = 2;
+  o.on_room = [&] {
+    std::lock_guard guard(lock);
+    ++n_rooms;
+    changed.notify_all();
+  };
+  const auto session = random_engine()->make_session(o);
+  std::thread reader([&] { up_to<EndOfStream>(*session); });
+  for (int i = 0; i < 40; ++i) {
+    for (;;) {
+      std::unique_lock guard(lock);
+      const int seen = n_rooms;
+      guard.unlock();
+      if (session->put(picture(*random_engine(), i)).accepted) break;
+      guard.lock();
+      changed.wait(guard, [&] { return n_rooms != seen; });
+    }
+  }
+  session->put(TrackEnded{Track::video});
+  reader.join();
+  EXPECT_EQ(session->stats().n_answers, 20u) << "nothing was lost";
+  EXPECT_EQ(session->stats().n_dropped, 0u);
+}
+
+// A session whose thread is held up while a test puts things in, under a clock that the test sets.
+class Live {
+ public:
+  explicit Live(SessionOptions o, std::shared_ptr<const Engine> engine = random_engine())
+      : closed_(gate_) {
+    const auto tester = std::this_thread::get_id();
+    o.clock = [this, tester]() -> ClockReading {
+      if (std::this_thread::get_id() != tester) std::lock_guard open(gate_);
+      return {true, now.load()};
+    };
+    session = engine->make_session(o);
+  }
+  ~Live() { go(); }
+  void go() {
+    if (closed_.owns_lock()) closed_.unlock();
+  }
+
+  std::atomic<Nanoseconds> now{0};
+
+ private:
+  std::mutex gate_;
+  std::unique_lock<std::mutex> closed_;
+
+ public:
+  std::unique_ptr<Session> session;
+};
+
+TEST(SessionEvents, LiveTheOldestSegmentMakesRoomAndIsNamed) {
+  SessionOptions o = watching(Trigger::manual);
+  o.most_waiting = 2;
+  Live live(o);
+  EXPECT_FALSE(live.session->put(picture(*random_engine(), 0)).dropped);
+  live.session->put(picture(*random_engine(), 1));
+  const Admission third = live.session->put(picture(*random_engine(), 2));
+  EXPECT_TRUE(third.accepted);
+  EXPECT_EQ(third.dropped, (TimeSpan{0, kSecond}));
+  EXPECT_EQ(live.session->stats().n_dropped, 1u);
+}
+
+// Overload: what is owed beyond its promise is dropped, oldest first, so that what is answered is
+// fresh.
+TEST(SessionEvents, LiveWhatIsOverdueIsDroppedAndTold) {
+  SessionOptions o = watching(Trigger::chunk);
+  o.settings.promise = 3 * kSecond;
+  Live live(o);
+  for (int i = 0; i < 10; ++i) live.session->put(picture(*random_engine(), i));
+  live.now = 8 * kSecond;
+  live.go();
+  const auto events = up_to<TurnDone>(*live.session);
+  EXPECT_EQ(spans<TurnDropped>(events),
+            (std::vector<TimeSpan>{{0, kChunk}, {kChunk, kChunk}, {2 * kChunk, kChunk}}))
+      << "not that of 6 s, which is still owed at 8 s";
+  EXPECT_EQ(events.back().span, (TimeSpan{3 * kChunk, kChunk}));
+  EXPECT_EQ(as<TurnDone>(events.back())->due, 3 * kChunk);
+  EXPECT_EQ(live.session->stats().n_overdue, 3u);
+  for (const Event& e : events)
+    if (const auto* dropped = as<TurnDropped>(e)) {
+      EXPECT_EQ(int(dropped->why), int(TurnDropped::Why::overdue));
+    }
+}
+
+TEST(SessionEvents, LiveTextMayBeStampedWhenItIsThere) {
+  SessionOptions o = watching(Trigger::chunk);
+  o.settings.stamped_when_ready = true;
+  Live live(o);
+  live.session->put(picture(*random_engine(), 0));
+  live.session->put(picture(*random_engine(), 1));
+  live.now = 7 * kSecond;
+  live.go();
+  const auto events = up_to<TurnDone>(*live.session);
+  EXPECT_EQ(spans<AnswerText>(events), (std::vector<TimeSpan>{{7 * kSecond, kChunk}}));
+  EXPECT_EQ(as<TurnDone>(events.back())->due, 0);
+}
+
+// --- flushes
+
+TEST(SessionEvents, AFlushVoidsWhatWaitsAndWhatCameOut) {
+  const auto session = random_engine()->make_session(watching(Trigger::chunk));
+  for (int i = 0; i < 10; ++i) session->put(picture(*random_engine(), i));
+  session->ask({"What?"});
+  const uint64_t epoch = session->flush();
+  for (int i = 0; i < 2; ++i) session->put(picture(*random_engine(), 100 + i));
+  session->put(TrackEnded{Track::video});
+  const auto events = up_to<EndOfStream>(*session);
+  EXPECT_TRUE(as<Flushed>(events.at(0)));
+  for (const Event& e : events) EXPECT_EQ(e.epoch, epoch);
+  EXPECT_EQ(spans<AnswerText>(events), (std::vector<TimeSpan>{{100 * kSecond, kChunk}}));
+}
+
+TEST(SessionEvents, FlushesFromOtherThreadsAtAnyMoment) {
+  const auto session = random_engine()->make_session(watching(Trigger::chunk));
+  std::atomic<bool> stop{false};
+  std::thread reader([&] {
+    while (const auto event = session->next())
+      if (as<EndOfStream>(*event)) break;
+  });
+  std::thread flusher([&] {
+    for (int i = 0; i < 60; ++i) {
+      session->flush();
+      session->reset();
+      session->interrupt();
+      std::this_thread::yield();
+    }
+    stop = true;
+  });
+  for (int i = 0; !stop; ++i) session->put(picture(*random_engine(), i % 50));
+  flusher.join();
+  session->flush();
+  session->put(picture(*random_engine(), 0));
+  session->put(TrackEnded{Track::video});
+  reader.join();
+}
+
+TEST(SessionEvents, AResetEndsAnAnswerEarlyAndForgetsTheMedia) {
+  SessionOptions o = watching(Trigger::manual);
+  o.settings.wants_pieces = true;
+  const auto session = random_engine()->make_session(o);
+  session->put(picture(*random_engine(), 0));
+  int n = 0;
+  // longer than the events that may wait
+  const SamplingOptions longer{
+      .max_tokens = 3000,
+      .json_schema = R"({"type":"array","items":{"type":"integer"},"minItems":300})"};
+  const Answer cut = ask_and_wait(*session, {"What?", longer}, [&](const Event& e) {
+    if (as<TextPiece>(e) && ++n == 3) session->reset();
+  });
+  EXPECT_FALSE(cut.complete);
+  EXPECT_TRUE(cut.picture);
+  EXPECT_FALSE(ask_and_wait(*session, {"What?"}).picture);
+}
+
+TEST(SessionEvents, ATrackThatComesLaterBeginsAnew) {
+  SessionOptions o = watching(Trigger::chunk);
+  o.settings.has_video = false;
+  const auto session = random_engine()->make_session(o);
+  EXPECT_TRUE(session->put(picture(*random_engine(), 0)).accepted) << "and passed over";
+  SessionSettings s = session->settings();
+  s.has_video = true;
+  session->set(s);
+  session->put(TrackBegan{Track::video});
+  session->put(picture(*random_engine(), 4));
+  session->put(picture(*random_engine(), 5));
+  const auto events = up_to<TurnDone>(*session);
+  EXPECT_EQ(events.back().span, (TimeSpan{4 * kSecond, kChunk}));
+}
+
+// --- speech
+
+SessionOptions talking() {
+  SessionOptions o;
+  o.system_prompt = speaking_engine()->defaults().system_prompt.value_or("");
+  o.settings.wants_speech = true;
+  o.settings.sampling.max_tokens = 6;
+  return o;
+}
+
+std::shared_ptr<Speech> utterance(const std::vector<Event>& events) {
+  for (const Event& e : events)
+    if (const auto* said = as<Utterance>(e)) return said->speech;
+  return nullptr;
+}
+
+Nanoseconds play(Speech& speech) {
+  size_t n = 0;
+  for (auto x = speech.read(2400); !x.empty(); x = speech.read(2400)) n += x.size();
+  return Nanoseconds(n) * kSecond / speech.sample_rate();
+}
+
+TEST(SessionEvents, TheTextOfSpeechHasTheTimeOfItsSound) {
+  const auto session = speaking_engine()->make_session(talking());
+  const TurnId turn = session->ask({"Describe the feed."});
+  const auto events = up_to<TurnDone>(*session);
+  EXPECT_TRUE(spans<AnswerText>(events).empty()) << "when it will be heard is not known yet";
+  const auto speech = utterance(events);
+  ASSERT_TRUE(speech);
+  session->put(SpeechBegan{turn, 5 * kSecond});
+  const Nanoseconds heard = play(*speech);
+  EXPECT_GT(heard, 0);
+  const auto text = up_to<AnswerText>(*session);
+  EXPECT_EQ(text.back().span, (TimeSpan{5 * kSecond, heard}));
+  EXPECT_EQ(as<AnswerText>(text.back())->text, as<TurnDone>(events.back())->answer.text);
+  session->put(SpeechEnded{turn, SpeechEnd::finished, 5 * kSecond, heard});
+  EXPECT_EQ(session->stats().n_spoken, 1u);
+}
+
+TEST(SessionEvents, OneUtteranceEndsBeforeTheNextBeginsAndBeforeTheEnd) {
+  SessionOptions o = talking();
+  o.settings.has_questions = true;
+  o.settings.barge_in = false;
+  const auto session = speaking_engine()->make_session(o);
+  for (int i = 0; i < 2; ++i) session->put(UserText{"Describe the feed."});
+  session->put(TrackEnded{Track::questions});
+  for (int i = 0; i < 2; ++i) {
+    const auto events = up_to<TurnDone>(*session);
+    ASSERT_TRUE(utterance(events)) << i;
+    EXPECT_EQ(spans<EndOfStream>(events).size(), 0u);
+    session->put(SpeechEnded{events.back().turn, SpeechEnd::interrupted, 0, 0});
+  }
+  up_to<EndOfStream>(*session);
+  EXPECT_EQ(session->stats().n_interrupted, 2u);
+}
+
+TEST(SessionEvents, AQuestionBargesIn) {
+  const auto session = speaking_engine()->make_session(talking());
+  session->ask({"Describe the feed."});
+  const auto events = up_to<TurnDone>(*session);
+  const auto speech = utterance(events);
+  ASSERT_TRUE(speech);
+  std::atomic<int> n_changes{0};
+  speech->on_change([&] { ++n_changes; });
+  EXPECT_FALSE(speech->is_interrupted());
+  session->ask({"And now?"});
+  EXPECT_TRUE(speech->is_interrupted());
+  EXPECT_GT(n_changes, 0) << "who plays it is told";
+  speech->on_change({});
+  session->put(SpeechEnded{events.back().turn, SpeechEnd::interrupted, 0, 0});
+  const auto next = up_to<TurnDone>(*session);
+  ASSERT_TRUE(utterance(next));
+  EXPECT_FALSE(utterance(next)->is_interrupted());
+}
+
+TEST(SessionEvents, WhereNobodyPlaysSpeechItIsText) {
+  const auto session = speaking_engine()->make_session(talking());
+  session->ask({"Describe the feed."});
+  const auto events = up_to<TurnDone>(*session);
+  ASSERT_TRUE(utterance(events));
+  SessionSettings s = session->settings();
+  s.wants_speech = false;
+  session->set(s);
+  EXPECT_FALSE(as<AnswerText>(up_to<AnswerText>(*session).back())->text.empty());
+  session->ask({"And now?"});
+  EXPECT_FALSE(utterance(up_to<TurnDone>(*session)));
+}
+
+TEST(SessionEvents, AReplyIsSpokenAsIfItWereTheAnswer) {
+  const auto session = speaking_engine()->make_session(talking());
+  session->ask({.text = "Say it.", .reply = "A red ball."});
+  const auto events = up_to<TurnDone>(*session);
+  EXPECT_EQ(as<TurnDone>(events.back())->answer.text, "A red ball.");
+  const auto speech = utterance(events);
+  ASSERT_TRUE(speech);
+  EXPECT_GT(play(*speech), 0);
+}
+
+}  // namespace
+}  // namespace omni
