@@ -45,7 +45,7 @@ GstClockTime reported_latency(GstOmniModel* self) {
     }
     sum = s.upstream_latency;
     // sound waits for a chunk of itself already
-    if (has_video && !has_audio && s.engine) sum += GstClockTime(s.engine->chunk_duration());
+    if (has_video && !has_audio) sum += s.chunk;
   }
   std::lock_guard guard(s.settings.lock);
   if (s.settings.latency != G_MAXUINT) sum += s.settings.latency * GST_MSECOND;

@@ -87,6 +87,7 @@ struct State {
   guint64 epoch = 0;              // events of an earlier one are void
   std::deque<std::string> early;  // questions before there is a session
   GstClockTime upstream_latency = 0;
+  GstClockTime chunk = 0;  // the family's, once the checkpoint is there
   // statistics
   omni::SessionStats last_stats;  // of the session that was
   GstOmniDelays delay, first_token, first_sound;

@@ -392,9 +392,11 @@ void run_task(GstOmniModel* self, const std::stop_token& stop) {
       speech = s.has(Kind::speech);
     }
     engine = s.engine_context.open([&] { return !stop.stop_requested(); }, speech);
+    const auto chunk = GstClockTime(engine->chunk_duration());
     {
       std::lock_guard guard(s.lock);
       s.engine = engine;
+      s.chunk = chunk;
     }
     take_defaults(s, engine->defaults());
     if (speech) check_voice(s, *engine);

@@ -58,8 +58,8 @@ void Dialogue::add(const TimeSpan& chunk, const Segment& s) {
   if (s.modality != Modality::audio)
     picture_ = SeenPicture{{s.source_width, s.source_height, s.resized_width, s.resized_height},
                            last_frame_of(s)};
+  media_modality_.insert(media_modality_.end(), size_t(s.n_tokens), s.modality);
   chunks_.back().n_rows += s.n_tokens;
-  n_media_rows_ += s.n_tokens;
 }
 
 void Dialogue::open_chunk(const TimeSpan& chunk) {
@@ -83,14 +83,14 @@ void Dialogue::make_room(const TimeSpan& coming) {
   if (gone == chunks_.size()) {
     sequence_.back_to(before_run_);
     chunks_.clear();
-    n_media_rows_ = 0;
+    media_modality_.clear();
     return;
   }
   int64_t rows = 0;
   for (size_t i = 0; i < gone; ++i) rows += chunks_[i].n_rows;
-  const int64_t first = sequence_.length() - n_media_rows_;
+  const int64_t first = sequence_.length() - int64_t(media_modality_.size());
   sequence_.slide(first, first + rows, prompter_.rebase(chunks_[gone].start - run_start_));
-  n_media_rows_ -= rows;
+  media_modality_.erase(media_modality_.begin(), media_modality_.begin() + rows);
   chunks_.erase(chunks_.begin(), chunks_.begin() + std::ptrdiff_t(gone));
   run_start_ = chunks_.front().start;
 }

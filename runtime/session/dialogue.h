@@ -1,7 +1,7 @@
 // The context of a session, row by row: system turn · opening of the user's turn · [markers · chunk
 // · chunk · …] and, only while a question is being answered, [markers · question · answer]. When
-// the window slides, the oldest chunk's rows leave and the kept ones come nearer to the beginning,
-// so that positions never grow and nothing is computed again.
+// the window slides, the oldest chunk's rows leave the cache and the kept ones are come nearer to
+// the beginning, so that positions never grow and nothing is computed again.
 #pragma once
 
 #include <atomic>
@@ -24,11 +24,11 @@ struct DialogueOptions {
   Nanoseconds context_duration = 0;  // media older than this leave the context
   uint64_t seed = 0;
   bool speech = false;  // answers may be spoken
-  bool live = false;    // is computed before what is not
+  bool live = false;    // computed before what is not
 };
 
-// Of one thread, but for cancel(). Throws Error; after one that is not invalid_argument or
-// unsupported it is of no more use.
+// Of one thread but for cancel(). Throws Error; after one that is not
+// invalid_argument or unsupported it is of no more use.
 class Dialogue {
  public:
   Dialogue(const Prompter& prompter, Scheduler& scheduler, AnswerMasks& masks,
@@ -49,7 +49,7 @@ class Dialogue {
   // Speaks `text` as if it were the answer to `question`.
   void say(const std::string& question, const std::string& text, SpeechStream& speech);
 
-  // From any thread: what is being done and all that follows throws cancelled.
+  // From any thread: what is being done, and all that follows, throws cancelled.
   void cancel() noexcept { sequence_.cancel(); }
 
   bool may_speak() const { return options_.speech; }
@@ -80,7 +80,7 @@ class Dialogue {
   Sequence::Mark before_run_{};  // where the run of media begins
   Nanoseconds run_start_ = 0;    // media time of position run_base
   std::deque<HeldChunk> chunks_;
-  int64_t n_media_rows_ = 0;  // of all chunks
+  std::deque<Modality> media_modality_;  // of each row of the run
 };
 
 }  // namespace omni

@@ -120,6 +120,8 @@ class LocalSession final : public Session {
       shared_->emit(0, {}, Flushed{shared_->turns.next_id()});
       questions_ended_ = false;
       speeches = retire_speeches();
+      cancelled_ = true;
+      if (dialogue_) dialogue_->cancel();
       ask_for_reset();
     }
     for (const auto& s : speeches) s->stop();
@@ -127,13 +129,13 @@ class LocalSession final : public Session {
   }
 
   void reset() override {
-    std::vector<std::shared_ptr<Speech>> speeches;
+    std::vector<std::shared_ptr<Speech>> interrupted;
     {
       std::lock_guard guard(shared_->lock);
-      speeches = retire_speeches();
+      interrupted = end_early(0);
       ask_for_reset();
     }
-    for (const auto& s : speeches) s->stop();
+    for (const auto& s : interrupted) s->interrupt();
   }
 
   void set(const SessionSettings& settings) override {
@@ -141,6 +143,7 @@ class LocalSession final : public Session {
     {
       std::lock_guard guard(shared_->lock);
       settings_ = settings;
+      if (reset_pending_) set_tracks();
       if (!settings.wants_speech) speeches = end_speeches();
       shared_->wake();
     }
@@ -239,8 +242,8 @@ class LocalSession final : public Session {
     } else {
       const Modality m = modality_of(began.track);
       shared_->inbox.begin(m);
-      const bool is_new = m == Modality::audio ? settings_.has_audio : settings_.has_video;
-      if (is_new && !shared_->inbox.comes(m)) ask_for_reset();
+      const bool is_declared = m == Modality::audio ? settings_.has_audio : settings_.has_video;
+      if (is_declared && !shared_->inbox.comes(m)) ask_for_reset();
     }
     shared_->wake();
     return {};
@@ -291,10 +294,12 @@ class LocalSession final : public Session {
 
   void ask_for_reset() {
     reset_pending_ = true;
-    if (running_) running_->cancel();
-    shared_->inbox.set_tracks(settings_.has_video, settings_.has_audio);
+    failed_ = false;
+    set_tracks();
     shared_->wake();
   }
+
+  void set_tracks() { shared_->inbox.set_tracks(settings_.has_video, settings_.has_audio); }
 
   // Whoever lets go of the last one waits for its threads: the session's own does.
   std::vector<std::shared_ptr<Speech>> retire_speeches() {
@@ -350,36 +355,53 @@ class LocalSession final : public Session {
 
   // False when there is nothing to do.
   bool step() {
+    let_go_of_speeches();
+    if (!has_work()) return false;
     if (begin_anew()) make_anew();
-    {
-      std::lock_guard guard(shared_->lock);
-      if (failed_) return false;
-    }
     const bool live = read_clock().live;
     bool progress = take(live);
-    while (const auto chunk = timeline_->next(!live)) {
+    while (const auto chunk = wants_reset() ? std::nullopt : timeline_->next(!live)) {
       for (const Segment& s : chunk->segments) dialogue_->add(chunk->span, s);
       chunk_entered(chunk->span, live);
       ask_due(live);
       if (live) take(live);
       progress = true;
     }
-    while (const auto early = timeline_->early(!live)) {
+    while (const auto early = wants_reset() ? std::nullopt : timeline_->early(!live)) {
       dialogue_->add(early->chunk, early->segment);
       progress = true;
     }
     progress |= ask_due(live);
     keep_stats();
-    return progress || end_stream();
+    return progress || wants_reset() || end_stream();
+  }
+
+  bool wants_reset() const {
+    std::lock_guard guard(shared_->lock);
+    return reset_pending_;
+  }
+
+  void let_go_of_speeches() {
+    std::vector<std::shared_ptr<Speech>> retired;  // outlive the lock
+    std::lock_guard guard(shared_->lock);
+    retired.swap(retired_);
+  }
+
+  // A new dialogue is for the first thing that comes: the tracks that there are then are those that
+  // are waited for.
+  bool has_work() const {
+    std::lock_guard guard(shared_->lock);
+    const Inbox& inbox = shared_->inbox;
+    return !failed_ && (!reset_pending_ || inbox.n_waiting() > 0 ||
+                        shared_->turns.has_questions() || questions_ended_ ||
+                        inbox.has_ended(Modality::video) || inbox.has_ended(Modality::audio));
   }
 
   // Clears what a flush or reset has asked for. True: there was one, or it is the first time.
   bool begin_anew() {
-    std::vector<std::shared_ptr<Speech>> retired;  // outlive the lock
     std::lock_guard guard(shared_->lock);
-    retired.swap(retired_);
     if (!reset_pending_) return false;
-    reset_pending_ = failed_ = end_sent_ = false;
+    reset_pending_ = cancelled_ = end_sent_ = false;
     shared_->turns.forget_media();
     return true;
   }
@@ -394,18 +416,20 @@ class LocalSession final : public Session {
     o.seed = options_.seed;
     o.speech = s.wants_speech;
     o.live = read_clock().live;
-    set_running(nullptr);
-    dialogue_.reset();  // its memory first
-    dialogue_ = std::make_unique<Dialogue>(prompter_, scheduler_, masks_, o);
-    set_running(dialogue_.get());
+    give_up_dialogue();  // its memory first
+    auto dialogue = std::make_unique<Dialogue>(prompter_, scheduler_, masks_, o);
+    {
+      std::lock_guard guard(shared_->lock);
+      dialogue_.swap(dialogue);
+    }
     timeline_.emplace(o.tracks, prompter_.chunk_duration());
     tracker_.reset();
   }
 
-  void set_running(Dialogue* dialogue) {
+  void give_up_dialogue() {
+    std::unique_ptr<Dialogue> old;  // ends without the lock
     std::lock_guard guard(shared_->lock);
-    running_ = dialogue;
-    if (running_ && reset_pending_) running_->cancel();
+    old.swap(dialogue_);
   }
 
   // Moves what waits onto the timeline: live all of it, so that it is known what is newest.
@@ -442,7 +466,9 @@ class LocalSession final : public Session {
       std::lock_guard guard(shared_->lock);
       due = shared_->turns.chunk_entered(span, s);
     }
-    if (due.silent_until) emit(0, {0, *due.silent_until}, TimeAdvanced{});
+    if (due.silent_until)
+      emit(0, {0, *due.silent_until},
+           TimeAdvanced{.text = !due.text_waits, .speech = !due.text_waits});
     for (Turn& turn : due.turns) {
       if (live) take(live);
       if (is_overdue(turn, s, read_clock(), timeline_->next_is_complete(!live)))
@@ -466,7 +492,7 @@ class LocalSession final : public Session {
 
   bool ask_due(bool live) {
     bool any = false;
-    while (auto turn = take_due(live)) {
+    while (auto turn = wants_reset() ? std::nullopt : take_due(live)) {
       any = true;
       answer_user(*turn, live);
     }
@@ -651,7 +677,7 @@ class LocalSession final : public Session {
     std::shared_ptr<SpeechStream> speech = make_speech_(s.speech);
     {
       std::lock_guard guard(shared_->lock);
-      if (reset_pending_) throw_cancelled();
+      if (cancelled_) throw_cancelled();
       shared_->utterances.begin(turn.id, speech);
     }
     speech->when_duration_is_known(
@@ -671,9 +697,9 @@ class LocalSession final : public Session {
     May may{};
     shared_->changed.wait(lock, stop_.get_token(), [&] {
       may = shared_->utterances.may_speak(live, !turn.standing);
-      return reset_pending_ || may != May::wait;
+      return cancelled_ || may != May::wait;
     });
-    if (reset_pending_ || may == May::wait) throw_cancelled();
+    if (cancelled_ || may == May::wait) throw_cancelled();
     if (may == May::stay_silent) ++stats_.n_unspoken;
     return may == May::speak;
   }
@@ -705,8 +731,8 @@ class LocalSession final : public Session {
   void emit(TurnId turn, const TimeSpan& span, What what) {
     std::unique_lock lock(shared_->lock);
     shared_->changed.wait(lock, stop_.get_token(),
-                          [&] { return reset_pending_ || shared_->events.size() < kMostEvents; });
-    if (reset_pending_ || stop_.stop_requested()) throw_cancelled();
+                          [&] { return cancelled_ || shared_->events.size() < kMostEvents; });
+    if (cancelled_ || stop_.stop_requested()) throw_cancelled();
     shared_->emit(turn, span, std::move(what));
   }
 
@@ -715,7 +741,7 @@ class LocalSession final : public Session {
   Scheduler& scheduler_;
   const MakeSpeech make_speech_;
   const SessionOptions options_;
-  std::atomic<bool> interrupted_{false};
+  std::atomic<bool> cancelled_{false}, interrupted_{false};
 
   // Under the lock of shared_:
   SessionSettings settings_;
@@ -723,13 +749,12 @@ class LocalSession final : public Session {
   std::vector<std::shared_ptr<Speech>> retired_;
   TurnId answering_ = 0;
   bool reset_pending_ = false, failed_ = false, questions_ended_ = false, end_sent_ = false;
-  bool has_refused_ = false;     // on_room is owed
-  Dialogue* running_ = nullptr;  // what a reset cancels
+  bool has_refused_ = false;  // on_room is owed
   const std::shared_ptr<Shared> shared_;
 
   // Of the thread:
   AnswerMasks masks_;
-  std::unique_ptr<Dialogue> dialogue_;
+  std::unique_ptr<Dialogue> dialogue_;  // made and given up under the lock
   std::optional<Timeline> timeline_;
   Tracker tracker_;
   bool video_ended_ = false, audio_ended_ = false;  // as the timeline knows it

@@ -1,4 +1,5 @@
-// A Session over a text model and its prompter, which stay alive as long as `engine` does.
+// A Session over a prompter and the scheduler of its text model, which stay alive as long as
+// `engine` does.
 #pragma once
 
 #include <functional>

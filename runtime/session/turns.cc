@@ -49,19 +49,20 @@ Turns::Due Turns::chunk_entered(const TimeSpan& chunk, const SessionSettings& s)
   media_end_ = end;
   switch (s.trigger) {
     case Trigger::chunk:
-      if (chunk.duration < kWorthACaption) return {{}, end};
+      if (chunk.duration < kWorthACaption) return {{}, end, false};
       asked_until_ = end;
-      return {standing({start, chunk.duration}, s), std::nullopt};
+      return {standing({start, chunk.duration}, s), std::nullopt, false};
     case Trigger::interval: {
-      if (end < asked_until_ + s.interval) return {};
+      // Objects that come later are of the last picture.
+      if (end < asked_until_ + s.interval) return {{}, start, true};
       const Nanoseconds from = std::exchange(asked_until_, end);
-      return {standing({from, end - from}, s), std::nullopt};
+      return {standing({from, end - from}, s), std::nullopt, false};
     }
     case Trigger::prompt:
     case Trigger::manual:
-      return {{}, start};
+      return {{}, start, false};
     case Trigger::eos:
-      return {};
+      return {{}, start, true};
   }
   return {};
 }
@@ -71,7 +72,7 @@ Turns::Due Turns::media_ended(const SessionSettings& s) {
   const bool owed =
       s.trigger == Trigger::eos || (s.trigger == Trigger::interval && media_end_ > asked_until_);
   if (!owed) return {};
-  return {standing({asked_until_, media_end_ - asked_until_}, s), std::nullopt};
+  return {standing({asked_until_, media_end_ - asked_until_}, s), std::nullopt, false};
 }
 
 void Turns::forget_media() {

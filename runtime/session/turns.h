@@ -35,6 +35,7 @@ class Turns {
     uint64_t after = 0;    // Inbox::n_put() when it came
   };
   bool is_full() const { return waiting_.size() >= kMostQuestions; }
+  bool has_questions() const { return !waiting_.empty(); }
   TurnId add(Question question, Nanoseconds time, uint64_t after);
   // The oldest, to make room for another.
   Waiting refuse_oldest();
@@ -46,6 +47,7 @@ class Turns {
   struct Due {
     std::vector<Turn> turns;
     std::optional<Nanoseconds> silent_until;  // until then nothing will be said
+    bool text_waits = false;                  // but by text: that is of all since it was asked
   };
   // `chunk` has entered the context.
   Due chunk_entered(const TimeSpan& chunk, const SessionSettings& settings);

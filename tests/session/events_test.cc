@@ -382,6 +382,24 @@ TEST(SessionEvents, FlushesFromOtherThreadsAtAnyMoment) {
   reader.join();
 }
 
+TEST(SessionEvents, AResetEndsAnAnswerEarlyAndForgetsTheMedia) {
+  SessionOptions o = watching(Trigger::manual);
+  o.settings.wants_pieces = true;
+  const auto session = random_engine()->make_session(o);
+  session->put(picture(*random_engine(), 0));
+  int n = 0;
+  // longer than the events that may wait
+  const SamplingOptions longer{
+      .max_tokens = 3000,
+      .json_schema = R"({"type":"array","items":{"type":"integer"},"minItems":300})"};
+  const Answer cut = ask_and_wait(*session, {"What?", longer}, [&](const Event& e) {
+    if (as<TextPiece>(e) && ++n == 3) session->reset();
+  });
+  EXPECT_FALSE(cut.complete);
+  EXPECT_TRUE(cut.picture);
+  EXPECT_FALSE(ask_and_wait(*session, {"What?"}).picture);
+}
+
 TEST(SessionEvents, ATrackThatComesLaterBeginsAnew) {
   SessionOptions o = watching(Trigger::chunk);
   o.settings.has_video = false;

@@ -60,6 +60,17 @@ TEST(Turns, OtherTriggersAskNothingAndSayThatTimeGoesOn) {
   }
 }
 
+TEST(Turns, WhileTextWaitsObjectsDoNot) {
+  for (const Trigger trigger : {Trigger::interval, Trigger::eos}) {
+    Turns turns(kChunk);
+    turns.chunk_entered({0, kChunk}, with(trigger));
+    const auto due = turns.chunk_entered({kChunk, kChunk}, with(trigger));
+    EXPECT_TRUE(due.turns.empty());
+    EXPECT_EQ(due.silent_until, kChunk);
+    EXPECT_TRUE(due.text_waits);
+  }
+}
+
 TEST(Turns, ThePaddingOfAnEncoderIsNotWorthACaption) {
   Turns turns(kChunk);
   EXPECT_EQ(turns.chunk_entered({0, kSecond / 5}, with(Trigger::chunk)).turns.size(), 1u);

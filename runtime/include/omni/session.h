@@ -59,8 +59,8 @@ struct SessionSettings {
   // Live: an answer is promised this long after the beginning of its media.
   std::optional<Nanoseconds> promise;
   bool stamped_when_ready = false;  // live: text gets the time at which it is there
-  // From the next flush() or reset() on: the tracks that will come, and whether answers may be
-  // spoken.
+  // Settled by the first thing that is put, and anew after a flush() or reset(): the tracks that
+  // will come, and whether answers may be spoken.
   bool has_video = false, has_audio = false, has_questions = false, wants_speech = false;
 };
 
@@ -224,7 +224,7 @@ class OMNI_API Session {
   // Everything that waits, is being done or has come out is void, and all media are forgotten.
   // Returns the epoch that begins.
   virtual uint64_t flush() = 0;
-  // Forgets all media; what waits stays.
+  // Ends what is being answered or spoken early and forgets all media; what waits stays.
   virtual void reset() = 0;
 
   virtual void set(const SessionSettings& settings) = 0;
