@@ -4,6 +4,7 @@
 #include "omni/engine.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -30,7 +31,9 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kMostPixels = int64_t{16384} * 16384;
+constexpr int64_t kMostOfMinPixels = int64_t{16384} * 28 * 28;  // what is smaller is made as large
 constexpr double kMostSeconds = 24 * 3600;
+constexpr int kMostOfAFraction = 1'000'000;
 
 // FNV-1a over the configuration and a sample of every weight file.
 class Fingerprint {
@@ -69,10 +72,18 @@ std::string fingerprint_of(const fs::path& folder) {
   return f.hex();
 }
 
-std::optional<Rational> parse_rational(const Json& j) {
+// "2/1" or "2": frames a second.
+Rational parse_frame_rate(const Json& j) {
+  const std::string text = j.string();
+  const char* end = text.data() + text.size();
   Rational r;
-  if (std::sscanf(j.string().c_str(), "%d/%d", &r.num, &r.den) < 1 || r.num <= 0 || r.den <= 0)
-    j.fail("is no fraction like \"2/1\"");
+  auto read = std::from_chars(text.data(), end, r.num);
+  if (read.ec == std::errc() && read.ptr != end && *read.ptr == '/')
+    read = std::from_chars(read.ptr + 1, end, r.den);
+  const bool whole = read.ec == std::errc() && read.ptr == end;
+  if (!whole || r.num < 1 || r.den < 1 || r.num > kMostOfAFraction || r.den > kMostOfAFraction)
+    j.fail("is " + j.dump() + ", no fraction like \"2/1\" of numbers in 1 … " +
+           std::to_string(kMostOfAFraction));
   return r;
 }
 
@@ -84,8 +95,8 @@ CheckpointDefaults read_defaults(const fs::path& folder) {
   if (omni.has("prompt")) d.prompt = omni.at("prompt").string();
   if (omni.has("spatial-prompt")) d.spatial_prompt = omni.at("spatial-prompt").string();
   if (omni.has("trigger")) d.trigger = omni.at("trigger").string();
-  if (omni.has("frame-rate")) d.frame_rate = parse_rational(omni.at("frame-rate"));
-  if (omni.has("min-pixels")) d.min_pixels = omni.integer("min-pixels", 1, kMostPixels);
+  if (omni.has("frame-rate")) d.frame_rate = parse_frame_rate(omni.at("frame-rate"));
+  if (omni.has("min-pixels")) d.min_pixels = omni.integer("min-pixels", 1, kMostOfMinPixels);
   if (omni.has("max-pixels")) d.max_pixels = omni.integer("max-pixels", 1, kMostPixels);
   if (omni.has("context-duration"))
     d.context_duration = omni.number("context-duration", 0, kMostSeconds);

@@ -42,7 +42,8 @@ void write_safetensors(const std::filesystem::path& path,
   const std::filesystem::path temporary = beside(path);
   const std::string header = header_of(tensors);
   const uint64_t header_size = header.size();
-  std::FILE* file = std::fopen(temporary.c_str(), "wbe");
+  std::remove(temporary.c_str());  // of a process that had the same number
+  std::FILE* file = std::fopen(temporary.c_str(), "wbxe");
   bool good = file && std::fwrite(&header_size, 8, 1, file) == 1 &&
               std::fwrite(header.data(), header.size(), 1, file) == 1;
   for (const auto& [name, t] : tensors)

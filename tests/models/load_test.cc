@@ -1,5 +1,6 @@
 // Checkpoint folders that are wrong: one clear error each.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -107,6 +108,35 @@ TEST_F(LoadTest, LayoutsOfOtherProgramsAreNamed) {
     EXPECT_EQ(int(e.code()), int(ErrorCode::unsupported)) << e.what();
   }
   fs::remove(dir_.string() + ".gguf");
+}
+
+// In place of each file that is opened: a FIFO that nobody writes, a device, a folder.
+TEST_F(LoadTest, WhatIsNoFileIsNotWaitedFor) {
+  write("model2.safetensors", read("model.safetensors"));  // read for the fingerprint
+  for (const char* name : {"config.json", "tokenizer.json", "generation_config.json",
+                           "processor_config.json", "model.safetensors", "model2.safetensors"}) {
+    const std::string bytes = read(name);
+    fs::remove(dir_ / name);
+    ASSERT_EQ(::mkfifo((dir_ / name).c_str(), 0600), 0);
+    expect_error(ErrorCode::not_found, std::string(name) + ": is a FIFO and not a file");
+    fs::remove(dir_ / name);
+    fs::create_symlink("/dev/zero", dir_ / name);
+    expect_error(ErrorCode::not_found, std::string(name) + ": is a device and not a file");
+    fs::remove(dir_ / name);
+    fs::create_directory(dir_ / name);
+    expect_error(ErrorCode::not_found, std::string(name) + ": is a folder and not a file");
+    fs::remove(dir_ / name);
+    write(name, bytes);
+  }
+}
+TEST_F(LoadTest, AnIndexOfWhatIsNoFileOfTheFolder) {
+  fs::rename(dir_ / "model.safetensors", dir_ / "one.safetensors");
+  for (const char* shard : {"../one.safetensors", "/etc/passwd", "", ".", "..", "config.json",
+                            "one.safetensors\\u0000", "missing"}) {
+    write("model.safetensors.index.json",
+          std::string(R"({"weight_map": {"model.embed_tokens.weight": ")") + shard + "\"}}");
+    EXPECT_THROW(Engine::open({.model_path = dir_.string(), .threads = 1}), Error) << shard;
+  }
 }
 
 // What a user may give instead of a checkpoint's folder; the error says what to do.

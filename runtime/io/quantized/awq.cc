@@ -46,8 +46,8 @@ Tensor rows_of_outputs(const Tensor& qweight, ThreadPool* pool) {
 class Awq final : public QuantizedFormat {
  public:
   explicit Awq(const Json& config)
-      : group_size_(config.integer(config.has("q_group_size") ? "q_group_size" : "group_size", -1,
-                                   kMostGroup)),
+      : group_size_(config.integer(config.has("q_group_size") ? "q_group_size" : "group_size",
+                                   -kMostGroup, kMostGroup)),
         dense_(config.find("modules_to_not_convert")) {
     require_bits(config, config.integer(config.has("w_bit") ? "w_bit" : "bits", 1, 64), {4});
     std::string version = config.string_or("version", "gemm");

@@ -51,7 +51,7 @@ Scheme read_scheme(const Json& group, const std::string& format) {
     refuse(weights, "the strategy \"" + strategy + "\"");
   return {ModuleList(group.at("targets")),
           int(require_bits(weights, weights.integer("num_bits", 1, 64), {4, 8})),
-          strategy == "group" ? weights.integer("group_size", -1, kMostGroup) : -1,
+          strategy == "group" ? weights.integer("group_size", -kMostGroup, kMostGroup) : -1,
           strategy == "tensor",
           weights.boolean_or("symmetric", true),
           is_packed(group, group.string_or("format", format))};

@@ -17,7 +17,7 @@ class Gptq final : public QuantizedFormat {
  public:
   explicit Gptq(const Json& config)
       : bits_(int(require_bits(config, config.integer("bits", 1, 64), {4, 8}))),
-        group_size_(config.integer("group_size", -1, kMostGroup)),
+        group_size_(config.integer("group_size", -kMostGroup, kMostGroup)),
         desc_act_(config.boolean_or("desc_act", false)),
         symmetric_(config.boolean_or("sym", true)),
         dense_(config.find("modules_to_not_convert")) {

@@ -307,12 +307,13 @@ VisionSpec read_vision_spec(const std::filesystem::path& folder, const VisionCon
                                               {"temporal_patch_size", vision.temporal_patch_size}};
   for (const auto& [key, value] : same) image.integer_or(key, value, value, value);
   const Json size = image.find("size");
-  const auto pixels = [&](const char* key, const char* published, int64_t otherwise) {
-    return size.has(key) ? size.integer(key, 1, kMostPixels)
-                         : image.integer_or(published, otherwise, 1, kMostPixels);
+  const auto pixels = [&](const char* key, const char* published, int64_t otherwise, int64_t most) {
+    return size.has(key) ? size.integer(key, 1, most)
+                         : image.integer_or(published, otherwise, 1, most);
   };
-  spec.image.min = pixels("shortest_edge", "min_pixels", 56 * 56);
-  spec.image.max = pixels("longest_edge", "max_pixels", 16384 * 28 * 28);
+  constexpr int64_t kMostTokens = 16384 * 28 * 28;
+  spec.image.min = pixels("shortest_edge", "min_pixels", 56 * 56, kMostTokens);
+  spec.image.max = pixels("longest_edge", "max_pixels", kMostTokens, kMostPixels);
   // Of a frame of video: constants of the family's processor, which win over what the folder's
   // files say. (Qwen2_5OmniProcessor.videos_kwargs)
   spec.video.min = 128 * 28 * 28;

@@ -35,7 +35,7 @@ struct BpeTokenizer::Regex {
 
 namespace {
 
-constexpr int32_t kMostTokens = 4 << 20;
+constexpr int32_t kMostTokens = 1 << 20;
 
 // The character that stands for each byte in a byte-level vocabulary, and back.
 struct ByteAlphabet {
