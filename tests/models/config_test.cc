@@ -94,6 +94,7 @@ TEST(ConfigRanges, Qwen2_5Omni) {
           {"config.json", "/position_id_per_seconds", "2147483647", "position_id_per_seconds"},
           {"config.json", "/audio_token_index", "1", "is not the id of <|AUDIO|>"},
           {"config.json", "/audio_token_index", "-1", "audio_token_index"},
+          {"config.json", "/image_token_id", "1", "is not the id of <|IMAGE|>"},
           {"generation_config.json", "/eos_token_id", "2147483648", "eos_token_id"},
           {"generation_config.json", "/eos_token_id", "-1", "eos_token_id"},
           {"generation_config.json", "/eos_token_id", "[1, 4294967296]", "eos_token_id[1]"},

@@ -275,9 +275,15 @@ void check_token_ids(const std::filesystem::path& folder, const BpeTokenizer& to
   const Json root = Json::parse_file(folder / "config.json"),
              thinker = root.has("thinker_config") ? root.at("thinker_config") : root;
   constexpr std::pair<const char*, const char*> kIds[] = {
-      {"audio_token_index", "<|AUDIO|>"},       {"image_token_index", "<|IMAGE|>"},
-      {"video_token_index", "<|VIDEO|>"},       {"audio_start_token_id", "<|audio_bos|>"},
-      {"audio_end_token_id", "<|audio_eos|>"},  {"vision_start_token_id", "<|vision_bos|>"},
+      {"audio_token_id", "<|AUDIO|>"},
+      {"image_token_id", "<|IMAGE|>"},
+      {"video_token_id", "<|VIDEO|>"},
+      {"audio_token_index", "<|AUDIO|>"},
+      {"image_token_index", "<|IMAGE|>"},
+      {"video_token_index", "<|VIDEO|>"},
+      {"audio_start_token_id", "<|audio_bos|>"},
+      {"audio_end_token_id", "<|audio_eos|>"},
+      {"vision_start_token_id", "<|vision_bos|>"},
       {"vision_end_token_id", "<|vision_eos|>"}};
   for (const auto& [key, name] : kIds) {
     const auto id = tokenizer.token_id(name);
