@@ -363,7 +363,7 @@ class LocalSession final : public Session {
     while (const auto chunk = wants_reset() ? std::nullopt : timeline_->next(!live)) {
       for (const Segment& s : chunk->segments) dialogue_->add(chunk->span, s);
       chunk_entered(chunk->span, live);
-      ask_due(live);
+      ask_due(live, false);
       if (live) take(live);
       progress = true;
     }
@@ -371,7 +371,7 @@ class LocalSession final : public Session {
       dialogue_->add(early->chunk, early->segment);
       progress = true;
     }
-    progress |= ask_due(live);
+    progress |= ask_due(live, true);
     keep_stats();
     return progress || wants_reset() || end_stream();
   }
@@ -490,23 +490,28 @@ class LocalSession final : public Session {
                       .speech = turn.audience == Audience::text});
   }
 
-  bool ask_due(bool live) {
+  // `all_entered`: nothing complete is left on the timeline. Before, questions are due that are
+  // about a time which has come, and not those about all that is there (live: everything is).
+  bool ask_due(bool live, bool all_entered) {
     bool any = false;
-    while (auto turn = wants_reset() ? std::nullopt : take_due(live)) {
+    while (auto turn = wants_reset() ? std::nullopt : take_due(live, all_entered)) {
       any = true;
       answer_user(*turn, live);
     }
     return any;
   }
 
-  std::optional<Turn> take_due(bool live) {
+  std::optional<Turn> take_due(bool live, bool all_entered) {
     std::optional<Turn> turn;
     bool has_room = false;
     {
       std::lock_guard guard(shared_->lock);
-      turn = shared_->turns.take_due(live || has_ended(), [&](uint64_t after) {
-        return !live && (shared_->inbox.has_of_first(after, live) || !knows_ends());
-      });
+      const auto waits = [&](const Turns::Waiting& w) {
+        if (live) return false;
+        return shared_->inbox.has_of_first(w.after, live) || !knows_ends() ||
+               (!all_entered && w.time == 0);
+      };
+      turn = shared_->turns.take_due(live || (all_entered && has_ended()), waits);
       if (turn) has_room = std::exchange(has_refused_, false);
     }
     if (has_room && options_.on_room) options_.on_room();

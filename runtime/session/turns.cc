@@ -22,9 +22,9 @@ Turns::Waiting Turns::refuse_oldest() {
 }
 
 std::optional<Turn> Turns::take_due(bool at_once,
-                                    const std::function<bool(uint64_t after)>& waits) {
+                                    const std::function<bool(const Waiting&)>& waits) {
   const auto due = std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& w) {
-    return (at_once || w.time <= media_end_) && !waits(w.after);
+    return (at_once || w.time <= media_end_) && !waits(w);
   });
   if (due == waiting_.end()) return std::nullopt;
   Waiting w = std::move(*due);

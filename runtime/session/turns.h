@@ -41,7 +41,7 @@ class Turns {
   Waiting refuse_oldest();
   // The first that may be asked now: its media are there, or `at_once`; and it `waits` for none of
   // what was put before it.
-  std::optional<Turn> take_due(bool at_once, const std::function<bool(uint64_t after)>& waits);
+  std::optional<Turn> take_due(bool at_once, const std::function<bool(const Waiting&)>& waits);
 
   // --- the standing questions
   struct Due {

@@ -120,6 +120,22 @@ TEST(SessionEvents, MediaEnterWhenTheyArrive) {
   EXPECT_TRUE(after.picture);
 }
 
+// Chunks that become complete at once have all entered before a question that was put behind them.
+TEST(SessionEvents, AQuestionIsAboutAllThatWasPutBefore) {
+  SessionOptions o = watching(Trigger::manual);
+  o.settings.has_audio = true;
+  const auto tokens_of = [&](bool wait_for_end) {
+    const auto session = random_engine()->make_session(o);
+    for (int i = 0; i < 6; ++i) session->put(picture(*random_engine(), i));
+    session->put(TrackEnded{Track::audio});
+    session->put(TrackEnded{Track::video});
+    if (wait_for_end) up_to<EndOfStream>(*session);
+    return ask_and_wait(*session, {"What?"}).prompt_tokens;
+  };
+  const int all = tokens_of(true);
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(tokens_of(false), all);
+}
+
 TEST(SessionEvents, PiecesAreTheAnswerAndTheLastIsMarked) {
   SessionOptions o = watching(Trigger::chunk);
   o.settings.wants_pieces = true;

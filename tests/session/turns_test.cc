@@ -30,7 +30,7 @@ std::vector<TimeSpan> asked(const SessionSettings& s, int n, Nanoseconds start =
   return out;
 }
 
-const auto kNeverWaits = [](uint64_t) { return false; };
+const auto kNeverWaits = [](const Turns::Waiting&) { return false; };
 
 TEST(Turns, ACaptionForEveryChunk) {
   EXPECT_EQ(asked(with(Trigger::chunk), 2), (std::vector<TimeSpan>{{0, kChunk}, {kChunk, kChunk}}));
@@ -119,8 +119,8 @@ TEST(Turns, AQuestionWaitsForItsMedia) {
 TEST(Turns, AQuestionIsAboutAllThatWasPutBeforeIt) {
   Turns turns(kChunk);
   turns.add({"And?"}, 0, 7);
-  EXPECT_FALSE(turns.take_due(false, [](uint64_t after) { return after >= 7; }));
-  EXPECT_TRUE(turns.take_due(false, [](uint64_t after) { return after > 7; }));
+  EXPECT_FALSE(turns.take_due(false, [](const Turns::Waiting& w) { return w.after >= 7; }));
+  EXPECT_TRUE(turns.take_due(false, [](const Turns::Waiting& w) { return w.after > 7; }));
 }
 
 TEST(Turns, QuestionsAreBoundedAndTheOldestIsRefused) {
