@@ -6,6 +6,7 @@
 #include <cmath>
 #include <deque>
 #include <limits>
+#include <utility>
 #include <variant>
 
 namespace omni {
@@ -108,8 +109,8 @@ class Scheduler::Entry {
   // None: the request was not for one, or failed and was told so.
   std::optional<Choice> choose(std::span<float> logits);
   std::optional<Choice> choose(ops::Context& cx, const Tensor& logits);
-  // Hands it out, and goes on with it.
-  void accept(const Choice& choice);
+  // Goes on with it. What is to be told of it.
+  Drawn accept(const Choice& choice);
 
   const Priority priority;
   const bool keeps_rows;
@@ -117,7 +118,7 @@ class Scheduler::Entry {
   std::deque<Request> incoming;  // under the scheduler's lock
   bool cancelled = false;        // likewise
 
-  // Of the scheduler's thread.
+  // Of the thread that computes.
   std::deque<Request> todo;
   std::unique_ptr<SequenceState> state;
   Tensor hidden;            // [2, hidden]: of the last row, and of the one ahead of it
@@ -156,12 +157,13 @@ std::optional<Scheduler::Choice> Scheduler::Entry::choose(ops::Context& cx, cons
   }
 }
 
-void Scheduler::Entry::accept(const Choice& choice) {
+Scheduler::Drawn Scheduler::Entry::accept(const Choice& choice) {
   Choose& waiting = *front<Choose>();
   const Draw& how = waiting.how;
   if (how.is_stop && !how.is_stop(choice.id)) ahead = Ahead{choice.id, how.next, false, {}};
-  waiting.done.set_value(choice);
+  Drawn drawn{std::move(waiting.done), choice};
   todo.pop_front();
+  return drawn;
 }
 
 // Rows of one sequence in a forward.
@@ -210,7 +212,6 @@ auto Scheduler::ask(Entry& entry, R request) {
     entry.incoming.emplace_back(std::move(request));
     asked_ = true;
   }
-  wake_.notify_one();
   return done;
 }
 
@@ -229,7 +230,10 @@ std::future<Scheduler::Choice> Scheduler::draw(Entry& entry, Draw how) {
 
 std::future<std::vector<float>> Scheduler::logits(Entry& entry) { return ask(entry, Logits{}); }
 
-void Scheduler::truncate(Entry& entry, int64_t length) { ask(entry, Truncate{length, {}}); }
+void Scheduler::truncate(Entry& entry, int64_t length) {
+  ask(entry, Truncate{length, {}});
+  start();
+}
 
 std::future<void> Scheduler::slide(Entry& entry, int64_t begin, int64_t end,
                                    const LaneShift& shift) {
@@ -245,7 +249,7 @@ void Scheduler::cancel(Entry& entry) noexcept {
     std::lock_guard guard(lock_);
     entry.cancelled = asked_ = true;
   }
-  wake_.notify_one();
+  start();
 }
 
 void Scheduler::resume(Entry& entry) {
@@ -260,22 +264,63 @@ Scheduler::Counts Scheduler::counts() const {
   return counts;
 }
 
-// --- the thread
-
-void Scheduler::run() {
-  while (collect()) try {
-      turn();
-    } catch (...) {
-      for (const auto& entry : entries_) entry->fail_all(std::current_exception());
-    }
+void Scheduler::start() noexcept {
+  {
+    std::lock_guard guard(lock_);
+    if (computing_ || called_) return;
+    called_ = true;
+  }
+  wake_.notify_one();
 }
 
-// Takes over what is new.
-bool Scheduler::collect() {
+void Scheduler::compute_until(const std::function<bool()>& enough) {
+  if (model_.device()) return start();
+  {
+    std::unique_lock lock(lock_);
+    if (computing_ || called_ || !take_turns(lock, enough)) return;
+    called_ = true;
+  }
+  wake_.notify_one();
+}
+
+void Scheduler::run() {
   std::unique_lock lock(lock_);
-  counts_.pages = pages_.n_taken();
-  wake_.wait(lock, [this] { return stopping_ || asked_ || more_to_do_; });
-  if (stopping_) return false;
+  for (;;) {
+    wake_.wait(lock, [this] { return stopping_ || called_; });
+    if (stopping_) return;
+    called_ = false;
+    take_turns(lock, [] { return false; });
+  }
+}
+
+// --- the thread that computes
+
+// Until it is enough or nothing is to do; true: something is. lock: of lock_, let go during a turn.
+bool Scheduler::take_turns(std::unique_lock<std::mutex>& lock,
+                           const std::function<bool()>& enough) {
+  computing_ = true;
+  for (bool is_enough = false; !is_enough;) {
+    collect();
+    lock.unlock();
+    turn(enough);
+    lock.lock();
+    counts_.pages = pages_.n_taken();
+    // Whoever is told the last token finds nobody computing, and goes on by itself.
+    computing_ = !stopping_ && (asked_ || more_to_do_);
+    const bool ends = !computing_;
+    std::vector<Drawn> drawn = std::exchange(drawn_, {});
+    lock.unlock();
+    tell(std::move(drawn));
+    is_enough = enough();
+    lock.lock();
+    if (ends) return false;
+  }
+  computing_ = false;
+  return true;
+}
+
+// Takes over what is new. Under lock_.
+void Scheduler::collect() {
   asked_ = false;
   entries_ = open_;
   for (const auto& entry : entries_) {
@@ -284,18 +329,37 @@ bool Scheduler::collect() {
     if (entry->cancelled)
       entry->fail_all(std::make_exception_ptr(Error(ErrorCode::cancelled, "cancelled")));
   }
-  return true;
 }
 
-void Scheduler::turn() {
+// Without its forward where it is enough before that.
+void Scheduler::turn(const std::function<bool()>& enough) try {
   for (const auto& entry : entries_)
     while (settle(*entry)) {
     }
   draw();
+  more_to_do_ = has_more_to_do();
+  if (!more_to_do_) return;
+  tell(std::exchange(drawn_, {}));
+  if (enough()) return;
   if (const std::vector<Part> parts = compose(); !parts.empty()) forward(parts);
-  more_to_do_ = std::any_of(entries_.begin(), entries_.end(), [](const auto& e) {
-    return !e->todo.empty() || (e->ahead && !e->ahead->computed);
-  });
+  more_to_do_ = has_more_to_do();
+} catch (...) {
+  for (const auto& entry : entries_) entry->fail_all(std::current_exception());
+  more_to_do_ = has_more_to_do();
+}
+
+void Scheduler::tell(std::vector<Drawn> drawn) {
+  for (Drawn& d : drawn) d.to.set_value(d.choice);
+}
+
+// A drawn token that is alone is left to its sequence, which computes it with no switch of threads.
+bool Scheduler::has_more_to_do() const {
+  int64_t n_ahead = 0;
+  for (const auto& entry : entries_) {
+    if (!entry->todo.empty()) return true;
+    n_ahead += entry->ahead && !entry->ahead->computed;
+  }
+  return n_ahead > (model_.device() ? 0 : 1);
 }
 
 // Does what comes first, where it needs no forward. False: there is no such thing.
@@ -408,7 +472,7 @@ void Scheduler::draw_from(const std::vector<Entry*>& entries, ops::Context& cx,
       asked->done.set_value({row(i).begin(), row(i).end()});
       entry.todo.pop_front();
     } else if (choices[size_t(i)]) {
-      entry.accept(*choices[size_t(i)]);
+      drawn_.push_back(entry.accept(*choices[size_t(i)]));
     }
   }
 }

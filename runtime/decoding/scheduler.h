@@ -1,14 +1,20 @@
-// The one place that computes for the sequences of an engine: a thread that takes what they ask for
-// and runs it together. A turn of its loop: draws for the sequences that wait for a token, then one
-// forward of the next token of every sequence that has one and of pieces of prompts up to a budget.
-// A token that was drawn is computed at once, before anybody asks for it: what a sequence's thread
-// does with a token and the next forward overlap.
+// The one place that computes for the sequences of an engine, together what they ask for. A turn:
+// draws for the sequences that wait for a token, then one forward of the next token of every
+// sequence that has one and of pieces of prompts up to a budget. A token that was drawn is computed
+// along with others before anybody asks for it: what a sequence's thread does with a token and the
+// next forward overlap.
+//
+// One thread at a time computes. Whoever waits for a result while nobody computes takes turns until
+// it is there: a sequence that is alone needs no switch of threads. What is left then is for the
+// scheduler's own thread, which goes on until nothing is to do. On a device the own thread takes
+// all turns, and computes a drawn token though it be alone: the device works meanwhile.
 //
 // Prompts are taken live before file, then in the order of their arrival; whoever has been computed
 // a piece of waits behind the others, and whoever has been passed over some turns goes first. Where
 // a prompt is cut does not depend on other sequences, and neither does any result.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <future>
@@ -49,9 +55,10 @@ class Scheduler {
   // media, the hidden state alone).
   std::shared_ptr<Entry> open(Priority priority, bool keeps_rows);
 
-  // All from any thread, returning at once; what one sequence asks for is done in its order. Errors
-  // come through the futures: cancelled, out_of_memory, and what the model throws. After an error
-  // everything fails with it until truncate() goes back to rows that are there.
+  // All from any thread, returning at once; what one sequence asks for is done in its order, when a
+  // result is waited for with wait(), or start() was called. Errors come through the futures:
+  // cancelled, out_of_memory, and what the model throws. After an error everything fails with it
+  // until truncate() goes back to rows that are there.
   using Kept = std::vector<float>;  // [n, hidden], empty unless the sequence keeps rows
   // Text rows, or rows whose values are given: [n, hidden], there until it is done. At least one.
   std::future<Kept> prefill(Entry& entry, Rows rows, const float* values);
@@ -76,7 +83,7 @@ class Scheduler {
   std::future<Choice> draw(Entry& entry, Draw how);
   std::future<std::vector<float>> logits(Entry& entry);  // behind the last row
 
-  // Forgets rows from `length` on.
+  // Forgets rows from `length` on. Starts.
   void truncate(Entry& entry, int64_t length);
   std::future<void> slide(Entry& entry, int64_t begin, int64_t end, const LaneShift& shift);
   // Fails whatever the sequence asks for, at the latest after the turn that is being computed,
@@ -85,6 +92,16 @@ class Scheduler {
   void resume(Entry& entry);
   // Its pages go back. Nothing else may be asked for after it.
   std::future<void> close(const std::shared_ptr<Entry>& entry);
+
+  // The own thread shall do what was asked for.
+  void start() noexcept;
+  // The result, for which the caller computes if nobody else does.
+  template <class T>
+  T wait(std::future<T> result) {
+    compute_until(
+        [&] { return result.wait_for(std::chrono::seconds(0)) == std::future_status::ready; });
+    return result.get();
+  }
 
   struct Counts {
     int64_t turns = 0;                       // with a forward
@@ -95,15 +112,23 @@ class Scheduler {
 
  private:
   struct Part;
+  struct Drawn {
+    std::promise<Choice> to;
+    Choice choice;
+  };
   using Entries = std::vector<std::shared_ptr<Entry>>;
 
   template <class Request>
   auto ask(Entry& entry, Request request);
+  void compute_until(const std::function<bool()>& enough);  // or another thread computes
+  void run();                                               // of the own thread
 
-  // --- the thread
-  void run();
-  bool collect();  // waits for something to do; false: the end
-  void turn();
+  // --- the thread that computes
+  bool take_turns(std::unique_lock<std::mutex>& lock, const std::function<bool()>& enough);
+  void collect();
+  void turn(const std::function<bool()>& enough);
+  static void tell(std::vector<Drawn> drawn);
+  bool has_more_to_do() const;
   bool settle(Entry& entry);
   void drop_ahead(Entry& entry);
   void close_entry(Entry& entry);
@@ -122,19 +147,22 @@ class Scheduler {
 
   mutable std::mutex lock_;
   std::condition_variable wake_;
-  Entries open_;           // under lock_
-  bool asked_ = false;     // under lock_: something is new
-  bool stopping_ = false;  // under lock_
-  Counts counts_;          // under lock_
+  Entries open_;            // under lock_
+  bool asked_ = false;      // under lock_: something is new
+  bool computing_ = false;  // under lock_: some thread takes turns
+  bool called_ = false;     // under lock_: the own thread shall, and nobody else before it
+  bool stopping_ = false;   // under lock_
+  Counts counts_;           // under lock_
 
-  // Of the thread alone.
+  // Of the thread that computes.
   Arena arena_;
   KvPages pages_;
   ForwardWorkspace workspace_{kLanes};
-  Entries entries_;          // the open ones, as they were when the turn began
-  bool more_to_do_ = false;  // without anything new
-  uint64_t n_arrived_ = 0;   // prompts
-  std::thread thread_;       // last: it uses everything above
+  Entries entries_;           // the open ones, as they were when the turn began
+  bool more_to_do_ = false;   // without anything new
+  std::vector<Drawn> drawn_;  // tokens that nobody was told yet
+  uint64_t n_arrived_ = 0;    // prompts
+  std::thread thread_;        // last: it uses everything above
 };
 
 }  // namespace omni

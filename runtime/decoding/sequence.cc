@@ -9,12 +9,12 @@ Sequence::Sequence(Scheduler& scheduler, Options options)
       options_(std::move(options)),
       entry_(scheduler.open(options_.priority, options_.keeps_rows)) {}
 
-Sequence::~Sequence() { scheduler_.close(entry_).wait(); }
+Sequence::~Sequence() { scheduler_.wait(scheduler_.close(entry_)); }
 
 void Sequence::prefill(const Rows& rows, const float* values) {
   if (rows.size() == 0) return;
   try {
-    const Scheduler::Kept kept = scheduler_.prefill(*entry_, rows, values).get();
+    const Scheduler::Kept kept = scheduler_.wait(scheduler_.prefill(*entry_, rows, values));
     add(rows.ids, rows.positions, rows.lane, kept);
   } catch (...) {
     scheduler_.truncate(*entry_, length());
@@ -33,26 +33,25 @@ void Sequence::add(std::span<const int32_t> ids, std::span<const Position> posit
       block_.highest[axis] = std::max(block_.highest[axis], p[axis]);
 }
 
-std::vector<float> Sequence::logits() { return scheduler_.logits(*entry_).get(); }
+std::vector<float> Sequence::logits() { return scheduler_.wait(scheduler_.logits(*entry_)); }
 
 Sequence::Choice Sequence::choose(Sampler& sampler, const SamplingOptions& options, TokenMask* mask,
                                   bool with_probability) {
   const Position next{cursor_.next, cursor_.next, cursor_.next};
-  return scheduler_
-      .draw(*entry_, {.sampler = &sampler,
-                      .options = &options,
-                      .mask = mask,
-                      .history = ids(),
-                      .with_probability = with_probability,
-                      .next = next,
-                      .is_stop = options_.is_stop})
-      .get();
+  return scheduler_.wait(scheduler_.draw(*entry_, {.sampler = &sampler,
+                                                   .options = &options,
+                                                   .mask = mask,
+                                                   .history = ids(),
+                                                   .with_probability = with_probability,
+                                                   .next = next,
+                                                   .is_stop = options_.is_stop}));
 }
 
 void Sequence::decode(int32_t id) {
   const Position position{cursor_.next, cursor_.next, cursor_.next};
   auto done = scheduler_.decode(*entry_, id, position);
-  const Scheduler::Kept kept = options_.keeps_rows ? done.get() : Scheduler::Kept();
+  const Scheduler::Kept kept =
+      options_.keeps_rows ? scheduler_.wait(std::move(done)) : Scheduler::Kept();
   ++cursor_.next;
   add({&id, 1}, {&position, 1}, Lane::text, kept);
 }
@@ -67,7 +66,7 @@ void Sequence::back_to(const Mark& mark) {
 }
 
 void Sequence::slide(int64_t begin, int64_t end, const LaneShift& shift) {
-  scheduler_.slide(*entry_, begin, end, shift).get();
+  scheduler_.wait(scheduler_.slide(*entry_, begin, end, shift));
   ids_.erase(size_t(begin), size_t(end));
   positions_.slide(begin, end, shift);
   if (options_.keeps_rows) kept_.erase(size_t(begin * hidden()), size_t(end * hidden()));

@@ -200,7 +200,7 @@ TEST_F(Scheduling, ATokenThatWasNotDrawn) {
   }
 }
 
-// The likeliest token behind the last row; `then` is called on the scheduler's thread when it is
+// The likeliest token behind the last row; `then` is called on the thread that computes when it is
 // drawn.
 class Probe {
  public:
@@ -212,7 +212,9 @@ class Probe {
                                       .history = {},
                                       .with_probability = false,
                                       .next = {},
-                                      .is_stop = [this](int32_t) { return then_(), true; }})) {}
+                                      .is_stop = [this](int32_t) { return then_(), true; }})) {
+    scheduler.start();
+  }
   void wait() { drawn_.get(); }
 
  private:
@@ -261,8 +263,8 @@ TEST_F(Scheduling, NobodyStarves) {
   EXPECT_EQ(of_tokens, kTokens) << "a token in every turn, whatever prompts wait";
   EXPECT_LE(of_file, 2 * (Scheduler::kMostTurnsPassedOver + kLive + 1)) << "two pieces";
   EXPECT_EQ(scheduler.counts().turns - before, kLive * kPrompts + 1);
-  for (auto& entry : live) scheduler.close(entry).wait();
-  for (auto& entry : {holder, file, speaker}) scheduler.close(entry).wait();
+  for (auto& entry : live) scheduler.wait(scheduler.close(entry));
+  for (auto& entry : {holder, file, speaker}) scheduler.wait(scheduler.close(entry));
   EXPECT_EQ(scheduler.counts().pages, 0);
 }
 
