@@ -127,6 +127,7 @@ TEST(SessionEvents, AQuestionIsAboutAllThatWasPutBefore) {
   const auto tokens_of = [&](bool wait_for_end) {
     const auto session = random_engine()->make_session(o);
     for (int i = 0; i < 6; ++i) session->put(picture(*random_engine(), i));
+    ask_and_wait(*session, {"What?"});  // all have been taken, and wait for the other track
     session->put(TrackEnded{Track::audio});
     session->put(TrackEnded{Track::video});
     if (wait_for_end) up_to<EndOfStream>(*session);
