@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
+#include <future>
 #include <thread>
 
 #include "streams/gstomnimerge.h"
@@ -59,7 +61,7 @@ struct Rig {
     side = gst_harness_new_with_element(element, "side", nullptr);
     gst_harness_set_live(video, FALSE);
     gst_harness_set_src_caps_str(video, kCaps);
-    std::thread([&] { gst_harness_set_src_caps_str(side, kCaps); }).join();  // another thread's
+    on_side_thread([&] { gst_harness_set_src_caps_str(side, kCaps); });
   }
   ~Rig() {
     gst_harness_teardown(side);
@@ -67,6 +69,7 @@ struct Rig {
     gst_element_set_bus(element, nullptr);
     gst_object_unref(bus);
     gst_object_unref(element);
+    g_thread_pool_free(side_thread, FALSE, TRUE);
   }
   GstFlowReturn frame(int i) {
     GstBuffer* b = gst_buffer_new_and_alloc(64);
@@ -75,7 +78,13 @@ struct Rig {
     return gst_harness_push(video, b);
   }
   void gap_beside(GstClockTime until) {
-    std::thread([&] { gst_harness_push_event(side, gst_event_new_gap(0, until)); }).join();
+    on_side_thread([&] { gst_harness_push_event(side, gst_event_new_gap(0, until)); });
+  }
+  // All that comes beside comes from one thread, which is nobody else's as long as there is a Rig.
+  void on_side_thread(std::function<void()> body) {
+    std::packaged_task<void()> task(std::move(body));
+    g_thread_pool_push(side_thread, &task, nullptr);
+    task.get_future().wait();
   }
   int warnings() {
     int n = 0;
@@ -84,6 +93,9 @@ struct Rig {
     return n;
   }
 
+  GThreadPool* side_thread = g_thread_pool_new(
+      [](gpointer task, gpointer) { (*static_cast<std::packaged_task<void()>*>(task))(); }, nullptr,
+      1, TRUE, nullptr);
   GstElement* element;
   GstBus* bus;
   GstOmniMergeSettings settings;
