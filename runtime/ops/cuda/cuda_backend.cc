@@ -313,7 +313,7 @@ class CudaBackend final : public Backend {
     const PagedBatch::There& there = batch.there();
     const auto* seen = as<SeenRows>(there.seen);
     LaneQueries queries{};
-    for (size_t l = 0; l < q.size(); ++l) queries.q[l] = q[l].data, queries.stride[l] = q[l].stride;
+    for (size_t l = 0; l < q.size(); ++l) queries.lane[l] = {q[l].data, q[l].stride};
     check(omni::cuda::paged_attention<T>(queries, there.tables, seen, as<QueryRange>(there.tiles),
                                          int(work.n_tiles), data(y), shape, stream(cx)),
           "paged_attention");
