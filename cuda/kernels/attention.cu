@@ -22,8 +22,7 @@ __global__ void __launch_bounds__(kThreads)
   const AttentionTile tile = tiles[blockIdx.x];
   const int head = int(blockIdx.y), head_dim = s.head_dim, lane = int(threadIdx.x) % 32,
             warp = int(threadIdx.x) / 32;
-  const int kv_head = head / (s.n_heads / s.n_kv_heads),
-            most_keys = tile.n_keys + (s.causal ? tile.n_queries - 1 : 0);
+  const int kv_head = head / (s.n_heads / s.n_kv_heads);
   q += tile.begin * s.q_stride + int64_t(head) * head_dim;
   k += tile.first_key * s.k_stride + int64_t(kv_head) * head_dim;
   v += tile.first_key * s.v_stride + int64_t(kv_head) * head_dim;
@@ -37,8 +36,8 @@ __global__ void __launch_bounds__(kThreads)
     for (int p = 0; p < kParts; ++p) part[i][p] = 0;
   }
 
-  for (int begin = 0; begin < most_keys; begin += kKeys) {
-    const int n = min(kKeys, most_keys - begin);
+  for (int begin = 0; begin < tile.n_keys; begin += kKeys) {
+    const int n = min(kKeys, tile.n_keys - begin);
     __syncthreads();  // keys and values may still be read; the first time, queries are written
     for (int i = int(threadIdx.x); i < n * head_dim; i += kThreads) {
       const int row = i / head_dim, c = i % head_dim;
@@ -47,12 +46,10 @@ __global__ void __launch_bounds__(kThreads)
     }
     __syncthreads();
     OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
-      const int mine = warp * kQueries + i,
-                seen =
-                    mine < tile.n_queries ? min(n, tile.n_keys + (s.causal ? mine : 0) - begin) : 0;
-      if (seen <= 0) continue;
+      const int mine = warp * kQueries + i;
+      if (mine >= tile.n_queries) continue;
       float score = -INFINITY;
-      if (lane < seen) {
+      if (lane < n) {
         score = 0;
         for (int c = 0; c < head_dim; ++c)
           score += query[mine * head_dim + c] * key[lane * (kWidth + 1) + c];
@@ -67,7 +64,7 @@ __global__ void __launch_bounds__(kThreads)
         const int c = lane + 32 * p;
         float more = 0;
         if (c < head_dim)
-          for (int j = 0; j < seen; ++j) more += weight[warp * kKeys + j] * value[j * kWidth + c];
+          for (int j = 0; j < n; ++j) more += weight[warp * kKeys + j] * value[j * kWidth + c];
         part[i][p] = part[i][p] * shrink + more;
       }
       __syncwarp();

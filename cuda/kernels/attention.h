@@ -1,7 +1,6 @@
-// softmax(q · kᵀ · scale) · v for tiles of queries that see ranges of keys: bidirectional inside
-// spans (the towers' windows), or causal over a cache (prefill). Grouped queries. Scores stay in
-// the block, keys and values pass through shared memory, softmax is kept running (FlashAttention:
-// Dao et al., 2022).
+// softmax(q · kᵀ · scale) · v for tiles of queries that see ranges of keys, such as the towers'
+// windows. Grouped queries. Scores stay in the block, keys and values pass through shared memory,
+// softmax is kept running (FlashAttention: Dao et al., 2022).
 #pragma once
 
 #include <cstdint>
@@ -16,14 +15,13 @@ struct AttentionTile {
   int64_t begin;      // of its queries
   int64_t first_key;  // of what they see
   int n_queries;      // at most kTileQueries
-  int n_keys;         // that the first query sees; causal: each one behind it sees one more
+  int n_keys;
 };
 
 struct AttentionShape {
   // floats from one token to the next; y: [n, n_heads · head_dim]
   int64_t q_stride, k_stride, v_stride;
   int n_heads, n_kv_heads, head_dim;  // at most kWidestHead
-  bool causal;
 };
 
 // All on the device, tiles too. cudaErrorInvalidValue for what it cannot do.

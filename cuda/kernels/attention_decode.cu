@@ -8,27 +8,24 @@ constexpr int kWarps = 4, kThreads = 32 * kWarps;
 
 // Block (stretch, head): scores of its keys, a warp a key; then their softmax against the stretch's
 // own maximum; then the values, a thread a component.
-template <class T>
 __global__ void __launch_bounds__(kThreads)
-    attention_stretch_kernel(const T* __restrict__ q, const T* __restrict__ k,
-                             const T* __restrict__ v, int64_t kv_stride,
+    attention_stretch_kernel(const float* __restrict__ q, const float* __restrict__ k,
+                             const float* __restrict__ v, int64_t kv_stride,
                              float* __restrict__ partial, int group, int head_dim, int n_keys,
-                             const int64_t* __restrict__ n_past, float scale) {
+                             float scale) {
   OMNI_SHARED(float, query, kDecodeHead);
   OMNI_SHARED(float, weight, kDecodeKeys);
   const int head = int(blockIdx.y), first = int(blockIdx.x) * kDecodeKeys,
-            n = min(kDecodeKeys, (n_past ? int(*n_past) + 1 : n_keys) - first);
-  if (n <= 0) return;
+            n = min(kDecodeKeys, n_keys - first);
   const int lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
   k += int64_t(first) * kv_stride + int64_t(head / group) * head_dim;
   v += int64_t(first) * kv_stride + int64_t(head / group) * head_dim;
   for (int c = int(threadIdx.x); c < head_dim; c += kThreads)
-    query[c] = to_float(q[int64_t(head) * head_dim + c]) * scale;
+    query[c] = q[int64_t(head) * head_dim + c] * scale;
   __syncthreads();
   for (int j = warp; j < n; j += kWarps) {
     float sum = 0;
-    for (int c = lane; c < head_dim; c += 32)
-      sum += query[c] * to_float(k[int64_t(j) * kv_stride + c]);
+    for (int c = lane; c < head_dim; c += 32) sum += query[c] * k[int64_t(j) * kv_stride + c];
     for (int delta = 16; delta > 0; delta /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, delta);
     if (lane == 0) weight[j] = sum;
   }
@@ -41,7 +38,7 @@ __global__ void __launch_bounds__(kThreads)
   float* out = partial + (int64_t(head) * gridDim.x + blockIdx.x) * (head_dim + 2);
   for (int c = int(threadIdx.x); c < head_dim; c += kThreads) {
     float sum = 0;
-    for (int j = 0; j < n; ++j) sum += weight[j] * to_float(v[int64_t(j) * kv_stride + c]);
+    for (int j = 0; j < n; ++j) sum += weight[j] * v[int64_t(j) * kv_stride + c];
     out[2 + c] = sum;
   }
   if (threadIdx.x == 0) {
@@ -52,12 +49,10 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // A block a head: the stretches, each by how far its maximum is below the highest.
-template <class T>
 __global__ void __launch_bounds__(kThreads)
-    attention_join_kernel(const float* __restrict__ partial, T* __restrict__ y, int most_stretches,
-                          const int64_t* __restrict__ n_past, int head_dim) {
-  const float* mine = partial + int64_t(blockIdx.x) * most_stretches * (head_dim + 2);
-  const int n_stretches = n_past ? int(*n_past) / kDecodeKeys + 1 : most_stretches;
+    attention_join_kernel(const float* __restrict__ partial, float* __restrict__ y, int n_stretches,
+                          int head_dim) {
+  const float* mine = partial + int64_t(blockIdx.x) * n_stretches * (head_dim + 2);
   float highest = mine[0];
   for (int s = 1; s < n_stretches; ++s) highest = fmaxf(highest, mine[int64_t(s) * (head_dim + 2)]);
   for (int c = int(threadIdx.x); c < head_dim; c += kThreads) {
@@ -67,34 +62,26 @@ __global__ void __launch_bounds__(kThreads)
       const float share = __expf(one[0] - highest);
       sum += share * one[2 + c], weights += share * one[1];
     }
-    assign(y[int64_t(blockIdx.x) * head_dim + c], sum / weights);
+    y[int64_t(blockIdx.x) * head_dim + c] = sum / weights;
   }
 }
 
 }  // namespace
 
-template <class T>
-cudaError_t attention_decode(const T* q, const T* k, const T* v, int64_t kv_stride, T* y,
-                             float* partial, int n_heads, int n_kv_heads, int head_dim, int n_keys,
-                             const int64_t* n_past, float scale, cudaStream_t stream) {
+cudaError_t attention_decode(const float* q, const float* k, const float* v, int64_t kv_stride,
+                             float* y, float* partial, int n_heads, int n_kv_heads, int head_dim,
+                             int n_keys, float scale, cudaStream_t stream) {
   if (n_keys < 1 || head_dim < 1 || head_dim > kDecodeHead || n_kv_heads < 1 ||
       n_heads % n_kv_heads)
     return cudaErrorInvalidValue;
   const unsigned n_stretches = unsigned((n_keys + kDecodeKeys - 1) / kDecodeKeys);
-  const cudaError_t e =
-      launch("attention_stretch", attention_stretch_kernel<T>,
-             {{n_stretches, unsigned(n_heads)}, {kThreads}}, stream, q, k, v, kv_stride, partial,
-             n_heads / n_kv_heads, head_dim, n_keys, n_past, scale);
+  const cudaError_t e = launch("attention_stretch", attention_stretch_kernel,
+                               {{n_stretches, unsigned(n_heads)}, {kThreads}}, stream, q, k, v,
+                               kv_stride, partial, n_heads / n_kv_heads, head_dim, n_keys, scale);
   return e == cudaSuccess
-             ? launch("attention_join", attention_join_kernel<T>, {{unsigned(n_heads)}, {kThreads}},
-                      stream, partial, y, int(n_stretches), n_past, head_dim)
+             ? launch("attention_join", attention_join_kernel, {{unsigned(n_heads)}, {kThreads}},
+                      stream, partial, y, int(n_stretches), head_dim)
              : e;
 }
-
-template cudaError_t attention_decode(const float*, const float*, const float*, int64_t, float*,
-                                      float*, int, int, int, int, const int64_t*, float,
-                                      cudaStream_t);
-template cudaError_t attention_decode(const bf16*, const bf16*, const bf16*, int64_t, bf16*, float*,
-                                      int, int, int, int, const int64_t*, float, cudaStream_t);
 
 }  // namespace omni::cuda

@@ -1,7 +1,7 @@
-// Attention of one new token over the cache, grouped queries: y = softmax(q · kᵀ · scale) · v for
-// each head. Split over the keys (FlashDecoding: Dao et al., 2023): each block takes a stretch of
-// keys and keeps maximum, sum and weighted values; a second kernel joins them. No atomics: the same
-// bits each time.
+// Attention of one query, such as a step's over the states of a sound; grouped queries: y =
+// softmax(q · kᵀ · scale) · v for each head. Split over the keys (FlashDecoding: Dao et al., 2023):
+// each block takes a stretch of keys and keeps maximum, sum and weighted values; a second kernel
+// joins them. No atomics: the same bits each time.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,9 @@ constexpr int kDecodeHead = 256;  // widest head
 
 // q, y: [n_heads, head_dim]; k, v: [n_keys, kv_stride] with [n_kv_heads, head_dim] in a row;
 // partial: n_heads · ⌈n_keys / kDecodeKeys⌉ · (head_dim + 2) floats. head_dim is at most
-// kDecodeHead. T: float or bf16. Where n_past is given (on the device), there are *n_past + 1 keys,
-// and n_keys is the most there can be. cudaErrorInvalidValue for what it cannot do.
-template <class T>
-cudaError_t attention_decode(const T* q, const T* k, const T* v, int64_t kv_stride, T* y,
-                             float* partial, int n_heads, int n_kv_heads, int head_dim, int n_keys,
-                             const int64_t* n_past, float scale, cudaStream_t stream);
+// kDecodeHead. cudaErrorInvalidValue for what it cannot do.
+cudaError_t attention_decode(const float* q, const float* k, const float* v, int64_t kv_stride,
+                             float* y, float* partial, int n_heads, int n_kv_heads, int head_dim,
+                             int n_keys, float scale, cudaStream_t stream);
 
 }  // namespace omni::cuda

@@ -13,6 +13,7 @@
 #if defined(__CUDACC__)
 #define OMNI_SHARED(T, name, n) __shared__ T name[n]
 #define OMNI_UNROLL _Pragma("unroll")  // before a loop over an array that shall stay in registers
+#define OMNI_UNROLL_2 _Pragma("unroll 2")  // by two only: where more would spill registers
 
 namespace omni::cuda {
 struct LaunchShape {
@@ -30,6 +31,7 @@ cudaError_t launch(const char*, void (*kernel)(P...), const LaunchShape& shape, 
 #include "emu/device.h"
 
 #define OMNI_UNROLL
+#define OMNI_UNROLL_2
 
 namespace omni::cuda {
 using LaunchShape = emu::LaunchShape;

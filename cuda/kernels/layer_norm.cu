@@ -7,38 +7,31 @@ namespace {
 
 constexpr int kThreads = 256;
 
-template <class T>
 __global__ void __launch_bounds__(kThreads)
-    layer_norm_kernel(const T* __restrict__ x, const float* __restrict__ weight,
-                      const float* __restrict__ bias, T* __restrict__ y, int width, float eps) {
+    layer_norm_kernel(const float* __restrict__ x, const float* __restrict__ weight,
+                      const float* __restrict__ bias, float* __restrict__ y, int width, float eps) {
   OMNI_SHARED(float, partial, kThreads / 32);
   x += int64_t(blockIdx.x) * width, y += int64_t(blockIdx.x) * width;
   float sum = 0;
-  for (int i = int(threadIdx.x); i < width; i += kThreads) sum += to_float(x[i]);
+  for (int i = int(threadIdx.x); i < width; i += kThreads) sum += x[i];
   const float mean = block_sum(sum, partial) / float(width);
   float squares = 0;
   for (int i = int(threadIdx.x); i < width; i += kThreads) {
-    const float d = to_float(x[i]) - mean;
+    const float d = x[i] - mean;
     squares += d * d;
   }
   const float scale = rsqrtf(block_sum(squares, partial) / float(width) + eps);
   for (int i = int(threadIdx.x); i < width; i += kThreads)
-    assign(y[i], (to_float(x[i]) - mean) * scale * weight[i] + bias[i]);
+    y[i] = (x[i] - mean) * scale * weight[i] + bias[i];
 }
 
 }  // namespace
 
-template <class T>
-cudaError_t layer_norm(const T* x, const float* weight, const float* bias, T* y, int64_t n_rows,
-                       int width, float eps, cudaStream_t stream) {
+cudaError_t layer_norm(const float* x, const float* weight, const float* bias, float* y,
+                       int64_t n_rows, int width, float eps, cudaStream_t stream) {
   if (n_rows == 0) return cudaSuccess;
-  return launch("layer_norm", layer_norm_kernel<T>, {{unsigned(n_rows)}, {kThreads}}, stream, x,
+  return launch("layer_norm", layer_norm_kernel, {{unsigned(n_rows)}, {kThreads}}, stream, x,
                 weight, bias, y, width, eps);
 }
-
-template cudaError_t layer_norm(const float*, const float*, const float*, float*, int64_t, int,
-                                float, cudaStream_t);
-template cudaError_t layer_norm(const bf16*, const float*, const float*, bf16*, int64_t, int, float,
-                                cudaStream_t);
 
 }  // namespace omni::cuda

@@ -50,11 +50,11 @@ __global__ void __launch_bounds__(kThreads)
   for (int l = 0; l < s.n_lanes; ++l) {
     const SeenRows last = seen[(n_queries - 1) * s.n_lanes + l];
     if (last.first == last.end) continue;
+    const Queries of = of_lane(q, l);
     __syncthreads();  // the queries may still be read
     for (int i = int(threadIdx.x); i < n_queries * head_dim; i += kThreads)
       query[i] =
-          q.q[l][(tile.begin + i / head_dim) * q.stride[l] + head * head_dim + i % head_dim] *
-          scale;
+          of.q[(tile.begin + i / head_dim) * of.stride + head * head_dim + i % head_dim] * scale;
     for (int begin = last.first; begin < last.end; begin += kKeys) {
       const int n = min(kKeys, last.end - begin);
       __syncthreads();  // keys and values may still be read; the first time, queries are written
@@ -121,9 +121,8 @@ cudaError_t paged_attention(const LaneQueries& q, void* const* tables, const See
       s.n_heads % s.n_kv_heads)
     return cudaErrorInvalidValue;
   if (n_tiles == 0) return cudaSuccess;
-  const auto kernel = s.head_dim <= 64   ? paged_attention_kernel<T, 64>
-                      : s.head_dim <= 96 ? paged_attention_kernel<T, 96>
-                                         : paged_attention_kernel<T, kWidestPagedHead>;
+  const auto kernel = s.head_dim <= 64 ? paged_attention_kernel<T, 64>
+                                       : paged_attention_kernel<T, kWidestPagedHead>;
   return launch("paged_attention", kernel, {{unsigned(n_tiles), unsigned(s.n_heads)}, {kThreads}},
                 stream, q, tables, seen, tiles, y, s, 1.f / sqrtf(float(s.head_dim)));
 }

@@ -40,7 +40,8 @@ __global__ void __launch_bounds__(kThreads)
   if (n <= 0) return;
 
   if (me < n) row_at[me] = row_in_page<T>(tables, rows.table, begin + me, kv_head, s);
-  const float* from = q.q[l] + token * q.stride[l] + int64_t(head) * head_dim;
+  const Queries of = of_lane(q, l);
+  const float* from = of.q + token * of.stride + int64_t(head) * head_dim;
   for (int i = me; i < kHeads * head_dim; i += kThreads)
     query[i] = i < n_heads * head_dim ? from[i] * scale : 0;
   float score[kHeads];
@@ -52,11 +53,12 @@ __global__ void __launch_bounds__(kThreads)
       for (int j = warp; j < n; j += kWarps)
         key[j * (kComponents + 1) + lane] = to_float(row_at[j][s.keys + c0 + lane]);
     __syncthreads();
-    if (me < n)
-      for (int c = 0; c < width; ++c) {
+    if (me < n) {
+      OMNI_UNROLL_2 for (int c = 0; c < width; ++c) {
         const float k = key[me * (kComponents + 1) + c];
         OMNI_UNROLL for (int h = 0; h < kHeads; ++h) score[h] += query[h * head_dim + c0 + c] * k;
       }
+    }
   }
   OMNI_UNROLL for (int h = 0; h < kHeads; ++h) weight[h * kStretchKeys + me] =
       me < n ? score[h] : -INFINITY;

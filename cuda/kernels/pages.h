@@ -29,12 +29,22 @@ struct PagedShape {
 };
 
 // Queries [n, n_heads · head_dim] for each lane's keys.
+struct Queries {
+  const float* q;
+  int64_t stride;  // floats from one token to the next
+};
 struct LaneQueries {
-  const float* q[kMostLanes];
-  int64_t stride[kMostLanes];  // floats from one token to the next
+  Queries lane[kMostLanes];
 };
 
 #if defined(__CUDACC__) || !OMNI_CUDA_TOOLKIT
+
+// By comparisons: a kernel's parameter that a variable indexes is copied to the stack.
+__device__ inline Queries of_lane(const LaneQueries& all, int lane) {
+  Queries q = all.lane[0];
+  OMNI_UNROLL for (int l = 1; l < kMostLanes; ++l) if (lane == l) q = all.lane[l];
+  return q;
+}
 
 // The page's first element, moved to the row and the key head: `keys` or `values` behind it.
 template <class T>

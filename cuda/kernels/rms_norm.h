@@ -8,9 +8,8 @@
 
 namespace omni::cuda {
 
-// x, y: [n_rows, width], weight: [width], all on the device. T: float or bf16; sums are float.
-template <class T>
-cudaError_t rms_norm(const T* x, const float* weight, T* y, int64_t n_rows, int width, float eps,
-                     cudaStream_t stream);
+// x, y: [n_rows, width], weight: [width], all on the device.
+cudaError_t rms_norm(const float* x, const float* weight, float* y, int64_t n_rows, int width,
+                     float eps, cudaStream_t stream);
 
 }  // namespace omni::cuda

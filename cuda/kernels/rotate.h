@@ -9,10 +9,9 @@
 
 namespace omni::cuda {
 
-// x: [n_tokens, stride], of which [n_heads, head_dim] are turned; cos, sin: [n_tokens, head_dim /
-// 2]. T: float or bf16.
-template <class T>
-cudaError_t rotate(T* x, int64_t stride, const float* cos, const float* sin, int64_t n_tokens,
+// x: [n_tokens, stride], of which [n_heads, head_dim] are turned; cos, sin: [n_tokens,
+// head_dim / 2].
+cudaError_t rotate(float* x, int64_t stride, const float* cos, const float* sin, int64_t n_tokens,
                    int n_heads, int head_dim, cudaStream_t stream);
 
 }  // namespace omni::cuda

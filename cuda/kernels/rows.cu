@@ -22,15 +22,6 @@ __global__ void __launch_bounds__(kOneEach)
 }
 
 __global__ void __launch_bounds__(kOneEach)
-    append_rows_kernel(float* __restrict__ cache, int64_t stride,
-                       const int64_t* __restrict__ length, const float* __restrict__ from,
-                       int64_t from_stride, int64_t n, int width) {
-  const int64_t i = one_each_index();
-  if (i < n * width)
-    cache[(*length + i / width) * stride + i % width] = from[i / width * from_stride + i % width];
-}
-
-__global__ void __launch_bounds__(kOneEach)
     avg_pool_pairs_kernel(const float* __restrict__ x, float* __restrict__ y, int64_t n,
                           int width) {
   const int64_t i = one_each_index();
@@ -53,13 +44,6 @@ cudaError_t copy_rows(float* to, int64_t to_stride, const float* from, int64_t f
                       int64_t n, int width, cudaStream_t stream) {
   return n ? launch("copy_rows", copy_rows_kernel, one_each(n * width), stream, to, to_stride, from,
                     from_stride, n, width)
-           : cudaSuccess;
-}
-
-cudaError_t append_rows(float* cache, int64_t stride, const int64_t* length, const float* from,
-                        int64_t from_stride, int64_t n, int width, cudaStream_t stream) {
-  return n ? launch("append_rows", append_rows_kernel, one_each(n * width), stream, cache, stride,
-                    length, from, from_stride, n, width)
            : cudaSuccess;
 }
 

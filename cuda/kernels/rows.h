@@ -17,11 +17,6 @@ cudaError_t index_select(const T* table, const int64_t* rows, float* y, int64_t 
 cudaError_t copy_rows(float* to, int64_t to_stride, const float* from, int64_t from_stride,
                       int64_t n, int width, cudaStream_t stream);
 
-// Rows of `width`, n of them, behind the first *length rows of `cache`, which are `stride` apart;
-// length on the device.
-cudaError_t append_rows(float* cache, int64_t stride, const int64_t* length, const float* from,
-                        int64_t from_stride, int64_t n, int width, cudaStream_t stream);
-
 // y[n, width]: means of the pairs of rows of x[2n, width].
 cudaError_t avg_pool_pairs(const float* x, float* y, int64_t n, int width, cudaStream_t stream);
 

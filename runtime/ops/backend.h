@@ -70,18 +70,13 @@ class Backend {
   virtual void rotary(Context& cx, Heads x, int64_t n, const float* cos,
                       const float* sin) const = 0;
   virtual void attention_weights(Context& cx, Heads q, Heads k, Tensor& y) const = 0;
-  // causal: query i of a range sees n_keys − (end − begin) + i + 1 keys.
   virtual void attention(Context& cx, Heads q, Heads k, Heads v,
-                         std::span<const AttentionRange> ranges, bool causal, Tensor& y) const = 0;
+                         std::span<const AttentionRange> ranges, Tensor& y) const = 0;
   virtual void append_to_pages(Context& cx, const PagedBatch& batch, const KvLayout& layout,
                                int layer, Heads k, Heads v) const = 0;
   virtual void paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
                                const KvLayout& layout, int layer, Tensor& y) const = 0;
-  // Asked for on a device only; the first two with a length that is there.
-  virtual void append_rows(Context& cx, Heads cache, Length length, Heads from,
-                           int64_t n) const = 0;
-  virtual void attention_of_one(Context& cx, Heads q, Heads k, Heads v, Length n_past,
-                                Tensor& y) const = 0;
+  // Asked for on a device only.
   virtual SampledToken sample(Context& cx, const Tensor& logits,
                               const Sampling& sampling) const = 0;
 };

@@ -208,14 +208,6 @@ void copy_rows(Context& cx, Heads to, Heads from, int64_t n) {
   backend(cx).copy_rows(cx, to, from, n);
 }
 
-void append_rows(Context& cx, Heads cache, Length length, Heads from, int64_t n) {
-  if (!length.there) return copy_rows(cx, cache.from(length.value), from, n);
-  if (cache.n_heads != from.n_heads || cache.head_dim != from.head_dim)
-    throw Error(ErrorCode::internal, "append_rows: " + std::to_string(from.n_heads) + " heads to " +
-                                         std::to_string(cache.n_heads));
-  backend(cx).append_rows(cx, cache, length, from, n);
-}
-
 void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin) {
   backend(cx).rotary(cx, x, n, cos, sin);
 }
@@ -230,45 +222,26 @@ void check_heads(Heads q, Heads k, Heads v) {
                                          " key heads");
 }
 
-Tensor attend(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges,
-              bool causal) {
-  check_heads(q, k, v);
-  Tensor y =
-      cx.arena.f32({ranges.empty() ? 0 : ranges.back().end, int64_t(q.n_heads) * q.head_dim});
-  backend(cx).attention(cx, q, k, v, ranges, causal, y);
-  return y;
-}
-
 }  // namespace
 
 Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges) {
-  return attend(cx, q, k, v, ranges, false);
+  check_heads(q, k, v);
+  Tensor y =
+      cx.arena.f32({ranges.empty() ? 0 : ranges.back().end, int64_t(q.n_heads) * q.head_dim});
+  backend(cx).attention(cx, q, k, v, ranges, y);
+  return y;
 }
 
 Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const int64_t> spans) {
   std::vector<AttentionRange> ranges;
   for (size_t s = 1; s < spans.size(); ++s)
     ranges.push_back({spans[s - 1], spans[s], spans[s - 1], spans[s] - spans[s - 1]});
-  return attend(cx, q, k, v, ranges, false);
+  return attention(cx, q, k, v, std::span<const AttentionRange>(ranges));
 }
 
 Tensor attention_weights(Context& cx, Heads q, int64_t n, Heads k, int64_t n_keys) {
   Tensor y = cx.arena.f32({n, n_keys});
   backend(cx).attention_weights(cx, q, k, y);
-  return y;
-}
-
-Tensor causal_attention(Context& cx, Heads q, int64_t n, Heads k, Heads v, Length n_past) {
-  if (!n_past.there) {
-    const AttentionRange whole{0, n, 0, n_past.value + n};
-    return attend(cx, q, k, v, {&whole, 1}, true);
-  }
-  check_heads(q, k, v);
-  if (n != 1)
-    throw Error(ErrorCode::internal,
-                "causal_attention: " + std::to_string(n) + " tokens behind a length on the device");
-  Tensor y = cx.arena.f32({1, int64_t{q.n_heads} * q.head_dim});
-  backend(cx).attention_of_one(cx, q, k, v, n_past, y);
   return y;
 }
 

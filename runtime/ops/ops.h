@@ -136,16 +136,6 @@ struct Heads {
 // The heads of n tokens, copied to another place of the same device.
 void copy_rows(Context& cx, Heads to, Heads from, int64_t n);
 
-// How many tokens there are. In work that a device records (Device::Queue::record) it is read where
-// it lies in the device's memory, when the work runs; `value` is then the most it can be.
-struct Length {
-  Length(int64_t value_, const int64_t* there_ = nullptr) : value(value_), there(there_) {}
-  int64_t value;
-  const int64_t* there;
-};
-// The heads of n tokens, copied behind the first `length` of a cache.
-void append_rows(Context& cx, Heads cache, Length length, Heads from, int64_t n);
-
 // Rotates each head of n tokens by halves: (a, b) ← (a·cos − b·sin, b·cos + a·sin), in place. cos,
 // sin: [n, head_dim/2].
 void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin);
@@ -161,8 +151,5 @@ struct AttentionRange {
 Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges);
 // softmax(q · kᵀ / √head_dim) of one head: [n, n_keys].
 Tensor attention_weights(Context& cx, Heads q, int64_t n, Heads k, int64_t n_keys);
-// Causal over a cache: query i sees keys [0, n_past + i]. y[n, q.n_heads · head_dim]. With a length
-// on the device n is 1.
-Tensor causal_attention(Context& cx, Heads q, int64_t n, Heads k, Heads v, Length n_past);
 
 }  // namespace omni::ops

@@ -291,22 +291,6 @@ TEST_F(OpsTest, AttentionInsideSpans) {
   }
 }
 
-TEST_F(OpsTest, CausalAttentionOverACache) {
-  for (int64_t n : {1, 15, 16, 17, 40})
-    for (int64_t past : {0, 1, 30}) {
-      const int heads = 4, kv_heads = 2, d = 24;
-      auto q = random_values(size_t(n * heads * d), 1),
-           kv = random_values(size_t((n + past) * kv_heads * d), 2);
-      const Tensor y = ops::causal_attention(cx, {q.data(), heads * d, heads, d}, n,
-                                             {kv.data(), kv_heads * d, kv_heads, d},
-                                             {kv.data(), kv_heads * d, kv_heads, d}, past);
-      EXPECT_LT(error(y.f32(), attention_reference(q, kv, n, n + past, heads, kv_heads, d,
-                                                   [&](auto i, auto j) { return j <= past + i; })),
-                2e-6)
-          << n << " " << past;
-    }
-}
-
 TEST_F(OpsTest, Conv1dStrideOneAndTwo) {
   const int64_t c_in = 5, c_out = 7;
   auto w = random_values(size_t(c_out * 3 * c_in), 1), b = random_values(size_t(c_out), 2);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 
 #include "cpu/kernels.h"
 #include "cpu/packed_matrix.h"
@@ -54,7 +53,7 @@ void run_tile(AttentionTile& tile) {
 struct QueryTile {
   int64_t begin, end;  // queries
   int64_t first_key;   // of their range
-  int32_t n_keys;      // that all of them see
+  int32_t n_keys;
 };
 
 // A key head of the rows of a lane that queries up to `last` see.
@@ -264,29 +263,21 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void append_rows(Context&, Heads, Length, Heads, int64_t) const override {
-    throw Error(ErrorCode::internal, "append_rows: a length on the host");
-  }
-  void attention_of_one(Context&, Heads, Heads, Heads, Length, Tensor&) const override {
-    throw Error(ErrorCode::internal, "attention_of_one: a length on the host");
-  }
   SampledToken sample(Context&, const Tensor&, const Sampling&) const override {
     throw Error(ErrorCode::internal, "sample: on the host");
   }
 
   void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges,
-                 bool causal, Tensor& y) const override {
+                 Tensor& y) const override {
     const int64_t query_tile = queries_of_tile(q.n_heads, k.n_heads);
     std::vector<QueryTile> tiles;
     int64_t most_keys = 0;
     for (const AttentionRange& r : ranges) {
       most_keys = std::max(most_keys, r.n_keys);
       for (int64_t begin = r.begin; begin < r.end; begin += query_tile)
-        tiles.push_back({begin, std::min(r.end, begin + query_tile), r.first_key,
-                         int32_t(causal ? r.n_keys - (r.end - begin) + 1 : r.n_keys)});
+        tiles.push_back(
+            {begin, std::min(r.end, begin + query_tile), r.first_key, int32_t(r.n_keys)});
     }
-    std::vector<int32_t> one_more(size_t(causal ? query_tile : 1));
-    std::iota(one_more.begin(), one_more.end(), 0);
     const int group = q.n_heads / k.n_heads, head_dim = q.head_dim;
     const double work =
         kNsPerProduct * double(y.dim(0)) * double(most_keys) * double(q.n_heads * head_dim);
@@ -294,14 +285,9 @@ class CpuBackend final : public Backend {
       const QueryTile& t = tiles[size_t(i / k.n_heads)];
       const int64_t h = i % k.n_heads, n_q = t.end - t.begin;
       const KeyRun run{k.data + t.first_key * k.stride + h * head_dim,
-                       v.data + t.first_key * v.stride + h * head_dim,
-                       t.n_keys + (causal ? n_q - 1 : 0)};
-      const AttentionLane lane{q.data + t.begin * q.stride + h * group * head_dim,
-                               q.stride,
-                               one_more.data(),
-                               causal ? 1 : 0,
-                               -t.n_keys,
-                               {&run, 1}};
+                       v.data + t.first_key * v.stride + h * head_dim, t.n_keys};
+      const AttentionLane lane{
+          q.data + t.begin * q.stride + h * group * head_dim, q.stride, &t.n_keys, 0, 0, {&run, 1}};
       AttentionTile tile{{&lane, 1},
                          DType::f32,
                          k.stride,

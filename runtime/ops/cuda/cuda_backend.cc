@@ -219,34 +219,24 @@ class CudaBackend final : public Backend {
   }
 
   void attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges,
-                 bool causal, Tensor& y) const override {
+                 Tensor& y) const override {
     using namespace omni::cuda;
-    // one new token over the cache
+    // one query, such as a step's over the states of a sound
     if (ranges.size() == 1 && ranges[0].end == 1 && q.head_dim <= kDecodeHead &&
         k.stride == v.stride && ranges[0].n_keys > 0) {
       const AttentionRange& r = ranges[0];
-      return one_over(cx, q, k.from(r.first_key), v.from(r.first_key), r.n_keys, nullptr, y);
+      return one_over(cx, q, k.from(r.first_key), v.from(r.first_key), r.n_keys, y);
     }
     std::vector<AttentionTile> tiles;
     for (const AttentionRange& r : ranges)
       for (int64_t begin = r.begin; begin < r.end; begin += kTileQueries)
         tiles.push_back({begin, r.first_key, int(std::min<int64_t>(kTileQueries, r.end - begin)),
-                         int(causal ? r.n_keys - (r.end - begin) + 1 : r.n_keys)});
-    check(omni::cuda::attention(
-              q.data, k.data, v.data, data(y), uploaded(cx, tiles.data(), tiles.size()),
-              int(tiles.size()),
-              {q.stride, k.stride, v.stride, q.n_heads, k.n_heads, q.head_dim, causal}, stream(cx)),
+                         int(r.n_keys)});
+    check(omni::cuda::attention(q.data, k.data, v.data, data(y),
+                                uploaded(cx, tiles.data(), tiles.size()), int(tiles.size()),
+                                {q.stride, k.stride, v.stride, q.n_heads, k.n_heads, q.head_dim},
+                                stream(cx)),
           "attention");
-  }
-
-  void append_rows(Context& cx, Heads cache, Length length, Heads from, int64_t n) const override {
-    check(omni::cuda::append_rows(cache.data, cache.stride, length.there, from.data, from.stride, n,
-                                  from.n_heads * from.head_dim, stream(cx)),
-          "append_rows");
-  }
-  void attention_of_one(Context& cx, Heads q, Heads k, Heads v, Length n_past,
-                        Tensor& y) const override {
-    one_over(cx, q, k, v, n_past.value + 1, n_past.there, y);
   }
 
   void append_to_pages(Context& cx, const PagedBatch& batch, const KvLayout& layout, int layer,
@@ -323,7 +313,7 @@ class CudaBackend final : public Backend {
     const PagedBatch::There& there = batch.there();
     const auto* seen = as<SeenRows>(there.seen);
     LaneQueries queries{};
-    for (size_t l = 0; l < q.size(); ++l) queries.q[l] = q[l].data, queries.stride[l] = q[l].stride;
+    for (size_t l = 0; l < q.size(); ++l) queries.lane[l] = {q[l].data, q[l].stride};
     check(omni::cuda::paged_attention<T>(queries, there.tables, seen, as<QueryRange>(there.tiles),
                                          int(work.n_tiles), data(y), shape, stream(cx)),
           "paged_attention");
@@ -337,16 +327,14 @@ class CudaBackend final : public Backend {
           "paged_decode");
   }
 
-  // One token's attention over n_keys keys; over *n_past + 1 of them, where that is given.
-  static void one_over(Context& cx, Heads q, Heads k, Heads v, int64_t n_keys,
-                       const int64_t* n_past, Tensor& y) {
+  // One query's attention over n_keys keys.
+  static void one_over(Context& cx, Heads q, Heads k, Heads v, int64_t n_keys, Tensor& y) {
     using namespace omni::cuda;
     const int64_t n_stretches = (n_keys + kDecodeKeys - 1) / kDecodeKeys;
     auto* partial = static_cast<float*>(
         cx.arena.allocate(size_t(q.n_heads * n_stretches * (q.head_dim + 2)) * sizeof(float)));
     check(attention_decode(q.data, k.data, v.data, k.stride, data(y), partial, q.n_heads, k.n_heads,
-                           q.head_dim, int(n_keys), n_past, 1.f / std::sqrt(float(q.head_dim)),
-                           stream(cx)),
+                           q.head_dim, int(n_keys), 1.f / std::sqrt(float(q.head_dim)), stream(cx)),
           "attention_decode");
   }
 
