@@ -299,7 +299,7 @@ void Scheduler::run() {
 bool Scheduler::take_turns(std::unique_lock<std::mutex>& lock,
                            const std::function<bool()>& enough) {
   computing_ = true;
-  for (bool is_enough = false; !is_enough;) {
+  do {
     collect();
     lock.unlock();
     turn(enough);
@@ -311,10 +311,9 @@ bool Scheduler::take_turns(std::unique_lock<std::mutex>& lock,
     std::vector<Drawn> drawn = std::exchange(drawn_, {});
     lock.unlock();
     tell(std::move(drawn));
-    is_enough = enough();
     lock.lock();
     if (ends) return false;
-  }
+  } while (!enough());
   computing_ = false;
   return true;
 }

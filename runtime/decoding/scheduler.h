@@ -55,8 +55,8 @@ class Scheduler {
   // media, the hidden state alone).
   std::shared_ptr<Entry> open(Priority priority, bool keeps_rows);
 
-  // All from any thread, returning at once; what one sequence asks for is done in its order, when a
-  // result is waited for with wait(), or start() was called. Errors come through the futures:
+  // All from any thread, returning at once; what one sequence asks for is done in its order, when
+  // somebody wait()s or start()s. Errors come through the futures:
   // cancelled, out_of_memory, and what the model throws. After an error everything fails with it
   // until truncate() goes back to rows that are there.
   using Kept = std::vector<float>;  // [n, hidden], empty unless the sequence keeps rows
@@ -83,11 +83,11 @@ class Scheduler {
   std::future<Choice> draw(Entry& entry, Draw how);
   std::future<std::vector<float>> logits(Entry& entry);  // behind the last row
 
-  // Forgets rows from `length` on. Starts.
+  // Forgets rows from `length` on, and start()s.
   void truncate(Entry& entry, int64_t length);
   std::future<void> slide(Entry& entry, int64_t begin, int64_t end, const LaneShift& shift);
   // Fails whatever the sequence asks for, at the latest after the turn that is being computed,
-  // until resume(). Edits are still done.
+  // until resume(). Edits are still done. start()s.
   void cancel(Entry& entry) noexcept;
   void resume(Entry& entry);
   // Its pages go back. Nothing else may be asked for after it.

@@ -56,8 +56,8 @@ class Sequence {
   // is what the model gave it before mask and sampling, and wrong unless it was asked for.
   Choice choose(Sampler& sampler, const SamplingOptions& options, TokenMask* mask,
                 bool with_probability);
-  // Adds one token at the cursor. Waits only where rows are kept: otherwise what goes wrong is
-  // thrown by what comes next.
+  // Adds one token at the cursor. Waits only where rows are kept: otherwise it is computed with
+  // what comes next, which throws what goes wrong.
   void decode(int32_t id);
 
   Mark mark() const { return {length(), cursor_, block_}; }

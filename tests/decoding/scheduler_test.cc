@@ -200,6 +200,44 @@ TEST_F(Scheduling, ATokenThatWasNotDrawn) {
   }
 }
 
+// A sequence that is alone computes on the thread that waits, and does so again after another
+// thread did.
+TEST_F(Scheduling, ALoneSequenceNeedsNoOtherThread) {
+  std::mt19937 random(11);
+  Scheduler scheduler(model_, pool_);
+  std::vector<std::thread::id> computed_by;
+  Sequence s(scheduler, {.is_stop = [&](int32_t) {
+               computed_by.push_back(std::this_thread::get_id());
+               return false;
+             }});
+  Sampler sampler(1);
+  Transcript out;
+  s.prefill(random_rows(random, 20, 0));
+  const Sequence::Mark mark = s.mark();
+  const std::vector<std::thread::id> here(8, std::this_thread::get_id());
+  for (int i = 0; i < 20; ++i) {
+    say(s, sampler, {}, 8, out);
+    EXPECT_EQ(computed_by, here);
+    s.back_to(mark);  // which the scheduler's thread does
+    s.prefill(random_rows(random, 5, 20));
+    s.decode(s.choose(sampler, {}, nullptr, false).id);  // on either
+    computed_by.clear();
+  }
+}
+
+// Whoever has its result leaves what others asked for to the scheduler's thread.
+TEST_F(Scheduling, WhatIsLeftIsComputed) {
+  std::mt19937 random(12);
+  Scheduler scheduler(model_, pool_);
+  const auto file = scheduler.open(Scheduler::Priority::file, true),
+             live = scheduler.open(Scheduler::Priority::live, true);
+  const Rows prompt = random_rows(random, 3 * Scheduler::kMostPromptRows, 0);
+  auto later = scheduler.prefill(*file, prompt, nullptr);
+  scheduler.wait(scheduler.prefill(*live, random_rows(random, 1, 0), nullptr));
+  EXPECT_EQ(int64_t(later.get().size()), int64_t(prompt.size()) * model_.hidden());
+  for (auto& entry : {file, live}) scheduler.wait(scheduler.close(entry));
+}
+
 // The likeliest token behind the last row; `then` is called on the thread that computes when it is
 // drawn.
 class Probe {
