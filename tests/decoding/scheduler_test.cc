@@ -200,6 +200,40 @@ TEST_F(Scheduling, ATokenThatWasNotDrawn) {
   }
 }
 
+// What is drawn for two at once is computed before either thread says what it writes.
+TEST_F(Scheduling, ATokenThatWasComputedButNotDrawn) {
+  std::mt19937 random(13);
+  const Rows prompt = random_rows(random, 30, 0);
+  Scheduler scheduler(model_, pool_);
+  Sequence told(scheduler, options());
+  told.prefill(prompt);
+  told.cursor().next = 30;
+  const auto other = scheduler.open(Scheduler::Priority::file, false),
+             drawn = scheduler.open(Scheduler::Priority::file, false);
+  for (auto& entry : {other, drawn}) scheduler.wait(scheduler.prefill(*entry, prompt, nullptr));
+  Sampler first(1), second(1);
+  const SamplingOptions how;
+  for (int32_t at = 30; at < 35; ++at) {
+    Scheduler::Draw draw{.sampler = &first,
+                         .options = &how,
+                         .mask = nullptr,
+                         .history = {},
+                         .with_probability = false,
+                         .next = {at, at, at},
+                         .is_stop = [](int32_t) { return false; }};
+    auto of_other = scheduler.draw(*other, draw);
+    draw.sampler = &second;
+    auto of_drawn = scheduler.draw(*drawn, draw);
+    scheduler.start();
+    scheduler.decode(*other, of_other.get().id, {at, at, at});
+    const int32_t id = of_drawn.get().id + 1;
+    scheduler.decode(*drawn, id, {at, at, at});
+    told.decode(id);
+    EXPECT_EQ(scheduler.wait(scheduler.logits(*drawn)), told.logits());
+  }
+  for (auto& entry : {other, drawn}) scheduler.wait(scheduler.close(entry));
+}
+
 // A sequence that is alone computes on the thread that waits, and does so again after another
 // thread did.
 TEST_F(Scheduling, ALoneSequenceNeedsNoOtherThread) {

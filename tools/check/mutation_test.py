@@ -44,6 +44,7 @@ MUTANTS = [
     ("pages of rows that slid away are kept", "runtime/models/interface/paged_state.cc", "  for (int32_t i = 0; i < pages; ++i) pages_.give(lane.pages[size_t(i)]);\n", ""),
     ("keys rotated without their lane's offset", M + "text_model.cc", "rotate(k, variants.n > 1 ? variants.n : 0);", "rotate(k, 0);"),
     ("a token that was not drawn is computed behind the one that was", "runtime/decoding/scheduler.cc", "  if (entry.ahead->computed) entry.state->truncate(entry.state->length() - 1);\n", ""),
+    ("a drawn token that is alone is computed by another thread", "runtime/decoding/scheduler.cc", "return n_ahead > (model_.device() ? 0 : 1);", "return n_ahead > 0;"),
     ("a prompt that was passed over does not go first", "runtime/decoding/scheduler.cc", "const int rank = starves ? 0 : ", "const int rank = "),
     ("the hidden state of a token that is ahead of its time", "runtime/decoding/scheduler.cc", "      entry.current = 1 - entry.current;\n", ""),
     ("speech: rotation of all heads of the DiT", M + "dit.cc", "{first.data, first.stride, 1, first.head_dim}", "first"),
