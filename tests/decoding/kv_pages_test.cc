@@ -68,7 +68,9 @@ TEST(KvPages, AreTakenAndGivenBack) {
   }
   for (void* page : taken) pages.give(page);
   EXPECT_EQ(pages.n_taken(), 0);
-  EXPECT_EQ(pages.bytes(), 0u) << "memory goes back";
+  EXPECT_EQ(pages.bytes(), 8 * bytes) << "memory goes back, but for a slab";
+  pages.give(pages.take(arena));
+  EXPECT_EQ(pages.bytes(), 8 * bytes) << "which serves again";
 }
 
 TEST(KvPages, HaveABound) {

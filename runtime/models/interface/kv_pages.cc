@@ -10,6 +10,7 @@ constexpr size_t kSlabBytes = size_t{1} << 20;  // or one page, where that is mo
 
 void* KvPages::take(Arena& arena) {
   Slab& slab = slab_with_room(arena);
+  if (slab.is_empty()) --n_empty_;
   void* page = slab.free.back();
   slab.free.pop_back();
   ++n_taken_;
@@ -17,9 +18,13 @@ void* KvPages::take(Arena& arena) {
 }
 
 KvPages::Slab& KvPages::slab_with_room(Arena& arena) {
-  for (auto& [begin, slab] : slabs_)
-    if (!slab.free.empty()) return slab;
-  return grow(arena);
+  Slab* empty = nullptr;
+  for (auto& [begin, slab] : slabs_) {
+    if (slab.free.empty()) continue;
+    if (!slab.is_empty()) return slab;
+    empty = &slab;
+  }
+  return empty ? *empty : grow(arena);
 }
 
 KvPages::Slab& KvPages::grow(Arena& arena) {
@@ -34,6 +39,7 @@ KvPages::Slab& KvPages::grow(Arena& arena) {
   auto* begin = static_cast<std::byte*>(slab.memory.raw());
   for (int64_t i = n_pages; i-- > 0;) slab.free.push_back(begin + size_t(i) * page);
   bytes_ += bytes;
+  ++n_empty_;
   return slabs_.emplace(begin, std::move(slab)).first->second;
 }
 
@@ -42,7 +48,8 @@ void KvPages::give(void* page) noexcept {
   Slab& slab = there->second;
   slab.free.push_back(page);
   --n_taken_;
-  if (int64_t(slab.free.size()) < slab.n_pages) return;
+  if (!slab.is_empty() || n_empty_++ == 0) return;
+  --n_empty_;
   bytes_ -= slab.memory.nbytes();
   slabs_.erase(there);
 }
