@@ -1,6 +1,7 @@
 #include "decoding/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace omni {
@@ -19,6 +20,14 @@ void penalise(std::span<float> logits, std::span<const int32_t> history, double 
 }
 
 }  // namespace
+
+void require_finite(std::span<const float> logits) {
+  uint32_t highest = 0;  // of the magnitudes' bits, which are in the order of the magnitudes
+  for (const float x : logits) highest = std::max(highest, std::bit_cast<uint32_t>(x) & 0x7fffffff);
+  if (highest >= 0x7f800000)
+    throw Error(ErrorCode::corrupt_file,
+                "the model's logits hold NaN or infinity: its weights or its input are damaged");
+}
 
 std::vector<std::pair<float, int32_t>> Sampler::distribution(std::span<float> logits,
                                                              std::span<const int32_t> history,

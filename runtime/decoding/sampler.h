@@ -11,6 +11,10 @@
 
 namespace omni {
 
+// Throws corrupt_file where a model found something that is no number: what it was given or its
+// weights are damaged, and no token is likelier than another.
+void require_finite(std::span<const float> logits);
+
 class Sampler {
  public:
   explicit Sampler(uint64_t seed) : random_(seed) {}

@@ -133,6 +133,7 @@ std::optional<Scheduler::Choice> Scheduler::Entry::choose(std::span<float> logit
   if (!waiting) return std::nullopt;
   const Draw& how = waiting->how;
   try {
+    require_finite(logits);
     std::vector<float> unmasked;
     if (how.with_probability) unmasked.assign(logits.begin(), logits.end());
     if (how.mask) how.mask->apply(logits);
@@ -150,6 +151,7 @@ std::optional<Scheduler::Choice> Scheduler::Entry::choose(ops::Context& cx, cons
     const ops::SampledToken token = how.sampler->pick(
         cx, logits, how.history, *how.options,
         how.mask ? how.mask->allowed(size_t(logits.numel())) : std::vector<uint32_t>());
+    require_finite({&token.probability, 1});
     return Choice{token.id, token.probability};
   } catch (...) {
     fail_all(std::current_exception());

@@ -122,6 +122,7 @@ DecodedText WhisperDecoding::decode(const EncodedAudio& audio, const DecodingOpt
     const Tensor y = model_.decode(cx, ids, audio, *sequence, &attention);
     const auto values = ops::to_host(cx, y, room);
     logits.assign(values.begin(), values.end());
+    require_finite(logits);
   };
   // Up to the start of the transcript: there the model is asked whether anybody speaks.
   run({prompt.data(), at_start + 1});

@@ -366,6 +366,28 @@ TEST_F(Scheduling, OutOfPagesIsOneSequencesError) {
   EXPECT_EQ(greedy.logits(), before);
 }
 
+TEST_F(Scheduling, WhatIsNoNumberIsOneSequencesError) {
+  std::mt19937 random(7);
+  Scheduler scheduler(model_, pool_);
+  Sequence sound(scheduler, options()), damaged(scheduler, options());
+  sound.prefill(random_rows(random, 20, 0));
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    std::vector<float> values(size_t(4 * model_.hidden()), 0.1f);
+    values[7] = bad;
+    damaged.prefill(random_rows(random, 4, 0, Lane::vision), values.data());
+    Sampler sampler(1);
+    try {
+      damaged.choose(sampler, {}, nullptr, false);
+      ADD_FAILURE() << "chose a token";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::corrupt_file) << e.what();
+    }
+    EXPECT_GE(sound.choose(sampler, {}, nullptr, false).id, 0);
+    damaged.clear();
+  }
+}
+
 TEST_F(Scheduling, PagesOfBFloat16) {
   std::mt19937 random(9);
   const Rows prompt = random_rows(random, 400, 0);
