@@ -29,7 +29,7 @@
 
 #include <algorithm>
 
-#include "common/gstomniguard.h"
+#include "common/gstomnielement.h"
 #include "overlay/gstomnispatialmeta.h"
 #include "streams/gstomnimerge.h"
 
@@ -38,17 +38,6 @@ namespace {
 struct Settings : GstOmniMergeSettings {
   gint64 expire_after = 5 * gint64(GST_SECOND);
 };
-
-const GstOmniProperties<Settings>& properties() {
-  static const GstOmniProperties<Settings> table = [] {
-    auto rows = gst_omni_merge_properties<Settings>();
-    rows.push_back({"expire-after", "Expire after",
-                    "How long a result stays on frames that no later result replaces, in ns",
-                    &Settings::expire_after, 0, 3600e9, GstOmniMutable::playing});
-    return GstOmniProperties<Settings>(rows);
-  }();
-  return table;
-}
 
 class Objects final : public GstOmniMergeHooks {
  public:
@@ -131,92 +120,59 @@ class Objects final : public GstOmniMergeHooks {
   int width_ = 0, height_ = 0;  // of the task
 };
 
-struct GstOmniCombiner {
-  GstElement element;
-  struct State* state;
-};
+class Combiner final : public GstOmniElement {
+ public:
+  static const GstOmniProperties<Settings>& properties() {
+    static const GstOmniProperties<Settings> table = [] {
+      auto rows = gst_omni_merge_properties<Settings>();
+      rows.push_back({"expire-after", "Expire after",
+                      "How long a result stays on frames that no later result replaces, in ns",
+                      &Settings::expire_after, 0, 3600e9, GstOmniMutable::playing});
+      return GstOmniProperties<Settings>(rows);
+    }();
+    return table;
+  }
 
-struct GstOmniCombinerClass {
-  GstElementClass parent_class;
-};
+  static const std::vector<GstOmniReading<Combiner>>& readings() {
+    static const std::vector<GstOmniReading<Combiner>> table = {
+        {[] {
+           return g_param_spec_uint64(
+               "undecorated", "Undecorated frames",
+               "Frames that left before the spatial stream had passed their time", 0, G_MAXUINT64,
+               0, kGstOmniReadOnly);
+         },
+         [](Combiner& self, GValue* value) {
+           g_value_set_uint64(value, self.merge_.n_undecorated());
+         }}};
+    return table;
+  }
 
-struct State {
-  explicit State(GstElement* e) : objects(settings), merge(e, settings, objects) {}
+  static void describe(GstElementClass* klass) {
+    gst_omni_add_template(klass, "sink", GST_PAD_SINK, GST_PAD_ALWAYS, "video/x-raw(ANY)");
+    gst_omni_add_template(klass, "spatial", GST_PAD_SINK, GST_PAD_ALWAYS,
+                          "application/x-omni-spatial, version=(int)1");
+    gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS, "video/x-raw(ANY)");
+    gst_element_class_set_static_metadata(
+        klass, "Omni combiner", "Filter/Analyzer/Video",
+        "Puts objects that a model found on the frames they belong to, as metadata", "gst-omni");
+  }
+
+  Combiner(GstElement* element, GstElementClass* klass)
+      : objects_(settings), merge_(element, settings, objects_) {
+    merge_.add_video_pads();
+    merge_.add_side_pad(gst_omni_new_pad(klass, "spatial"));
+  }
+
+  void property_set(const std::string&) override { merge_.settings_changed(); }
+
   Settings settings;
-  Objects objects;
-  GstOmniMerge merge;
+
+ private:
+  Objects objects_;
+  GstOmniMerge merge_;
 };
-
-GstElementClass* g_parent_class = nullptr;
-State& state(gpointer self) { return *static_cast<GstOmniCombiner*>(self)->state; }
-
-void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
-  if (!properties().set(state(object).settings, id, value))
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-  else
-    state(object).merge.settings_changed();
-}
-
-void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
-  if (properties().get(state(object).settings, id, value)) return;
-  if (id == properties().count() + 1)
-    g_value_set_uint64(value, state(object).merge.n_undecorated());
-  else
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-}
-
-void finalize(GObject* object) {
-  State* s = &state(object);
-  G_OBJECT_CLASS(g_parent_class)->finalize(object);
-  delete s;
-}
-
-void instance_init(GTypeInstance* instance, gpointer g_class) {
-  auto* self = reinterpret_cast<GstOmniCombiner*>(instance);
-  self->state = new State(GST_ELEMENT(self));
-  self->state->merge.add_video_pads();
-  self->state->merge.add_side_pad(gst_pad_new_from_template(
-      gst_element_class_get_pad_template(GST_ELEMENT_CLASS(g_class), "spatial"), "spatial"));
-}
-
-void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
-                  const char* caps_text) {
-  CapsPtr caps(gst_caps_from_string(caps_text));
-  gst_element_class_add_pad_template(
-      klass, gst_pad_template_new(name, direction, GST_PAD_ALWAYS, caps.get()));
-}
-
-void class_init(gpointer g_class, gpointer) {
-  g_parent_class = static_cast<GstElementClass*>(g_type_class_peek_parent(g_class));
-  auto* object = G_OBJECT_CLASS(g_class);
-  object->set_property = set_property;
-  object->get_property = get_property;
-  object->finalize = finalize;
-  properties().install(object);
-  g_object_class_install_property(
-      object, properties().count() + 1,
-      g_param_spec_uint64("undecorated", "Undecorated frames",
-                          "Frames that left before the spatial stream had passed their time", 0,
-                          G_MAXUINT64, 0, GParamFlags(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
-  auto* element = GST_ELEMENT_CLASS(g_class);
-  add_template(element, "sink", GST_PAD_SINK, "video/x-raw(ANY)");
-  add_template(element, "spatial", GST_PAD_SINK, "application/x-omni-spatial, version=(int)1");
-  add_template(element, "src", GST_PAD_SRC, "video/x-raw(ANY)");
-  gst_element_class_set_static_metadata(
-      element, "Omni combiner", "Filter/Analyzer/Video",
-      "Puts objects that a model found on the frames they belong to, as metadata", "gst-omni");
-}
-
-GType get_type() {
-  static const GType type = [] {
-    const GTypeInfo info = {
-        sizeof(GstOmniCombinerClass), nullptr, nullptr,       class_init, nullptr, nullptr,
-        sizeof(GstOmniCombiner),      0,       instance_init, nullptr};
-    return g_type_register_static(GST_TYPE_ELEMENT, "GstOmniCombiner", &info, GTypeFlags(0));
-  }();
-  return type;
-}
 
 }  // namespace
 
-GST_ELEMENT_REGISTER_DEFINE(omnicombiner, "omnicombiner", GST_RANK_NONE, get_type());
+GST_ELEMENT_REGISTER_DEFINE(omnicombiner, "omnicombiner", GST_RANK_NONE,
+                            gst_omni_element_type<Combiner>("GstOmniCombiner"));
