@@ -5,7 +5,7 @@
 //    public:
 //     struct Settings : GstOmniSettings { … };
 //     static const GstOmniProperties<Settings>& properties();
-//     static const std::vector<GstOmniReading<Foo>>& readings();  // read-only properties
+//     static const std::vector<GstOmniReading<Foo>>& readings();  // read-only properties, if any
 //     static void describe(GstElementClass* klass);               // metadata, pad templates
 //     Foo(GstElement* element, GstElementClass* klass);           // makes the pads
 //     Settings settings;
@@ -29,6 +29,10 @@ class GstOmniElement {
   virtual void before_change(GstStateChange) {}
   virtual void after_change(GstStateChange, GstStateChangeReturn) {}
   virtual void set_context(GstContext*) {}
+  // For templates of pads on request: a pad that was given to the element, or null. `name` is what
+  // was asked for, or null.
+  virtual GstPad* request_pad(GstPadTemplate*, const gchar* name) { return nullptr; }
+  virtual void release_pad(GstPad*) {}
   virtual void property_set(const std::string& name) {}  // any thread, in any state
 };
 
@@ -55,6 +59,14 @@ struct GstOmniShell {
 
   static Element& of(gpointer object) { return *static_cast<Object*>(object)->element; }
 
+  static const std::vector<GstOmniReading<Element>>& readings_of_element() {
+    static const std::vector<GstOmniReading<Element>> none;
+    if constexpr (requires { Element::readings(); })
+      return Element::readings();
+    else
+      return none;
+  }
+
   static void set_property(GObject* object, guint id, const GValue* value, GParamSpec* spec) {
     if (Element::properties().set(of(object).settings, id, value))
       gst_omni_guard(object, false, [&] { return of(object).property_set(spec->name), true; });
@@ -63,7 +75,7 @@ struct GstOmniShell {
   }
 
   static void get_property(GObject* object, guint id, GValue* value, GParamSpec* spec) {
-    const auto& readings = Element::readings();
+    const auto& readings = readings_of_element();
     const guint n = Element::properties().count();
     if (Element::properties().get(of(object).settings, id, value)) return;
     if (id > n && id - n <= readings.size())
@@ -86,6 +98,16 @@ struct GstOmniShell {
     parent_class->set_context(object, context);
   }
 
+  static GstPad* request_new_pad(GstElement* object, GstPadTemplate* templ, const gchar* name,
+                                 const GstCaps*) {
+    return gst_omni_guard<GstPad*>(object, nullptr,
+                                   [&] { return of(object).request_pad(templ, name); });
+  }
+
+  static void release_pad(GstElement* object, GstPad* pad) {
+    gst_omni_guard(object, false, [&] { return of(object).release_pad(pad), true; });
+  }
+
   static void finalize(GObject* object) {
     Element* element = &of(object);
     G_OBJECT_CLASS(parent_class)->finalize(object);
@@ -106,9 +128,11 @@ struct GstOmniShell {
     object->finalize = finalize;
     element->change_state = change_state;
     element->set_context = set_context;
+    element->request_new_pad = request_new_pad;
+    element->release_pad = release_pad;
     Element::properties().install(object);
     guint id = Element::properties().count();
-    for (const auto& reading : Element::readings())
+    for (const auto& reading : readings_of_element())
       g_object_class_install_property(object, ++id, reading.spec());
     Element::describe(element);
   }

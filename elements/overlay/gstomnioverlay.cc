@@ -22,7 +22,7 @@
 
 #include <algorithm>
 
-#include "common/gstomniguard.h"
+#include "common/gstomnielement.h"
 #include "omni/captions.h"
 #include "overlay/gstomnidrawing.h"
 #include "overlay/gstomnispatialmeta.h"
@@ -34,18 +34,6 @@ struct Settings : GstOmniMergeSettings {
   std::string font = "Sans";
   bool labels = true;
 };
-
-const GstOmniProperties<Settings>& properties() {
-  static const GstOmniProperties<Settings> table = [] {
-    auto rows = gst_omni_merge_properties<Settings>();
-    rows.push_back({"font", "Font", "Font family of labels and captions, as Pango writes it",
-                    &Settings::font, 0, 0, GstOmniMutable::playing});
-    rows.push_back({"labels", "Labels", "Write an object's label and track id at its box",
-                    &Settings::labels, 0, 0, GstOmniMutable::playing});
-    return GstOmniProperties<Settings>(rows);
-  }();
-  return table;
-}
 
 struct CompositionUnref {
   void operator()(GstVideoOverlayComposition* c) const { gst_video_overlay_composition_unref(c); }
@@ -146,95 +134,55 @@ class Painter final : public GstOmniMergeHooks {
   std::string known_;  // what composition_ shows
 };
 
-struct GstOmniOverlay {
-  GstElement element;
-  struct State* state;
-};
+class Overlay final : public GstOmniElement {
+ public:
+  static const GstOmniProperties<Settings>& properties() {
+    static const GstOmniProperties<Settings> table = [] {
+      auto rows = gst_omni_merge_properties<Settings>();
+      rows.push_back({"font", "Font", "Font family of labels and captions, as Pango writes it",
+                      &Settings::font, 0, 0, GstOmniMutable::playing});
+      rows.push_back({"labels", "Labels", "Write an object's label and track id at its box",
+                      &Settings::labels, 0, 0, GstOmniMutable::playing});
+      return GstOmniProperties<Settings>(rows);
+    }();
+    return table;
+  }
 
-struct GstOmniOverlayClass {
-  GstElementClass parent_class;
-};
+  static void describe(GstElementClass* klass) {
+    gst_omni_add_template(klass, "sink", GST_PAD_SINK, GST_PAD_ALWAYS,
+                          GST_VIDEO_CAPS_MAKE(GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS));
+    gst_omni_add_template(klass, "text", GST_PAD_SINK, GST_PAD_REQUEST,
+                          "text/x-raw, format=(string)utf8");
+    gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
+                          GST_VIDEO_CAPS_MAKE(GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS));
+    gst_element_class_set_static_metadata(klass, "Omni overlay", "Filter/Editor/Video",
+                                          "Draws objects, their labels and captions on video",
+                                          "gst-omni");
+  }
 
-struct State {
-  explicit State(GstElement* e) : painter(settings), merge(e, settings, painter) {}
+  Overlay(GstElement* element, GstElementClass*)
+      : element_(element), painter_(settings), merge_(element, settings, painter_) {
+    merge_.add_video_pads();
+  }
+
+  GstPad* request_pad(GstPadTemplate* templ, const gchar*) override {
+    if (PadPtr there(gst_element_get_static_pad(element_, "text")); there) return nullptr;
+    GstPad* pad = gst_pad_new_from_template(templ, "text");
+    merge_.add_side_pad(pad);
+    return pad;
+  }
+  void release_pad(GstPad* pad) override { merge_.remove_side_pad(pad); }
+  void property_set(const std::string&) override { merge_.settings_changed(); }
+
   Settings settings;
-  Painter painter;
-  GstOmniMerge merge;
+
+ private:
+  GstElement* const element_;
+  Painter painter_;
+  GstOmniMerge merge_;
 };
-
-GstElementClass* g_parent_class = nullptr;
-State& state(gpointer self) { return *static_cast<GstOmniOverlay*>(self)->state; }
-
-GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*, const GstCaps*) {
-  if (PadPtr there(gst_element_get_static_pad(element, "text")); there) return nullptr;
-  GstPad* pad = gst_pad_new_from_template(templ, "text");
-  state(element).merge.add_side_pad(pad);
-  return pad;
-}
-
-void release_pad(GstElement* element, GstPad* pad) { state(element).merge.remove_side_pad(pad); }
-
-void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
-  if (!properties().set(state(object).settings, id, value))
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-  else
-    state(object).merge.settings_changed();
-}
-
-void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
-  if (!properties().get(state(object).settings, id, value))
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-}
-
-void finalize(GObject* object) {
-  State* s = &state(object);
-  G_OBJECT_CLASS(g_parent_class)->finalize(object);
-  delete s;
-}
-
-void instance_init(GTypeInstance* instance, gpointer) {
-  auto* self = reinterpret_cast<GstOmniOverlay*>(instance);
-  self->state = new State(GST_ELEMENT(self));
-  self->state->merge.add_video_pads();
-}
-
-void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
-                  GstPadPresence presence, const char* caps_text) {
-  CapsPtr caps(gst_caps_from_string(caps_text));
-  gst_element_class_add_pad_template(klass,
-                                     gst_pad_template_new(name, direction, presence, caps.get()));
-}
-
-void class_init(gpointer g_class, gpointer) {
-  g_parent_class = static_cast<GstElementClass*>(g_type_class_peek_parent(g_class));
-  auto* object = G_OBJECT_CLASS(g_class);
-  object->set_property = set_property;
-  object->get_property = get_property;
-  object->finalize = finalize;
-  properties().install(object);
-  auto* element = GST_ELEMENT_CLASS(g_class);
-  element->request_new_pad = GST_DEBUG_FUNCPTR(request_new_pad);
-  element->release_pad = GST_DEBUG_FUNCPTR(release_pad);
-  add_template(element, "sink", GST_PAD_SINK, GST_PAD_ALWAYS,
-               GST_VIDEO_CAPS_MAKE(GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS));
-  add_template(element, "text", GST_PAD_SINK, GST_PAD_REQUEST, "text/x-raw, format=(string)utf8");
-  add_template(element, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
-               GST_VIDEO_CAPS_MAKE(GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS));
-  gst_element_class_set_static_metadata(element, "Omni overlay", "Filter/Editor/Video",
-                                        "Draws objects, their labels and captions on video",
-                                        "gst-omni");
-}
-
-GType get_type() {
-  static const GType type = [] {
-    const GTypeInfo info = {
-        sizeof(GstOmniOverlayClass), nullptr, nullptr,       class_init, nullptr, nullptr,
-        sizeof(GstOmniOverlay),      0,       instance_init, nullptr};
-    return g_type_register_static(GST_TYPE_ELEMENT, "GstOmniOverlay", &info, GTypeFlags(0));
-  }();
-  return type;
-}
 
 }  // namespace
 
-GST_ELEMENT_REGISTER_DEFINE(omnioverlay, "omnioverlay", GST_RANK_NONE, get_type());
+GST_ELEMENT_REGISTER_DEFINE(omnioverlay, "omnioverlay", GST_RANK_NONE,
+                            gst_omni_element_type<Overlay>("GstOmniOverlay"));
