@@ -23,30 +23,15 @@
 #include <utility>
 #include <vector>
 
-#include "common/gstomniguard.h"
+#include "common/gstomnielement.h"
 #include "common/gstomniptr.h"
 
 namespace {
 
-struct GstOmniBin {
-  GstBin bin;
-  // all but the model join the bin when their pad is asked for; owned
-  GstElement *model, *video, *audio, *combiner;
-  GstElement *tee, *convert, *deinterlace, *end;
-  bool video_in, audio_in, video_out;
+// All but the model join the bin when their pad is asked for; owned.
+struct Parts {
+  GstElement *model = nullptr, *video = nullptr, *audio = nullptr, *combiner = nullptr;
 };
-
-struct GstOmniBinClass {
-  GstBinClass parent_class;
-};
-
-GstBinClass* g_parent_class = nullptr;
-std::vector<std::string>& names() {  // of property i + 1
-  static std::vector<std::string> n;
-  return n;
-}
-
-GstOmniBin* cast(gpointer p) { return static_cast<GstOmniBin*>(p); }
 
 GstElement* make(const char* factory, const char* name) {
   GstElement* e = gst_element_factory_make(factory, name);
@@ -56,25 +41,6 @@ GstElement* make(const char* factory, const char* name) {
 
 bool has(GstElement* e, const std::string& name) {
   return e && g_object_class_find_property(G_OBJECT_GET_CLASS(e), name.c_str());
-}
-
-void set_property(GObject* object, guint id, const GValue* value, GParamSpec*) {
-  auto* self = cast(object);
-  const std::string& name = names()[id - 1];
-  // Latency is each element's own; the bin's is the model's.
-  if (name == "latency") {
-    g_object_set_property(G_OBJECT(self->model), name.c_str(), value);
-    return;
-  }
-  for (GstElement* e : {self->video, self->audio, self->model, self->combiner})
-    if (has(e, name)) g_object_set_property(G_OBJECT(e), name.c_str(), value);
-}
-
-void get_property(GObject* object, guint id, GValue* value, GParamSpec*) {
-  auto* self = cast(object);
-  const std::string& name = names()[id - 1];
-  for (GstElement* e : {self->model, self->video, self->audio, self->combiner})
-    if (has(e, name)) return g_object_get_property(G_OBJECT(e), name.c_str(), value);
 }
 
 // The same property on the bin: the specification that the child has.
@@ -104,48 +70,69 @@ GParamSpec* clone(GParamSpec* p) {
   return nullptr;
 }
 
-void install_properties(GObjectClass* klass, const char* factory_name) {
-  GstElementFactory* factory = gst_element_factory_find(factory_name);
-  if (!factory) return;
-  auto* loaded = GST_ELEMENT_FACTORY(gst_plugin_feature_load(GST_PLUGIN_FEATURE(factory)));
-  gst_object_unref(factory);
-  if (!loaded) return;
-  auto* child =
-      static_cast<GObjectClass*>(g_type_class_ref(gst_element_factory_get_element_type(loaded)));
-  guint n = 0;
-  std::unique_ptr<GParamSpec*, GstOmniRelease<g_free>> specs(
-      g_object_class_list_properties(child, &n));
-  for (guint i = 0; i < n; ++i) {
-    GParamSpec* p = specs.get()[i];
-    if (g_type_is_a(GST_TYPE_ELEMENT, p->owner_type) ||
-        g_object_class_find_property(klass, p->name))
-      continue;
-    if (GParamSpec* own = clone(p)) {
-      names().push_back(p->name);
-      g_object_class_install_property(klass, guint(names().size()), own);
-    }
+// The properties of the parts, in the place of a table.
+class PartProperties {
+ public:
+  void install(GObjectClass* klass) {
+    for (const char* factory :
+         {"omnimodel", "omnivideotokenizer", "omniaudiotokenizer", "omnicombiner"})
+      install_of(klass, factory);
   }
-  g_type_class_unref(child);
-  gst_object_unref(loaded);
-}
 
-void join(GstOmniBin* self, GstElement* e) {
-  gst_bin_add(GST_BIN(self), e);
-  gst_element_sync_state_with_parent(e);
-}
+  guint count() const { return guint(names_.size()); }
 
-GstPad* ghost(GstOmniBin* self, GstPadTemplate* templ, const char* name, PadPtr target) {
-  if (!target) return nullptr;
-  GstPad* pad = gst_ghost_pad_new_from_template(name, target.get(), templ);
-  gst_pad_set_active(pad, TRUE);
-  gst_element_add_pad(GST_ELEMENT(self), pad);
-  return pad;
-}
+  bool set(const Parts& parts, guint id, const GValue* value) const {
+    if (id < 1 || id > count()) return false;
+    const std::string& name = names_[id - 1];
+    // Latency is each element's own; the bin's is the model's.
+    if (name == "latency") {
+      g_object_set_property(G_OBJECT(parts.model), name.c_str(), value);
+      return true;
+    }
+    for (GstElement* e : {parts.video, parts.audio, parts.model, parts.combiner})
+      if (has(e, name)) g_object_set_property(G_OBJECT(e), name.c_str(), value);
+    return true;
+  }
 
-GstPad* ask_of_model(GstOmniBin* self, GstPadTemplate* templ, const char* name,
-                     const char* model_pad) {
-  return ghost(self, templ, name, PadPtr(gst_element_request_pad_simple(self->model, model_pad)));
-}
+  bool get(const Parts& parts, guint id, GValue* value) const {
+    if (id < 1 || id > count()) return false;
+    const std::string& name = names_[id - 1];
+    for (GstElement* e : {parts.model, parts.video, parts.audio, parts.combiner})
+      if (has(e, name)) {
+        g_object_get_property(G_OBJECT(e), name.c_str(), value);
+        break;
+      }
+    return true;
+  }
+
+ private:
+  void install_of(GObjectClass* klass, const char* factory_name) {
+    GstElementFactory* factory = gst_element_factory_find(factory_name);
+    if (!factory) return;
+    auto* loaded = GST_ELEMENT_FACTORY(gst_plugin_feature_load(GST_PLUGIN_FEATURE(factory)));
+    gst_object_unref(factory);
+    if (!loaded) return;
+    auto* child =
+        static_cast<GObjectClass*>(g_type_class_ref(gst_element_factory_get_element_type(loaded)));
+    guint n = 0;
+    std::unique_ptr<GParamSpec*, GstOmniRelease<g_free>> specs(
+        g_object_class_list_properties(child, &n));
+    for (guint i = 0; i < n; ++i) {
+      GParamSpec* p = specs.get()[i];
+      if (g_type_is_a(GST_TYPE_ELEMENT, p->owner_type) ||
+          g_object_class_find_property(klass, p->name))
+        continue;
+      if (GParamSpec* own = clone(p)) {
+        names_.push_back(p->name);
+        g_object_class_install_property(klass, guint(names_.size()), own);
+      }
+    }
+    g_type_class_unref(child);
+    gst_object_unref(loaded);
+  }
+
+  std::vector<std::string> names_;  // of property i + 1
+};
 
 void link_tokens(GstElement* tokenizer, GstElement* model, const char* pad_name) {
   PadPtr sink(gst_element_request_pad_simple(model, pad_name)),
@@ -159,46 +146,117 @@ void link(GstElement* from, GstElement* to) {
     throw omni::Error(omni::ErrorCode::internal, "omnibin could not link its elements");
 }
 
-GstElement* tee(GstOmniBin* self) {
-  if (!self->tee) {
-    self->tee = make("tee", "tee");
-    join(self, self->tee);
+class OmniBin final : public GstOmniElement {
+ public:
+  using Base = GstBin;
+  static GType base_type() { return GST_TYPE_BIN; }
+  static PartProperties& properties() {
+    static PartProperties all;
+    return all;
   }
-  return self->tee;
+  static void describe(GstElementClass* klass);
+
+  OmniBin(GstElement* element, GstElementClass* klass);
+  ~OmniBin() override;
+  void before_change(GstStateChange change) override;
+  void after_change(GstStateChange change, GstStateChangeReturn result) override;
+  GstPad* request_pad(GstPadTemplate* templ, const gchar* name) override;
+  void release_pad(GstPad* pad) override;
+
+  Parts settings;  // each part has its own
+
+ private:
+  static GstPadLinkReturn sink_linked(GstPad* pad, GstObject* parent, GstPad* peer);
+  void join(GstElement* e);
+  GstElement* tee();
+  void add_video_in();
+  void add_video_out();
+  void add_end();
+  void remove_end();
+  GstPad* ghost(GstPadTemplate* templ, const char* name, PadPtr target);
+  GstPad* ask_of_model(GstPadTemplate* templ, const char* name, const char* model_pad);
+  GstPad* media_sink(GstPadTemplate* templ, const char* name, PadPtr target);
+
+  GstElement* const element_;
+  // join when they are needed; owned
+  GstElement *tee_ = nullptr, *convert_ = nullptr, *deinterlace_ = nullptr, *end_ = nullptr;
+  bool video_in_ = false, audio_in_ = false, video_out_ = false;
+};
+
+OmniBin::OmniBin(GstElement* element, GstElementClass*) : element_(element) {
+  gst_omni_guard(element, false, [&] {
+    settings.model = make("omnimodel", "model");
+    settings.video = make("omnivideotokenizer", "video");
+    settings.audio = make("omniaudiotokenizer", "audio");
+    settings.combiner = make("omnicombiner", "combiner");
+    gst_bin_add(GST_BIN(element), settings.model);
+    return true;
+  });
+}
+
+OmniBin::~OmniBin() {
+  for (GstElement** e : {&settings.video, &settings.audio, &tee_, &convert_, &deinterlace_, &end_,
+                         &settings.combiner, &settings.model})
+    gst_clear_object(e);
+}
+
+void OmniBin::join(GstElement* e) {
+  gst_bin_add(GST_BIN(element_), e);
+  gst_element_sync_state_with_parent(e);
+}
+
+GstPad* OmniBin::ghost(GstPadTemplate* templ, const char* name, PadPtr target) {
+  if (!target) return nullptr;
+  GstPad* pad = gst_ghost_pad_new_from_template(name, target.get(), templ);
+  gst_pad_set_active(pad, TRUE);
+  gst_element_add_pad(element_, pad);
+  return pad;
+}
+
+GstPad* OmniBin::ask_of_model(GstPadTemplate* templ, const char* name, const char* model_pad) {
+  return ghost(templ, name, PadPtr(gst_element_request_pad_simple(settings.model, model_pad)));
+}
+
+GstElement* OmniBin::tee() {
+  if (!tee_) {
+    tee_ = make("tee", "tee");
+    join(tee_);
+  }
+  return tee_;
 }
 
 // tee ─► convert ─► deinterlace ─► video; the two in the middle touch only what has to be changed.
-void add_video_in(GstOmniBin* self) {
-  if (std::exchange(self->video_in, true)) return;
-  self->convert = make("videoconvert", "convert");
-  self->deinterlace = make("deinterlace", "deinterlace");
-  gst_util_set_object_arg(G_OBJECT(self->deinterlace), "method", "linear");
-  gst_util_set_object_arg(G_OBJECT(self->deinterlace), "fields", "top");
-  for (GstElement* e : {self->convert, self->deinterlace, self->video}) join(self, e);
-  link(tee(self), self->convert);
-  link(self->convert, self->deinterlace);
-  link(self->deinterlace, self->video);
+void OmniBin::add_video_in() {
+  if (std::exchange(video_in_, true)) return;
+  convert_ = make("videoconvert", "convert");
+  deinterlace_ = make("deinterlace", "deinterlace");
+  gst_util_set_object_arg(G_OBJECT(deinterlace_), "method", "linear");
+  gst_util_set_object_arg(G_OBJECT(deinterlace_), "fields", "top");
+  for (GstElement* e : {convert_, deinterlace_, settings.video}) join(e);
+  link(tee(), convert_);
+  link(convert_, deinterlace_);
+  link(deinterlace_, settings.video);
 }
 
-void add_video_out(GstOmniBin* self) {
-  if (std::exchange(self->video_out, true)) return;
-  join(self, self->combiner);
-  gst_element_link_pads(tee(self), nullptr, self->combiner, "sink");
-  PadPtr spatial(gst_element_request_pad_simple(self->model, "spatial_%u")),
-      sink(gst_element_get_static_pad(self->combiner, "spatial"));
+void OmniBin::add_video_out() {
+  if (std::exchange(video_out_, true)) return;
+  join(settings.combiner);
+  gst_element_link_pads(tee(), nullptr, settings.combiner, "sink");
+  PadPtr spatial(gst_element_request_pad_simple(settings.model, "spatial_%u")),
+      sink(gst_element_get_static_pad(settings.combiner, "spatial"));
   if (!spatial || gst_pad_link(spatial.get(), sink.get()) != GST_PAD_LINK_OK)
     throw omni::Error(omni::ErrorCode::internal, "omnibin could not link its combiner");
 }
 
 // The model learns of a stream when there is one: it would wait for it.
-GstPadLinkReturn sink_linked(GstPad* pad, GstObject* parent, GstPad*) {
-  auto* self = cast(parent);
+GstPadLinkReturn OmniBin::sink_linked(GstPad* pad, GstObject* parent, GstPad*) {
+  const Parts& parts = GstOmniShell<OmniBin>::of(parent).settings;
   const bool video = g_str_equal(GST_PAD_NAME(pad), "sink_video");
-  return gst_omni_guard(self, GST_PAD_LINK_REFUSED, [&] {
-    GstElement* tokenizer = video ? self->video : self->audio;
+  return gst_omni_guard(parent, GST_PAD_LINK_REFUSED, [&] {
+    GstElement* tokenizer = video ? parts.video : parts.audio;
     PadPtr src(gst_element_get_static_pad(tokenizer, "src"));
     if (!gst_pad_is_linked(src.get()))
-      link_tokens(tokenizer, self->model, video ? "video_0" : "audio_0");
+      link_tokens(tokenizer, parts.model, video ? "video_0" : "audio_0");
     return GST_PAD_LINK_OK;
   });
 }
@@ -214,50 +272,44 @@ GstPadProbeReturn warn_of_unlinked(GstPad*, GstPadProbeInfo* info, gpointer data
   return GST_PAD_PROBE_OK;
 }
 
-GstPad* media_sink(GstOmniBin* self, GstPadTemplate* templ, const char* name, PadPtr target) {
+GstPad* OmniBin::media_sink(GstPadTemplate* templ, const char* name, PadPtr target) {
   GstPad* pad = gst_ghost_pad_new_from_template(name, target.get(), templ);
   gst_pad_set_link_function(pad, sink_linked);
-  gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, warn_of_unlinked, self, nullptr);
+  gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, warn_of_unlinked, element_, nullptr);
   gst_pad_set_active(pad, TRUE);
-  gst_element_add_pad(GST_ELEMENT(self), pad);
+  gst_element_add_pad(element_, pad);
   return pad;
 }
 
-GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*, const GstCaps*) {
-  auto* self = cast(element);
-  return gst_omni_guard<GstPad*>(self, nullptr, [&]() -> GstPad* {
-    const std::string name = GST_PAD_TEMPLATE_NAME_TEMPLATE(templ);
-    if (PadPtr there(gst_element_get_static_pad(element, name.c_str())); there) return nullptr;
-    if (name == "sink_video") {
-      add_video_in(self);
-      return media_sink(self, templ, "sink_video",
-                        PadPtr(gst_element_get_static_pad(self->tee, "sink")));
-    }
-    if (name == "sink_audio") {
-      if (!std::exchange(self->audio_in, true)) join(self, self->audio);
-      return media_sink(self, templ, "sink_audio",
-                        PadPtr(gst_element_get_static_pad(self->audio, "sink")));
-    }
-    if (name == "src_video") {
-      add_video_out(self);
-      return ghost(self, templ, "src_video",
-                   PadPtr(gst_element_get_static_pad(self->combiner, "src")));
-    }
-    if (name == "src_speech") return ask_of_model(self, templ, "src_speech", "speech_%u");
-    if (name == "src_spatial") return ask_of_model(self, templ, "src_spatial", "spatial_%u");
-    if (name == "sink_prompt") return ask_of_model(self, templ, "sink_prompt", "prompt_%u");
-    return ask_of_model(self, templ, "src_text", "text_%u");
-  });
+GstPad* OmniBin::request_pad(GstPadTemplate* templ, const gchar*) {
+  const std::string name = GST_PAD_TEMPLATE_NAME_TEMPLATE(templ);
+  if (PadPtr there(gst_element_get_static_pad(element_, name.c_str())); there) return nullptr;
+  if (name == "sink_video") {
+    add_video_in();
+    return media_sink(templ, "sink_video", PadPtr(gst_element_get_static_pad(tee_, "sink")));
+  }
+  if (name == "sink_audio") {
+    if (!std::exchange(audio_in_, true)) join(settings.audio);
+    return media_sink(templ, "sink_audio",
+                      PadPtr(gst_element_get_static_pad(settings.audio, "sink")));
+  }
+  if (name == "src_video") {
+    add_video_out();
+    return ghost(templ, "src_video", PadPtr(gst_element_get_static_pad(settings.combiner, "src")));
+  }
+  if (name == "src_speech") return ask_of_model(templ, "src_speech", "speech_%u");
+  if (name == "src_spatial") return ask_of_model(templ, "src_spatial", "spatial_%u");
+  if (name == "sink_prompt") return ask_of_model(templ, "sink_prompt", "prompt_%u");
+  return ask_of_model(templ, "src_text", "text_%u");
 }
 
-void release_pad(GstElement* element, GstPad* pad) {
-  auto* self = cast(element);
+void OmniBin::release_pad(GstPad* pad) {
   PadPtr target(gst_ghost_pad_get_target(GST_GHOST_PAD(pad)));
   gst_pad_set_active(pad, FALSE);
   gst_ghost_pad_set_target(GST_GHOST_PAD(pad), nullptr);
-  const bool of_model = target && GST_PAD_PARENT(target.get()) == self->model;
-  gst_element_remove_pad(element, pad);
-  if (of_model) gst_element_release_request_pad(self->model, target.get());
+  const bool of_model = target && GST_PAD_PARENT(target.get()) == settings.model;
+  gst_element_remove_pad(element_, pad);
+  if (of_model) gst_element_release_request_pad(settings.model, target.get());
 }
 
 bool has_linked_source(GstElement* element) {
@@ -270,72 +322,42 @@ bool has_linked_source(GstElement* element) {
 }
 
 // Where nothing is downstream, a sink of our own says when all is over.
-void add_end(GstOmniBin* self) {
-  if (self->end || has_linked_source(GST_ELEMENT(self))) return;
-  self->end = make("fakesink", "end");
-  g_object_set(self->end, "sync", FALSE, "async", FALSE, nullptr);
-  join(self, self->end);
-  if (!gst_element_link_pads(self->model, "text_%u", self->end, "sink"))
+void OmniBin::add_end() {
+  if (end_ || has_linked_source(element_)) return;
+  end_ = make("fakesink", "end");
+  g_object_set(end_, "sync", FALSE, "async", FALSE, nullptr);
+  join(end_);
+  if (!gst_element_link_pads(settings.model, "text_%u", end_, "sink"))
     throw omni::Error(omni::ErrorCode::internal, "omnibin could not link its sink");
 }
 
-void remove_end(GstOmniBin* self) {
-  if (!self->end) return;
-  PadPtr sink(gst_element_get_static_pad(self->end, "sink")), text(gst_pad_get_peer(sink.get()));
-  gst_element_set_locked_state(self->end, TRUE);
-  gst_element_set_state(self->end, GST_STATE_NULL);
-  gst_bin_remove(GST_BIN(self), self->end);
-  if (text) gst_element_release_request_pad(self->model, text.get());
-  gst_clear_object(&self->end);
+void OmniBin::remove_end() {
+  if (!end_) return;
+  PadPtr sink(gst_element_get_static_pad(end_, "sink")), text(gst_pad_get_peer(sink.get()));
+  gst_element_set_locked_state(end_, TRUE);
+  gst_element_set_state(end_, GST_STATE_NULL);
+  gst_bin_remove(GST_BIN(element_), end_);
+  if (text) gst_element_release_request_pad(settings.model, text.get());
+  gst_clear_object(&end_);
 }
 
-GstStateChangeReturn change_state(GstElement* element, GstStateChange transition) {
-  auto* self = cast(element);
-  return gst_omni_guard(self, GST_STATE_CHANGE_FAILURE, [&] {
-    if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) add_end(self);
-    const GstStateChangeReturn result =
-        GST_ELEMENT_CLASS(g_parent_class)->change_state(element, transition);
-    if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) remove_end(self);
-    return result;
-  });
+void OmniBin::before_change(GstStateChange change) {
+  if (change == GST_STATE_CHANGE_READY_TO_PAUSED) add_end();
 }
 
-void signal_ask(GstOmniBin* self, const gchar* text) {
-  g_signal_emit_by_name(self->model, "ask", text);
-}
-void signal_interrupt(GstOmniBin* self) { g_signal_emit_by_name(self->model, "interrupt"); }
-void signal_reset(GstOmniBin* self) { g_signal_emit_by_name(self->model, "reset"); }
-
-void dispose(GObject* object) {
-  auto* self = cast(object);
-  G_OBJECT_CLASS(g_parent_class)->dispose(object);
-  for (GstElement** e : {&self->video, &self->audio, &self->tee, &self->convert, &self->deinterlace,
-                         &self->end, &self->combiner, &self->model})
-    gst_clear_object(e);
+void OmniBin::after_change(GstStateChange change, GstStateChangeReturn) {
+  if (change == GST_STATE_CHANGE_PAUSED_TO_READY) remove_end();
 }
 
-void instance_init(GTypeInstance* instance, gpointer) {
-  auto* self = reinterpret_cast<GstOmniBin*>(instance);
-  gst_omni_guard(self, false, [&] {
-    self->model = make("omnimodel", "model");
-    self->video = make("omnivideotokenizer", "video");
-    self->audio = make("omniaudiotokenizer", "audio");
-    self->combiner = make("omnicombiner", "combiner");
-    gst_bin_add(GST_BIN(self), self->model);
-    return true;
-  });
+// The action signals are the model's.
+void signal_ask(GstElement* bin, const gchar* text) {
+  g_signal_emit_by_name(GstOmniShell<OmniBin>::of(bin).settings.model, "ask", text);
 }
-
-void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
-                  GstCaps* caps) {
-  gst_element_class_add_pad_template(klass,
-                                     gst_pad_template_new(name, direction, GST_PAD_REQUEST, caps));
+void signal_interrupt(GstElement* bin) {
+  g_signal_emit_by_name(GstOmniShell<OmniBin>::of(bin).settings.model, "interrupt");
 }
-
-void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
-                  const char* caps_text) {
-  CapsPtr caps(gst_caps_from_string(caps_text));
-  add_template(klass, name, direction, caps.get());
+void signal_reset(GstElement* bin) {
+  g_signal_emit_by_name(GstOmniShell<OmniBin>::of(bin).settings.model, "reset");
 }
 
 // Any video in system memory, and what else the tokenizer takes.
@@ -352,20 +374,8 @@ CapsPtr video_caps() {
   return caps;
 }
 
-void class_init(gpointer g_class, gpointer) {
-  g_parent_class = static_cast<GstBinClass*>(g_type_class_peek_parent(g_class));
-  auto* object = G_OBJECT_CLASS(g_class);
-  auto* element = GST_ELEMENT_CLASS(g_class);
-  object->set_property = set_property;
-  object->get_property = get_property;
-  object->dispose = dispose;
-  element->request_new_pad = GST_DEBUG_FUNCPTR(request_new_pad);
-  element->release_pad = GST_DEBUG_FUNCPTR(release_pad);
-  element->change_state = GST_DEBUG_FUNCPTR(change_state);
-  for (const char* factory :
-       {"omnimodel", "omnivideotokenizer", "omniaudiotokenizer", "omnicombiner"})
-    install_properties(object, factory);
-  const GType type = G_TYPE_FROM_CLASS(g_class);
+void OmniBin::describe(GstElementClass* klass) {
+  const GType type = G_TYPE_FROM_CLASS(klass);
   const auto action = GSignalFlags(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION);
   g_signal_new_class_handler("ask", type, action, G_CALLBACK(signal_ask), nullptr, nullptr, nullptr,
                              G_TYPE_NONE, 1, G_TYPE_STRING);
@@ -373,30 +383,23 @@ void class_init(gpointer g_class, gpointer) {
                              nullptr, nullptr, G_TYPE_NONE, 0);
   g_signal_new_class_handler("reset", type, action, G_CALLBACK(signal_reset), nullptr, nullptr,
                              nullptr, G_TYPE_NONE, 0);
-  const CapsPtr video = video_caps();
-  add_template(element, "sink_video", GST_PAD_SINK, video.get());
-  add_template(element, "sink_audio", GST_PAD_SINK, "audio/x-raw");
-  add_template(element, "sink_prompt", GST_PAD_SINK, "text/x-raw, format=(string)utf8");
-  add_template(element, "src_video", GST_PAD_SRC, video.get());
-  add_template(element, "src_spatial", GST_PAD_SRC, "application/x-omni-spatial, version=(int)1");
-  add_template(element, "src_speech", GST_PAD_SRC,
-               "audio/x-raw, channels=(int)1, layout=(string)interleaved");
-  add_template(element, "src_text", GST_PAD_SRC, "text/x-raw, format=(string)utf8");
+  const CharPtr video(gst_caps_to_string(video_caps().get()));
+  const auto add = [klass](const char* name, GstPadDirection direction, const char* caps) {
+    gst_omni_add_template(klass, name, direction, GST_PAD_REQUEST, caps);
+  };
+  add("sink_video", GST_PAD_SINK, video.get());
+  add("sink_audio", GST_PAD_SINK, "audio/x-raw");
+  add("sink_prompt", GST_PAD_SINK, "text/x-raw, format=(string)utf8");
+  add("src_video", GST_PAD_SRC, video.get());
+  add("src_spatial", GST_PAD_SRC, "application/x-omni-spatial, version=(int)1");
+  add("src_speech", GST_PAD_SRC, "audio/x-raw, channels=(int)1, layout=(string)interleaved");
+  add("src_text", GST_PAD_SRC, "text/x-raw, format=(string)utf8");
   gst_element_class_set_static_metadata(
-      element, "Omni bin", "Generic/Bin/Analyzer/Video/Audio",
+      klass, "Omni bin", "Generic/Bin/Analyzer/Video/Audio",
       "Live video and audio in; text, speech, places and annotated video out", "gst-omni");
-}
-
-GType get_type() {
-  static const GType type = [] {
-    const GTypeInfo info = {
-        sizeof(GstOmniBinClass), nullptr, nullptr,       class_init, nullptr, nullptr,
-        sizeof(GstOmniBin),      0,       instance_init, nullptr};
-    return g_type_register_static(GST_TYPE_BIN, "GstOmniBin", &info, GTypeFlags(0));
-  }();
-  return type;
 }
 
 }  // namespace
 
-GST_ELEMENT_REGISTER_DEFINE(omnibin, "omnibin", GST_RANK_NONE, get_type());
+GST_ELEMENT_REGISTER_DEFINE(omnibin, "omnibin", GST_RANK_NONE,
+                            gst_omni_element_type<OmniBin>("GstOmniBin"));

@@ -10,6 +10,9 @@
 //     Foo(GstElement* element, GstElementClass* klass);           // makes the pads
 //     Settings settings;
 //   };
+//
+// properties() is anything with install(), count(), set() and get() as GstOmniProperties has them.
+//
 //   GST_ELEMENT_REGISTER_DEFINE(foo, "foo", GST_RANK_NONE, gst_omni_element_type<Foo>("GstFoo"));
 #pragma once
 
@@ -23,6 +26,10 @@
 
 class GstOmniElement {
  public:
+  // What the GObject derives from: an element that is a bin names GstBin and its type instead.
+  using Base = GstElement;
+  static GType base_type() { return GST_TYPE_ELEMENT; }
+
   virtual ~GstOmniElement() = default;
   // Ahead of and behind what GstElement does, which activates the pads on the way up and
   // deactivates them on the way down. May throw omni::Error: the change fails.
@@ -45,16 +52,13 @@ struct GstOmniReading {
 
 template <class Element>
 struct GstOmniObject {
-  GstElement parent;
+  typename Element::Base parent;
   Element* element;
 };
 
 template <class Element>
 struct GstOmniShell {
   using Object = GstOmniObject<Element>;
-  struct Class {
-    GstElementClass parent_class;
-  };
   static inline GstElementClass* parent_class = nullptr;
 
   static Element& of(gpointer object) { return *static_cast<Object*>(object)->element; }
@@ -143,12 +147,14 @@ template <class Element>
 GType gst_omni_element_type(const char* name) {
   using Shell = GstOmniShell<Element>;
   static const GType type = [name] {
+    GTypeQuery base{};
+    g_type_query(Element::base_type(), &base);
     GTypeInfo info{};
-    info.class_size = sizeof(typename Shell::Class);
+    info.class_size = guint16(base.class_size);
     info.class_init = Shell::class_init;
     info.instance_size = sizeof(typename Shell::Object);
     info.instance_init = Shell::instance_init;
-    return g_type_register_static(GST_TYPE_ELEMENT, name, &info, GTypeFlags(0));
+    return g_type_register_static(Element::base_type(), name, &info, GTypeFlags(0));
   }();
   return type;
 }
