@@ -67,13 +67,15 @@ class CaptionFormat final : public GstOmniTextFilter {
     return table;
   }
 
+  static const std::vector<GstOmniReading<CaptionFormat>>& readings() {
+    return gst_omni_text_filter_readings<CaptionFormat>();
+  }
+
   static void describe(GstElementClass* klass) {
-    CapsPtr in(gst_caps_from_string("text/x-raw, format=(string)utf8")),
-        out(gst_caps_from_string("text/x-raw, format=(string)utf8, unit=(string)line"));
-    gst_element_class_add_pad_template(
-        klass, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, in.get()));
-    gst_element_class_add_pad_template(
-        klass, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, out.get()));
+    gst_omni_add_template(klass, "sink", GST_PAD_SINK, GST_PAD_ALWAYS,
+                          "text/x-raw, format=(string)utf8");
+    gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
+                          "text/x-raw, format=(string)utf8, unit=(string)line");
     gst_element_class_set_static_metadata(klass, "Omni caption format", "Filter/Text",
                                           "Words to captions: lines, breaks, reading time",
                                           "gst-omni");
@@ -153,4 +155,4 @@ class CaptionFormat final : public GstOmniTextFilter {
 }  // namespace
 
 GST_ELEMENT_REGISTER_DEFINE(omnicaptionformat, "omnicaptionformat", GST_RANK_NONE,
-                            gst_omni_text_filter_type<CaptionFormat>("GstOmniCaptionFormat"));
+                            gst_omni_element_type<CaptionFormat>("GstOmniCaptionFormat"));

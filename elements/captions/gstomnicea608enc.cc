@@ -96,13 +96,15 @@ class Cea608Enc final : public GstOmniTextFilter {
     return table;
   }
 
+  static const std::vector<GstOmniReading<Cea608Enc>>& readings() {
+    return gst_omni_text_filter_readings<Cea608Enc>();
+  }
+
   static void describe(GstElementClass* klass) {
-    CapsPtr in(gst_caps_from_string("text/x-raw, format=(string)utf8")),
-        out(gst_caps_from_string((std::string(kRaw) + "; " + kOthers).c_str()));
-    gst_element_class_add_pad_template(
-        klass, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, in.get()));
-    gst_element_class_add_pad_template(
-        klass, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, out.get()));
+    gst_omni_add_template(klass, "sink", GST_PAD_SINK, GST_PAD_ALWAYS,
+                          "text/x-raw, format=(string)utf8");
+    gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
+                          (std::string(kRaw) + "; " + kOthers).c_str());
     gst_element_class_set_static_metadata(
         klass, "Omni CEA-608 encoder", "Encoder/Subtitle",
         "Text to CEA-608 closed captions, also in CEA-708 cc_data", "gst-omni");
@@ -277,4 +279,4 @@ class Cea608Enc final : public GstOmniTextFilter {
 }  // namespace
 
 GST_ELEMENT_REGISTER_DEFINE(omnicea608enc, "omnicea608enc", GST_RANK_NONE,
-                            gst_omni_text_filter_type<Cea608Enc>("GstOmniCea608Enc"));
+                            gst_omni_element_type<Cea608Enc>("GstOmniCea608Enc"));

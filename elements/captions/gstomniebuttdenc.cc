@@ -39,13 +39,14 @@ class EbuTtDEnc final : public GstOmniTextFilter {
     return table;
   }
 
+  static const std::vector<GstOmniReading<EbuTtDEnc>>& readings() {
+    return gst_omni_text_filter_readings<EbuTtDEnc>();
+  }
+
   static void describe(GstElementClass* klass) {
-    CapsPtr in(gst_caps_from_string("text/x-raw, format=(string)utf8")),
-        out(gst_caps_from_string("application/ttml+xml"));
-    gst_element_class_add_pad_template(
-        klass, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, in.get()));
-    gst_element_class_add_pad_template(
-        klass, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, out.get()));
+    gst_omni_add_template(klass, "sink", GST_PAD_SINK, GST_PAD_ALWAYS,
+                          "text/x-raw, format=(string)utf8");
+    gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS, "application/ttml+xml");
     gst_element_class_set_static_metadata(klass, "Omni EBU-TT-D encoder", "Encoder/Subtitle",
                                           "Captions to an EBU-TT-D document", "gst-omni");
   }
@@ -116,4 +117,4 @@ class EbuTtDEnc final : public GstOmniTextFilter {
 }  // namespace
 
 GST_ELEMENT_REGISTER_DEFINE(omniebuttdenc, "omniebuttdenc", GST_RANK_NONE,
-                            gst_omni_text_filter_type<EbuTtDEnc>("GstOmniEbuTtDEnc"));
+                            gst_omni_element_type<EbuTtDEnc>("GstOmniEbuTtDEnc"));

@@ -12,8 +12,10 @@ constexpr gsize kMostText = 1 << 16;  // bytes of one buffer
 GstOmniTextFilter::GstOmniTextFilter(GstElement* element, GstElementClass* klass)
     : element_(element) {
   gst_segment_init(&segment_, GST_FORMAT_UNDEFINED);
-  sink_ = gst_pad_new_from_template(gst_element_class_get_pad_template(klass, "sink"), "sink");
-  src_ = gst_pad_new_from_template(gst_element_class_get_pad_template(klass, "src"), "src");
+  sink_ = gst_omni_new_pad(klass, "sink");
+  src_ = gst_omni_new_pad(klass, "src");
+  gst_pad_set_element_private(sink_, this);
+  gst_pad_set_element_private(src_, this);
   gst_pad_set_chain_function(sink_, GST_DEBUG_FUNCPTR(chain));
   gst_pad_set_event_function(sink_, GST_DEBUG_FUNCPTR(sink_event));
   gst_pad_set_query_function(src_, GST_DEBUG_FUNCPTR(src_query));
@@ -94,6 +96,7 @@ void GstOmniTextFilter::end() {
   begun_ = false;
 }
 
+// Forgets the stream. Called when none runs: flushed, or stopped.
 void GstOmniTextFilter::clear() {
   held_.reset();
   reset();
@@ -102,8 +105,8 @@ void GstOmniTextFilter::clear() {
   gst_segment_init(&segment_, GST_FORMAT_UNDEFINED);
 }
 
-GstFlowReturn GstOmniTextFilter::chain(GstPad*, GstObject* parent, GstBuffer* raw) {
-  GstOmniTextFilter& f = *reinterpret_cast<GstOmniTextFilterElement*>(parent)->filter;
+GstFlowReturn GstOmniTextFilter::chain(GstPad* pad, GstObject* parent, GstBuffer* raw) {
+  GstOmniTextFilter& f = *static_cast<GstOmniTextFilter*>(gst_pad_get_element_private(pad));
   const BufferPtr buffer(raw);
   return gst_omni_guard(parent, GST_FLOW_ERROR, [&] {
     if (!gst_pad_has_current_caps(f.src_)) return GST_FLOW_NOT_NEGOTIATED;
@@ -173,12 +176,12 @@ bool GstOmniTextFilter::handle(GstPad* pad, GstEvent* raw) {
 }
 
 gboolean GstOmniTextFilter::sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
-  GstOmniTextFilter& f = *reinterpret_cast<GstOmniTextFilterElement*>(parent)->filter;
+  GstOmniTextFilter& f = *static_cast<GstOmniTextFilter*>(gst_pad_get_element_private(pad));
   return gst_omni_guard(parent, FALSE, [&]() -> gboolean { return f.handle(pad, event); });
 }
 
 gboolean GstOmniTextFilter::src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
-  GstOmniTextFilter& f = *reinterpret_cast<GstOmniTextFilterElement*>(parent)->filter;
+  GstOmniTextFilter& f = *static_cast<GstOmniTextFilter*>(gst_pad_get_element_private(pad));
   if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY) return gst_pad_query_default(pad, parent, query);
   if (!gst_pad_peer_query(f.sink_, query)) return FALSE;
   gboolean live = FALSE;

@@ -7,17 +7,17 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "common/gstomniguard.h"
-#include "common/gstomniproperties.h"
+#include "common/gstomnielement.h"
 #include "common/gstomniptr.h"
 
-class GstOmniTextFilter {
+class GstOmniTextFilter : public GstOmniElement {
  public:
   GstOmniTextFilter(GstElement* element, GstElementClass* klass);
-  virtual ~GstOmniTextFilter() = default;
-  // Forgets the stream. Called when none runs: flushed, or stopped.
-  void clear();
+  void after_change(GstStateChange change, GstStateChangeReturn) override {
+    if (change == GST_STATE_CHANGE_PAUSED_TO_READY) clear();
+  }
 
  protected:
   // All of these are called in the streaming thread, but for latency(). They may throw omni::Error.
@@ -54,6 +54,7 @@ class GstOmniTextFilter {
   void take(GstBuffer* buffer);
   void release(GstClockTime next);
   void end();
+  void clear();
   bool handle(GstPad* pad, GstEvent* event);
 
   GstFlowReturn flow_ = GST_FLOW_OK;
@@ -67,74 +68,16 @@ class GstOmniTextFilter {
   std::optional<Held> held_;  // until its end is known
 };
 
-struct GstOmniTextFilterElement {
-  GstElement element;
-  GstOmniTextFilter* filter;
-};
-
-struct GstOmniTextFilterElementClass {
-  GstElementClass parent_class;
-};
-
 BufferPtr gst_omni_text_buffer(const std::string& text, GstClockTime start, GstClockTime duration);
 
-// The GType of an element that is a Filter. Filter has: Settings settings; static properties();
-// static describe(GstElementClass*); GstStructure* stats().
+// The read-only properties of a Filter, which has GstStructure* stats().
 template <class Filter>
-GType gst_omni_text_filter_type(const char* name) {
-  struct Glue {
-    static Filter& filter(gpointer object) {
-      return *static_cast<Filter*>(reinterpret_cast<GstOmniTextFilterElement*>(object)->filter);
-    }
-    static void set(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
-      if (!Filter::properties().set(filter(object).settings, id, value))
-        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-    }
-    static void get(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
-      if (Filter::properties().get(filter(object).settings, id, value)) return;
-      if (id == Filter::properties().count() + 1)
-        g_value_take_boxed(value, filter(object).stats());
-      else
-        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-    }
-    static void finalize(GObject* object) {
-      GstOmniTextFilter* f = &filter(object);
-      G_OBJECT_CLASS(g_type_class_peek(GST_TYPE_ELEMENT))->finalize(object);
-      delete static_cast<Filter*>(f);
-    }
-    static GstStateChangeReturn change_state(GstElement* element, GstStateChange transition) {
-      auto* parent = GST_ELEMENT_CLASS(g_type_class_peek(GST_TYPE_ELEMENT));
-      const GstStateChangeReturn result = parent->change_state(element, transition);
-      if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) filter(element).clear();
-      return result;
-    }
-    static void instance_init(GTypeInstance* instance, gpointer g_class) {
-      reinterpret_cast<GstOmniTextFilterElement*>(instance)->filter =
-          new Filter(GST_ELEMENT(instance), GST_ELEMENT_CLASS(g_class));
-    }
-    static void class_init(gpointer g_class, gpointer) {
-      auto* object = G_OBJECT_CLASS(g_class);
-      object->set_property = set;
-      object->get_property = get;
-      object->finalize = finalize;
-      GST_ELEMENT_CLASS(g_class)->change_state = change_state;
-      Filter::properties().install(object);
-      g_object_class_install_property(
-          object, Filter::properties().count() + 1,
-          g_param_spec_boxed("stats", "Statistics", "What has happened so far", GST_TYPE_STRUCTURE,
-                             GParamFlags(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
-      Filter::describe(GST_ELEMENT_CLASS(g_class));
-    }
-  };
-  const GTypeInfo info = {sizeof(GstOmniTextFilterElementClass),
-                          nullptr,
-                          nullptr,
-                          Glue::class_init,
-                          nullptr,
-                          nullptr,
-                          sizeof(GstOmniTextFilterElement),
-                          0,
-                          Glue::instance_init,
-                          nullptr};
-  return g_type_register_static(GST_TYPE_ELEMENT, name, &info, GTypeFlags(0));
+const std::vector<GstOmniReading<Filter>>& gst_omni_text_filter_readings() {
+  static const std::vector<GstOmniReading<Filter>> table = {
+      {[] {
+         return g_param_spec_boxed("stats", "Statistics", "What has happened so far",
+                                   GST_TYPE_STRUCTURE, kGstOmniReadOnly);
+       },
+       [](Filter& self, GValue* value) { g_value_take_boxed(value, self.stats()); }}};
+  return table;
 }
