@@ -29,6 +29,7 @@ class GstOmniElement {
   // What the GObject derives from: an element that is a bin names GstBin and its type instead.
   using Base = GstElement;
   static GType base_type() { return GST_TYPE_ELEMENT; }
+  static void add_interfaces(GType) {}  // of the type that was just registered
 
   virtual ~GstOmniElement() = default;
   // Ahead of and behind what GstElement does, which activates the pads on the way up and
@@ -154,7 +155,9 @@ GType gst_omni_element_type(const char* name) {
     info.class_init = Shell::class_init;
     info.instance_size = sizeof(typename Shell::Object);
     info.instance_init = Shell::instance_init;
-    return g_type_register_static(Element::base_type(), name, &info, GTypeFlags(0));
+    const GType element = g_type_register_static(Element::base_type(), name, &info, GTypeFlags(0));
+    Element::add_interfaces(element);
+    return element;
   }();
   return type;
 }

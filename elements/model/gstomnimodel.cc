@@ -84,7 +84,7 @@ static GType tracking_get_type() {
   return type;
 }
 
-const GstOmniProperties<Settings>& properties() {
+const GstOmniProperties<Settings>& State::properties() {
   constexpr auto playing = GstOmniMutable::playing;
   static const GstOmniProperties<Settings> table = [] {
     auto rows = gst_omni_engine_properties<Settings>();
@@ -147,12 +147,6 @@ const GstOmniProperties<Settings>& properties() {
 }
 
 namespace {
-
-enum { kMaxObservedDelay = 1, kStats };  // behind the table
-enum { kSignalAsk, kSignalInterrupt, kSignalReset, kNSignals };
-guint g_signals[kNSignals];
-
-GstElementClass* g_parent_class = nullptr;
 
 // --- source pads
 
@@ -243,41 +237,40 @@ GstPad* add_output(GstOmniModel* self, GstPadTemplate* templ, const std::string&
   return pad;
 }
 
-GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar* asked,
-                        const GstCaps*) {
-  auto* self = reinterpret_cast<GstOmniModel*>(element);
-  State& s = state(self);
+}  // namespace
+
+GstPad* State::request_pad(GstPadTemplate* templ, const gchar* asked) {
   const std::string kind = GST_PAD_TEMPLATE_NAME_TEMPLATE(templ);
   const bool video = kind == "video_%u", audio = kind == "audio_%u", prompt = kind == "prompt_%u",
              spatial = kind == "spatial_%u", speech = kind == "speech_%u";
   std::string name;
   {
-    std::lock_guard guard(s.lock);
-    for (const Input* in : s.inputs)
+    std::lock_guard guard(lock);
+    for (const Input* in : inputs)
       if ((video || audio) && !in->is_prompt && (in->modality == omni::Modality::audio) == audio) {
-        GST_ELEMENT_WARNING(element, CORE, PAD,
+        GST_ELEMENT_WARNING(self, CORE, PAD,
                             ("This model family takes one %s stream", audio ? "audio" : "video"),
                             (nullptr));
         return nullptr;
       }
-    for (const GstOmniOutput* o : s.outputs)
+    for (const GstOmniOutput* o : outputs)
       if (speech && o->kind() == GstOmniOutput::Kind::speech) {
-        GST_ELEMENT_WARNING(element, CORE, PAD, ("One speech pad is all a model has: tee it"),
+        GST_ELEMENT_WARNING(self, CORE, PAD, ("One speech pad is all a model has: tee it"),
                             (nullptr));
         return nullptr;
       }
-    guint& next = speech    ? s.next_speech
-                  : video   ? s.next_video
-                  : audio   ? s.next_audio
-                  : prompt  ? s.next_prompt
-                  : spatial ? s.next_spatial
-                            : s.next_text;
+    guint& next = speech    ? next_speech
+                  : video   ? next_video
+                  : audio   ? next_audio
+                  : prompt  ? next_prompt
+                  : spatial ? next_spatial
+                            : next_text;
     guint number = next;
     if (asked) std::sscanf(asked, "%*[a-z]_%u", &number);
     next = std::max(next, number) + 1;
     name = kind.substr(0, kind.size() - 2) + std::to_string(number);
   }
-  if (GstPad* there = gst_element_get_static_pad(element, name.c_str())) {
+  if (GstPad* there = gst_element_get_static_pad(GST_ELEMENT(self), name.c_str())) {
     gst_object_unref(there);
     return nullptr;
   }
@@ -290,20 +283,20 @@ GstPad* request_new_pad(GstElement* element, GstPadTemplate* templ, const gchar*
                    audio ? omni::Modality::audio : omni::Modality::video);
 }
 
-void release_pad(GstElement* element, GstPad* pad) {
-  auto* self = reinterpret_cast<GstOmniModel*>(element);
-  State& s = state(self);
+void State::release_pad(GstPad* pad) {
   PadPtr owned(GST_PAD(gst_object_ref(pad)));
   gst_pad_set_active(pad, FALSE);
-  gst_element_remove_pad(element, pad);
+  gst_element_remove_pad(GST_ELEMENT(self), pad);
   if (!GST_PAD_IS_SRC(pad)) return remove_input(self, *input_of(pad));
-  gst_child_proxy_child_removed(GST_CHILD_PROXY(element), G_OBJECT(pad), GST_PAD_NAME(pad));
+  gst_child_proxy_child_removed(GST_CHILD_PROXY(self), G_OBJECT(pad), GST_PAD_NAME(pad));
   {
-    std::lock_guard guard(s.lock);
-    std::erase(s.outputs, output_of(pad));
+    std::lock_guard guard(lock);
+    std::erase(outputs, output_of(pad));
   }
   update_session(self);
 }
+
+namespace {
 
 // --- text_0::pieces
 
@@ -333,6 +326,15 @@ void child_proxy_init(gpointer g_interface, gpointer) {
   interface->get_child_by_name = get_child_by_name;
   interface->get_children_count = get_children_count;
 }
+
+}  // namespace
+
+void State::add_interfaces(GType type) {
+  const GInterfaceInfo child_proxy = {child_proxy_init, nullptr, nullptr};
+  g_type_add_interface_static(type, GST_TYPE_CHILD_PROXY, &child_proxy);
+}
+
+namespace {
 
 // --- signals, properties, states
 
@@ -377,40 +379,6 @@ GstStructure* stats(GstOmniModel* self) {
       "first-sound-p95", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.95), nullptr);
 }
 
-void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
-  State& s = state(object);
-  if (!properties().set(s.settings, id, value)) {
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-    return;
-  }
-  const std::string name = pspec->name;
-  if (name == "lateness") {
-    const GstClockTime lateness = g_value_get_uint(value) * GST_MSECOND;
-    std::lock_guard guard(s.lock);
-    for (GstOmniOutput* o : s.outputs) o->set_lateness(lateness);
-  }
-  update_session(reinterpret_cast<GstOmniModel*>(object));
-  if (name == "latency" || name == "interval" || name == "trigger")
-    gst_element_post_message(GST_ELEMENT(object), gst_message_new_latency(GST_OBJECT(object)));
-}
-
-void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
-  State& s = state(object);
-  if (properties().get(s.settings, id, value)) return;
-  switch (int(id) - int(properties().count())) {
-    case kMaxObservedDelay: {
-      std::lock_guard guard(s.lock);
-      g_value_set_uint(value, guint(s.delay.max_ms()));
-      break;
-    }
-    case kStats:
-      g_value_take_boxed(value, stats(reinterpret_cast<GstOmniModel*>(object)));
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-  }
-}
-
 // Whatever waits or computes ends.
 void begin_to_stop(State& s) {
   {
@@ -422,93 +390,91 @@ void begin_to_stop(State& s) {
   s.changed.notify_all();
 }
 
-GstStateChangeReturn change_state(GstElement* element, GstStateChange transition) {
-  auto* self = reinterpret_cast<GstOmniModel*>(element);
-  State& s = state(self);
-  if (transition == GST_STATE_CHANGE_NULL_TO_READY) s.engine_context.announce();
-  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) start_task(self);
-  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) begin_to_stop(s);
-  const GstStateChangeReturn result = g_parent_class->change_state(element, transition);
-  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED && result == GST_STATE_CHANGE_FAILURE) {
-    begin_to_stop(s);
+void add_action(GType type, const char* name, GCallback callback, GType parameter) {
+  g_signal_new_class_handler(name, type, GSignalFlags(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION),
+                             callback, nullptr, nullptr, nullptr, G_TYPE_NONE,
+                             parameter == G_TYPE_NONE ? 0 : 1, parameter);
+}
+
+}  // namespace
+
+const std::vector<GstOmniReading<State>>& State::readings() {
+  static const std::vector<GstOmniReading<State>> table = {
+      {[] {
+         return g_param_spec_uint("max-observed-delay", "Greatest delay",
+                                  "Longest time between media and the text about them, in ms", 0,
+                                  G_MAXUINT, 0, kGstOmniReadOnly);
+       },
+       [](State& s, GValue* value) {
+         std::lock_guard guard(s.lock);
+         g_value_set_uint(value, guint(s.delay.max_ms()));
+       }},
+      {[] {
+         return g_param_spec_boxed("stats", "Statistics", "Answers, tokens, times in ms, drops",
+                                   GST_TYPE_STRUCTURE, kGstOmniReadOnly);
+       },
+       [](State& s, GValue* value) { g_value_take_boxed(value, stats(s.self)); }},
+  };
+  return table;
+}
+
+void State::property_set(const std::string& name) {
+  if (name == "lateness") {
+    GstClockTime shift = 0;
+    {
+      std::lock_guard guard(settings.lock);
+      shift = settings.lateness * GST_MSECOND;
+    }
+    std::lock_guard guard(lock);
+    for (GstOmniOutput* o : outputs) o->set_lateness(shift);
+  }
+  update_session(self);
+  if (name == "latency" || name == "interval" || name == "trigger")
+    gst_element_post_message(GST_ELEMENT(self), gst_message_new_latency(GST_OBJECT(self)));
+}
+
+void State::before_change(GstStateChange change) {
+  if (change == GST_STATE_CHANGE_NULL_TO_READY) engine_context.announce();
+  if (change == GST_STATE_CHANGE_READY_TO_PAUSED) start_task(self);
+  if (change == GST_STATE_CHANGE_PAUSED_TO_READY) begin_to_stop(*this);
+}
+
+void State::after_change(GstStateChange change, GstStateChangeReturn result) {
+  if (change == GST_STATE_CHANGE_READY_TO_PAUSED && result == GST_STATE_CHANGE_FAILURE) {
+    begin_to_stop(*this);
     stop_task(self);
   }
-  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) stop_task(self);
-  return result;
+  if (change == GST_STATE_CHANGE_PAUSED_TO_READY) stop_task(self);
 }
 
-void set_context(GstElement* element, GstContext* context) {
-  state(element).engine_context.take(context);
-  g_parent_class->set_context(element, context);
-}
-
-void finalize(GObject* object) {
-  State* s = reinterpret_cast<GstOmniModel*>(object)->state;
-  G_OBJECT_CLASS(g_parent_class)->finalize(object);
-  delete s;
-}
-
-void instance_init(GTypeInstance* instance, gpointer) {
-  auto* self = reinterpret_cast<GstOmniModel*>(instance);
-  self->state = new State(self);
-}
-
-void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
-                  const char* caps_text, GType type = GST_TYPE_PAD) {
-  CapsPtr caps(gst_caps_from_string(caps_text));
-  gst_element_class_add_pad_template(
-      klass, gst_pad_template_new_with_gtype(name, direction, GST_PAD_REQUEST, caps.get(), type));
-}
-
-guint add_action(GType type, const char* name, GCallback callback, GType parameter) {
-  return g_signal_new_class_handler(name, type, GSignalFlags(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION),
-                                    callback, nullptr, nullptr, nullptr, G_TYPE_NONE,
-                                    parameter == G_TYPE_NONE ? 0 : 1, parameter);
-}
-
-void class_init(gpointer g_class, gpointer) {
+void State::describe(GstElementClass* klass) {
   GST_DEBUG_CATEGORY_INIT(gst_omni_model_debug, "omnimodel", 0, "the model element of gst-omni");
-  g_parent_class = static_cast<GstElementClass*>(g_type_class_peek_parent(g_class));
-  auto* object = G_OBJECT_CLASS(g_class);
-  auto* element = GST_ELEMENT_CLASS(g_class);
-  object->set_property = set_property;
-  object->get_property = get_property;
-  object->finalize = finalize;
-  element->change_state = change_state;
-  element->set_context = set_context;
-  element->request_new_pad = GST_DEBUG_FUNCPTR(request_new_pad);
-  element->release_pad = GST_DEBUG_FUNCPTR(release_pad);
-  properties().install(object);
-  const auto read_only = GParamFlags(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
-  g_object_class_install_property(
-      object, properties().count() + kMaxObservedDelay,
-      g_param_spec_uint("max-observed-delay", "Greatest delay",
-                        "Longest time between media and the text about them, in ms", 0, G_MAXUINT,
-                        0, read_only));
-  g_object_class_install_property(
-      object, properties().count() + kStats,
-      g_param_spec_boxed("stats", "Statistics", "Answers, tokens, times in ms, drops",
-                         GST_TYPE_STRUCTURE, read_only));
-  const GType type = G_TYPE_FROM_CLASS(g_class);
-  g_signals[kSignalAsk] = add_action(type, "ask", G_CALLBACK(signal_ask), G_TYPE_STRING);
-  g_signals[kSignalInterrupt] =
-      add_action(type, "interrupt", G_CALLBACK(signal_interrupt), G_TYPE_NONE);
-  g_signals[kSignalReset] = add_action(type, "reset", G_CALLBACK(signal_reset), G_TYPE_NONE);
-  add_template(element, "video_%u", GST_PAD_SINK,
-               "application/x-omni-tokens, modality=(string){ video, image }, hidden=(int)[ 1, max "
-               "], format=(string)F32LE");
-  add_template(element, "audio_%u", GST_PAD_SINK,
-               "application/x-omni-tokens, modality=(string)audio, hidden=(int)[ 1, max ], "
-               "format=(string)F32LE");
-  add_template(element, "prompt_%u", GST_PAD_SINK, "text/x-raw, format=(string)utf8");
-  add_template(element, "text_%u", GST_PAD_SRC, "text/x-raw, format=(string)utf8",
-               gst_omni_text_pad_get_type());
-  add_template(element, "speech_%u", GST_PAD_SRC,
-               "audio/x-raw, format=(string){ " GST_AUDIO_NE(S16) ", " GST_AUDIO_NE(
-                   F32) " }, rate=(int)[ 1, max ], channels=(int)1, layout=(string)interleaved");
-  add_template(element, "spatial_%u", GST_PAD_SRC, "application/x-omni-spatial, version=(int)1");
+  const GType type = G_TYPE_FROM_CLASS(klass);
+  add_action(type, "ask", G_CALLBACK(signal_ask), G_TYPE_STRING);
+  add_action(type, "interrupt", G_CALLBACK(signal_interrupt), G_TYPE_NONE);
+  add_action(type, "reset", G_CALLBACK(signal_reset), G_TYPE_NONE);
+  gst_omni_add_template(
+      klass, "video_%u", GST_PAD_SINK, GST_PAD_REQUEST,
+      "application/x-omni-tokens, modality=(string){ video, image }, hidden=(int)[ 1, max "
+      "], format=(string)F32LE");
+  gst_omni_add_template(
+      klass, "audio_%u", GST_PAD_SINK, GST_PAD_REQUEST,
+      "application/x-omni-tokens, modality=(string)audio, hidden=(int)[ 1, max ], "
+      "format=(string)F32LE");
+  gst_omni_add_template(klass, "prompt_%u", GST_PAD_SINK, GST_PAD_REQUEST,
+                        "text/x-raw, format=(string)utf8");
+  const CapsPtr text(gst_caps_from_string("text/x-raw, format=(string)utf8"));
+  gst_element_class_add_pad_template(
+      klass, gst_pad_template_new_with_gtype("text_%u", GST_PAD_SRC, GST_PAD_REQUEST, text.get(),
+                                             gst_omni_text_pad_get_type()));
+  gst_omni_add_template(
+      klass, "speech_%u", GST_PAD_SRC, GST_PAD_REQUEST,
+      "audio/x-raw, format=(string){ " GST_AUDIO_NE(S16) ", " GST_AUDIO_NE(
+          F32) " }, rate=(int)[ 1, max ], channels=(int)1, layout=(string)interleaved");
+  gst_omni_add_template(klass, "spatial_%u", GST_PAD_SRC, GST_PAD_REQUEST,
+                        "application/x-omni-spatial, version=(int)1");
   gst_element_class_set_static_metadata(
-      element, "Omni model", "Filter/Analyzer/Video/Audio",
+      klass, "Omni model", "Filter/Analyzer/Video/Audio",
       "Answers questions about live video and audio with a multimodal model", "gst-omni");
   gst_type_mark_as_plugin_api(gst_omni_text_pad_get_type(), GstPluginAPIFlags(0));
   gst_type_mark_as_plugin_api(trigger_get_type(), GstPluginAPIFlags(0));
@@ -516,21 +482,7 @@ void class_init(gpointer g_class, gpointer) {
   gst_type_mark_as_plugin_api(gst_omni_precision_get_type(), GstPluginAPIFlags(0));
 }
 
-GType get_type() {
-  static const GType type = [] {
-    const GTypeInfo info = {
-        sizeof(GstOmniModelClass), nullptr, nullptr,       class_init, nullptr, nullptr,
-        sizeof(GstOmniModel),      0,       instance_init, nullptr};
-    const GType element =
-        g_type_register_static(GST_TYPE_ELEMENT, "GstOmniModel", &info, GTypeFlags(0));
-    const GInterfaceInfo child_proxy = {child_proxy_init, nullptr, nullptr};
-    g_type_add_interface_static(element, GST_TYPE_CHILD_PROXY, &child_proxy);
-    return element;
-  }();
-  return type;
-}
-
-}  // namespace
 }  // namespace gst_omni_model
 
-GST_ELEMENT_REGISTER_DEFINE(omnimodel, "omnimodel", GST_RANK_NONE, gst_omni_model::get_type());
+GST_ELEMENT_REGISTER_DEFINE(omnimodel, "omnimodel", GST_RANK_NONE,
+                            gst_omni_element_type<gst_omni_model::State>("GstOmniModel"));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/gstomnicontext.h"
+#include "common/gstomnielement.h"
 #include "omni/engine.h"
 #include "streams/gstomnispeechoutput.h"
 #include "streams/gstomnistats.h"
@@ -33,8 +34,6 @@ struct Settings : GstOmniEngineSettings {
   bool barge_in = true;
 };
 
-const GstOmniProperties<Settings>& properties();
-
 // Of a sink pad, and lives as long as it.
 struct Input {
   GstPad* pad;
@@ -55,21 +54,28 @@ struct Input {
   guint64 n_buffers = 0, n_dropped = 0;
 };
 
-struct GstOmniModel {
-  GstElement element;
-  struct State* state;
-};
-
-struct GstOmniModelClass {
-  GstElementClass parent_class;
-};
+struct State;
+using GstOmniModel = GstOmniObject<State>;
 
 // Pads whose outputs are used without the element's lock: an output lives as long as its pad.
 using Pads = std::vector<PadPtr>;
 
-struct State {
-  explicit State(GstOmniModel* self) : engine_context(GST_ELEMENT(self), settings) {}
+struct State final : GstOmniElement {
+  static const GstOmniProperties<Settings>& properties();
+  static const std::vector<GstOmniReading<State>>& readings();
+  static void add_interfaces(GType type);
+  static void describe(GstElementClass* klass);
 
+  State(GstElement* element, GstElementClass*)
+      : self(reinterpret_cast<GstOmniModel*>(element)), engine_context(element, settings) {}
+  void before_change(GstStateChange change) override;
+  void after_change(GstStateChange change, GstStateChangeReturn result) override;
+  void set_context(GstContext* context) override { engine_context.take(context); }
+  GstPad* request_pad(GstPadTemplate* templ, const gchar* asked) override;
+  void release_pad(GstPad* pad) override;
+  void property_set(const std::string& name) override;
+
+  GstOmniModel* const self;
   Settings settings;
   GstOmniEngineContext engine_context;
   std::atomic<bool> live{false};
@@ -104,7 +110,7 @@ struct State {
   Pads output_pads() const;
 };
 
-inline State& state(gpointer self) { return *static_cast<GstOmniModel*>(self)->state; }
+inline State& state(gpointer self) { return GstOmniShell<State>::of(self); }
 
 inline Input* input_of(GstPad* pad) {
   return static_cast<Input*>(gst_pad_get_element_private(pad));

@@ -47,14 +47,14 @@ omni::ClockReading read_clock(GstOmniModel* self) {
 void take_defaults(State& s, const omni::CheckpointDefaults& d) {
   std::lock_guard guard(s.settings.lock);
   auto take = [&](auto member, const auto& value) {
-    if (value && !properties().was_set(s.settings, member)) s.settings.*member = *value;
+    if (value && !State::properties().was_set(s.settings, member)) s.settings.*member = *value;
   };
   take(&Settings::system_prompt, d.system_prompt);
   take(&Settings::prompt, d.prompt);
   take(&Settings::spatial_prompt, d.spatial_prompt);
   take(&Settings::context_duration, d.context_duration);
   take(&Settings::max_tokens, d.max_tokens);
-  if (d.trigger && !properties().was_set(s.settings, &Settings::trigger))
+  if (d.trigger && !State::properties().was_set(s.settings, &Settings::trigger))
     for (int i = 0; i < int(std::size(kTriggerNicks)); ++i)
       if (*d.trigger == kTriggerNicks[i]) s.settings.trigger = i;
 }
