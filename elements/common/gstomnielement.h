@@ -11,9 +11,9 @@
 //     Settings settings;
 //   };
 //
-// properties() is anything with install(), count(), set() and get() as GstOmniProperties has them.
-//
 //   GST_ELEMENT_REGISTER_DEFINE(foo, "foo", GST_RANK_NONE, gst_omni_element_type<Foo>("GstFoo"));
+//
+// properties() is anything with install(), count(), set() and get() as GstOmniProperties has them.
 #pragma once
 
 #include <gst/gst.h>
