@@ -147,5 +147,22 @@ TEST_F(Bin, AStreamThatNeverComesIsToldOfAndNotWaitedFor) {
             std::vector<std::string>{"sink_audio was asked for, and no stream came to it"});
 }
 
+// With the pad of the model behind it.
+TEST_F(Bin, APadThatIsReleasedGoesAndComesAgain) {
+  GstElement *b = gst_element_factory_make("omnibin", nullptr),
+             *model = gst_bin_get_by_name(GST_BIN(b), "model");
+  for (int i = 0; i < 2; ++i) {
+    GstPad* pad = gst_element_request_pad_simple(b, "src_text");
+    ASSERT_TRUE(pad);
+    EXPECT_EQ(model->numsrcpads, 1);
+    gst_element_release_request_pad(b, pad);
+    gst_object_unref(pad);
+    EXPECT_EQ(b->numpads, 0);
+    EXPECT_EQ(model->numsrcpads, 0);
+  }
+  gst_object_unref(model);
+  gst_object_unref(b);
+}
+
 }  // namespace
 }  // namespace omni_test
