@@ -98,18 +98,19 @@ TEST_F(ModelFaults, AFlushThatNeverStopsEndsWithItsState) {
 }
 
 TEST_F(ModelFaults, AMediaPadReleasedDuringItsFlushDoesNotKeepTheOthersWaiting) {
-  GstElement* pipeline = gst_parse_launch(
-      "omnimodel name=m max-tokens=4 model-path=" FIXTURE_A
-      " audiotestsrc num-buffers=200 ! valve name=v drop-mode=forward-sticky-events drop=true ! "
-      "omniaudiotokenizer ! m.audio_0 m.text_0 ! fakesink async=false",
-      nullptr);
-  GstElement* m = child(pipeline, "m");
+  GstElement* pipeline =
+      gst_parse_launch("omnimodel name=m max-tokens=4 model-path=" FIXTURE_A
+                       " audiotestsrc name=a num-buffers=200 ! omniaudiotokenizer ! m.audio_0 "
+                       "m.text_0 ! fakesink async=false",
+                       nullptr);
+  GstElement *m = child(pipeline, "m"), *source = child(pipeline, "a");
+  gst_element_set_locked_state(source, TRUE);  // until the pad is gone
   GstPad* video = gst_element_request_pad_simple(m, "video_0");
   gst_element_set_state(pipeline, GST_STATE_PAUSED);
   gst_pad_send_event(video, gst_event_new_flush_start());
   gst_element_release_request_pad(m, video);
   gst_object_unref(video);
-  g_object_set(child(pipeline, "v"), "drop", FALSE, nullptr);
+  gst_element_set_locked_state(source, FALSE);
   gst_element_set_state(pipeline, GST_STATE_PLAYING);
   const Outcome o = wait_for_end(pipeline);
   EXPECT_TRUE(o.eos);
