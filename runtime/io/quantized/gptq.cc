@@ -1,8 +1,8 @@
 // GPTQ's layout. (AutoGPTQ, auto_gptq/nn_modules/qlinear/qlinear_cuda.py, QuantLinear.pack;
 // GPTQModel for "gptq_v2")
 // clang-format off
-//   qweight I32 [n_in · bits / 32, n_out]      word r of an output: its inputs r · 32/bits …, lowest bits first
-//   qzeros  I32 [n_groups, n_out · bits / 32]  of outputs in their order; "gptq" stores zero − 1, "gptq_v2" zero
+//   qweight I32 [n_in · bits / 32, n_out]      word r of an output: inputs r · 32/bits …, low bits first
+//   qzeros  I32 [n_groups, n_out · bits / 32]  of outputs in order; "gptq" stores zero − 1, "gptq_v2" zero
 //   scales  F16 [n_groups, n_out]
 //   g_idx   I32 [n_in]                         the group of each input (desc_act: by falling activation)
 // clang-format on
