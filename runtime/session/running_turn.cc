@@ -1,0 +1,196 @@
+#include "session/running_turn.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "session/answer_reader.h"
+#include "text/utf8_stream.h"
+
+namespace omni {
+
+namespace {
+
+SamplingOptions sampling_of(const Turn& turn, const SessionSettings& settings) {
+  if (turn.question.sampling) return *turn.question.sampling;
+  SamplingOptions sampling = settings.sampling;
+  if (settings.wants_objects && turn.audience != Audience::objects) sampling.json_schema.clear();
+  return sampling;
+}
+
+}  // namespace
+
+RunningTurn::RunningTurn(const Context& context, Turn turn, bool live)
+    : context_(context),
+      state_(*context.state),
+      turn_(std::move(turn)),
+      live_(live),
+      settings_(state_.settings()),
+      about_objects_(turn_.audience == Audience::objects),
+      sampling_(sampling_of(turn_, settings_)) {}
+
+// A user's question that cannot be asked is its user's affair and not the stream's.
+void RunningTurn::run() {
+  if (turn_.standing) return answer();
+  const std::string& text = turn_.question.text;
+  if (valid_utf8(text) != text)
+    return refuse(Error(ErrorCode::corrupt_file,
+                        "a question that is no UTF-8: \"" + valid_utf8(text) + "\""));
+  try {
+    answer();
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::invalid_argument && e.code() != ErrorCode::unsupported) throw;
+    refuse(e);
+  }
+}
+
+void RunningTurn::refuse(const Error& error) {
+  emit(turn_.span, Failed{valid_utf8(turn_.question.text), error, false});
+}
+
+void RunningTurn::answer() {
+  begin();
+  begin_speech();
+  AnswerReader reader(context_.prompter.coordinates(), settings_.wants_pieces && !about_objects_,
+                      settings_.wants_objects);
+  Answer answer;
+  try {
+    answer = write([&](const AnswerToken& t) { send_piece(reader.push(t)); });
+  } catch (...) {
+    give_up_speech();
+    throw;
+  }
+  send_piece(reader.finish(answer.text));
+  finish(answer, reader);
+}
+
+void RunningTurn::begin() {
+  {
+    std::lock_guard guard(state_.lock);
+    state_.answering = turn_.id;
+    state_.interrupted = false;
+  }
+  emit(turn_.span, TurnBegan{turn_.question.text});
+}
+
+Answer RunningTurn::write(const std::function<void(const AnswerToken&)>& on_token) {
+  const Question& question = turn_.question;
+  if (!question.reply.empty()) {
+    Answer answer;
+    answer.text = question.reply;
+    if (speech_) context_.dialogue.say(question.text, answer.text, *speech_);
+    on_token({answer.text, answer.text});
+    return answer;
+  }
+  return context_.dialogue.ask(question.text, {.sampling = sampling_,
+                                               .on_token = on_token,
+                                               .wants_probabilities = settings_.wants_objects,
+                                               .speech = speech_.get(),
+                                               .interrupted = state_.interrupted});
+}
+
+// --- what is in the answer
+
+void RunningTurn::send_piece(std::optional<TextPiece> piece) {
+  if (!piece) return;
+  emit(stamped(span_of_piece(piece->is_last)), std::move(*piece));
+}
+
+// Pieces share the time of their answer, as if it were as long as it may be; the last one has the
+// rest.
+TimeSpan RunningTurn::span_of_piece(bool is_last) {
+  const TimeSpan whole = speech_ ? TimeSpan{turn_.span.end(), turn_.span.duration} : turn_.span;
+  const Nanoseconds step = whole.duration / std::max(1, sampling_.max_tokens);
+  const Nanoseconds start = whole.start + std::min(n_pieces_++, sampling_.max_tokens - 1) * step;
+  return {start, is_last ? whole.end() - start : step};
+}
+
+TimeSpan RunningTurn::stamped(TimeSpan span) const {
+  if (!live_ || !settings_.stamped_when_ready) return span;
+  if (const auto now = state_.read_clock().now) span.start = *now;
+  return span;
+}
+
+void RunningTurn::finish(const Answer& answer, AnswerReader& reader) {
+  const TimeSpan span = stamped(turn_.span);
+  send_objects(span, answer, reader);
+  if (speech_) {
+    std::lock_guard guard(state_.lock);
+    state_.push(turn_.id, state_.utterances.set_text(turn_.id, answer.text));
+  } else if (!about_objects_) {
+    if (answer.text.empty())
+      emit(span, TimeAdvanced{.objects = false, .speech = false});
+    else
+      emit(span, AnswerText{answer.text});
+  }
+  count(answer, reader.counts());
+  emit(span, TurnDone{turn_.question.text, about_objects_, turn_.span.start, answer});
+}
+
+void RunningTurn::send_objects(const TimeSpan& span, const Answer& answer, AnswerReader& reader) {
+  if (!settings_.wants_objects) return;
+  std::optional<SpatialResult> result;
+  if (about_objects_ || reader.has_objects())
+    result = reader.objects(answer, turn_.question.text, turn_.span, settings_.tracking,
+                            context_.tracker);
+  if (result) {
+    const Nanoseconds time = result->frame_time;
+    emit({time, std::max<Nanoseconds>(0, turn_.span.end() - time)}, std::move(*result));
+  } else if (about_objects_) {
+    emit(span, TimeAdvanced{.text = false, .speech = false});
+  }
+}
+
+void RunningTurn::count(const Answer& answer, const SpatialParser::Counts& counts) {
+  std::lock_guard guard(state_.lock);
+  SessionStats& stats = state_.stats;
+  ++stats.n_answers;
+  stats.n_tokens += uint64_t(answer.tokens);
+  stats.n_objects += uint64_t(counts.objects);
+  stats.n_repaired += uint64_t(counts.repaired);
+  stats.n_malformed += uint64_t(counts.malformed);
+  stats.context_tokens = context_.dialogue.n_rows();
+}
+
+// --- speech
+
+void RunningTurn::begin_speech() {
+  if (about_objects_ || !settings_.wants_speech || !context_.dialogue.may_speak()) return;
+  if (!wait_to_speak()) return;
+  std::shared_ptr<SpeechStream> speech = context_.make_speech(settings_.speech);
+  {
+    std::lock_guard guard(state_.lock);
+    if (state_.cancelled) throw_cancelled();
+    state_.utterances.begin(turn_.id, speech);
+  }
+  speech->when_duration_is_known(
+      [weak = std::weak_ptr(context_.state), turn = turn_.id](Nanoseconds duration) {
+        const auto state = weak.lock();
+        if (!state) return;
+        std::lock_guard guard(state->lock);
+        state->push(turn, state->utterances.set_duration(turn, duration));
+      });
+  emit({turn_.span.end(), 0}, Utterance{speech, turn_.question.text, settings_.speech.voice});
+  speech_ = std::move(speech);
+}
+
+bool RunningTurn::wait_to_speak() {
+  using May = Utterances::May;
+  std::unique_lock lock(state_.lock);
+  May may{};
+  state_.changed.wait(lock, state_.stop.get_token(), [&] {
+    may = state_.utterances.may_speak(live_, !turn_.standing);
+    return state_.cancelled || may != May::wait;
+  });
+  if (state_.cancelled || may == May::wait) throw_cancelled();
+  if (may == May::stay_silent) ++state_.stats.n_unspoken;
+  return may == May::speak;
+}
+
+void RunningTurn::give_up_speech() {
+  if (!speech_) return;
+  speech_->stop();
+  std::lock_guard guard(state_.lock);
+  state_.push(turn_.id, state_.utterances.set_text(turn_.id, {}));
+}
+
+}  // namespace omni

@@ -1,0 +1,66 @@
+// The life of one turn, on the session's thread: it begins, waits until it may be spoken, the
+// question goes into the dialogue, the answer is read while it is written, and what is in it is put
+// out. Its events, in this order: TurnBegan · Utterance · pieces of text · objects · text ·
+// TurnDone; of one that cannot be asked, Failed. Where it throws the turn ends without a TurnDone.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "interface/prompter.h"
+#include "session/dialogue.h"
+#include "session/session.h"
+#include "session/session_state.h"
+
+namespace omni {
+
+class RunningTurn {
+ public:
+  // What a turn is asked in. Stays until it is over.
+  struct Context {
+    const std::shared_ptr<SessionState>& state;
+    const Prompter& prompter;
+    const MakeSpeech& make_speech;
+    Dialogue& dialogue;
+    Tracker& tracker;
+  };
+  // live: media come at the pace of a clock.
+  RunningTurn(const Context& context, Turn turn, bool live);
+
+  // Waits while others speak, and while nobody takes its events. Throws cancelled after a flush or
+  // at the end of the session, and what the model throws.
+  void run();
+
+ private:
+  void answer();
+  void refuse(const Error& error);
+  void begin();
+  Answer write(const std::function<void(const AnswerToken&)>& on_token);
+  void send_piece(std::optional<TextPiece> piece);
+  void finish(const Answer& answer, AnswerReader& reader);
+  void send_objects(const TimeSpan& span, const Answer& answer, AnswerReader& reader);
+  void count(const Answer& answer, const SpatialParser::Counts& counts);
+
+  void begin_speech();
+  bool wait_to_speak();
+  void give_up_speech();
+
+  TimeSpan span_of_piece(bool is_last);
+  TimeSpan stamped(TimeSpan span) const;
+  template <class What>
+  void emit(const TimeSpan& span, What what) {
+    state_.emit(turn_.id, span, std::move(what));
+  }
+
+  const Context context_;
+  SessionState& state_;
+  const Turn turn_;
+  const bool live_;
+  const SessionSettings settings_;  // as they were when it began
+  const bool about_objects_;
+  const SamplingOptions sampling_;
+  std::shared_ptr<SpeechStream> speech_;  // nullptr: it is not spoken
+  int n_pieces_ = 0;                      // sent
+};
+
+}  // namespace omni

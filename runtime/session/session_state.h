@@ -1,0 +1,79 @@
+// What the thread of a session shares with everybody who calls the session, under one lock with
+// one way to wake. It outlives the session where a speech still tells how long it is.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <utility>
+#include <vector>
+
+#include "omni/session.h"
+#include "session/inbox.h"
+#include "session/turns.h"
+#include "session/utterances.h"
+
+namespace omni {
+
+[[noreturn]] inline void throw_cancelled() { throw Error(ErrorCode::cancelled, "cancelled"); }
+
+struct SessionState {
+  static constexpr size_t kMostEvents = 256;  // that nobody has taken
+
+  // Begins with a reset that is asked for.
+  SessionState(const SessionOptions& of_session, Nanoseconds chunk);
+
+  // --- by anybody, without the lock
+  ClockReading read_clock() const { return options.clock ? options.clock() : ClockReading(); }
+  SessionSettings settings() const;
+  // Puts an event out, and waits before while nobody takes what is there. Throws cancelled.
+  template <class What>
+  void emit(TurnId turn, const TimeSpan& span, What what) {
+    std::unique_lock guard(lock);
+    changed.wait(guard, stop.get_token(), [&] { return cancelled || events.size() < kMostEvents; });
+    if (cancelled || stop.stop_requested()) throw_cancelled();
+    push(turn, span, std::move(what));
+  }
+
+  // --- under the lock
+  template <class What>
+  void push(TurnId turn, const TimeSpan& span, What what) {
+    events.push_back({epoch, turn, span, std::move(what)});
+    changed.notify_all();
+  }
+  // The text of a spoken answer, once its time is known.
+  void push(TurnId turn, std::optional<Utterances::Timed> timed);
+  void wake();
+  void set_tracks();
+  // Asks the thread to begin a new dialogue.
+  void ask_for_reset();
+  // Of `turn`, or of all (0). The utterances returned are to be interrupted without the lock.
+  std::vector<std::shared_ptr<Speech>> end_early(TurnId turn);
+
+  const SessionOptions options;
+  std::stop_source stop;
+  std::atomic<bool> interrupted{false};  // the answer that is being written ends early
+
+  mutable std::mutex lock;  // guards all below
+  std::condition_variable_any changed;
+  SessionSettings current_settings;
+  SessionStats stats;
+  Inbox inbox;
+  Turns turns;
+  Utterances utterances;
+  std::deque<Event> events;
+  uint64_t epoch = 0;
+  uint64_t n_inputs = 0;  // counted, so that a thread which is about to wait misses none
+  TurnId answering = 0;   // the turn that is, or was the last to be, answered
+  // Whoever lets go of the last one waits for its threads: the session's own does.
+  std::vector<std::shared_ptr<Speech>> retired;
+  bool cancelled = false;  // by a flush, until the thread begins anew
+  bool reset_pending = false, failed = false, questions_ended = false, end_sent = false;
+  bool has_refused = false;  // on_room is owed
+};
+
+}  // namespace omni

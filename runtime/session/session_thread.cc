@@ -1,0 +1,285 @@
+#include "session/session_thread.h"
+
+#include <utility>
+
+#include "session/running_turn.h"
+
+namespace omni {
+
+namespace {
+constexpr Nanoseconds kDefaultContext = 60 * kSecond;
+}
+
+SessionThread::SessionThread(std::shared_ptr<SessionState> state, const Prompter& prompter,
+                             Scheduler& scheduler, MakeSpeech make_speech)
+    : state_(std::move(state)),
+      prompter_(prompter),
+      scheduler_(scheduler),
+      make_speech_(std::move(make_speech)),
+      masks_(prompter),
+      thread_([this] { run(); }) {}
+
+SessionThread::~SessionThread() {
+  thread_.join();
+  let_go_of_speeches();  // a thread of theirs may be the last to let go of the state
+}
+
+void SessionThread::cancel() noexcept {
+  if (dialogue_) dialogue_->cancel();
+}
+
+void SessionThread::run() {
+  while (!state_->stop.stop_requested()) {
+    uint64_t n_inputs = 0;
+    {
+      std::lock_guard guard(state_->lock);
+      n_inputs = state_->n_inputs;
+    }
+    if (guarded_step()) continue;
+    std::unique_lock lock(state_->lock);
+    state_->changed.wait(lock, state_->stop.get_token(),
+                         [&] { return state_->n_inputs != n_inputs; });
+  }
+}
+
+bool SessionThread::guarded_step() {
+  try {
+    return step();
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::cancelled) return false;
+    fail(e);
+  } catch (const std::bad_alloc&) {
+    fail(Error(ErrorCode::out_of_memory, "out of memory"));
+  } catch (const std::exception& e) {
+    fail(Error(ErrorCode::internal, e.what()));
+  }
+  return false;
+}
+
+void SessionThread::fail(const Error& error) {
+  std::lock_guard guard(state_->lock);
+  state_->failed = true;
+  state_->push(state_->answering, {}, Failed{{}, error, true});
+}
+
+// False when there is nothing to do.
+bool SessionThread::step() {
+  let_go_of_speeches();
+  if (!has_work()) return false;
+  if (begin_anew()) make_anew();
+  const bool live = state_->read_clock().live;
+  bool progress = take(live);
+  progress |= enter(live);
+  progress |= ask_due(live, true);
+  keep_stats();
+  return progress || wants_reset() || end_stream();
+}
+
+bool SessionThread::wants_reset() const {
+  std::lock_guard guard(state_->lock);
+  return state_->reset_pending;
+}
+
+void SessionThread::let_go_of_speeches() {
+  std::vector<std::shared_ptr<Speech>> retired;  // outlive the lock
+  std::lock_guard guard(state_->lock);
+  retired.swap(state_->retired);
+}
+
+// A new dialogue is for the first thing that comes: the tracks that there are then are those that
+// are waited for.
+bool SessionThread::has_work() const {
+  std::lock_guard guard(state_->lock);
+  const SessionState& s = *state_;
+  return !s.failed && (!s.reset_pending || s.inbox.n_waiting() > 0 || s.turns.has_questions() ||
+                       s.questions_ended || s.inbox.has_ended(Modality::video) ||
+                       s.inbox.has_ended(Modality::audio));
+}
+
+// Clears what a flush or reset has asked for. True: there was one, or it is the first time.
+bool SessionThread::begin_anew() {
+  std::lock_guard guard(state_->lock);
+  if (!state_->reset_pending) return false;
+  state_->reset_pending = state_->cancelled = state_->end_sent = false;
+  state_->turns.forget_media();
+  return true;
+}
+
+void SessionThread::make_anew() {
+  const SessionSettings s = state_->settings();
+  const SessionOptions& options = state_->options;
+  DialogueOptions o;
+  o.system_prompt = options.system_prompt;
+  o.tracks = {s.has_video, s.has_audio};
+  o.context_duration = options.context_duration > 0 ? options.context_duration : kDefaultContext;
+  o.seed = options.seed;
+  o.speech = s.wants_speech;
+  o.live = state_->read_clock().live;
+  give_up_dialogue();  // its memory first
+  auto dialogue = std::make_unique<Dialogue>(prompter_, scheduler_, masks_, o);
+  {
+    std::lock_guard guard(state_->lock);
+    dialogue_.swap(dialogue);
+  }
+  timeline_.emplace(o.tracks, prompter_.chunk_duration());
+  tracker_.reset();
+}
+
+void SessionThread::give_up_dialogue() {
+  std::unique_ptr<Dialogue> old;  // ends without the lock
+  std::lock_guard guard(state_->lock);
+  old.swap(dialogue_);
+}
+
+// --- media
+
+// Moves what waits onto the timeline: live all of it, so that it is known what is newest.
+bool SessionThread::take(bool live) {
+  bool any = false;
+  while (auto segment = take_one(live)) {
+    timeline_->append(std::move(*segment));
+    any = true;
+    if (!live) break;
+  }
+  timeline_->set_ended(Modality::video, video_ended_);
+  timeline_->set_ended(Modality::audio, audio_ended_);
+  return any;
+}
+
+std::optional<Segment> SessionThread::take_one(bool live) {
+  std::optional<Segment> segment;
+  bool has_room = false;
+  {
+    std::lock_guard guard(state_->lock);
+    Inbox& inbox = state_->inbox;
+    segment = inbox.take(live);
+    video_ended_ = inbox.has_ended(Modality::video);
+    audio_ended_ = inbox.has_ended(Modality::audio);
+    if (segment) has_room = std::exchange(state_->has_refused, false);
+  }
+  if (has_room && state_->options.on_room) state_->options.on_room();
+  return segment;
+}
+
+// Moves what is on the timeline into the dialogue, and asks what is due at each chunk.
+bool SessionThread::enter(bool live) {
+  bool any = false;
+  while (const auto chunk = wants_reset() ? std::nullopt : timeline_->next(!live)) {
+    for (const Segment& s : chunk->segments) dialogue_->add(chunk->span, s);
+    chunk_entered(chunk->span, live);
+    ask_due(live, false);
+    if (live) take(live);
+    any = true;
+  }
+  while (const auto early = wants_reset() ? std::nullopt : timeline_->early(!live)) {
+    dialogue_->add(early->chunk, early->segment);
+    any = true;
+  }
+  return any;
+}
+
+// --- what is due
+
+void SessionThread::chunk_entered(const TimeSpan& span, bool live) {
+  Turns::Due due;
+  const SessionSettings s = state_->settings();
+  {
+    std::lock_guard guard(state_->lock);
+    due = state_->turns.chunk_entered(span, s);
+  }
+  if (due.silent_until)
+    state_->emit(0, {0, *due.silent_until},
+                 TimeAdvanced{.text = !due.text_waits, .speech = !due.text_waits});
+  for (Turn& turn : due.turns) {
+    if (live) take(live);
+    if (is_overdue(turn, s, state_->read_clock(), timeline_->next_is_complete(!live)))
+      drop(turn);
+    else
+      answer(std::move(turn), live);
+  }
+}
+
+void SessionThread::drop(const Turn& turn) {
+  {
+    std::lock_guard guard(state_->lock);
+    ++state_->stats.n_overdue;
+  }
+  state_->emit(turn.id, turn.span, TurnDropped{turn.question.text, TurnDropped::Why::overdue});
+  state_->emit(turn.id, turn.span,
+               TimeAdvanced{.text = turn.audience == Audience::text,
+                            .objects = turn.audience == Audience::objects,
+                            .speech = turn.audience == Audience::text});
+}
+
+void SessionThread::answer(Turn turn, bool live) {
+  RunningTurn({state_, prompter_, make_speech_, *dialogue_, tracker_}, std::move(turn), live).run();
+}
+
+// `all_entered`: nothing complete is left on the timeline. Before, questions are due that are
+// about a time which has come, and not those about all that is there (live: everything is).
+bool SessionThread::ask_due(bool live, bool all_entered) {
+  bool any = false;
+  while (auto turn = wants_reset() ? std::nullopt : take_due(live, all_entered)) {
+    any = true;
+    answer(std::move(*turn), live);
+  }
+  return any;
+}
+
+std::optional<Turn> SessionThread::take_due(bool live, bool all_entered) {
+  std::optional<Turn> turn;
+  bool has_room = false;
+  {
+    std::lock_guard guard(state_->lock);
+    const auto waits = [&](const Turns::Waiting& w) {
+      if (live) return false;
+      return state_->inbox.has_of_first(w.after, live) || !knows_ends() ||
+             (!all_entered && w.time == 0);
+    };
+    turn = state_->turns.take_due(live || (all_entered && has_ended()), waits);
+    if (turn) has_room = std::exchange(state_->has_refused, false);
+  }
+  if (has_room && state_->options.on_room) state_->options.on_room();
+  return turn;
+}
+
+// All that will be asked about has been taken. Under the lock.
+bool SessionThread::has_ended() const {
+  const SessionState& s = *state_;
+  if (!s.inbox.has_tracks()) return s.current_settings.has_questions && s.questions_ended;
+  return s.inbox.has_ended() && knows_ends();
+}
+
+// The timeline has been told which tracks have ended. Under the lock.
+bool SessionThread::knows_ends() const {
+  return video_ended_ == state_->inbox.has_ended(Modality::video) &&
+         audio_ended_ == state_->inbox.has_ended(Modality::audio);
+}
+
+bool SessionThread::end_stream() {
+  Turns::Due due;
+  Nanoseconds end = 0;
+  const SessionSettings settings = state_->settings();
+  {
+    std::lock_guard guard(state_->lock);
+    SessionState& s = *state_;
+    // The end follows what is still being spoken: its text has no place in time before.
+    if (!has_ended() || s.end_sent || s.utterances.is_speaking()) return false;
+    due = s.turns.media_ended(settings);
+    end = s.turns.media_end();
+    s.end_sent = due.turns.empty();
+  }
+  for (Turn& turn : due.turns) answer(std::move(turn), state_->read_clock().live);
+  if (!due.turns.empty()) return true;
+  state_->emit(0, {0, end}, TimeAdvanced{});
+  state_->emit(0, {end, 0}, EndOfStream{});
+  return false;
+}
+
+void SessionThread::keep_stats() {
+  std::lock_guard guard(state_->lock);
+  state_->stats.context_tokens = dialogue_->n_rows();
+  state_->stats.n_late = uint64_t(timeline_->n_late());
+}
+
+}  // namespace omni

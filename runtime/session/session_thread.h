@@ -1,0 +1,67 @@
+// The thread of a session: takes what was put, moves it into the dialogue, asks what is due, and
+// answers it. What is decided stands in Turns, Utterances, Timeline and Inbox, what becomes of a
+// turn in RunningTurn; here is the order of it.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "interface/prompter.h"
+#include "session/dialogue.h"
+#include "session/session.h"
+#include "session/session_state.h"
+#include "session/timeline.h"
+
+namespace omni {
+
+class SessionThread {
+ public:
+  // Begins at once. Prompter and scheduler stay until it has ended.
+  SessionThread(std::shared_ptr<SessionState> state, const Prompter& prompter, Scheduler& scheduler,
+                MakeSpeech make_speech);
+  // Waits until what is being computed has ended: state->stop and a flush come before it.
+  ~SessionThread();
+
+  // From any thread, under the lock of the state: what is being asked throws cancelled.
+  void cancel() noexcept;
+
+ private:
+  void run();
+  bool guarded_step();
+  void fail(const Error& error);
+  bool step();
+  bool wants_reset() const;
+  void let_go_of_speeches();
+  bool has_work() const;
+  bool begin_anew();
+  void make_anew();
+  void give_up_dialogue();
+
+  // live: media come at the pace of a clock. True: there was something.
+  bool take(bool live);
+  std::optional<Segment> take_one(bool live);
+  bool enter(bool live);
+  void chunk_entered(const TimeSpan& span, bool live);
+  bool ask_due(bool live, bool all_entered);
+  std::optional<Turn> take_due(bool live, bool all_entered);
+  bool has_ended() const;
+  bool knows_ends() const;
+  bool end_stream();
+  void drop(const Turn& turn);
+  void answer(Turn turn, bool live);
+  void keep_stats();
+
+  const std::shared_ptr<SessionState> state_;
+  const Prompter& prompter_;
+  Scheduler& scheduler_;
+  const MakeSpeech make_speech_;
+  AnswerMasks masks_;
+  std::unique_ptr<Dialogue> dialogue_;  // made and given up under the lock
+  std::optional<Timeline> timeline_;
+  Tracker tracker_;
+  bool video_ended_ = false, audio_ended_ = false;  // as the timeline knows it
+  std::thread thread_;                              // last: it uses everything above
+};
+
+}  // namespace omni
