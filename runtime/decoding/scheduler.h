@@ -111,7 +111,7 @@ class Scheduler {
   Counts counts() const;
 
  private:
-  struct Part;
+  class Batch;
   struct Drawn {
     std::promise<Choice> to;
     Choice choice;
@@ -130,17 +130,10 @@ class Scheduler {
   static void tell(std::vector<Drawn> drawn);
   bool has_more_to_do() const;
   bool settle(Entry& entry);
-  void drop_ahead(Entry& entry);
-  void close_entry(Entry& entry);
   void draw();
   void draw_from(const std::vector<Entry*>& entries, ops::Context& cx, const Tensor& logits);
-  std::vector<Part> compose();
-  void add_prompts(std::vector<Part>& parts);
-  bool make_room(Entry& entry, Lane lane, int64_t n);
-  void forward(const std::vector<Part>& parts);
-  void count(const std::vector<Part>& parts);
-  Tensor embed(ops::Context& cx, const std::vector<Part>& parts);
-  void hand_out(ops::Context& cx, const Part& part, const Tensor& x, const Tensor& y);
+  void forward();
+  void count(const Batch& batch);
 
   const TextModel& model_;
   ThreadPool& pool_;

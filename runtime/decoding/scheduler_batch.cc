@@ -1,0 +1,172 @@
+#include "decoding/scheduler_batch.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace omni {
+
+// --- what it computes
+
+void Scheduler::Batch::add_tokens(const Entries& entries) {
+  for (const auto& entry : entries) {
+    Entry& e = *entry;
+    if (e.failed) {
+      e.fail_all(e.failed);
+      continue;
+    }
+    auto* decode = e.front<Entry::Decode>();
+    const bool ahead = e.ahead && !e.ahead->computed && e.todo.empty();
+    if (!(decode || ahead) || !e.make_room(arena_, Lane::text, 1)) continue;
+    if (decode) {
+      e.ahead.reset();
+      parts_.push_back({&e, {&decode->id, 1}, {&decode->at, 1}});
+    } else {
+      parts_.push_back({.entry = &e,
+                        .ids = {&e.ahead->id, 1},
+                        .positions = {&e.ahead->at, 1},
+                        .is_ahead = true});
+    }
+  }
+}
+
+// Prompts that come first in what is asked for, in the order in which they are taken.
+std::vector<Scheduler::Batch::Waiting> Scheduler::Batch::waiting(const Entries& entries,
+                                                                 uint64_t& n_arrived) {
+  std::vector<Waiting> all;
+  for (const auto& entry : entries)
+    if (auto* prompt = entry->front<Entry::Prefill>()) {
+      if (!prompt->arrival) prompt->arrival = ++n_arrived;
+      all.push_back({entry.get(), prompt});
+    }
+  const auto key = [](const Waiting& w) {
+    const bool starves = w.prompt->n_passed_over >= kMostTurnsPassedOver;
+    const int rank = starves ? 0 : w.entry->priority == Priority::live ? 1 : 2;
+    return std::pair(rank, w.prompt->arrival);
+  };
+  std::sort(all.begin(), all.end(),
+            [&](const Waiting& a, const Waiting& b) { return key(a) < key(b); });
+  return all;
+}
+
+void Scheduler::Batch::add_prompts(const Entries& entries, uint64_t& n_arrived) {
+  int64_t n_rows = 0;
+  for (const Waiting& w : waiting(entries, n_arrived)) {
+    if (!add_piece(w, kMostPromptRows - n_rows)) continue;
+    n_rows += parts_.back().n();
+    w.prompt->n_passed_over = 0;
+    w.prompt->arrival = ++n_arrived;
+  }
+}
+
+// Where a prompt is cut depends on nothing but its own rows: a piece that does not fit is passed
+// over. False: it was, or there was no memory for it.
+bool Scheduler::Batch::add_piece(const Waiting& waiting, int64_t most_rows) {
+  Entry::Prefill& p = *waiting.prompt;
+  const int64_t begin = p.n_done, n = std::min(int64_t(p.rows.size()) - begin, kMostPromptRows);
+  if (n > most_rows) {
+    ++p.n_passed_over;
+    return false;
+  }
+  if (!waiting.entry->make_room(arena_, p.rows.lane, n)) return false;
+  parts_.push_back({waiting.entry, std::span(p.rows.ids).subspan(size_t(begin), size_t(n)),
+                    std::span(p.rows.positions).subspan(size_t(begin), size_t(n)),
+                    p.values ? p.values + begin * model_.hidden() : nullptr, p.rows.lane, &p});
+  return true;
+}
+
+int64_t Scheduler::Batch::n_prompt_rows() const {
+  int64_t n = 0;
+  for (const Part& p : parts_) n += p.prompt ? p.n() : 0;
+  return n;
+}
+
+int64_t Scheduler::Batch::n_text_rows() const {
+  int64_t n = 0;
+  for (const Part& p : parts_) n += p.prompt ? 0 : p.n();
+  return n;
+}
+
+// --- the forward
+
+// Text of all parts is looked up at once.
+Tensor Scheduler::Batch::embed(ops::Context& cx) const {
+  std::vector<int32_t> ids;
+  int64_t n = 0;
+  for (const Part& p : parts_) {
+    n += p.n();
+    if (!p.values) ids.insert(ids.end(), p.ids.begin(), p.ids.end());
+  }
+  const Tensor text = ids.empty() ? Tensor() : model_.embed(cx, ids);  // [n_text, hidden]
+  if (int64_t(ids.size()) == n) return text;
+  const Tensor x = cx.arena.f32({n, model_.hidden()});
+  int64_t begin = 0, n_text = 0;
+  for (const Part& p : parts_) {
+    Tensor to = x.rows(begin, begin + p.n());
+    if (p.values)
+      ops::copy_(cx, to,
+                 ops::from_host(cx, Tensor::view(const_cast<float*>(p.values), DType::f32,
+                                                 {p.n(), model_.hidden()})));
+    else
+      ops::copy_(cx, to, text.rows(n_text, n_text + p.n()));
+    if (!p.values) n_text += p.n();
+    begin += p.n();
+  }
+  return x;
+}
+
+std::vector<SequenceRows> Scheduler::Batch::rows() const {
+  std::vector<SequenceRows> rows;
+  for (const Part& p : parts_) rows.push_back({p.entry->state.get(), p.positions, p.lane});
+  return rows;
+}
+
+void Scheduler::Batch::hand_out(ops::Context& cx, const Tensor& x, const Tensor& y) {
+  int64_t begin = 0;
+  for (const Part& p : parts_) {
+    hand_out(cx, p, x.rows(begin, begin + p.n()), y.rows(begin, begin + p.n()));
+    begin += p.n();
+  }
+}
+
+Scheduler::Kept Scheduler::Batch::kept(ops::Context& cx, const Part& part, const Tensor& x,
+                                       const Tensor& y) const {
+  if (!part.entry->keeps_rows) return {};
+  std::vector<float> room;
+  const auto states = ops::to_host(cx, y, room);
+  Kept kept(states.begin(), states.end());
+  if (part.values) return kept;
+  const auto embedded = ops::to_host(cx, x, room);
+  for (size_t i = 0; i < kept.size(); ++i) kept[i] += embedded[i];
+  return kept;
+}
+
+void Scheduler::Batch::hand_out(ops::Context& cx, const Part& part, const Tensor& x,
+                                const Tensor& y) {
+  Entry& entry = *part.entry;
+  Kept kept = this->kept(cx, part, x, y);
+  if (!entry.hidden.defined()) entry.hidden = arena_.lasting(DType::f32, {2, model_.hidden()});
+  const int64_t row = part.is_ahead ? 1 - entry.current : entry.current;
+  Tensor hidden = entry.hidden.rows(row, row + 1);
+  ops::copy_(cx, hidden, y.rows(part.n() - 1, part.n()));
+  if (part.is_ahead) {
+    entry.ahead->computed = true;
+    entry.ahead->kept = std::move(kept);
+    return;
+  }
+  entry.has_hidden = true;
+  if (Entry::Prefill* prompt = part.prompt) {
+    prompt->n_done += part.n();
+    prompt->kept.insert(prompt->kept.end(), kept.begin(), kept.end());
+    if (prompt->n_done < int64_t(prompt->rows.size())) return;
+    prompt->done.set_value(std::move(prompt->kept));
+  } else {
+    entry.front<Entry::Decode>()->done.set_value(std::move(kept));
+  }
+  entry.todo.pop_front();
+}
+
+void Scheduler::Batch::fail(const std::exception_ptr& error) {
+  for (const Part& p : parts_) p.entry->fail_for_good(error);
+}
+
+}  // namespace omni

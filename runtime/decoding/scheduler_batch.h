@@ -1,0 +1,59 @@
+// What one forward computes for many sequences: a token of every one that has one, then pieces of
+// prompts. Of the thread that computes.
+#pragma once
+
+#include <vector>
+
+#include "decoding/scheduler_entry.h"
+
+namespace omni {
+
+class Scheduler::Batch {
+ public:
+  // The arena is the scheduler's: pages are taken from it.
+  Batch(const TextModel& model, Arena& arena) : model_(model), arena_(arena) {}
+
+  // Sequences that have failed, or find no pages, are told and stay out.
+  void add_tokens(const Entries& entries);
+  // Live before file, then in the order of their arrival, up to kMostPromptRows. n_arrived: so far.
+  void add_prompts(const Entries& entries, uint64_t& n_arrived);
+
+  bool empty() const { return parts_.empty(); }
+  int64_t n_prompt_rows() const;
+  int64_t n_text_rows() const;  // single tokens
+
+  // What the layers are given: values, and where they belong.
+  Tensor embed(ops::Context& cx) const;  // [n, hidden]
+  std::vector<SequenceRows> rows() const;
+  // Tells the sequences. x, y [n, hidden]: ahead of the layers and behind them.
+  void hand_out(ops::Context& cx, const Tensor& x, const Tensor& y);
+  void fail(const std::exception_ptr& error);
+
+ private:
+  // Rows of one sequence.
+  struct Part {
+    Entry* entry;
+    std::span<const int32_t> ids;
+    std::span<const Position> positions;
+    const float* values = nullptr;  // nullptr: text
+    Lane lane = Lane::text;
+    Entry::Prefill* prompt = nullptr;  // of which it is a piece; nullptr: a token
+    bool is_ahead = false;
+    int64_t n() const { return int64_t(ids.size()); }
+  };
+  struct Waiting {
+    Entry* entry;
+    Entry::Prefill* prompt;
+  };
+
+  static std::vector<Waiting> waiting(const Entries& entries, uint64_t& n_arrived);
+  bool add_piece(const Waiting& waiting, int64_t most_rows);
+  void hand_out(ops::Context& cx, const Part& part, const Tensor& x, const Tensor& y);
+  Kept kept(ops::Context& cx, const Part& part, const Tensor& x, const Tensor& y) const;
+
+  const TextModel& model_;
+  Arena& arena_;
+  std::vector<Part> parts_;
+};
+
+}  // namespace omni
