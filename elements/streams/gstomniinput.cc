@@ -184,6 +184,7 @@ void GstOmniInput::drop_oldest() {
   account(*oldest, -1);
   if (!oldest->is_gap()) {
     ++counts_.dropped;
+    counts_.dropped_time += oldest->duration;
     const GstClockTime time = oldest->time;
     GstMessage* m = gst_message_new_qos(
         GST_OBJECT(element_), TRUE, gst_segment_to_running_time(&segment_, GST_FORMAT_TIME, time),

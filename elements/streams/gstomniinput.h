@@ -71,6 +71,7 @@ class GstOmniInput {
   struct Counts {
     guint64 in = 0, dropped = 0, jumps = 0;
     guint queued = 0;
+    GstClockTime dropped_time = 0;  // as far as the dropped buffers' durations are known
   };
 
   // Gives `pad` (not yet added to its element) the functions of an input.

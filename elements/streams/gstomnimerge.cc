@@ -12,6 +12,7 @@ using namespace std::chrono_literals;
 constexpr GstClockTime kBack = 2 * GST_SECOND;    // what is no rounding of the side stream's times
 constexpr GstClockTime kLatest = G_MAXINT64 / 4;  // of the side stream: sums cannot overflow
 constexpr GstClockTime kAheadOfClock = 10 * GST_SECOND;  // a live frame is not from the future
+constexpr GstClockTime kWorthTelling = 60 * GST_SECOND;  // of live video
 constexpr guint64 kMostRate = 120;     // frames a second of `max-size-time`: no more are held
 constexpr size_t kFewest = 16;         // frames that are always held
 constexpr gsize kMostBytes = 1 << 18;  // of one buffer of the side stream
@@ -291,7 +292,13 @@ void GstOmniMerge::wait_for_side(Lock& lock, GstClockTime time) {
   const auto wanted = [&] { return !flushing_ && flow_ == GST_FLOW_OK && !side_has_passed(time); };
   while (wanted())
     if (!(live_ ? wait_live(lock, time) : wait_for_file(lock))) break;
-  if (wanted()) ++n_undecorated_;
+  if (wanted()) leave_alone(time);
+}
+
+void GstOmniMerge::leave_alone(GstClockTime time) {
+  ++n_undecorated_;
+  if (!alone_since_) alone_since_ = time;
+  if (live_ && time >= *alone_since_ + kWorthTelling) gave_up_ = true;
 }
 
 // --- the source pad's task
@@ -326,8 +333,9 @@ bool GstOmniMerge::step() {
 void GstOmniMerge::warn_of_stall() {
   GST_ELEMENT_WARNING(element_, STREAM, FAILED,
                       ("The stream beside the video does not come: video goes on without it"),
-                      ("raise max-size-time above the model's chunk and interval, and give the "
-                       "queues around the tee room for as much"));
+                      ("link it to what gives results, or release its pad; not live, raise "
+                       "max-size-time above the model's chunk and interval, and give the queues "
+                       "around the tee room for as much"));
 }
 
 bool GstOmniMerge::use_caps(GstEvent* event) {
@@ -375,6 +383,7 @@ void GstOmniMerge::restart() {
   shown_ = 0;
   gave_up_ = false;
   stalled_since_.reset();
+  alone_since_.reset();
   gst_segment_init(&segment_, GST_FORMAT_TIME);
   stamps_.restart(segment_);
 }
@@ -493,7 +502,10 @@ void GstOmniMerge::side_advances(GstClockTime until) {
     std::lock_guard guard(lock_);
     back = until + kBack < side_reached_;
     const GstClockTime reached = back ? until : std::max(side_reached_, until);
-    if (reached != std::exchange(side_reached_, reached)) stalled_since_.reset();
+    if (reached != std::exchange(side_reached_, reached)) {
+      stalled_since_.reset();
+      alone_since_.reset();
+    }
   }
   if (back) hooks_.forget_after(until);
   changed_.notify_all();

@@ -10,6 +10,7 @@
 // * at once where one thread brings both streams, so that the side cannot come before the video
 //   leaves;
 // * when the side stream has not moved for a minute, and from then on whenever it holds that much.
+// A warning tells of the second, and live of a side that has not moved for a minute of video.
 //
 // A side stream that goes back by more than 2 s counts from there, and what it said of later times
 // is void: one bad time stamp costs the frames until the next good one.
@@ -122,6 +123,7 @@ class GstOmniMerge {
     return !side_ || !side_linked_ || side_eos_ || side_reached_ > time;
   }
   void wait_for_side(Lock& lock, GstClockTime time);
+  void leave_alone(GstClockTime time);
   bool wait_live(Lock& lock, GstClockTime time);
   bool wait_for_file(Lock& lock);
 
@@ -149,6 +151,8 @@ class GstOmniMerge {
   // Since when nothing has moved while the video was held up to the limit; not while it moves.
   std::optional<std::chrono::steady_clock::time_point> stalled_since_;
   bool gave_up_ = false;
+  // Since which frame all have left before the side stream had passed them.
+  std::optional<GstClockTime> alone_since_;
   bool live_ = false;
   GstClockTime upstream_latency_ = 0;
   guint64 n_undecorated_ = 0;

@@ -25,6 +25,12 @@ double GstOmniDelays::percentile_ms(double p) const {
   return double(sorted[size_t(std::lround(p * double(sorted.size() - 1)))]) / GST_MSECOND;
 }
 
+bool GstOmniWorsening::is_to_be_said(guint64 value) {
+  if (value == 0 || value / 2 < said_) return false;
+  said_ = value;
+  return true;
+}
+
 void gst_omni_warn_late(GstElement* element, const char* what, GstClockTime delay,
                         GstClockTime promised, const char* advice) {
   GST_ELEMENT_WARNING_WITH_DETAILS(element, STREAM, FAILED,

@@ -20,6 +20,15 @@ class GstOmniDelays {
   GstClockTime max_ = 0;
 };
 
+// What is said again only when it has become twice as bad, so that the bus does not fill.
+class GstOmniWorsening {
+ public:
+  bool is_to_be_said(guint64 value);  // not of 0
+
+ private:
+  guint64 said_ = 0;
+};
+
 // Posts the warning that text came `delay` after its `what` (words, media) where `promised` was
 // reported as latency.
 void gst_omni_warn_late(GstElement* element, const char* what, GstClockTime delay,

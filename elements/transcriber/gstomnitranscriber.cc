@@ -18,9 +18,11 @@
  * is not believed: both are counted in `stats`. Where time passes without words there are GAPs.
  *
  * Latency of a live stream = `latency` (time allowed from the end of a word to its text). Words
- * that come later are moved up to where the pad is, and `max-observed-delay` and one warning tell
- * of it. `lateness` delays the text alone by a fixed time. latency=4294967295 stamps words with the
- * time at which they leave.
+ * that come later are moved up to where the pad is, and `max-observed-delay` and a warning tell of
+ * it. Of sound that comes faster than it is recognised the oldest is not listened to: QoS messages,
+ * `unheard` in `stats` (ns) and a warning tell of that. Both warnings come again when it is twice
+ * as bad. `lateness` delays the text alone by a fixed time. latency=4294967295 stamps words with
+ * the time at which they leave.
  *
  * ## Example
  * |[
@@ -214,14 +216,14 @@ GstStructure* Transcriber::stats() {
   return gst_structure_new(
       "omni-transcriber-stats", "compute", G_TYPE_STRING, engine_context_.compute().c_str(),
       "language", G_TYPE_STRING, language_.c_str(), "words", G_TYPE_UINT64, n_words_, "drops",
-      G_TYPE_UINT64, input.dropped, "jumps", G_TYPE_UINT64, input.jumps, "queue-depth", G_TYPE_UINT,
-      input.queued, "late", G_TYPE_UINT64, n_late_, "looks", G_TYPE_UINT64, guint64(counts_.looks),
-      "gated", G_TYPE_UINT64, guint64(counts_.gated), "rejected", G_TYPE_UINT64,
-      guint64(counts_.rejected), "tokens", G_TYPE_UINT64, guint64(counts_.tokens),
-      "encoder-seconds", G_TYPE_DOUBLE, counts_.encoder_seconds, "decoder-seconds", G_TYPE_DOUBLE,
-      counts_.decoder_seconds, "delay-p50", G_TYPE_DOUBLE, delay_.percentile_ms(0.5), "delay-p95",
-      G_TYPE_DOUBLE, delay_.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE, delay_.max_ms(),
-      nullptr);
+      G_TYPE_UINT64, input.dropped, "unheard", G_TYPE_UINT64, guint64(input.dropped_time), "jumps",
+      G_TYPE_UINT64, input.jumps, "queue-depth", G_TYPE_UINT, input.queued, "late", G_TYPE_UINT64,
+      n_late_, "looks", G_TYPE_UINT64, guint64(counts_.looks), "gated", G_TYPE_UINT64,
+      guint64(counts_.gated), "rejected", G_TYPE_UINT64, guint64(counts_.rejected), "tokens",
+      G_TYPE_UINT64, guint64(counts_.tokens), "encoder-seconds", G_TYPE_DOUBLE,
+      counts_.encoder_seconds, "decoder-seconds", G_TYPE_DOUBLE, counts_.decoder_seconds,
+      "delay-p50", G_TYPE_DOUBLE, delay_.percentile_ms(0.5), "delay-p95", G_TYPE_DOUBLE,
+      delay_.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE, delay_.max_ms(), nullptr);
 }
 
 }  // namespace gst_omni_transcriber

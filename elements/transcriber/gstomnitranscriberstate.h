@@ -80,6 +80,7 @@ class Transcriber final : public GstOmniElement, GstOmniInput::Media, GstOmniWor
   void send(const std::vector<omni::Word>& words);
   std::string text_of(const omni::Word& word, bool line_ends);
   void note_delay(GstClockTime spoken);
+  void note_unheard();
   GstClockTime running_time(GstClockTime time) const;
 
   GstElement* const element_;
@@ -98,7 +99,7 @@ class Transcriber final : public GstOmniElement, GstOmniInput::Media, GstOmniWor
   std::string language_;
   guint64 n_words_ = 0, n_late_ = 0;
   GstOmniDelays delay_;
-  bool warned_ = false;
+  GstOmniWorsening late_, unheard_;
 
   // of the worker
   std::shared_ptr<const omni::Engine> engine_;

@@ -22,7 +22,7 @@ void Transcriber::begin() {
     language_.clear();
     n_words_ = n_late_ = 0;
     delay_ = GstOmniDelays();
-    warned_ = false;
+    late_ = unheard_ = {};
   }
   gst_segment_init(&segment_, GST_FORMAT_TIME);
   heard_ = 0;
@@ -66,6 +66,7 @@ void Transcriber::restart() {
 
 bool Transcriber::step() {
   if (language_changed_.exchange(false) && transcriber_) set_language();
+  note_unheard();
   return input_.handle_next([this](GstOmniInput::Item& item) {
     if (item.is_event()) return handle_event(item.event());
     if (output_.flow() != GST_FLOW_OK) return;  // nobody wants it
@@ -189,13 +190,28 @@ void Transcriber::note_delay(GstClockTime spoken) {
     higher = delay_.add(delay);
     if (delay > promised) {
       ++n_late_;
-      warn = !std::exchange(warned_, true);
+      warn = late_.is_to_be_said(delay);
     }
   }
   if (higher) g_object_notify(G_OBJECT(element_), "max-observed-delay");
   if (warn)
     gst_omni_warn_late(element_, "words", delay, promised,
                        "a smaller checkpoint or a longer `step`");
+}
+
+// Of live sound that had to make room for newer sound, nobody hears the words.
+void Transcriber::note_unheard() {
+  const GstClockTime dropped = input_.counts().dropped_time;
+  {
+    std::lock_guard guard(lock_);
+    if (!unheard_.is_to_be_said(dropped)) return;
+  }
+  GST_ELEMENT_WARNING_WITH_DETAILS(
+      element_, STREAM, FAILED,
+      ("%.1f s of sound were not listened to: it comes faster than it is recognised",
+       double(dropped) / GST_SECOND),
+      ("use a smaller checkpoint or a longer `step`"),
+      ("unheard", G_TYPE_UINT64, guint64(dropped), nullptr));
 }
 
 // A space goes without saying where readers expect one between two words; elsewhere it leads its

@@ -376,6 +376,61 @@ TEST_F(BrokenStreams, LiveSoundWithoutDurationsIsBounded) {
   unref_all(out);
 }
 
+// A recogniser that does not keep up misses words: counted, and said, again when it is twice as
+// bad.
+TEST_F(BrokenStreams, LiveSoundThatWasNotListenedToIsTold) {
+  Harness h(kTranscriber.factory, kTranscriber.model);
+  struct Hold {
+    std::mutex lock;
+    std::condition_variable changed;
+    bool is_held = false, is_open = false;
+  } hold;
+  const auto hold_worker = [](GstBus*, GstMessage* m, gpointer data) {
+    auto& held = *static_cast<Hold*>(data);
+    std::unique_lock guard(held.lock);
+    if (GST_MESSAGE_TYPE(m) != GST_MESSAGE_LATENCY) return GST_BUS_PASS;
+    held.is_held = true;
+    held.changed.notify_all();
+    held.changed.wait(guard, [&] { return held.is_open; });
+    return GST_BUS_PASS;
+  };
+  gst_element_set_state(h->element, GST_STATE_READY);
+  gst_bus_set_sync_handler(h.bus, hold_worker, &hold, nullptr);
+  gst_element_set_state(h->element, GST_STATE_PLAYING);
+  gst_harness_set_upstream_latency(h, 1);
+  gst_harness_set_src_caps_str(h, kAudio);
+  {
+    std::unique_lock guard(hold.lock);
+    hold.changed.wait(guard, [&] { return hold.is_held; });
+  }
+  for (guint64 i = 0; i < 540; ++i)
+    ASSERT_EQ(gst_harness_push(h, piece(kTranscriber, i * 200 * kMs, GST_CLOCK_TIME_NONE)),
+              GST_FLOW_OK);
+  {
+    std::lock_guard guard(hold.lock);
+    hold.is_open = true;
+  }
+  hold.changed.notify_all();
+  auto out = h.drain();
+  unref_all(out);
+  EXPECT_EQ(stat(h->element, "unheard"), 100 * kS) << "8 s of 108 were kept";
+  EXPECT_EQ(stat(h->element, "drops"), 500u);
+  int n_qos = 0, n_warnings = 0;
+  while (GstMessage* m = gst_bus_pop(h.bus)) {
+    n_qos += GST_MESSAGE_TYPE(m) == GST_MESSAGE_QOS;
+    const GstStructure* details = nullptr;
+    guint64 unheard = 0;
+    if (GST_MESSAGE_TYPE(m) == GST_MESSAGE_WARNING) gst_message_parse_warning_details(m, &details);
+    if (details && gst_structure_get_uint64(details, "unheard", &unheard)) {
+      EXPECT_EQ(unheard, 100 * kS);
+      ++n_warnings;
+    }
+    gst_message_unref(m);
+  }
+  EXPECT_EQ(n_qos, 500);
+  EXPECT_EQ(n_warnings, 1);
+}
+
 TEST_F(BrokenStreams, FramesThatATeeSharesAreNotWrittenTo) {
   FileHarness h(kVideoTokenizer);
   std::vector<GstBuffer*> held;

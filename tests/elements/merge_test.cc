@@ -48,7 +48,7 @@ GType element_type() {
 }
 
 struct Rig {
-  explicit Rig(std::chrono::nanoseconds patience)
+  explicit Rig(std::chrono::nanoseconds patience, bool live = false)
       : element(GST_ELEMENT(g_object_new(element_type(), nullptr))),
         bus(gst_bus_new()),
         merge(element, settings, hooks, patience) {
@@ -59,7 +59,7 @@ struct Rig {
         gst_element_class_get_pad_template(GST_ELEMENT_GET_CLASS(element), "side"), "side"));
     video = gst_harness_new_with_element(element, "sink", "src");
     side = gst_harness_new_with_element(element, "side", nullptr);
-    gst_harness_set_live(video, FALSE);
+    gst_harness_set_live(video, live);
     gst_harness_set_src_caps_str(video, kCaps);
     on_side_thread([&] { gst_harness_set_src_caps_str(side, kCaps); });
   }
@@ -112,6 +112,26 @@ TEST(Merge, GoesOnWithoutASideThatStandsStillAndSaysSoOnce) {
   gst_harness_push_event(r.video, gst_event_new_eos());
   for (int i = 44; i < 50; ++i) gst_buffer_unref(gst_harness_pull(r.video));
   EXPECT_EQ(r.merge.n_undecorated(), 50u);
+}
+
+// No frame waits longer than `latency`, which is 0.
+TEST(Merge, LiveASideThatStandsStillIsToldOfOnceAfterAMinuteOfVideo) {
+  Rig r(1h, true);
+  const auto play = [&](int from, int to) {
+    for (int i = from; i < to; ++i) {
+      gst_harness_set_time(r.video, GstClockTime(i + 1) * kFrame);
+      ASSERT_EQ(r.frame(i), GST_FLOW_OK);
+      gst_buffer_unref(gst_harness_pull(r.video));
+    }
+  };
+  play(0, 300);
+  r.gap_beside(10 * GST_SECOND);
+  play(300, 900);
+  EXPECT_EQ(r.warnings(), 0) << "it has moved within the minute";
+  play(900, 902);
+  EXPECT_EQ(r.warnings(), 1);
+  play(902, 3000);
+  EXPECT_EQ(r.warnings(), 0);
 }
 
 // Nothing is lost that still may come: below the limit nobody upstream waits.

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "streams/gstomniinput.h"
+#include "streams/gstomnistats.h"
 #include "streams/gstomnitimestamps.h"
 #include "streams/gstomniworker.h"
 
@@ -339,6 +340,17 @@ TEST_P(Worker, SurvivesAnyOrder) {
 
 INSTANTIATE_TEST_SUITE_P(Streams, Worker, testing::Bool(),
                          [](const auto& i) { return i.param ? "PadTask" : "Thread"; });
+
+// --- what is said when it gets worse
+
+TEST(Worsening, IsSaidWhenItIsTwiceAsBad) {
+  GstOmniWorsening w;
+  std::vector<guint64> said;
+  for (guint64 value = 0; value < 100; ++value)
+    if (w.is_to_be_said(value)) said.push_back(value);
+  EXPECT_EQ(said, (std::vector<guint64>{1, 2, 4, 8, 16, 32, 64}));
+  EXPECT_FALSE(w.is_to_be_said(64)) << "nor the same again";
+}
 
 // --- input
 
