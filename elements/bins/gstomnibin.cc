@@ -8,7 +8,8 @@
  * that came. Video in a GPU's memory reaches the model as it is, where omnivideotokenizer takes it.
  *
  * A sink pad counts once something is linked to it. One that was asked for and never linked is told
- * of by a warning when the others end. Where no source pad is linked, answers leave as messages,
+ * of by a warning when the others end; one that is linked and to which nothing comes holds up the
+ * other for a while (omnimodel). Where no source pad is linked, answers leave as messages,
  * and the bin is a sink: it ends the pipeline.
  *
  * ## Example

@@ -37,7 +37,17 @@
  * lose the oldest (a warning), and others wait.
  *
  * EOS leaves when all media streams have ended and everything asked has been answered; prompt pads
- * hold it up only where there are no media.
+ * hold it up only where there are no media. Without a source pad the element is a sink: it ends the
+ * pipeline.
+ *
+ * A chunk of media waits for both streams, whatever brings less: a GAP is time in which nothing
+ * comes, a stream that has ended or that a STREAM_COLLECTION on its pad leaves out is not waited
+ * for. A pad to which nothing comes holds up the other: live until the promised latency has passed;
+ * otherwise, where the other can bring no more, for a minute, and for 5 s where no stream has ever
+ * begun. Then answers go on without it, until it goes on (live: in time), and a warning names the
+ * pad (live when it has been silent for 10 s). The model is not told of what is missing: a chunk
+ * with sound alone is asked about as sound alone; without pictures no objects are asked for, and
+ * about nothing nothing is.
  *
  * ## Example
  * |[
@@ -227,6 +237,7 @@ GstPad* add_output(GstOmniModel* self, GstPadTemplate* templ, const std::string&
   {
     std::lock_guard guard(s.lock);
     s.outputs.push_back(output);
+    s.find_out_if_sink();
   }
   gst_pad_set_query_function(pad, GST_DEBUG_FUNCPTR(src_query));
   gst_pad_set_event_function(pad, GST_DEBUG_FUNCPTR(src_event));
@@ -292,6 +303,7 @@ void State::release_pad(GstPad* pad) {
   {
     std::lock_guard guard(lock);
     std::erase(outputs, output_of(pad));
+    find_out_if_sink();
   }
   update_session(self);
 }
@@ -367,16 +379,17 @@ GstStructure* stats(GstOmniModel* self) {
       G_TYPE_UINT64, guint64(t.n_answers), "tokens", G_TYPE_UINT64, guint64(t.n_tokens), "ttft",
       G_TYPE_DOUBLE, s.first_token.percentile_ms(0.5), "tpot", G_TYPE_DOUBLE, s.per_token_ms,
       "queue-depth", G_TYPE_UINT, guint(t.waiting), "drops", G_TYPE_UINT64, guint64(t.n_dropped),
-      "late", G_TYPE_UINT64, guint64(t.n_late), "overdue", G_TYPE_UINT64, guint64(t.n_overdue),
-      "refused", G_TYPE_UINT64, guint64(t.n_refused), "objects", G_TYPE_UINT64,
-      guint64(t.n_objects), "repaired-objects", G_TYPE_UINT64, guint64(t.n_repaired),
-      "malformed-objects", G_TYPE_UINT64, guint64(t.n_malformed), "context-tokens", G_TYPE_UINT64,
-      guint64(t.context_tokens), "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5),
-      "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE,
-      s.delay.max_ms(), "spoken", G_TYPE_UINT64, guint64(t.n_spoken), "unspoken", G_TYPE_UINT64,
-      guint64(t.n_unspoken), "interrupted", G_TYPE_UINT64, guint64(t.n_interrupted), "underruns",
-      G_TYPE_UINT64, underruns, "first-sound-p50", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5),
-      "first-sound-p95", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.95), nullptr);
+      "late", G_TYPE_UINT64, guint64(t.n_late), "silent", G_TYPE_UINT64, guint64(t.n_silent),
+      "overdue", G_TYPE_UINT64, guint64(t.n_overdue), "refused", G_TYPE_UINT64,
+      guint64(t.n_refused), "objects", G_TYPE_UINT64, guint64(t.n_objects), "repaired-objects",
+      G_TYPE_UINT64, guint64(t.n_repaired), "malformed-objects", G_TYPE_UINT64,
+      guint64(t.n_malformed), "context-tokens", G_TYPE_UINT64, guint64(t.context_tokens),
+      "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5), "delay-p95", G_TYPE_DOUBLE,
+      s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(), "spoken",
+      G_TYPE_UINT64, guint64(t.n_spoken), "unspoken", G_TYPE_UINT64, guint64(t.n_unspoken),
+      "interrupted", G_TYPE_UINT64, guint64(t.n_interrupted), "underruns", G_TYPE_UINT64, underruns,
+      "first-sound-p50", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5), "first-sound-p95",
+      G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.95), nullptr);
 }
 
 // Whatever waits or computes ends.

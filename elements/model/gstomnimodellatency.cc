@@ -69,8 +69,7 @@ void note_delay(GstOmniModel* self, GstClockTime due) {
   {
     std::lock_guard guard(s.lock);
     is_higher = s.delay.add(delay);
-    warns = has_promised && delay > promised && delay >= 2 * s.warned_delay;
-    if (warns) s.warned_delay = delay;
+    warns = has_promised && delay > promised && s.late.is_to_be_said(delay);
   }
   if (is_higher) g_object_notify(G_OBJECT(self), "max-observed-delay");
   if (warns)

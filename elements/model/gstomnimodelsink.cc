@@ -21,6 +21,8 @@ bool State::is_in_flush() const {
 
 namespace {
 
+constexpr GstClockTime kLatest = G_MAXINT64 / 4;  // of GAPs: sums cannot overflow
+
 GstFlowReturn outputs_flow(State& s) {  // under the lock
   if (s.failed) return GST_FLOW_ERROR;
   size_t ended = 0;
@@ -218,6 +220,44 @@ void put_end(State& s, const Input& in) {
   if (has_ended) s.session->put(omni::TrackEnded{in.track()});
 }
 
+omni::Nanoseconds running_time(const Input& in, guint64 time) {
+  return omni::Nanoseconds(gst_segment_to_running_time(&in.segment, GST_FORMAT_TIME, time));
+}
+
+// Of time in which nothing comes.
+bool put_gap(GstOmniModel* self, Input& in, GstEvent* event) {
+  State& s = state(self);
+  GstClockTime start = 0, duration = 0;
+  gst_event_parse_gap(event, &start, &duration);
+  if (in.is_prompt || start > kLatest) return true;
+  omni::Segment nothing;
+  nothing.modality = in.modality;
+  {
+    std::lock_guard guard(s.lock);
+    guint64 begin = start, end = start;
+    if (GST_CLOCK_TIME_IS_VALID(duration)) end += std::min(duration, kLatest);
+    if (!gst_segment_clip(&in.segment, GST_FORMAT_TIME, begin, end, &begin, &end)) return true;
+    // in reverse it is the end that comes first
+    const auto [first, last] = std::minmax({running_time(in, begin), running_time(in, end)});
+    nothing.start = first;
+    nothing.duration = last - first;
+  }
+  return put(self, in, std::move(nothing)) == GST_FLOW_OK;
+}
+
+// Whether the streams that there are upstream include one for this pad.
+bool is_in_collection(const Input& in, GstEvent* event) {
+  GstStreamCollection* streams = nullptr;
+  gst_event_parse_stream_collection(event, &streams);
+  const GstStreamType type =
+      in.modality == omni::Modality::audio ? GST_STREAM_TYPE_AUDIO : GST_STREAM_TYPE_VIDEO;
+  bool found = in.is_prompt;
+  for (guint i = 0; i < gst_stream_collection_get_size(streams); ++i)
+    found |= gst_stream_get_stream_type(gst_stream_collection_get_stream(streams, i)) & type;
+  gst_object_unref(streams);
+  return found;
+}
+
 gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
   auto* self = reinterpret_cast<GstOmniModel*>(parent);
   State& s = state(self);
@@ -244,6 +284,12 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
       gst_event_copy_segment(event, &in.segment);
       break;
     }
+    case GST_EVENT_GAP:
+      ok = gst_omni_guard(self, FALSE, [&]() -> gboolean { return put_gap(self, in, event); });
+      break;
+    case GST_EVENT_STREAM_COLLECTION:
+      if (is_in_collection(in, event)) break;
+      [[fallthrough]];
     case GST_EVENT_EOS: {
       std::lock_guard guard(s.lock);
       in.eos = true;
@@ -253,6 +299,7 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
     case GST_EVENT_STREAM_START: {
       std::lock_guard guard(s.lock);
       in.eos = false;
+      in.begun = true;
       if (s.session) s.session->put(omni::TrackBegan{in.track()});
       break;
     }
@@ -277,7 +324,7 @@ gboolean sink_activate_mode(GstPad* pad, GstObject* parent, GstPadMode mode, gbo
     Input& in = *input_of(pad);
     outputs = end_flush(s, in);  // its FLUSH_STOP will not come any more
     in.flushing = !active;
-    in.eos = false;
+    in.begun = in.eos = false;
     gst_segment_init(&in.segment, GST_FORMAT_TIME);
   }
   for (const PadPtr& output : outputs)

@@ -48,9 +48,9 @@ struct Input {
   GstSegment segment;
   std::string checkpoint;  // of the caps
   int hidden = 0;
-  bool eos = false;
-  bool flushing = true;   // or not active: nothing is taken
-  bool in_flush = false;  // between FLUSH_START and FLUSH_STOP
+  bool begun = false, eos = false;  // begun: a stream-start has come
+  bool flushing = true;             // or not active: nothing is taken
+  bool in_flush = false;            // between FLUSH_START and FLUSH_STOP
   guint64 n_buffers = 0, n_dropped = 0;
 };
 
@@ -98,14 +98,16 @@ struct State final : GstOmniElement {
   omni::SessionStats last_stats;  // of the session that was
   GstOmniDelays delay, first_token, first_sound;
   double per_token_ms = 0;
-  GstClockTime warned_delay = 0;
+  GstOmniWorsening late;
   guint64 n_refused = 0;  // questions
+  guint64 n_silent = 0;   // warnings of pads to which nothing comes
 
   std::thread task;
   std::stop_source stop;
 
   // Under the lock.
   bool is_in_flush() const;
+  void find_out_if_sink() const;
   bool has(GstOmniOutput::Kind kind) const;
   Pads output_pads() const;
 };

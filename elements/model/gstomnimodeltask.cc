@@ -21,6 +21,14 @@ bool State::has(Kind kind) const {
                      [&](const auto& o) { return o->kind() == kind; });
 }
 
+// Where nothing is downstream it ends the pipeline.
+void State::find_out_if_sink() const {
+  if (outputs.empty())
+    GST_OBJECT_FLAG_SET(self, GST_ELEMENT_FLAG_SINK);
+  else
+    GST_OBJECT_FLAG_UNSET(self, GST_ELEMENT_FLAG_SINK);
+}
+
 Pads State::output_pads() const {
   Pads pads;
   for (const GstOmniOutput* o : outputs) pads.emplace_back(GST_PAD(gst_object_ref(o->pad())));
@@ -134,10 +142,11 @@ omni::SessionOptions session_options(GstOmniModel* self, const omni::Engine& eng
   return o;
 }
 
-// Under the lock.
-void tell_ends(const State& s, omni::Session& session) {
+// What has come of streams before there was a session. Under the lock.
+void tell_streams(const State& s, omni::Session& session) {
   bool has_questions = false, questions_ended = true;
   for (const Input* in : s.inputs) {
+    if (in->begun && !in->is_prompt) session.put(omni::TrackBegan{in->track()});
     if (in->is_prompt) {
       has_questions = true;
       questions_ended &= in->eos;
@@ -239,6 +248,7 @@ class Router {
   void take(omni::Utterance& said);
   void take(const omni::TurnDone& done);
   void take(const omni::TurnDropped& dropped);
+  void take(const omni::TrackSilent& silent);
 
   void take(const omni::Failed& failed) {
     if (!failed.is_fatal && failed.error.code() == omni::ErrorCode::corrupt_file) {
@@ -252,6 +262,8 @@ class Router {
 
   void take(const omni::EndOfStream&) {
     give([](GstOmniOutput& o) { o.push_eos(); });
+    if (GST_OBJECT_FLAG_IS_SET(self_, GST_ELEMENT_FLAG_SINK))
+      gst_element_post_message(GST_ELEMENT(self_), gst_message_new_eos(GST_OBJECT(self_)));
   }
 
   void post_overdue();
@@ -351,6 +363,22 @@ void Router::take(const omni::TurnDropped& dropped) {
     note_refused(self_, dropped.question);
 }
 
+void Router::take(const omni::TrackSilent& silent) {
+  std::string pad;
+  guint64 n = 0;
+  {
+    std::lock_guard guard(s_.lock);
+    n = ++s_.n_silent;
+    for (const Input* in : s_.inputs)
+      if (in->track() == silent.track) pad = GST_PAD_NAME(in->pad);
+  }
+  if (pad.empty() || !std::has_single_bit(n)) return;
+  GST_ELEMENT_WARNING(self_, STREAM, FAILED,
+                      ("Nothing comes to %s: answers go on without it", pad.c_str()),
+                      ("link it to a stream that there is, or release it; a stream that pauses "
+                       "should send GAP events, one that is over EOS"));
+}
+
 void Router::post_overdue() {
   ++n_overdue_;
   GstMessage* m = gst_message_new_qos(GST_OBJECT(self_), TRUE, start_, GST_CLOCK_TIME_NONE,
@@ -375,7 +403,7 @@ std::shared_ptr<omni::Session> begin_session(State& s, const omni::Engine& engin
   add_pads(s, options.settings);
   s.session = engine.make_session(options);
   s.epoch = 0;
-  tell_ends(s, *s.session);
+  tell_streams(s, *s.session);
   for (std::string& question : s.early) s.session->ask({std::move(question)});
   s.early.clear();
   return s.session;
@@ -425,10 +453,12 @@ void start_task(GstOmniModel* self) {
   {
     std::lock_guard guard(s.lock);
     s.stopping = s.failed = false;
+    s.find_out_if_sink();
     s.last_stats = {};
     s.delay = s.first_token = s.first_sound = GstOmniDelays();
     s.per_token_ms = 0;
-    s.warned_delay = s.n_refused = 0;
+    s.late = {};
+    s.n_refused = s.n_silent = 0;
     s.stop = std::stop_source();
   }
   s.task = std::thread([self, stop = s.stop.get_token()] { run_task(self, stop); });

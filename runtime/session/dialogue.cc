@@ -16,6 +16,12 @@ Nanoseconds now() {
       .count();
 }
 
+Tracks all_of(const std::vector<Segment>& segments) {
+  Tracks all;
+  for (const Segment& s : segments) all = all | tracks_of(s);
+  return all;
+}
+
 // A step of video is a pair of frames, half a step apart.
 Nanoseconds last_frame_of(const Segment& s) {
   if (s.modality == Modality::image) return s.start;
@@ -35,7 +41,8 @@ Dialogue::Dialogue(const Prompter& prompter, Scheduler& scheduler, AnswerMasks& 
                 {.priority = options.live ? Scheduler::Priority::live : Scheduler::Priority::file,
                  .keeps_rows = options.speech,
                  .is_stop = [&prompter](int32_t id) { return prompter.is_stop(id); }}),
-      sampler_(options.seed) {}
+      sampler_(options.seed),
+      run_tracks_(options.tracks) {}
 
 void Dialogue::open() {
   if (is_open_) return;
@@ -43,9 +50,17 @@ void Dialogue::open() {
   is_open_ = true;
 }
 
-void Dialogue::add(const TimeSpan& chunk, const Segment& s) {
-  if (chunks_.empty() || chunks_.back().start != chunk.start) open_chunk(chunk);
+void Dialogue::add(const TimeSpan& chunk, Segment s) {
   if (s.n_tokens == 0) return;
+  if (chunks_.empty() || chunks_.back().start != chunk.start) open_chunk(chunk);
+  const Tracks needed = run_tracks_ | tracks_of(s);
+  if (needed != run_tracks_)
+    begin_run_anew(chunks_.size() == 1 ? needed : all_of(newest_) | tracks_of(s));
+  enter(s);
+  newest_.push_back(std::move(s));
+}
+
+void Dialogue::enter(const Segment& s) {
   const Rows rows = prompter_.media(sequence_.cursor(), s, run_start_);
   if (int64_t(rows.size()) != s.n_tokens)
     throw Error(ErrorCode::invalid_argument, "a segment whose grid does not hold its tokens");
@@ -60,17 +75,47 @@ void Dialogue::add(const TimeSpan& chunk, const Segment& s) {
                            last_frame_of(s)};
   media_modality_.insert(media_modality_.end(), size_t(s.n_tokens), s.modality);
   chunks_.back().n_rows += s.n_tokens;
+  chunks_.back().tracks = chunks_.back().tracks | tracks_of(s);
 }
 
 void Dialogue::open_chunk(const TimeSpan& chunk) {
   open();
   make_room(chunk);
+  settle_run();
   if (chunks_.empty()) {
     before_run_ = sequence_.mark();
-    run_start_ = chunk.start;
-    sequence_.prefill(prompter_.begin_run(sequence_.cursor(), options_.tracks));
+    begin_run(run_tracks_, chunk.start);
   }
-  chunks_.push_back({chunk.start, 0});
+  chunks_.push_back({chunk.start, 0, {}});
+  newest_.clear();
+}
+
+void Dialogue::begin_run(Tracks tracks, Nanoseconds start) {
+  run_tracks_ = tracks;
+  run_start_ = start;
+  sequence_.prefill(prompter_.begin_run(sequence_.cursor(), tracks));
+}
+
+// Of the last chunk, with these markers; what was before it is forgotten.
+void Dialogue::begin_run_anew(Tracks tracks) {
+  const Nanoseconds start = chunks_.back().start;
+  forget_run();
+  begin_run(tracks, start);
+  chunks_.push_back({start, 0, {}});
+  for (const Segment& s : newest_) enter(s);
+}
+
+// While there is one chunk, its markers may still be those of what has come.
+void Dialogue::settle_run() {
+  if (chunks_.size() == 1 && chunks_.front().tracks != run_tracks_)
+    begin_run_anew(chunks_.front().tracks);
+}
+
+void Dialogue::forget_run() {
+  sequence_.back_to(before_run_);
+  chunks_.clear();
+  media_modality_.clear();
+  picture_.reset();
 }
 
 // Lets go of chunks that are older than the window, counted from the end of the coming one.
@@ -80,12 +125,7 @@ void Dialogue::make_room(const TimeSpan& coming) {
   size_t gone = 0;
   while (gone < chunks_.size() && (jumped_back || chunks_[gone].start < oldest)) ++gone;
   if (gone == 0) return;
-  if (gone == chunks_.size()) {
-    sequence_.back_to(before_run_);
-    chunks_.clear();
-    media_modality_.clear();
-    return;
-  }
+  if (gone == chunks_.size()) return forget_run();
   int64_t rows = 0;
   for (size_t i = 0; i < gone; ++i) rows += chunks_[i].n_rows;
   const int64_t first = sequence_.length() - int64_t(media_modality_.size());
@@ -93,13 +133,17 @@ void Dialogue::make_room(const TimeSpan& coming) {
   media_modality_.erase(media_modality_.begin(), media_modality_.begin() + rows);
   chunks_.erase(chunks_.begin(), chunks_.begin() + std::ptrdiff_t(gone));
   run_start_ = chunks_.front().start;
+  if (std::none_of(chunks_.begin(), chunks_.end(),
+                   [](const HeldChunk& c) { return c.tracks.video; }))
+    picture_.reset();
 }
 
 // Puts a question behind the media. Returns where the context was.
 Sequence::Mark Dialogue::put_question(const std::string& question, int max_tokens) {
   open();
+  settle_run();
   const Sequence::Mark before = sequence_.mark();
-  if (!chunks_.empty()) sequence_.prefill(prompter_.end_run(sequence_.cursor(), options_.tracks));
+  if (!chunks_.empty()) sequence_.prefill(prompter_.end_run(sequence_.cursor(), run_tracks_));
   Cursor end = sequence_.cursor();
   const Rows rows = prompter_.ask(end, question);
   if (end.next + max_tokens > text_.max_positions()) {

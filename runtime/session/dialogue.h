@@ -2,6 +2,11 @@
 // · chunk · …] and, only while a question is being answered, [markers · question · answer]. When
 // the window slides, the oldest chunk's rows leave the cache and the kept ones are come nearer to
 // the beginning, so that positions never grow and nothing is computed again.
+//
+// The markers of a run are those of the tracks that its first chunk has: the model is never told
+// of pictures or sound that are missing. Which they are is known when a question or a second chunk
+// comes; where the guess was wrong, the first chunk is laid out anew. A run that has no markers for
+// what a later chunk brings is over, and another begins with that chunk.
 #pragma once
 
 #include <atomic>
@@ -9,6 +14,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "decoding/sampler.h"
 #include "decoding/sequence.h"
@@ -20,7 +26,7 @@ namespace omni {
 
 struct DialogueOptions {
   std::string system_prompt;
-  Tracks tracks;                     // that will come
+  Tracks tracks;                     // that are expected
   Nanoseconds context_duration = 0;  // media older than this leave the context
   uint64_t seed = 0;
   bool speech = false;  // answers may be spoken
@@ -35,7 +41,7 @@ class Dialogue {
            const DialogueOptions& options);
 
   // A segment of the chunk at `chunk`, which is the last one's or a new one.
-  void add(const TimeSpan& chunk, const Segment& segment);
+  void add(const TimeSpan& chunk, Segment segment);
 
   // Answers a question about the context, which afterwards is as before.
   struct How {
@@ -53,17 +59,24 @@ class Dialogue {
   void cancel() noexcept { sequence_.cancel(); }
 
   bool may_speak() const { return options_.speech; }
+  bool has_picture() const { return picture_.has_value(); }
   int64_t n_rows() const { return sequence_.length(); }
 
  private:
   struct HeldChunk {
     Nanoseconds start;
     int64_t n_rows;
+    Tracks tracks;  // of which it has something
   };
 
   void open();
   void open_chunk(const TimeSpan& chunk);
   void make_room(const TimeSpan& coming);
+  void begin_run(Tracks tracks, Nanoseconds start);
+  void begin_run_anew(Tracks tracks);
+  void settle_run();
+  void forget_run();
+  void enter(const Segment& segment);
   Sequence::Mark put_question(const std::string& question, int max_tokens);
   void begin_speech(SpeechStream* speech);
   void write(int32_t id, std::string_view bytes, SpeechStream* speech);
@@ -75,11 +88,13 @@ class Dialogue {
   const DialogueOptions options_;
   Sequence sequence_;
   Sampler sampler_;
-  std::optional<SeenPicture> picture_;  // the last one that entered the context
+  std::optional<SeenPicture> picture_;  // the last one in the context
   bool is_open_ = false;
   Sequence::Mark before_run_{};  // where the run of media begins
   Nanoseconds run_start_ = 0;    // media time of position run_base
+  Tracks run_tracks_;            // of which it has the markers
   std::deque<HeldChunk> chunks_;
+  std::vector<Segment> newest_;          // of the last chunk
   std::deque<Modality> media_modality_;  // of each row of the run
 };
 

@@ -8,6 +8,8 @@ namespace omni {
 Admission Inbox::put(Segment& segment, bool live) {
   Track& t = state(segment.modality);
   if (!t.comes) return {};
+  t.begun = true;
+  if (segment.n_tokens == 0 && prolong(t, segment)) return {};
   Admission admission;
   if (t.waiting.size() >= most_) {
     if (!live) return {.accepted = false};
@@ -20,7 +22,18 @@ Admission Inbox::put(Segment& segment, bool live) {
   return admission;
 }
 
-void Inbox::begin(Modality track) { state(track).ended = false; }
+// Time in which nothing comes may be told in many small pieces: they take no more room than one.
+bool Inbox::prolong(Track& t, const Segment& nothing) {
+  if (t.waiting.empty() || t.waiting.back().segment.n_tokens > 0) return false;
+  Segment& before = t.waiting.back().segment;
+  before.duration = std::max(before.duration, nothing.start + nothing.duration - before.start);
+  return true;
+}
+
+void Inbox::begin(Modality track) {
+  state(track).ended = false;
+  state(track).begun = true;
+}
 void Inbox::end(Modality track) { state(track).ended = true; }
 
 bool Inbox::may_be_taken(const Track& t, bool live) const {
@@ -28,7 +41,8 @@ bool Inbox::may_be_taken(const Track& t, bool live) const {
   if (live) return true;
   Nanoseconds slowest = INT64_MAX;
   for (const Track* other : {&video_, &audio_})
-    if (other->comes && !other->has_ended()) slowest = std::min(slowest, other->reached);
+    if (other->comes && !other->silent && !other->has_ended())
+      slowest = std::min(slowest, other->reached);
   return t.reached - slowest <= most_ahead_;
 }
 
@@ -57,13 +71,29 @@ void Inbox::set_tracks(bool video, bool audio) {
   audio_.comes = audio;
 }
 
+void Inbox::set_silent(Tracks tracks) {
+  video_.silent = tracks.video;
+  audio_.silent = tracks.audio;
+}
+
+bool Inbox::is_held_up_by(Tracks tracks) const {
+  const auto stands = [this](const Track& t) {
+    return !t.comes || t.ended || t.waiting.size() >= most_;
+  };
+  return (tracks.video || stands(video_)) && (tracks.audio || stands(audio_));
+}
+
+bool Inbox::has_begun(Tracks tracks) const {
+  return (!tracks.video || video_.begun) && (!tracks.audio || audio_.begun);
+}
+
 void Inbox::clear() {
-  for (Track* t : {&video_, &audio_}) *t = {.comes = t->comes, .waiting = {}};
+  for (Track* t : {&video_, &audio_}) *t = {.comes = t->comes, .begun = t->begun, .waiting = {}};
 }
 
 bool Inbox::has_ended() const {
   for (const Track* t : {&video_, &audio_})
-    if (t->comes && !t->has_ended()) return false;
+    if (t->comes && !t->silent && !t->has_ended()) return false;
   return true;
 }
 

@@ -5,6 +5,7 @@
 #include <deque>
 #include <optional>
 
+#include "interface/prompter.h"
 #include "omni/session.h"
 
 namespace omni {
@@ -27,12 +28,17 @@ class Inbox {
   bool has_of_first(uint64_t n, bool live) const;
 
   void set_tracks(bool video, bool audio);  // that come from now on
-  void clear();                             // everything that waits, and ends
+  // These run ahead of nothing, and their end is not waited for; the others are none of them.
+  void set_silent(Tracks tracks);
+  // Whether all tracks but these wait for room or have ended.
+  bool is_held_up_by(Tracks tracks) const;
+  bool has_begun(Tracks tracks) const;  // all of them, whatever came since
+  void clear();                         // everything that waits, and ends
   size_t n_waiting() const { return video_.waiting.size() + audio_.waiting.size(); }
   bool comes(Modality track) const { return state(track).comes; }
   bool has_tracks() const { return video_.comes || audio_.comes; }
   bool has_ended(Modality track) const { return state(track).has_ended(); }
-  bool has_ended() const;  // all tracks that come
+  bool has_ended() const;  // all tracks that come and are not silent
   uint64_t n_dropped() const { return n_dropped_; }
 
  private:
@@ -41,7 +47,7 @@ class Inbox {
     uint64_t number;
   };
   struct Track {
-    bool comes = false, ended = false;
+    bool comes = false, begun = false, ended = false, silent = false;
     std::deque<Item> waiting;
     Nanoseconds reached = 0;  // end of what was taken
     bool has_ended() const { return ended && waiting.empty(); }
@@ -49,6 +55,7 @@ class Inbox {
   Track& state(Modality m) { return m == Modality::audio ? audio_ : video_; }
   const Track& state(Modality m) const { return m == Modality::audio ? audio_ : video_; }
   bool may_be_taken(const Track& t, bool live) const;
+  static bool prolong(Track& t, const Segment& nothing);
 
   const size_t most_;
   const Nanoseconds most_ahead_;

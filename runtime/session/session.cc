@@ -120,7 +120,7 @@ class LocalSession final : public Session {
   // --- what goes in
 
   Admission take_in(Segment& segment, bool live) {
-    if (segment.hidden != scheduler_.model().hidden() ||
+    if ((segment.n_tokens != 0 && segment.hidden != scheduler_.model().hidden()) ||
         segment.embeddings.size() != size_t(segment.n_tokens) * size_t(segment.hidden))
       throw Error(ErrorCode::invalid_argument, "a segment of " + std::to_string(segment.n_tokens) +
                                                    " tokens of " + std::to_string(segment.hidden) +

@@ -1,5 +1,6 @@
 #include "session/session_thread.h"
 
+#include <chrono>
 #include <utility>
 
 #include "session/running_turn.h"
@@ -8,7 +9,14 @@ namespace omni {
 
 namespace {
 constexpr Nanoseconds kDefaultContext = 60 * kSecond;
+
+Nanoseconds steady_now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
+
+}  // namespace
 
 SessionThread::SessionThread(std::shared_ptr<SessionState> state, const Prompter& prompter,
                              Scheduler& scheduler, MakeSpeech make_speech)
@@ -37,8 +45,12 @@ void SessionThread::run() {
     }
     if (guarded_step()) continue;
     std::unique_lock lock(state_->lock);
-    state_->changed.wait(lock, state_->stop.get_token(),
-                         [&] { return state_->n_inputs != n_inputs; });
+    const auto woken = [&] { return state_->n_inputs != n_inputs; };
+    if (patience_left_)
+      state_->changed.wait_for(lock, state_->stop.get_token(),
+                               std::chrono::nanoseconds(*patience_left_), woken);
+    else
+      state_->changed.wait(lock, state_->stop.get_token(), woken);
   }
 }
 
@@ -64,6 +76,7 @@ void SessionThread::fail(const Error& error) {
 
 // False when there is nothing to do.
 bool SessionThread::step() {
+  patience_left_.reset();
   let_go_of_speeches();
   if (!has_work()) return false;
   if (begin_anew()) make_anew();
@@ -72,7 +85,7 @@ bool SessionThread::step() {
   progress |= enter(live);
   progress |= ask_due(live, true);
   keep_stats();
-  return progress || wants_reset() || end_stream();
+  return progress || wants_reset() || end_stream() || give_up_silent(live);
 }
 
 bool SessionThread::wants_reset() const {
@@ -122,6 +135,7 @@ void SessionThread::make_anew() {
     dialogue_.swap(dialogue);
   }
   timeline_.emplace(o.tracks, prompter_.chunk_duration());
+  note_silent(o.live);
   tracker_.reset();
 }
 
@@ -137,12 +151,19 @@ void SessionThread::give_up_dialogue() {
 bool SessionThread::take(bool live) {
   bool any = false;
   while (auto segment = take_one(live)) {
+    const Modality track = segment->modality;
     timeline_->append(std::move(*segment));
     any = true;
-    if (!live) break;
+    if (live) continue;
+    timeline_->goes_on(track);  // what is too late is waited for until it has caught up
+    break;
   }
   timeline_->set_ended(Modality::video, video_ended_);
   timeline_->set_ended(Modality::audio, audio_ended_);
+  if (any) {
+    silence_.moves();
+    note_silent(live);
+  }
   return any;
 }
 
@@ -161,18 +182,65 @@ std::optional<Segment> SessionThread::take_one(bool live) {
   return segment;
 }
 
+// Which tracks are not waited for, as the timeline knows it.
+void SessionThread::note_silent(bool live) {
+  silence_.set_silent(timeline_->silent());
+  if (live) return;
+  std::lock_guard guard(state_->lock);
+  state_->inbox.set_silent(timeline_->silent());
+}
+
+// True: tracks that hold everything up are not waited for any more.
+bool SessionThread::give_up_silent(bool live) {
+  const auto held = timeline_->held_up();
+  patience_left_ = held ? patience_with(*held, live) : std::nullopt;
+  if (!patience_left_ || *patience_left_ > 0) return false;
+  timeline_->set_silent(held->by);
+  silence_.give_up(held->by, held->begin);
+  note_silent(live);
+  {
+    std::lock_guard guard(state_->lock);
+    ++state_->stats.n_silent;
+  }
+  if (!live) tell_silent(std::nullopt);
+  return true;
+}
+
+// What is left of it; nothing: it has no end.
+std::optional<Nanoseconds> SessionThread::patience_with(const Timeline::HeldUp& held, bool live) {
+  const SessionOptions& options = state_->options;
+  const ClockReading clock = state_->read_clock();
+  std::lock_guard guard(state_->lock);
+  if (live) {
+    const auto promise = state_->current_settings.promise;
+    if (!promise || !clock.now) return std::nullopt;
+    return held.begin + *promise - *clock.now;
+  }
+  if (!state_->inbox.is_held_up_by(held.by)) return std::nullopt;
+  return silence_.stands_still(steady_now(), state_->inbox.has_begun(held.by)
+                                                 ? options.patience
+                                                 : options.patience_at_first);
+}
+
+void SessionThread::tell_silent(std::optional<Nanoseconds> time) {
+  const Tracks tracks = silence_.to_be_told(time);
+  if (tracks.video) state_->emit(0, {}, TrackSilent{Track::video});
+  if (tracks.audio) state_->emit(0, {}, TrackSilent{Track::audio});
+}
+
 // Moves what is on the timeline into the dialogue, and asks what is due at each chunk.
 bool SessionThread::enter(bool live) {
   bool any = false;
-  while (const auto chunk = wants_reset() ? std::nullopt : timeline_->next(!live)) {
-    for (const Segment& s : chunk->segments) dialogue_->add(chunk->span, s);
-    chunk_entered(chunk->span, live);
+  while (auto chunk = wants_reset() ? std::nullopt : timeline_->next(!live)) {
+    for (Segment& s : chunk->segments) dialogue_->add(chunk->span, std::move(s));
+    if (live) tell_silent(chunk->span.end());
+    chunk_entered(chunk->span, chunk->tracks, live);
     ask_due(live, false);
     if (live) take(live);
     any = true;
   }
-  while (const auto early = wants_reset() ? std::nullopt : timeline_->early(!live)) {
-    dialogue_->add(early->chunk, early->segment);
+  while (auto early = wants_reset() ? std::nullopt : timeline_->early(!live)) {
+    dialogue_->add(early->chunk, std::move(early->segment));
     any = true;
   }
   return any;
@@ -180,13 +248,15 @@ bool SessionThread::enter(bool live) {
 
 // --- what is due
 
-void SessionThread::chunk_entered(const TimeSpan& span, bool live) {
+void SessionThread::chunk_entered(const TimeSpan& span, Tracks tracks, bool live) {
   Turns::Due due;
   const SessionSettings s = state_->settings();
   {
     std::lock_guard guard(state_->lock);
-    due = state_->turns.chunk_entered(span, s);
+    due = state_->turns.chunk_entered(span, tracks, s);
   }
+  if (due.no_objects_until)
+    state_->emit(0, {0, *due.no_objects_until}, TimeAdvanced{.text = false, .speech = false});
   if (due.silent_until)
     state_->emit(0, {0, *due.silent_until},
                  TimeAdvanced{.text = !due.text_waits, .speech = !due.text_waits});

@@ -1,6 +1,6 @@
 // The thread of a session: takes what was put, moves it into the dialogue, asks what is due, and
-// answers it. What is decided stands in Turns, Utterances, Timeline and Inbox, what becomes of a
-// turn in RunningTurn; here is the order of it.
+// answers it. What is decided stands in Turns, Utterances, Timeline, Silence and Inbox, what
+// becomes of a turn in RunningTurn; here is the order of it.
 #pragma once
 
 #include <memory>
@@ -11,6 +11,7 @@
 #include "session/dialogue.h"
 #include "session/session.h"
 #include "session/session_state.h"
+#include "session/silence.h"
 #include "session/timeline.h"
 
 namespace omni {
@@ -40,9 +41,13 @@ class SessionThread {
 
   // live: media come at the pace of a clock. True: there was something.
   bool take(bool live);
+  void note_silent(bool live);
+  bool give_up_silent(bool live);
+  std::optional<Nanoseconds> patience_with(const Timeline::HeldUp& held, bool live);
+  void tell_silent(std::optional<Nanoseconds> time);
   std::optional<Segment> take_one(bool live);
   bool enter(bool live);
-  void chunk_entered(const TimeSpan& span, bool live);
+  void chunk_entered(const TimeSpan& span, Tracks tracks, bool live);
   bool ask_due(bool live, bool all_entered);
   std::optional<Turn> take_due(bool live, bool all_entered);
   bool has_ended() const;
@@ -59,6 +64,8 @@ class SessionThread {
   AnswerMasks masks_;
   std::unique_ptr<Dialogue> dialogue_;  // made and given up under the lock
   std::optional<Timeline> timeline_;
+  Silence silence_;
+  std::optional<Nanoseconds> patience_left_;  // with what holds everything up
   Tracker tracker_;
   bool video_ended_ = false, audio_ended_ = false;  // as the timeline knows it
   std::thread thread_;                              // last: it uses everything above

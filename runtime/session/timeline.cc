@@ -1,6 +1,7 @@
 #include "session/timeline.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace omni {
 
@@ -21,6 +22,7 @@ void Timeline::append(Segment segment) {
     ++n_late_;
     return;
   }
+  t.silent = false;
   t.waiting.push_back(std::move(segment));
 }
 
@@ -28,7 +30,34 @@ void Timeline::reset() {
   video_ = audio_ = Track();
   origin_.reset();
   early_.reset();
+  early_tracks_ = {};
   index_ = 0;
+}
+
+std::optional<Timeline::HeldUp> Timeline::held_up() const {
+  std::optional<Nanoseconds> begin;
+  if (early_) begin = this->begin();
+  for (const Track* t : {&video_, &audio_}) {
+    if (early_ || t->waiting.empty()) continue;
+    const Nanoseconds start = t->waiting.front().start;
+    const Nanoseconds chunk =
+        origin_ ? this->begin() + std::max<Nanoseconds>(0, start + kSlack - this->begin()) /
+                                      duration_ * duration_
+                : start;
+    begin = std::min(begin.value_or(INT64_MAX), chunk);
+  }
+  if (!begin) return std::nullopt;
+  const auto holds_up = [&](const Track& t) {
+    return t.is_awaited() && t.waiting.empty() && t.reached <= *begin + kSlack;
+  };
+  const Tracks by{tracks_.video && holds_up(video_), tracks_.audio && holds_up(audio_)};
+  if (!by.any()) return std::nullopt;
+  return HeldUp{*begin, by};
+}
+
+void Timeline::set_silent(Tracks tracks) {
+  video_.silent |= tracks.video;
+  audio_.silent |= tracks.audio;
 }
 
 std::vector<Timeline::Track*> Timeline::tracks() {
@@ -38,15 +67,15 @@ std::vector<Timeline::Track*> Timeline::tracks() {
   return out;
 }
 
-// Chunk 0 starts with the earliest segment of all tracks: known once each track has one or has
-// ended.
+// Chunk 0 starts with the earliest segment of all tracks: known once each track has one or is not
+// awaited.
 bool Timeline::fix_origin(bool wait_for_all) {
   if (origin_) return true;
   std::optional<Nanoseconds> earliest, latest;
   bool all = true;
   for (const Track* t : tracks()) {
     if (t->waiting.empty()) {
-      all &= t->ended;
+      all &= !t->is_awaited();
       continue;
     }
     earliest = std::min(earliest.value_or(INT64_MAX), t->waiting.front().start);
@@ -65,7 +94,7 @@ bool Timeline::find_complete(bool wait_for_all) {
   const Nanoseconds end = begin() + duration_;
   for (const Track* t : tracks()) {
     if (!t->waiting.empty()) first = std::min(first.value_or(INT64_MAX), t->waiting.front().start);
-    complete &= t->ended || t->reaches(end);
+    complete &= !t->is_awaited() || t->reaches(end);
     far_ahead |= t->reaches(end + duration_);
   }
   if (!first && !early_) return false;
@@ -78,9 +107,10 @@ bool Timeline::find_complete(bool wait_for_all) {
 std::optional<Chunk> Timeline::next(bool wait_for_all) {
   if (!find_complete(wait_for_all)) return std::nullopt;
   const Nanoseconds end = begin() + duration_;
-  Chunk chunk{{begin(), duration_}, {}};
+  Chunk chunk{{begin(), duration_}, {}, std::exchange(early_tracks_, {})};
   for (Track* t : {&video_, &audio_})
     while (!t->waiting.empty() && t->waiting.front().start + kSlack < end) {
+      chunk.tracks = chunk.tracks | tracks_of(t->waiting.front());
       chunk.segments.push_back(std::move(t->waiting.front()));
       t->waiting.pop_front();
     }
@@ -101,9 +131,10 @@ std::optional<EarlySegment> Timeline::early(bool wait_for_all) {
       EarlySegment out{{begin(), duration_}, std::move(t->waiting.front())};
       t->waiting.pop_front();
       early_ = std::max(early_.value_or(INT64_MIN), out.segment.start + out.segment.duration);
+      early_tracks_ = early_tracks_ | tracks_of(out.segment);
       return out;
     }
-    if (!t->ended && !t->reaches(end)) return std::nullopt;
+    if (t->is_awaited() && !t->reaches(end)) return std::nullopt;
   }
   return std::nullopt;
 }

@@ -1,5 +1,8 @@
 // Cuts several tracks of segments into chunks of equal duration, counted from the earliest start.
 // (models.md 1.5: within a chunk video comes first)
+//
+// A chunk waits for every track that has not ended; not for one that was called silent, until that
+// brings something in time.
 #pragma once
 
 #include <deque>
@@ -14,6 +17,7 @@ namespace omni {
 struct Chunk {
   TimeSpan span;
   std::vector<Segment> segments;  // video, then sound; without those that early() gave before
+  Tracks tracks;                  // of which it has something, with those
 };
 
 struct EarlySegment {
@@ -29,7 +33,18 @@ class Timeline {
   void append(Segment segment);
   void end(Modality track) { set_ended(track, true); }
   void set_ended(Modality track, bool ended) { state(track).ended = ended; }
-  // The next chunk, once it is complete.
+  // Of the next chunk of which something has come, where it waits for tracks that have brought
+  // nothing of it.
+  struct HeldUp {
+    Nanoseconds begin;
+    Tracks by;
+  };
+  std::optional<HeldUp> held_up() const;
+  void set_silent(Tracks tracks);                                // in addition
+  void goes_on(Modality track) { state(track).silent = false; }  // though too late
+  Tracks silent() const { return {video_.silent, audio_.silent}; }
+  // The next chunk, once it is complete. Unless it has to `wait_for_all`, a chunk goes when one
+  // track has brought the whole of the next one, too.
   std::optional<Chunk> next(bool wait_for_all);
   bool next_is_complete(bool wait_for_all) { return find_complete(wait_for_all); }
   // The next segment of a chunk that is not complete yet, as soon as none can come that belongs
@@ -42,8 +57,9 @@ class Timeline {
   struct Track {
     std::deque<Segment> waiting;
     Nanoseconds reached = INT64_MIN;  // end of the last segment
-    bool ended = false;
+    bool ended = false, silent = false;
     bool reaches(Nanoseconds time) const;
+    bool is_awaited() const { return !ended && !silent; }
   };
   Track& state(Modality m) { return m == Modality::audio ? audio_ : video_; }
   std::vector<Track*> tracks();  // that will come, video first
@@ -58,6 +74,7 @@ class Timeline {
   std::optional<Nanoseconds> origin_;  // start of chunk 0
   int64_t index_ = 0;                  // of the next chunk
   std::optional<Nanoseconds> early_;   // end of what early() gave of it
+  Tracks early_tracks_;
   int64_t n_late_ = 0;
 };
 

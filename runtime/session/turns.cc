@@ -34,35 +34,41 @@ std::optional<Turn> Turns::take_due(bool at_once,
   return Turn{w.id, std::move(w.question), {start, chunk_duration_}, Audience::everyone, false};
 }
 
-std::vector<Turn> Turns::standing(const TimeSpan& span, const SessionSettings& s) {
-  std::vector<Turn> out;
-  if (s.wants_text || !s.wants_objects)
-    out.push_back({next_id_++, {s.prompt}, span, Audience::text, true});
-  if (s.wants_objects)
-    out.push_back({next_id_++, {s.spatial_prompt}, span, Audience::objects, true});
-  return out;
+Turns::Due Turns::standing(const TimeSpan& span, const SessionSettings& s) {
+  Due due;
+  const Tracks tracks = std::exchange(since_asked_, {});
+  asked_until_ = span.end();
+  if (tracks.any() && (s.wants_text || !s.wants_objects))
+    due.turns.push_back({next_id_++, {s.prompt}, span, Audience::text, true});
+  if (tracks.video && s.wants_objects)
+    due.turns.push_back({next_id_++, {s.spatial_prompt}, span, Audience::objects, true});
+  if (due.turns.empty())
+    due.silent_until = span.end();
+  else if (!tracks.video)
+    due.no_objects_until = span.end();
+  return due;
 }
 
-Turns::Due Turns::chunk_entered(const TimeSpan& chunk, const SessionSettings& s) {
+Turns::Due Turns::chunk_entered(const TimeSpan& chunk, Tracks tracks, const SessionSettings& s) {
   const Nanoseconds start = std::max<Nanoseconds>(0, chunk.start), end = start + chunk.duration;
   if (media_end_ == 0) asked_until_ = start;
   media_end_ = end;
+  since_asked_ = since_asked_ | tracks;
   switch (s.trigger) {
     case Trigger::chunk:
-      if (chunk.duration < kWorthACaption) return {{}, end, false};
-      asked_until_ = end;
-      return {standing({start, chunk.duration}, s), std::nullopt, false};
+      if (chunk.duration < kWorthACaption) return {.turns = {}, .silent_until = end};
+      return standing({start, chunk.duration}, s);
     case Trigger::interval: {
       // Objects that come later are of the last picture.
-      if (end < asked_until_ + s.interval) return {{}, start, true};
-      const Nanoseconds from = std::exchange(asked_until_, end);
-      return {standing({from, end - from}, s), std::nullopt, false};
+      if (end < asked_until_ + s.interval)
+        return {.turns = {}, .silent_until = start, .text_waits = true};
+      return standing({asked_until_, end - asked_until_}, s);
     }
     case Trigger::prompt:
     case Trigger::manual:
-      return {{}, start, false};
+      return {.turns = {}, .silent_until = start};
     case Trigger::eos:
-      return {{}, start, true};
+      return {.turns = {}, .silent_until = start, .text_waits = true};
   }
   return {};
 }
@@ -72,11 +78,12 @@ Turns::Due Turns::media_ended(const SessionSettings& s) {
   const bool owed =
       s.trigger == Trigger::eos || (s.trigger == Trigger::interval && media_end_ > asked_until_);
   if (!owed) return {};
-  return {standing({asked_until_, media_end_ - asked_until_}, s), std::nullopt, false};
+  return standing({asked_until_, media_end_ - asked_until_}, s);
 }
 
 void Turns::forget_media() {
   media_end_ = asked_until_ = 0;
+  since_asked_ = {};
   end_asked_ = false;
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "interface/prompter.h"
 #include "omni/session.h"
 
 namespace omni {
@@ -46,11 +47,13 @@ class Turns {
   // --- the standing questions
   struct Due {
     std::vector<Turn> turns;
-    std::optional<Nanoseconds> silent_until;  // until then nothing will be said
-    bool text_waits = false;                  // but by text: that is of all since it was asked
+    std::optional<Nanoseconds> silent_until;      // until then nothing will be said
+    bool text_waits = false;                      // but by text: that is of all since it was asked
+    std::optional<Nanoseconds> no_objects_until;  // there are none where there is no picture
   };
-  // `chunk` has entered the context.
-  Due chunk_entered(const TimeSpan& chunk, const SessionSettings& settings);
+  // `chunk` has entered the context, with something of these tracks. About nothing, nothing is
+  // asked; about objects only where there are pictures.
+  Due chunk_entered(const TimeSpan& chunk, Tracks tracks, const SessionSettings& settings);
   // All media have: what the trigger still owes. Once.
   Due media_ended(const SessionSettings& settings);
   Nanoseconds media_end() const { return media_end_; }
@@ -60,13 +63,14 @@ class Turns {
   void forget_questions() { waiting_.clear(); }
 
  private:
-  std::vector<Turn> standing(const TimeSpan& span, const SessionSettings& settings);
+  Due standing(const TimeSpan& span, const SessionSettings& settings);
 
   const Nanoseconds chunk_duration_;
   std::deque<Waiting> waiting_;
   TurnId next_id_ = 1;
   // of the media in the context; before `asked_until_` nothing is owed
   Nanoseconds media_end_ = 0, asked_until_ = 0;
+  Tracks since_asked_;  // what has come from there on
   bool end_asked_ = false;
 };
 

@@ -360,6 +360,188 @@ TEST(SessionEvents, LiveTextMayBeStampedWhenItIsThere) {
   EXPECT_EQ(as<TurnDone>(events.back())->due, 0);
 }
 
+// --- tracks that bring nothing
+
+// A second of noise to hear.
+Segment sound(const Engine& engine, double start) {
+  Segment s = picture(engine, start);
+  s.modality = Modality::audio;
+  s.grid_t = s.n_tokens, s.grid_h = s.grid_w = 1;
+  s.seconds_per_grid = 0.25;
+  return s;
+}
+
+SessionOptions watching_and_listening() {
+  SessionOptions o = watching(Trigger::chunk);
+  o.settings.has_audio = true;
+  o.most_waiting = 4;
+  return o;
+}
+
+// Puts pictures from `first` on until there is no room; how many.
+int fill(Session& session, int first) {
+  int n = 0;
+  while (session.put(picture(*random_engine(), first + n)).accepted && n < 1000) ++n;
+  return n;
+}
+
+TEST(SessionEvents, ATrackThatNeverComesIsGivenUpAndToldOfOnce) {
+  SessionOptions o = watching_and_listening();
+  std::mutex lock;
+  std::condition_variable changed;
+  int n_rooms = 0;
+  o.patience_at_first = 0;
+  o.patience = 3600 * kSecond;
+  o.on_room = [&] {
+    std::lock_guard guard(lock);
+    ++n_rooms;
+    changed.notify_all();
+  };
+  const auto session = random_engine()->make_session(o);
+  for (int i = 0; i < 40; ++i) {
+    const auto accepted = [&] { return session->put(picture(*random_engine(), i)).accepted; };
+    std::unique_lock guard(lock);
+    for (int seen = n_rooms; !accepted(); seen = n_rooms)
+      changed.wait(guard, [&] { return n_rooms != seen; });
+  }
+  session->put(TrackEnded{Track::video});
+  const auto events = up_to<EndOfStream>(*session);
+  EXPECT_EQ(spans<AnswerText>(events).size(), 20u);
+  EXPECT_EQ(spans<TrackSilent>(events).size(), 1u);
+  EXPECT_EQ(session->stats().n_silent, 1u);
+}
+
+// It may have missed much by then; everything waits for it until it has caught up.
+TEST(SessionEvents, AFileWaitsAgainForATrackThatGoesOn) {
+  SessionOptions o = watching_and_listening();
+  o.most_waiting = 100;
+  o.patience_at_first = 0;
+  o.patience = 3600 * kSecond;
+  const auto session = random_engine()->make_session(o);
+  for (int i = 0; i < 4; ++i) session->put(picture(*random_engine(), i));
+  session->put(TrackEnded{Track::video});
+  EXPECT_EQ(spans<AnswerText>(up_to<EndOfStream>(*session)).size(), 2u);
+  session->put(TrackBegan{Track::video});
+  session->put(sound(*random_engine(), 0));
+  for (int i = 4; i < 6; ++i) session->put(picture(*random_engine(), i));
+  ask_and_wait(*session, {"What?"});
+  EXPECT_EQ(session->stats().n_answers, 3u) << "and not about the chunk without its sound";
+  for (int i = 1; i < 6; ++i) session->put(sound(*random_engine(), i));
+  EXPECT_EQ(up_to<AnswerText>(*session).back().span, (TimeSpan{2 * kChunk, kChunk}));
+}
+
+TEST(SessionEvents, AFileThatIsShorterThanTheRoomEndsToo) {
+  SessionOptions o = watching_and_listening();
+  o.patience_at_first = 0;
+  const auto session = random_engine()->make_session(o);
+  for (int i = 0; i < 3; ++i) session->put(picture(*random_engine(), i));
+  session->put(TrackEnded{Track::video});
+  const auto events = up_to<EndOfStream>(*session);
+  EXPECT_EQ(spans<AnswerText>(events).size(), 2u);
+  EXPECT_EQ(spans<TrackSilent>(events).size(), 1u);
+}
+
+// There is room, or it has begun: that something is only slow changes nothing.
+TEST(SessionEvents, WhatIsSlowIsWaitedFor) {
+  SessionOptions o = watching_and_listening();
+  o.patience_at_first = 0;
+  o.patience = 3600 * kSecond;
+  for (const bool begun : {false, true}) {
+    const auto session = random_engine()->make_session(o);
+    if (begun) session->put(TrackBegan{Track::audio});
+    for (int i = 0; i < 3; ++i) session->put(picture(*random_engine(), i));
+    if (begun) fill(*session, 3);
+    ask_and_wait(*session, {"What?"});
+    EXPECT_EQ(session->stats().n_silent, 0u);
+    for (int i = 0; i < 2; ++i) session->put(sound(*random_engine(), i));
+    const auto events = up_to<AnswerText>(*session);
+    EXPECT_EQ(events.back().span, (TimeSpan{0, kChunk}));
+    EXPECT_TRUE(spans<TrackSilent>(events).empty());
+  }
+}
+
+TEST(SessionEvents, WhoeverWaitsForASilentTrackIsWokenByAFlush) {
+  SessionOptions o = watching_and_listening();
+  o.patience = o.patience_at_first = 3600 * kSecond;
+  const auto session = random_engine()->make_session(o);
+  fill(*session, 0);
+  ask_and_wait(*session, {"What?"});
+  session->flush();
+  EXPECT_GT(fill(*session, 0), 0);
+}
+
+TEST(SessionEvents, GapsAreTimeInWhichNothingComes) {
+  const auto session = random_engine()->make_session(watching_and_listening());
+  Segment nothing;
+  nothing.modality = Modality::audio;
+  nothing.duration = 100 * kSecond;
+  session->put(nothing);
+  for (int i = 0; i < 4; ++i) session->put(picture(*random_engine(), i));
+  EXPECT_EQ(up_to<AnswerText>(*session).back().span, (TimeSpan{0, kChunk}));
+  EXPECT_EQ(up_to<AnswerText>(*session).back().span, (TimeSpan{kChunk, kChunk}));
+  EXPECT_EQ(session->stats().n_silent, 0u);
+}
+
+TEST(SessionEvents, LiveASilentTrackIsGivenUpWhenItsPromiseHasPassed) {
+  SessionOptions o = watching_and_listening();
+  o.settings.promise = 3 * kSecond;
+  o.most_waiting = 100;
+  Live live(o);
+  for (int i = 0; i < 2; ++i) live.session->put(picture(*random_engine(), i));
+  live.now = 2 * kSecond;
+  live.go();
+  ask_and_wait(*live.session, {"What?"});
+  EXPECT_EQ(live.session->stats().n_answers, 1u) << "until then it is waited for";
+  live.now = 3 * kSecond;
+  live.session->put(picture(*random_engine(), 2));
+  EXPECT_EQ(up_to<AnswerText>(*live.session).back().span, (TimeSpan{0, kChunk}));
+  for (int i = 3; i < 16; ++i) {  // from now on at once
+    live.now = (i + 1) * kSecond;
+    live.session->put(picture(*random_engine(), i));
+    if (i % 2 == 0) continue;
+    const auto events = up_to<AnswerText>(*live.session);
+    EXPECT_EQ(events.back().span, (TimeSpan{(i - 1) * kSecond, kChunk}));
+    EXPECT_EQ(spans<TrackSilent>(events).size(), i == 9 ? 1u : 0u) << i << ": after 10 s, once";
+  }
+  EXPECT_EQ(live.session->stats().n_silent, 1u);
+  for (int i = 16; i < 18; ++i) live.session->put(sound(*random_engine(), i));
+  for (int i = 16; i < 18; ++i) live.session->put(picture(*random_engine(), i));
+  EXPECT_EQ(up_to<AnswerText>(*live.session).back().span, (TimeSpan{16 * kSecond, kChunk}));
+}
+
+// --- what the model is told of tracks that a chunk has not got
+
+// The answers to chunks, of a stream that has all these segments.
+std::vector<std::string> answers(SessionOptions o, const std::vector<Segment>& segments,
+                                 const std::shared_ptr<const Engine>& engine) {
+  o.settings.sampling.max_tokens = 24;
+  o.most_waiting = 1000;
+  const auto session = engine->make_session(o);
+  for (const Segment& s : segments) session->put(s);
+  for (const Track t : {Track::video, Track::audio}) session->put(TrackEnded{t});
+  std::vector<std::string> out;
+  for (const Event& e : up_to<EndOfStream>(*session))
+    if (const auto* text = as<AnswerText>(e)) out.push_back(text->text);
+  return out;
+}
+
+// A chunk without pictures is asked about as one of sound alone, and one without sound as one of
+// pictures alone, whatever the pads are and in whatever order it comes.
+TEST(SessionEvents, AModelIsNotToldOfWhatIsMissing) {
+  const Engine& e = *random_engine();
+  SessionOptions both = watching_and_listening(), video = both, audio = both;
+  both.context_duration = video.context_duration = audio.context_duration = kChunk;
+  video.settings.has_audio = false;
+  audio.settings.has_video = false;
+  const std::vector<Segment> pictures = {picture(e, 0), picture(e, 1)},
+                             later_sound = {sound(e, 2), sound(e, 3)};
+  std::vector<Segment> mixed = pictures;
+  mixed.insert(mixed.end(), later_sound.begin(), later_sound.end());
+  std::vector<std::string> alone = answers(video, pictures, random_engine());
+  for (std::string& a : answers(audio, later_sound, random_engine())) alone.push_back(std::move(a));
+  EXPECT_EQ(answers(both, mixed, random_engine()), alone);
+}
+
 // --- flushes
 
 TEST(SessionEvents, AFlushVoidsWhatWaitsAndWhatCameOut) {

@@ -9,6 +9,7 @@ namespace {
 Segment segment(Modality m, double start, double duration = 1) {
   Segment s;
   s.modality = m;
+  s.n_tokens = 1;
   s.start = Nanoseconds(start * 1e9);
   s.duration = Nanoseconds(duration * 1e9);
   return s;
@@ -72,6 +73,54 @@ TEST(Inbox, ATrackEndsWhenItsLastSegmentIsTaken) {
   EXPECT_TRUE(inbox.has_ended());
   inbox.begin(Modality::video);
   EXPECT_FALSE(inbox.has_ended());
+}
+
+constexpr Tracks kVideo{true, false}, kAudio{false, true};
+
+TEST(Inbox, HeldUpByATrackThatBringsNothing) {
+  Inbox inbox = with_both_tracks(3);
+  for (int i = 0; i < 12; ++i) {
+    EXPECT_FALSE(inbox.is_held_up_by(kAudio)) << i << " there is room";
+    EXPECT_TRUE(put(inbox, segment(Modality::video, i)).accepted);
+    if (i < 9) inbox.take(false);
+  }
+  EXPECT_FALSE(put(inbox, segment(Modality::video, 12)).accepted) << "bounded";
+  EXPECT_FALSE(inbox.take(false));
+  EXPECT_TRUE(inbox.is_held_up_by(kAudio));
+  EXPECT_FALSE(inbox.is_held_up_by(kVideo));
+  EXPECT_TRUE(inbox.has_begun(kVideo));
+  EXPECT_FALSE(inbox.has_begun(kAudio));
+  EXPECT_FALSE(inbox.has_begun({true, true}));
+  inbox.begin(Modality::audio);
+  EXPECT_TRUE(inbox.has_begun(kAudio));
+  inbox.set_silent(kAudio);
+  EXPECT_TRUE(inbox.take(false)) << "it is not waited for";
+  EXPECT_FALSE(inbox.is_held_up_by(kAudio));
+  inbox.end(Modality::video);
+  EXPECT_TRUE(inbox.is_held_up_by(kAudio)) << "nothing but its end can come";
+  while (inbox.take(false)) {
+  }
+  EXPECT_TRUE(inbox.has_ended()) << "nor is its end";
+  inbox.set_silent({});
+  EXPECT_FALSE(inbox.has_ended());
+  inbox.clear();
+  EXPECT_TRUE(inbox.has_begun(kAudio)) << "a flush does not end a stream";
+}
+
+TEST(Inbox, TimeWithoutAnythingTakesTheRoomOfOneSegment) {
+  Inbox inbox = with_both_tracks(2);
+  Segment nothing = segment(Modality::audio, 0);
+  nothing.n_tokens = 0;
+  for (int i = 0; i < 100; ++i) {
+    nothing.start = i * kSecond / 10;
+    nothing.duration = kSecond / 10;
+    EXPECT_TRUE(put(inbox, nothing).accepted);
+  }
+  EXPECT_TRUE(put(inbox, segment(Modality::audio, 10)).accepted);
+  EXPECT_EQ(inbox.n_waiting(), 2u);
+  const auto first = inbox.take(false);
+  EXPECT_EQ(first->start, 0);
+  EXPECT_EQ(first->duration, 10 * kSecond);
 }
 
 TEST(Inbox, WhatWasPutBefore) {

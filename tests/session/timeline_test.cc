@@ -8,6 +8,7 @@ namespace {
 Segment segment(Modality m, double start, double duration) {
   Segment s;
   s.modality = m;
+  s.n_tokens = 1;
   s.start = Nanoseconds(start * 1e9);
   s.duration = Nanoseconds(duration * 1e9);
   return s;
@@ -120,6 +121,81 @@ TEST(Timeline, AudioIsEarlyWhereTheVideoOfTheChunkIsComplete) {
   t.append(segment(Modality::audio, 1, 1));
   EXPECT_TRUE(t.next_is_complete(true));
   EXPECT_EQ(sizes(t), std::vector<size_t>{1});
+}
+
+// --- tracks that bring nothing
+
+constexpr Tracks kAudio{false, true}, kVideo{true, false}, kBoth{true, true};
+
+TEST(Timeline, AChunkKnowsWhatItHas) {
+  Timeline t({true, true}, 2 * kSecond);
+  Segment nothing = segment(Modality::video, 4, 2);
+  nothing.n_tokens = 0;
+  for (int i = 0; i < 3; ++i) t.append(segment(Modality::audio, 2 * i, 2));
+  t.append(segment(Modality::video, 0, 2));
+  EXPECT_EQ(t.early(true)->segment.modality, Modality::video);
+  t.append(nothing);
+  EXPECT_EQ(t.next(true)->tracks, kBoth) << "what entered early counts";
+  EXPECT_EQ(t.next(true)->tracks, kAudio);
+  const auto last = t.next(true);
+  EXPECT_EQ(last->tracks, kAudio) << "time that has passed is no picture";
+  EXPECT_EQ(last->segments.size(), 2u);
+}
+
+TEST(Timeline, SaysWhichTracksHoldItUp) {
+  Timeline t({true, true}, 2 * kSecond);
+  EXPECT_FALSE(t.held_up()) << "nothing has come";
+  t.append(segment(Modality::video, 10, 1));
+  ASSERT_TRUE(t.held_up());
+  EXPECT_EQ(t.held_up()->by, kAudio);
+  EXPECT_EQ(t.held_up()->begin, 10 * kSecond);
+  t.append(segment(Modality::audio, 10, 1));
+  EXPECT_FALSE(t.held_up()) << "both have begun: they are slow, not silent";
+  t.append(segment(Modality::video, 11, 1));
+  t.append(segment(Modality::audio, 11, 1));
+  t.append(segment(Modality::audio, 12, 6));
+  EXPECT_TRUE(t.next(true));
+  ASSERT_TRUE(t.held_up());
+  EXPECT_EQ(t.held_up()->by, kVideo);
+  EXPECT_EQ(t.held_up()->begin, 12 * kSecond);
+  t.end(Modality::video);
+  EXPECT_FALSE(t.held_up()) << "nobody waits for what has ended";
+}
+
+TEST(Timeline, HeldUpBehindAPauseAndWithWhatEnteredEarly) {
+  Timeline t({true, true}, 2 * kSecond);
+  for (const Modality m : {Modality::video, Modality::audio}) t.append(segment(m, 0, 2));
+  EXPECT_TRUE(t.next(true));
+  t.append(segment(Modality::video, 101, 1));
+  EXPECT_EQ(t.held_up()->begin, 100 * kSecond) << "where the chunk lies";
+  Timeline early({true, true}, 2 * kSecond);
+  for (const Modality m : {Modality::video, Modality::audio}) early.append(segment(m, 0, 2));
+  EXPECT_TRUE(early.next(true));
+  early.append(segment(Modality::video, 2, 2));
+  EXPECT_TRUE(early.early(true));
+  ASSERT_TRUE(early.held_up());
+  EXPECT_EQ(early.held_up()->begin, 2 * kSecond);
+  EXPECT_EQ(early.held_up()->by, kAudio);
+}
+
+TEST(Timeline, ASilentTrackIsNotWaitedForUntilItGoesOnInTime) {
+  Timeline t({true, true}, 2 * kSecond);
+  for (int i = 0; i < 4; ++i) t.append(segment(Modality::video, i, 1));
+  EXPECT_TRUE(sizes(t).empty());
+  t.set_silent(kAudio);
+  EXPECT_FALSE(t.held_up());
+  EXPECT_EQ(sizes(t), (std::vector<size_t>{2, 2}));
+  t.append(segment(Modality::audio, 0, 2));
+  EXPECT_EQ(t.n_late(), 1);
+  EXPECT_EQ(t.silent(), kAudio) << "what comes too late is still not waited for";
+  t.append(segment(Modality::video, 4, 2));
+  EXPECT_EQ(sizes(t), (std::vector<size_t>{1}));
+  t.append(segment(Modality::audio, 6, 1));
+  EXPECT_EQ(t.silent(), Tracks{});
+  t.append(segment(Modality::video, 6, 2));
+  EXPECT_TRUE(sizes(t).empty()) << "the rest of its chunk is";
+  t.append(segment(Modality::audio, 7, 1));
+  EXPECT_EQ(sizes(t), (std::vector<size_t>{3}));
 }
 
 // What chunks there are does not depend on whether their segments entered early.

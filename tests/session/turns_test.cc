@@ -7,6 +7,7 @@ namespace omni {
 namespace {
 
 constexpr Nanoseconds kChunk = 2 * kSecond;
+constexpr Tracks kBoth{true, true};
 
 SessionSettings with(Trigger trigger) {
   SessionSettings s;
@@ -24,7 +25,7 @@ std::vector<TimeSpan> asked(const SessionSettings& s, int n, Nanoseconds start =
   const auto take = [&](const Turns::Due& due) {
     for (const Turn& t : due.turns) out.push_back(t.span);
   };
-  for (int i = 0; i < n; ++i) take(turns.chunk_entered({start + i * kChunk, kChunk}, s));
+  for (int i = 0; i < n; ++i) take(turns.chunk_entered({start + i * kChunk, kChunk}, kBoth, s));
   take(turns.media_ended(s));
   take(turns.media_ended(s));
   return out;
@@ -54,8 +55,8 @@ TEST(Turns, OtherTriggersAskNothingAndSayThatTimeGoesOn) {
   for (const Trigger trigger : {Trigger::prompt, Trigger::manual}) {
     EXPECT_TRUE(asked(with(trigger), 3).empty());
     Turns turns(kChunk);
-    turns.chunk_entered({0, kChunk}, with(trigger));
-    const auto due = turns.chunk_entered({kChunk, kChunk}, with(trigger));
+    turns.chunk_entered({0, kChunk}, kBoth, with(trigger));
+    const auto due = turns.chunk_entered({kChunk, kChunk}, kBoth, with(trigger));
     EXPECT_EQ(due.silent_until, kChunk) << "a question may still be about this chunk";
   }
 }
@@ -63,8 +64,8 @@ TEST(Turns, OtherTriggersAskNothingAndSayThatTimeGoesOn) {
 TEST(Turns, WhileTextWaitsObjectsDoNot) {
   for (const Trigger trigger : {Trigger::interval, Trigger::eos}) {
     Turns turns(kChunk);
-    turns.chunk_entered({0, kChunk}, with(trigger));
-    const auto due = turns.chunk_entered({kChunk, kChunk}, with(trigger));
+    turns.chunk_entered({0, kChunk}, kBoth, with(trigger));
+    const auto due = turns.chunk_entered({kChunk, kChunk}, kBoth, with(trigger));
     EXPECT_TRUE(due.turns.empty());
     EXPECT_EQ(due.silent_until, kChunk);
     EXPECT_TRUE(due.text_waits);
@@ -73,8 +74,8 @@ TEST(Turns, WhileTextWaitsObjectsDoNot) {
 
 TEST(Turns, ThePaddingOfAnEncoderIsNotWorthACaption) {
   Turns turns(kChunk);
-  EXPECT_EQ(turns.chunk_entered({0, kSecond / 5}, with(Trigger::chunk)).turns.size(), 1u);
-  const auto due = turns.chunk_entered({kChunk, kSecond / 5 - 1}, with(Trigger::chunk));
+  EXPECT_EQ(turns.chunk_entered({0, kSecond / 5}, kBoth, with(Trigger::chunk)).turns.size(), 1u);
+  const auto due = turns.chunk_entered({kChunk, kSecond / 5 - 1}, kBoth, with(Trigger::chunk));
   EXPECT_TRUE(due.turns.empty());
   EXPECT_EQ(due.silent_until, kChunk + kSecond / 5 - 1);
 }
@@ -85,7 +86,7 @@ TEST(Turns, WhoWantsWhatIsAskedIt) {
     s.wants_text = text;
     s.wants_objects = objects;
     std::vector<std::string> out;
-    for (const Turn& t : Turns(kChunk).chunk_entered({0, kChunk}, s).turns)
+    for (const Turn& t : Turns(kChunk).chunk_entered({0, kChunk}, kBoth, s).turns)
       out.push_back(t.question.text);
     return out;
   };
@@ -95,6 +96,43 @@ TEST(Turns, WhoWantsWhatIsAskedIt) {
   EXPECT_EQ(audiences(false, false), (std::vector<std::string>{"Describe."})) << "as a message";
 }
 
+TEST(Turns, AboutNothingNothingIsAsked) {
+  constexpr Tracks kAudio{false, true}, kNone;
+  SessionSettings s = with(Trigger::chunk);
+  s.wants_objects = true;
+  Turns turns(kChunk);
+  const auto nothing = turns.chunk_entered({0, kChunk}, kNone, s);
+  EXPECT_TRUE(nothing.turns.empty());
+  EXPECT_EQ(nothing.silent_until, kChunk) << "time goes on all the same";
+  EXPECT_FALSE(nothing.text_waits);
+  const auto sound = turns.chunk_entered({kChunk, kChunk}, kAudio, s);
+  ASSERT_EQ(sound.turns.size(), 1u);
+  EXPECT_EQ(sound.turns[0].question.text, "Describe.");
+  EXPECT_EQ(sound.no_objects_until, 2 * kChunk);
+  EXPECT_FALSE(sound.silent_until);
+  s.wants_text = false;
+  EXPECT_EQ(turns.chunk_entered({2 * kChunk, kChunk}, kAudio, s).silent_until, 3 * kChunk);
+  EXPECT_FALSE(turns.chunk_entered({3 * kChunk, kChunk}, kBoth, s).silent_until);
+}
+
+TEST(Turns, AnIntervalIsAboutAllThatCameInIt) {
+  constexpr Tracks kNone, kVideo{true, false};
+  SessionSettings s = with(Trigger::interval);
+  s.wants_objects = true;
+  Turns turns(kChunk);
+  turns.chunk_entered({0, kChunk}, kVideo, s);
+  turns.chunk_entered({kChunk, kChunk}, kNone, s);
+  EXPECT_EQ(turns.chunk_entered({2 * kChunk, kChunk}, kNone, s).turns.size(), 2u);
+  for (int i = 3; i < 5; ++i) turns.chunk_entered({i * kChunk, kChunk}, kNone, s);
+  const auto empty = turns.chunk_entered({5 * kChunk, kChunk}, kNone, s);
+  EXPECT_TRUE(empty.turns.empty());
+  EXPECT_EQ(empty.silent_until, 6 * kChunk);
+  turns.chunk_entered({6 * kChunk, kChunk}, kVideo, s);
+  const auto rest = turns.media_ended(s);
+  ASSERT_EQ(rest.turns.size(), 2u);
+  EXPECT_EQ(rest.turns[0].span, (TimeSpan{6 * kChunk, kChunk}));
+}
+
 TEST(Turns, AQuestionWaitsForItsMedia) {
   Turns turns(kChunk);
   const TurnId later = turns.add({"At 3 s?"}, 3 * kSecond, 0), now = turns.add({"Now?"}, 0, 0);
@@ -102,9 +140,9 @@ TEST(Turns, AQuestionWaitsForItsMedia) {
   ASSERT_TRUE(turn);
   EXPECT_EQ(turn->id, now) << "one that waits holds no other up";
   EXPECT_FALSE(turns.take_due(false, kNeverWaits));
-  turns.chunk_entered({0, kChunk}, with(Trigger::manual));
+  turns.chunk_entered({0, kChunk}, kBoth, with(Trigger::manual));
   EXPECT_FALSE(turns.take_due(false, kNeverWaits));
-  turns.chunk_entered({kChunk, kChunk}, with(Trigger::manual));
+  turns.chunk_entered({kChunk, kChunk}, kBoth, with(Trigger::manual));
   turn = turns.take_due(false, kNeverWaits);
   ASSERT_TRUE(turn);
   EXPECT_EQ(turn->id, later);
@@ -134,7 +172,7 @@ TEST(Turns, QuestionsAreBoundedAndTheOldestIsRefused) {
 TEST(Turns, WhatIsOverdueIsNotAskedWhereNewerMediaAreThere) {
   SessionSettings s = with(Trigger::chunk);
   s.promise = 3 * kSecond;
-  const Turn turn = Turns(kChunk).chunk_entered({10 * kSecond, kChunk}, s).turns.at(0);
+  const Turn turn = Turns(kChunk).chunk_entered({10 * kSecond, kChunk}, kBoth, s).turns.at(0);
   const auto live_at = [](Nanoseconds now) { return ClockReading{true, now}; };
   EXPECT_FALSE(is_overdue(turn, s, live_at(13 * kSecond), true));
   EXPECT_TRUE(is_overdue(turn, s, live_at(13 * kSecond + 1), true));

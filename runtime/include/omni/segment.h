@@ -8,6 +8,7 @@
 
 namespace omni {
 
+// Without tokens it says that in its time nothing comes of its modality.
 struct Segment {
   Modality modality = Modality::video;
   int n_tokens = 0, hidden = 0;

@@ -56,7 +56,8 @@ struct SessionSettings {
   // Who wants what: text, its pieces while they are written, objects. Where nobody wants anything,
   // the standing question is still `prompt`.
   bool wants_text = true, wants_pieces = false, wants_objects = false;
-  // Live: an answer is promised this long after the beginning of its media.
+  // Live: an answer is promised this long after the beginning of its media; media that are not
+  // there by then are not waited for.
   std::optional<Nanoseconds> promise;
   bool stamped_when_ready = false;  // live: text gets the time at which it is there
   // Settled by the first thing that is put, and anew after a flush() or reset(): the tracks that
@@ -76,6 +77,9 @@ struct SessionOptions {
   uint64_t seed = 0;
   SessionSettings settings;
   size_t most_waiting = 16;  // segments of a track
+  // Not live: how long all else may wait for a track that brings nothing, where the track has
+  // brought something before, and where it never has.
+  Nanoseconds patience = 60 * kSecond, patience_at_first = 5 * kSecond;
   // Both are called from any thread, without a lock of the session's. Empty: not live.
   std::function<ClockReading()> clock;
   std::function<void()> on_room;  // what put() has refused may fit now
@@ -173,6 +177,11 @@ struct TurnDropped {
   // overdue: live, its promise had passed and newer media were there; refused: too many waited.
   enum class Why { overdue, refused } why;
 };
+// Nothing comes of a track, and what comes of the others does not wait for it any more, until it
+// goes on: told when it is given up (live: when it has been silent for 10 s of the others).
+struct TrackSilent {
+  Track track;
+};
 // corrupt_file: the question is no UTF-8.
 struct Failed {
   std::string question;
@@ -190,7 +199,7 @@ struct Event {
   TurnId turn = 0;     // 0: of none
   TimeSpan span;       // running time
   std::variant<TimeAdvanced, TurnBegan, TextPiece, AnswerText, SpatialResult, Utterance, TurnDone,
-               TurnDropped, Failed, Flushed, EndOfStream>
+               TurnDropped, TrackSilent, Failed, Flushed, EndOfStream>
       what;
 };
 
@@ -203,6 +212,7 @@ struct SessionStats {
   uint64_t n_objects = 0, n_repaired = 0, n_malformed = 0;
   uint64_t n_spoken = 0, n_unspoken = 0, n_interrupted = 0;
   uint64_t n_overdue = 0, n_refused = 0;  // questions
+  uint64_t n_silent = 0;                  // times that tracks which bring nothing were given up
 };
 
 // All functions may be called from any thread. The work is done by a thread of its own, which

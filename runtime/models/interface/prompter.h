@@ -14,7 +14,16 @@ namespace omni {
 struct Tracks {
   bool video = false, audio = false;
   bool any() const { return video || audio; }
+  Tracks operator|(Tracks o) const { return {video || o.video, audio || o.audio}; }
+  bool operator==(const Tracks&) const = default;
 };
+
+// None for a segment without tokens: of that time there is nothing.
+inline Tracks tracks_of(const Segment& s) {
+  const bool audio = s.modality == Modality::audio;
+  if (s.n_tokens == 0) return {};
+  return {.video = !audio, .audio = audio};
+}
 
 class Prompter {
  public:
@@ -29,6 +38,8 @@ class Prompter {
   // --- Rows of a dialogue in their order. Each moves the cursor behind what it returns.
   // Up to where media or the question go.
   virtual Rows begin_dialogue(Cursor& cursor, const std::string& system_prompt) const = 0;
+  // `tracks`: those that the run has media of, so that here is said what is missing, where a model
+  // can be told.
   virtual Rows begin_run(Cursor& cursor, Tracks tracks) const = 0;
   // A segment of the run whose time 0 is media time `run_start`.
   virtual Rows media(Cursor& cursor, const Segment& segment, Nanoseconds run_start) const = 0;
