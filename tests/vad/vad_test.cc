@@ -1,0 +1,142 @@
+// Voice activity against Silero VAD itself (tests/fixtures/vad,
+// tools/fixtures/make_vad_fixture.py).
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "core/mapped_file.h"
+#include "io/json.h"
+#include "vad/speech_segmenter.h"
+#include "vad/voice_activity.h"
+
+namespace omni {
+namespace {
+
+constexpr int64_t kSpeechSamples = 176000;
+
+// examples/media/jfk.wav: 16 kHz mono
+std::vector<float> speech() {
+  const std::string bytes =
+      read_text_file(OMNI_SOURCE_DIR "/examples/media/jfk.wav", size_t{1} << 20);
+  const size_t data = bytes.find("data") + 8;
+  std::vector<float> out((bytes.size() - data) / 2);
+  for (size_t i = 0; i < out.size(); ++i) {
+    int16_t v;
+    std::memcpy(&v, bytes.data() + data + 2 * i, 2);
+    out[i] = float(v) / 32768.f;
+  }
+  return out;
+}
+
+std::vector<float> probabilities(const std::vector<float>& samples, size_t piece) {
+  VoiceActivity activity;
+  std::vector<float> out;
+  const auto keep = [&](float p) { out.push_back(p); };
+  for (size_t at = 0; at < samples.size(); at += piece)
+    activity.push(std::span(samples).subspan(at, std::min(piece, samples.size() - at)), keep);
+  activity.finish(keep);
+  return out;
+}
+
+const Json& reference() {
+  static const Json json = Json::parse_file(OMNI_SOURCE_DIR "/tests/fixtures/vad/jfk.json");
+  return json;
+}
+
+TEST(SileroVad, EveryWindowEqualsTheReference) {
+  const std::vector<float> ours = probabilities(speech(), 160);
+  const Json theirs = reference().at("probabilities");
+  ASSERT_EQ(ours.size(), theirs.size());
+  for (size_t i = 0; i < ours.size(); ++i)
+    EXPECT_NEAR(ours[i], theirs.at(i).number(0, 1), 1e-5) << "window " << i;
+}
+
+TEST(SileroVad, PiecesOfAnySizeAreTheWhole) {
+  const std::vector<float> samples = speech(), whole = probabilities(samples, samples.size());
+  for (const size_t piece : {1u, 511u, 512u, 513u, 4000u})
+    EXPECT_EQ(probabilities(samples, piece), whole) << piece;
+}
+
+TEST(SileroVad, AFinishedStreamIsForgotten) {
+  const std::vector<float> samples = speech();
+  VoiceActivity activity;
+  std::vector<float> first, second;
+  for (std::vector<float>* out : {&first, &second}) {
+    const auto keep = [&](float p) { out->push_back(p); };
+    activity.push(std::span(samples).first(50000), keep);
+    activity.finish(keep);
+  }
+  EXPECT_EQ(first.size(), 98u);  // 97.7 windows
+  EXPECT_EQ(first, second);
+}
+
+TEST(SileroVad, SilenceAndLoudThingsAreNoVoice) {
+  std::vector<float> silence(16000), square(16000);
+  for (size_t i = 0; i < square.size(); ++i) square[i] = i / 40 % 2 ? 1.f : -1.f;
+  for (const auto& samples : {silence, square})
+    for (const float p : probabilities(samples, 512)) EXPECT_LT(p, .35f);
+}
+
+std::vector<SpeechSegment> segments(const std::vector<float>& p, const SpeechSegmenterOptions& o,
+                                    int64_t n) {
+  SpeechSegmenter segmenter(o);
+  std::vector<SpeechSegment> out;
+  for (const float x : p)
+    if (const auto s = segmenter.push(x)) out.push_back(*s);
+  if (const auto s = segmenter.finish(n)) out.push_back(*s);
+  return out;
+}
+
+TEST(SpeechSegmenter, FindsWhatTheReferenceFinds) {
+  const std::vector<float> p = probabilities(speech(), 512);
+  for (const auto& [name, min_silence] : {std::pair("100", 1600), std::pair("500", 8000)}) {
+    const auto found = segments(p, {.min_silence = min_silence}, kSpeechSamples);
+    const Json expected = reference().at("segments").at(name);
+    ASSERT_EQ(found.size(), expected.size()) << name;
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_EQ(found[i].start, expected.at(i).integers(0, kSpeechSamples)[0]) << name;
+      EXPECT_EQ(found[i].end, expected.at(i).integers(0, kSpeechSamples)[1]) << name;
+    }
+  }
+}
+
+// a window a sample, so that samples count windows
+constexpr SpeechSegmenterOptions kByWindow{.window = 1, .min_silence = 3, .min_speech = 2};
+
+TEST(SpeechSegmenter, ThePauseBeginsWithItsFirstUnlikelyWindow) {
+  const std::vector<float> p{0, .9f, .9f, .9f, .3f, .4f, .3f, .3f, .9f};
+  EXPECT_EQ(segments(p, kByWindow, 9), (std::vector<SpeechSegment>{{1, 4}}));
+  // .4 is no voice that goes on, and no silence either
+  EXPECT_EQ(segments({.9f, .9f, .9f, .4f, .4f, .4f, .4f, .4f}, kByWindow, 8),
+            (std::vector<SpeechSegment>{{0, 8}}));
+}
+
+TEST(SpeechSegmenter, AShortPauseIsPartOfIt) {
+  const std::vector<float> p{.9f, .9f, 0, 0, 0, .9f, 0, 0, 0, 0};
+  EXPECT_EQ(segments(p, kByWindow, 10), (std::vector<SpeechSegment>{{0, 6}}));
+}
+
+TEST(SpeechSegmenter, WhatIsTooShortWasNoSpeech) {
+  EXPECT_TRUE(segments({.9f, .9f, 0, 0, 0, 0}, kByWindow, 6).empty());
+  EXPECT_EQ(segments({.9f, .9f, .9f, 0, 0, 0, 0}, kByWindow, 7),
+            (std::vector<SpeechSegment>{{0, 3}}));
+  EXPECT_TRUE(segments({0, .9f, .9f}, kByWindow, 3).empty());
+}
+
+TEST(SpeechSegmenter, SpeechThatGoesOnIsKnownOnceItIsLongEnough) {
+  SpeechSegmenter s(kByWindow);
+  for (const float p : {0.f, .9f, .9f}) s.push(p);
+  EXPECT_EQ(s.speaking_since(), std::nullopt);
+  s.push(.9f);
+  EXPECT_EQ(s.speaking_since(), 1);
+  for (const float p : {0.f, 0.f, 0.f}) s.push(p);
+  EXPECT_EQ(s.speaking_since(), 1);  // the pause may be a short one
+  EXPECT_EQ(s.push(0), (SpeechSegment{1, 4}));
+  EXPECT_EQ(s.speaking_since(), std::nullopt);
+  // a cough and a pause are no speech that goes on
+  for (const float p : {.9f, .9f, 0.f, 0.f}) s.push(p);
+  EXPECT_EQ(s.speaking_since(), std::nullopt);
+}
+
+}  // namespace
+}  // namespace omni
