@@ -2,10 +2,13 @@
 // tools/fixtures/make_vad_fixture.py).
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
+#include <functional>
 
 #include "core/mapped_file.h"
 #include "io/json.h"
+#include "transcription/voice_gate.h"
 #include "vad/speech_segmenter.h"
 #include "vad/voice_activity.h"
 
@@ -136,6 +139,54 @@ TEST(SpeechSegmenter, SpeechThatGoesOnIsKnownOnceItIsLongEnough) {
   // a cough and a pause are no speech that goes on
   for (const float p : {.9f, .9f, 0.f, 0.f}) s.push(p);
   EXPECT_EQ(s.speaking_since(), std::nullopt);
+}
+
+TEST(VoiceGate, LetsVoicesThroughAndLittleElse) {
+  const auto gate = [](const std::function<float(int)>& wave) {
+    std::vector<float> samples(32000);
+    for (int i = 0; i < 32000; ++i) samples[size_t(i)] = wave(i);
+    VoiceGate g;
+    g.push(samples);
+    return g.may_hold_a_voice(0, 32000);
+  };
+  uint32_t seed = 1;
+  const auto noise = [&] {
+    return float(int32_t(seed = seed * 1664525 + 1013904223)) / 2147483648.f;
+  };
+  const auto sine = [](double f, int i) { return float(std::sin(2 * M_PI * f * i / 16000)); };
+  const std::vector<float> voice = speech();
+  EXPECT_FALSE(gate([](int) { return 0.f; })) << "silence";
+  EXPECT_FALSE(gate([&](int) { return 1e-4f * noise(); })) << "the noise of a converter";
+  EXPECT_FALSE(gate([&](int) { return 0.3f * noise(); })) << "white noise";
+  EXPECT_FALSE(gate([&](int i) { return 0.5f * sine(50, i) + 0.2f * sine(150, i); })) << "hum";
+  EXPECT_FALSE(gate([&](int i) { return 0.5f * sine(1000, i); })) << "a tone";
+  EXPECT_FALSE(gate([&](int i) { return i % 8000 < 800 ? 0.5f * noise() : 0.f; })) << "knocking";
+  for (const float level : {1.f, 0.03f, 3.f})
+    EXPECT_TRUE(gate([&](int i) { return level * voice[size_t(i)]; })) << "a voice, " << level;
+  EXPECT_TRUE(gate([&](int i) { return voice[size_t(i)] + 0.05f * noise(); })) << "in noise";
+}
+
+TEST(VoiceGate, SaysWhereTheVoiceIs) {
+  std::vector<float> samples(40000);
+  const std::vector<float> voice = speech();
+  samples.insert(samples.end(), voice.begin() + 5632, voice.begin() + 35840);
+  samples.insert(samples.end(), 40000, 0.f);
+  VoiceGate gate;
+  for (size_t at = 0; at < samples.size(); at += 1000)
+    gate.push(std::span(samples).subspan(at, std::min<size_t>(1000, samples.size() - at)));
+  const auto ask = [&](int64_t from, int64_t to) { return gate.may_hold_a_voice(from, to); };
+  EXPECT_FALSE(ask(0, 39900));
+  EXPECT_TRUE(ask(0, 50000));
+  EXPECT_TRUE(ask(50000, 51000));
+  EXPECT_FALSE(ask(74000, 110000));
+  EXPECT_FALSE(ask(50000, 50000)) << "nothing";
+  gate.forget(60000);
+  EXPECT_TRUE(ask(60000, 61000));
+  EXPECT_FALSE(ask(74000, 110000));
+  gate.reset();
+  EXPECT_FALSE(ask(0, 110000));
+  gate.push(std::span(voice).first(16000));
+  EXPECT_TRUE(ask(0, 16000));
 }
 
 }  // namespace
