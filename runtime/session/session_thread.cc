@@ -70,6 +70,7 @@ bool SessionThread::step() {
   const bool live = state_->read_clock().live;
   bool progress = take(live);
   progress |= enter(live);
+  progress |= ask_ended_turns(live);
   progress |= ask_due(live, true);
   keep_stats();
   return progress || wants_reset() || end_stream();
@@ -141,6 +142,12 @@ bool SessionThread::take(bool live) {
     any = true;
     if (!live) break;
   }
+  std::deque<Nanoseconds> cuts;
+  {
+    std::lock_guard guard(state_->lock);
+    cuts.swap(state_->cuts);
+  }
+  for (const Nanoseconds time : cuts) timeline_->cut(time);
   timeline_->set_ended(Modality::video, video_ended_);
   timeline_->set_ended(Modality::audio, audio_ended_);
   return any;
@@ -190,6 +197,23 @@ void SessionThread::chunk_entered(const TimeSpan& span, bool live) {
   if (due.silent_until)
     state_->emit(0, {0, *due.silent_until},
                  TimeAdvanced{.text = !due.text_waits, .speech = !due.text_waits});
+  ask(std::move(due), s, live);
+}
+
+// Turns whose end was told when their sound had entered.
+bool SessionThread::ask_ended_turns(bool live) {
+  Turns::Due due;
+  const SessionSettings s = state_->settings();
+  {
+    std::lock_guard guard(state_->lock);
+    due = state_->turns.take_ended(s);
+  }
+  const bool any = !due.turns.empty();
+  ask(std::move(due), s, live);
+  return any;
+}
+
+void SessionThread::ask(Turns::Due due, const SessionSettings& s, bool live) {
   for (Turn& turn : due.turns) {
     if (live) take(live);
     if (is_overdue(turn, s, state_->read_clock(), timeline_->next_is_complete(!live)))

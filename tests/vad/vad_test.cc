@@ -8,6 +8,7 @@
 
 #include "core/mapped_file.h"
 #include "io/json.h"
+#include "omni/turn_detector.h"
 #include "transcription/voice_gate.h"
 #include "vad/speech_segmenter.h"
 #include "vad/voice_activity.h"
@@ -187,6 +188,80 @@ TEST(VoiceGate, SaysWhereTheVoiceIs) {
   EXPECT_FALSE(ask(0, 110000));
   gate.push(std::span(voice).first(16000));
   EXPECT_TRUE(ask(0, 16000));
+}
+
+struct Heard {
+  std::vector<Nanoseconds> began;
+  std::vector<TurnEnded> ended;
+  std::vector<int64_t> at;  // samples, of every mark
+};
+
+Heard listen(const std::vector<float>& samples, size_t piece, Nanoseconds silence,
+             Nanoseconds start = 0) {
+  const auto detector = make_turn_detector(silence);
+  detector->start(start);
+  Heard out;
+  for (size_t at = 0; at < samples.size(); at += piece) {
+    const size_t n = std::min(piece, samples.size() - at);
+    for (const TurnMark& m : detector->push(std::span(samples).subspan(at, n))) {
+      EXPECT_GT(m.at, 0u);
+      EXPECT_LE(m.at, n);
+      out.at.push_back(int64_t(at + m.at));
+      if (const auto* began = std::get_if<VoiceBegan>(&m.what))
+        out.began.push_back(began->start);
+      else
+        out.ended.push_back(std::get<TurnEnded>(m.what));
+    }
+  }
+  if (const auto last = detector->finish()) out.ended.push_back(*last);
+  return out;
+}
+
+Nanoseconds at(int64_t sample) { return sample * kSecond / 16000; }
+
+TEST(TurnDetector, TurnsEndAfterTheirSilence) {
+  const Heard h = listen(speech(), 512, 500 * kSecond / 1000, 10 * kSecond);
+  const std::vector<std::pair<int64_t, int64_t>> spoken{
+      {5632, 35840}, {52736, 70656}, {86528, 122368}, {131072, 176000}};
+  ASSERT_EQ(h.ended.size(), spoken.size());
+  ASSERT_EQ(h.began.size(), spoken.size());
+  for (size_t i = 0; i < spoken.size(); ++i) {
+    EXPECT_EQ(h.began[i], 10 * kSecond + at(spoken[i].first));
+    EXPECT_EQ(h.ended[i].speech.start, h.began[i]);
+    EXPECT_EQ(h.ended[i].speech.end(), 10 * kSecond + at(spoken[i].second));
+    const bool last = i + 1 == spoken.size();
+    // known with the window that makes the silence long enough; the last with the stream
+    EXPECT_EQ(h.ended[i].time, 10 * kSecond + at(last ? 176000 : spoken[i].second + 8704));
+  }
+  EXPECT_EQ(h.at[0], 5632 + 4096) << "speech is told of once it is longer than 250 ms";
+}
+
+TEST(TurnDetector, PausesInsideATurnDoNotEndIt) {
+  const Heard h = listen(speech(), 512, 1200 * kSecond / 1000);
+  ASSERT_EQ(h.ended.size(), 1u);
+  EXPECT_EQ(h.ended[0].speech.start, at(5632));
+  EXPECT_EQ(h.ended[0].speech.end(), at(176000));
+  EXPECT_EQ(h.began.size(), 1u);
+}
+
+TEST(TurnDetector, PiecesOfAnySizeAreTheWhole) {
+  const Heard whole = listen(speech(), kSpeechSamples, kSecond / 2);
+  for (const size_t piece : {160u, 511u, 513u, 3000u}) {
+    const Heard h = listen(speech(), piece, kSecond / 2);
+    EXPECT_EQ(h.at, whole.at) << piece;
+    EXPECT_EQ(h.began, whole.began) << piece;
+    ASSERT_EQ(h.ended.size(), whole.ended.size());
+    for (size_t i = 0; i < h.ended.size(); ++i) {
+      EXPECT_EQ(h.ended[i].speech, whole.ended[i].speech);
+      EXPECT_EQ(h.ended[i].time, whole.ended[i].time);
+    }
+  }
+}
+
+TEST(TurnDetector, SilenceHasNoTurns) {
+  const Heard h = listen(std::vector<float>(64000), 512, kSecond / 2);
+  EXPECT_TRUE(h.began.empty() && h.ended.empty());
+  EXPECT_THROW(make_turn_detector(0), Error);
 }
 
 }  // namespace
