@@ -77,6 +77,10 @@ static GType trigger_get_type() {
       {int(omni::Trigger::prompt), "ask only what comes on prompt pads", "prompt"},
       {int(omni::Trigger::eos), "ask `prompt` once, when the media end", "eos"},
       {int(omni::Trigger::manual), "ask only on the signal `ask`", "manual"},
+      {int(omni::Trigger::turn),
+       "answer what was said, once the speaker has been silent for `turn-silence` of "
+       "omniaudiotokenizer (`prompt` is asked as well if it was set)",
+       "turn"},
       {0, nullptr, nullptr}};
   static const GType type = g_enum_register_static("GstOmniTrigger", values);
   return type;
@@ -136,7 +140,7 @@ const GstOmniProperties<Settings>& State::properties() {
          &Settings::voice},
         {"barge-in", "Barge-in",
          "A question that comes while an answer is being spoken ends it (live, or by the signal "
-         "`ask`)",
+         "`ask`), and so does a voice on an audio pad where `trigger` is turn",
          &Settings::barge_in, 0, 0, playing},
         {"context-duration", "Context duration",
          "Seconds of media that the model remembers (a checkpoint may carry its own)",
@@ -442,6 +446,7 @@ void State::property_set(const std::string& name) {
     for (GstOmniOutput* o : outputs) o->set_lateness(shift);
   }
   update_session(self);
+  if (name == "trigger") tell_of_turns(self);
   if (name == "latency" || name == "interval" || name == "trigger")
     gst_element_post_message(GST_ELEMENT(self), gst_message_new_latency(GST_OBJECT(self)));
 }

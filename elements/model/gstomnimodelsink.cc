@@ -4,6 +4,7 @@
 #include "common/gstomniguard.h"
 #include "model/gstomnimodelstate.h"
 #include "tokens/gstomnitokens.h"
+#include "tokens/gstomniturns.h"
 
 namespace gst_omni_model {
 
@@ -258,6 +259,12 @@ bool is_in_collection(const Input& in, GstEvent* event) {
   return found;
 }
 
+void hear(State& s, const Input& in, GstEvent* event) {
+  std::lock_guard guard(s.lock);
+  if (in.track() != omni::Track::audio || in.flushing || !s.session) return;
+  if (auto voice = gst_omni_parse_voice(event, in.segment)) s.session->put(std::move(*voice));
+}
+
 gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
   auto* self = reinterpret_cast<GstOmniModel*>(parent);
   State& s = state(self);
@@ -277,6 +284,7 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
         gst_event_parse_caps(event, &caps);
         return take_caps(self, in, caps);
       });
+      tell_of_turns(self);
       break;
     case GST_EVENT_SEGMENT: {
       find_out_if_live(self);
@@ -305,6 +313,7 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
     }
     default:
       if (is_interrupt_event(event)) interrupt(self);
+      hear(s, in, event);
       // Other serialized events describe tokens that stop here; upstream ones do not come this way.
       break;
   }
@@ -334,6 +343,23 @@ gboolean sink_activate_mode(GstPad* pad, GstObject* parent, GstPadMode mode, gbo
 }
 
 }  // namespace
+
+void tell_of_turns(GstOmniModel* self) {
+  State& s = state(self);
+  bool wanted = false;
+  {
+    std::lock_guard guard(s.settings.lock);
+    wanted = s.settings.trigger == int(omni::Trigger::turn);
+  }
+  Pads pads;
+  {
+    std::lock_guard guard(s.lock);
+    for (const Input* in : s.inputs)
+      if (in->track() == omni::Track::audio) pads.emplace_back(GST_PAD(gst_object_ref(in->pad)));
+  }
+  for (const PadPtr& pad : pads)
+    gst_pad_push_event(pad.get(), gst_omni_turns_wanted(wanted).release());
+}
 
 GstPad* add_input(GstOmniModel* self, GstPadTemplate* templ, const std::string& name,
                   bool is_prompt, omni::Modality modality) {

@@ -19,7 +19,7 @@
 
 namespace gst_omni_model {
 
-constexpr const char* kTriggerNicks[] = {"chunk", "interval", "prompt", "eos", "manual"};
+constexpr const char* kTriggerNicks[] = {"chunk", "interval", "prompt", "eos", "manual", "turn"};
 constexpr size_t kMostEarly = 256;  // questions before there is a session
 
 struct Settings : GstOmniEngineSettings {
@@ -133,6 +133,8 @@ Part* give_to_pad(GstPad* pad, std::unique_ptr<Part> part) {
 // --- gstomnimodelsink.cc
 
 // A new sink pad of the element.
+// Tells whoever tokenizes sound whether turns matter.
+void tell_of_turns(GstOmniModel* self);
 GstPad* add_input(GstOmniModel* self, GstPadTemplate* templ, const std::string& name,
                   bool is_prompt, omni::Modality modality);
 // A sink pad goes, no longer active: ends its track.

@@ -72,7 +72,9 @@ omni::SessionSettings of_properties(const Settings& s) {
   omni::SessionSettings o;
   o.trigger = omni::Trigger(s.trigger);
   o.interval = omni::Nanoseconds(s.interval * GST_MSECOND);
-  o.prompt = s.prompt;
+  // Who has spoken has asked already.
+  if (o.trigger != omni::Trigger::turn || State::properties().was_set(s, &Settings::prompt))
+    o.prompt = s.prompt;
   o.spatial_prompt = s.spatial_prompt;
   o.sampling = {int(s.max_tokens), s.temperature,        s.top_p,
                 int(s.top_k),      s.repetition_penalty, s.json_schema};

@@ -4,8 +4,10 @@
  * Listens to raw audio of any rate, sample format, layout and number of channels: converts to what
  * the checkpoint hears (16 kHz mono), computes the log-mel spectrogram as a stream, runs the audio
  * tower, and pushes one token buffer for every chunk of the checkpoint (2 s for Qwen2.5-Omni). At
- * the end of the stream the rest goes at once. A GAP of up to 30 s is silence, a longer one a hole.
- * Played in reverse, nothing is heard.
+ * the end of the stream the rest goes at once. Where omnimodel asks for it (its `trigger` is turn),
+ * a voice is listened for as well (Silero VAD, built in): the rest goes at once, too, when somebody
+ * has been silent for `turn-silence`, and the model learns of it. A GAP of up to 30 s is silence, a
+ * longer one a hole. Played in reverse, nothing is heard.
  *
  * Latency of a live stream = the chunk, once the checkpoint is there + 12.5 ms (look-ahead of the
  * spectrogram) + `latency` (time allowed for the tower).
@@ -20,9 +22,11 @@
 
 #include <gst/audio/audio.h>
 
+#include "omni/turn_detector.h"
 #include "streams/gstomniaudioinput.h"
 #include "tokenizers/gstomnitokenizer.h"
 #include "tokens/gstomnitokens.h"
+#include "tokens/gstomniturns.h"
 
 namespace {
 
@@ -31,19 +35,24 @@ constexpr GstClockTime kMostHole = 2 * GST_SECOND;  // longer ones begin a new p
 constexpr GstOmniInput::Limits kLimits{4096, 64 << 20, 8 * GST_SECOND};
 
 struct AudioSettings : GstOmniEngineSettings {
-  guint latency = 200;
+  guint latency = 200, turn_silence = 500;
   double clip_maximum = 100;  // above any log-mel value: unset
 };
 
 class AudioWork final : public GstOmniTokenizerWork {
  public:
-  AudioWork(std::unique_ptr<omni::AudioTokenizer> tokenizer, std::function<void()> check_cancelled)
+  struct Calls {
+    std::function<void()> check_cancelled;
+    // The silence that ends a turn; none: turns are nobody's business.
+    std::function<std::optional<omni::Nanoseconds>()> turn_silence;
+    std::function<void(EventPtr)> push_event;
+  };
+  AudioWork(std::unique_ptr<omni::AudioTokenizer> tokenizer, Calls calls)
       : tokenizer_(std::move(tokenizer)),
-        check_cancelled_(std::move(check_cancelled)),
+        calls_(std::move(calls)),
         input_(tokenizer_->sample_rate(), kMostHole,
-               {[this](GstClockTime time) { tokenizer_->start(omni::Nanoseconds(time)); },
-                [this](std::span<const float> samples) { push(samples); },
-                [this] { put(tokenizer_->finish()); }}) {}
+               {[this](GstClockTime time) { start(omni::Nanoseconds(time)); },
+                [this](std::span<const float> samples) { push(samples); }, [this] { finish(); }}) {}
 
   void set_caps(GstCaps* caps) override { input_.set_caps(caps); }
   void set_segment(const GstSegment& segment) override { reverse_ = segment.rate < 0; }
@@ -65,17 +74,64 @@ class AudioWork final : public GstOmniTokenizerWork {
   }
 
  private:
+  void start(omni::Nanoseconds time) {
+    start_ = time;
+    n_samples_ = 0;
+    tokenizer_->start(time);
+    silence_ = calls_.turn_silence();
+    detector_ = silence_ ? omni::make_turn_detector(*silence_) : nullptr;
+    if (detector_) detector_->start(time);
+  }
   void push(std::span<const float> samples) {
-    check_cancelled_();
+    calls_.check_cancelled();
+    if (silence_ != calls_.turn_silence()) start_anew();
+    size_t begin = 0;
+    for (const omni::TurnMark& mark : detector_ ? detector_->push(samples) : kNoMarks) {
+      tokenize(samples.subspan(begin, mark.at - begin));
+      begin = mark.at;
+      if (const auto* began = std::get_if<omni::VoiceBegan>(&mark.what))
+        calls_.push_event(gst_omni_voice_began(*began));
+      else
+        end_turn(std::get<omni::TurnEnded>(mark.what));
+    }
+    tokenize(samples.subspan(begin));
+  }
+  void tokenize(std::span<const float> samples) {
+    n_samples_ += samples.size();
     put(tokenizer_->push(samples));
+  }
+  // What was begun goes at once; the next unit begins behind it.
+  void end_turn(const omni::TurnEnded& turn) {
+    put(tokenizer_->finish());
+    tokenizer_->start(now());
+    calls_.push_event(gst_omni_turn_ended(turn));
+  }
+  // It was told meanwhile whether turns matter, or what ends them.
+  void start_anew() {
+    put(tokenizer_->finish());
+    start(now());
+  }
+  void finish() {
+    put(tokenizer_->finish());
+    const auto turn = detector_ ? detector_->finish() : std::nullopt;
+    if (turn) calls_.push_event(gst_omni_turn_ended(*turn));
+  }
+  omni::Nanoseconds now() const {
+    return start_ + omni::Nanoseconds(gst_util_uint64_scale(n_samples_, GST_SECOND,
+                                                            guint64(tokenizer_->sample_rate())));
   }
   void put(std::vector<omni::Segment> segments) {
     for (auto& s : segments) (*emit_)(std::move(s));
   }
 
   std::unique_ptr<omni::AudioTokenizer> tokenizer_;
-  std::function<void()> check_cancelled_;
-  const Emit* emit_ = nullptr;  // of the call that is running
+  const Calls calls_;
+  const std::vector<omni::TurnMark> kNoMarks;
+  std::unique_ptr<omni::TurnDetector> detector_;
+  std::optional<omni::Nanoseconds> silence_;
+  omni::Nanoseconds start_ = 0;  // of what goes on
+  guint64 n_samples_ = 0;        // of it
+  const Emit* emit_ = nullptr;   // of the call that is running
   bool reverse_ = false;
   GstOmniAudioInput input_;
 };
@@ -90,6 +146,10 @@ class AudioTokenizer final : public GstOmniTokenizer {
       rows.push_back({"latency", "Latency",
                       "Time allowed for the audio tower, in ms, as reported to live pipelines",
                       &Settings::latency, 0, 60000});
+      rows.push_back({"turn-silence", "Turn silence",
+                      "Without a voice for so long somebody has finished, in ms (where omnimodel's "
+                      "trigger is turn)",
+                      &Settings::turn_silence, 32, 60000, GstOmniMutable::playing});
       rows.push_back({"clip-maximum", "Clip maximum",
                       "Highest log10 mel power of the whole clip, for results equal to offline "
                       "processing (100 = running maximum)",
@@ -128,10 +188,24 @@ class AudioTokenizer final : public GstOmniTokenizer {
       std::lock_guard guard(settings.lock);
       if (settings.clip_maximum < 100) options.clip_maximum = float(settings.clip_maximum);
     }
-    auto work = std::make_unique<AudioWork>(engine.make_audio_tokenizer(options),
-                                            [this] { check_cancelled(); });
+    auto work = std::make_unique<AudioWork>(
+        engine.make_audio_tokenizer(options),
+        AudioWork::Calls{[this] { check_cancelled(); }, [this] { return turn_silence(); },
+                         [this](EventPtr event) { push_event(std::move(event)); }});
     chunk_ = GstClockTime(engine.chunk_duration());
     return work;
+  }
+
+  bool take_upstream(GstEvent* event) override {
+    const auto wanted = gst_omni_parse_turns_wanted(event);
+    if (wanted) turns_wanted_ = *wanted;
+    return wanted.has_value();
+  }
+
+  std::optional<omni::Nanoseconds> turn_silence() {
+    if (!turns_wanted_) return std::nullopt;
+    std::lock_guard guard(settings.lock);
+    return omni::Nanoseconds(settings.turn_silence) * GST_MSECOND;
   }
 
   GstClockTime own_latency() override {
@@ -139,6 +213,7 @@ class AudioTokenizer final : public GstOmniTokenizer {
     return chunk_ + kLookAhead + settings.latency * GST_MSECOND;
   }
 
+  std::atomic<bool> turns_wanted_ = false;
   GstAudioInfo info_{};                  // of the thread that pushes
   std::atomic<GstClockTime> chunk_ = 0;  // known once the checkpoint is
 };

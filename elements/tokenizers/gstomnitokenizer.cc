@@ -144,6 +144,10 @@ bool GstOmniTokenizer::query(GstQuery* query) {
 
 gboolean GstOmniTokenizer::src_event(GstPad* pad, GstObject* parent, GstEvent* event) {
   if (GST_EVENT_TYPE(event) == GST_EVENT_RECONFIGURE) of(pad)->input_.relinked();
+  if (of(pad)->take_upstream(event)) {
+    gst_event_unref(event);
+    return TRUE;
+  }
   return gst_pad_event_default(pad, parent, event);
 }
 

@@ -52,6 +52,10 @@ class GstOmniTokenizer : public GstOmniElement, GstOmniInput::Media, GstOmniWork
   virtual GstClockTime own_latency() = 0;
   virtual std::unique_ptr<GstOmniTokenizerWork> make_work(const omni::Engine& engine) = 0;
 
+  // An event from downstream that is this element's. False: it goes on.
+  virtual bool take_upstream(GstEvent* event) { return false; }
+  void push_event(EventPtr event) { gst_pad_push_event(src_, event.release()); }
+
   bool query(GstQuery* query) override;  // of the sink pad
   // Throws `cancelled` once the work is no longer asked for: between the parts of a long one.
   void check_cancelled() { worker_.check_cancelled(); }

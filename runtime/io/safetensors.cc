@@ -33,28 +33,39 @@ Shape parse_shape(const Json& entry) {
 }  // namespace
 
 std::shared_ptr<const Safetensors> Safetensors::open(const std::filesystem::path& path) {
-  auto self = std::make_shared<Safetensors>();
   auto file = std::make_shared<const MappedFile>(path);
-  refuse_lfs_pointer(path, {reinterpret_cast<const char*>(file->data()), file->size()});
+  const std::span bytes(file->data(), file->size());
+  refuse_lfs_pointer(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  return std::shared_ptr<const Safetensors>(new Safetensors(path, bytes, std::move(file)));
+}
+
+std::shared_ptr<const Safetensors> Safetensors::of(std::span<const std::byte> bytes,
+                                                   const std::filesystem::path& path) {
+  return std::shared_ptr<const Safetensors>(new Safetensors(path, bytes, nullptr));
+}
+
+Safetensors::Safetensors(const std::filesystem::path& path, std::span<const std::byte> bytes,
+                         std::shared_ptr<const MappedFile> file)
+    : path_(path), bytes_(bytes), file_(std::move(file)) {
   uint64_t header_size = 0;
-  if (file->size() < 8)
-    throw Error(ErrorCode::corrupt_file, path.string() + ": " + std::to_string(file->size()) +
+  if (bytes.size() < 8)
+    throw Error(ErrorCode::corrupt_file, path_.string() + ": " + std::to_string(bytes.size()) +
                                              " bytes are no safetensors file");
-  std::memcpy(&header_size, file->data(), 8);
-  if (header_size > kMostHeader || header_size > file->size() - 8)
-    throw Error(ErrorCode::corrupt_file, path.string() + ": the header claims " +
+  std::memcpy(&header_size, bytes.data(), 8);
+  if (header_size > kMostHeader || header_size > bytes.size() - 8)
+    throw Error(ErrorCode::corrupt_file, path_.string() + ": the header claims " +
                                              std::to_string(header_size) + " bytes of a file of " +
-                                             std::to_string(file->size()));
-  const size_t data = 8 + size_t(header_size), data_size = file->size() - data;
+                                             std::to_string(bytes.size()));
+  const size_t data = 8 + size_t(header_size), data_size = bytes.size() - data;
   const Json header = Json::parse(
-      {reinterpret_cast<const char*>(file->data()) + 8, size_t(header_size)}, path.string());
+      {reinterpret_cast<const char*>(bytes.data()) + 8, size_t(header_size)}, path_.string());
   if (!header.is_object()) header.fail("has a header that is no object");
   for (const std::string& name : header.keys()) {
     if (name == "__metadata__") continue;
     const Json entry = header.at(name);
     const std::string type = entry.at("dtype").string();
     const auto dtype = parse_dtype(type);
-    self->entries_[name].type = type;
+    entries_[name].type = type;
     if (!dtype) continue;
     const Shape shape = parse_shape(entry);
     const auto offsets = entry.at("data_offsets").integers(0, INT64_MAX);
@@ -63,12 +74,8 @@ std::shared_ptr<const Safetensors> Safetensors::open(const std::filesystem::path
     if (uint64_t(shape.numel()) * size_of(*dtype) != uint64_t(offsets[1] - offsets[0]))
       entry.fail("has " + std::to_string(offsets[1] - offsets[0]) + " bytes for " + shape.str() +
                  " " + type);
-    self->entries_[name] = {type, dtype, shape, data + size_t(offsets[0]),
-                            data + size_t(offsets[1])};
+    entries_[name] = {type, dtype, shape, data + size_t(offsets[0]), data + size_t(offsets[1])};
   }
-  self->path_ = path;
-  self->file_ = std::move(file);
-  return self;
 }
 
 std::vector<std::string> Safetensors::names() const {
@@ -85,7 +92,7 @@ Tensor Safetensors::get(const std::string& name) const {
   if (!e.dtype)
     throw Error(ErrorCode::unsupported, path_.string() + ": tensor " + name + " is of type " +
                                             e.type + ", which is not computed with here");
-  auto* bytes = const_cast<std::byte*>(file_->data() + e.begin);
+  auto* bytes = const_cast<std::byte*>(bytes_.data() + e.begin);
   if (reinterpret_cast<uintptr_t>(bytes) % size_of(*e.dtype) == 0)
     return Tensor::view(bytes, *e.dtype, e.shape, file_);
   Tensor copy =
@@ -96,16 +103,16 @@ Tensor Safetensors::get(const std::string& name) const {
 }
 
 void Safetensors::release(const std::string& name) const {
-  if (const auto it = entries_.find(name); it != entries_.end())
-    MappedFile::release_pages(file_->data() + it->second.begin, it->second.end - it->second.begin);
+  if (const auto it = entries_.find(name); file_ && it != entries_.end())
+    MappedFile::release_pages(bytes_.data() + it->second.begin, it->second.end - it->second.begin);
 }
 
 void Safetensors::release(const std::string& name, int64_t begin, int64_t end) const {
   const auto it = entries_.find(name);
-  if (it == entries_.end() || !it->second.dtype) return;
+  if (!file_ || it == entries_.end() || !it->second.dtype) return;
   const Entry& e = it->second;
   const size_t row = (e.end - e.begin) / size_t(std::max<int64_t>(1, e.shape[0]));
-  MappedFile::release_pages(file_->data() + e.begin + size_t(begin) * row,
+  MappedFile::release_pages(bytes_.data() + e.begin + size_t(begin) * row,
                             size_t(end - begin) * row);
 }
 

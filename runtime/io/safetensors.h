@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,9 @@ class Safetensors {
  public:
   // Throws not_found or corrupt_file.
   static std::shared_ptr<const Safetensors> open(const std::filesystem::path& path);
+  // The same of bytes that are in memory for as long as the program runs; `path` is for messages.
+  static std::shared_ptr<const Safetensors> of(std::span<const std::byte> bytes,
+                                               const std::filesystem::path& path);
 
   // True for a tensor of any type, also one that nobody here computes with.
   bool has(const std::string& name) const { return entries_.count(name) != 0; }
@@ -39,8 +43,12 @@ class Safetensors {
     Shape shape;
     size_t begin = 0, end = 0;  // bytes in the file
   };
+  Safetensors(const std::filesystem::path& path, std::span<const std::byte> bytes,
+              std::shared_ptr<const class MappedFile> file);
+
   std::filesystem::path path_;
-  std::shared_ptr<const class MappedFile> file_;
+  std::span<const std::byte> bytes_;
+  std::shared_ptr<const MappedFile> file_;  // nullptr: the bytes are nobody's to let go of
   std::map<std::string, Entry> entries_;
 };
 

@@ -49,6 +49,15 @@ Weights Weights::open(const fs::path& folder) {
   return w;
 }
 
+Weights Weights::of(std::shared_ptr<const Safetensors> file) {
+  static const std::string kName = "model.safetensors";
+  Weights w;
+  w.files_ = std::make_shared<Files>();
+  for (const std::string& name : file->names()) w.files_->file_of[name] = kName;
+  w.files_->open[kName] = std::move(file);
+  return w;
+}
+
 Weights Weights::scope(const std::string& name) const {
   Weights w = *this;
   w.prefix_ += name + ".";

@@ -15,6 +15,7 @@
 namespace omni {
 
 class QuantizeCache;
+class Safetensors;
 class ThreadPool;
 
 // What quantizing and unpacking may use.
@@ -28,6 +29,8 @@ class Weights {
  public:
   // Throws not_found or corrupt_file. Shards are opened when first asked for.
   static Weights open(const std::filesystem::path& folder);
+  // Of one file that is open already, dense.
+  static Weights of(std::shared_ptr<const Safetensors> file);
 
   Weights scope(const std::string& name) const;  // this prefix + name + "."
   Weights scope(int64_t index) const { return scope(std::to_string(index)); }

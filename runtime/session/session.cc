@@ -59,7 +59,9 @@ class LocalSession final : public Session {
       std::lock_guard guard(state_->lock);
       epoch = ++state_->epoch;
       state_->inbox.clear();
+      state_->cuts.clear();
       state_->turns.forget_questions();
+      state_->turns.forget_ended();
       state_->events.clear();
       state_->push(0, {}, Flushed{state_->turns.next_id()});
       state_->questions_ended = false;
@@ -77,6 +79,7 @@ class LocalSession final : public Session {
     {
       std::lock_guard guard(state_->lock);
       interrupted = state_->end_early(0);
+      state_->turns.forget_ended();
       state_->ask_for_reset();
     }
     for (const auto& s : interrupted) s->interrupt();
@@ -195,6 +198,26 @@ class LocalSession final : public Session {
       state_->questions_ended = true;
     else
       state_->inbox.end(modality_of(ended.track));
+    state_->wake();
+    return {};
+  }
+
+  Admission take_in(const VoiceBegan&, bool) {
+    std::vector<std::shared_ptr<Speech>> interrupted;
+    {
+      std::lock_guard guard(state_->lock);
+      interrupted = barge_in();
+    }
+    for (const auto& s : interrupted) s->interrupt();
+    return {};
+  }
+
+  Admission take_in(const TurnEnded& turn, bool) {
+    std::lock_guard guard(state_->lock);
+    if (state_->failed || state_->current_settings.trigger != Trigger::turn) return {};
+    state_->turns.turn_ended(turn);
+    if (state_->cuts.size() >= Turns::kMostQuestions) state_->cuts.pop_front();
+    state_->cuts.push_back(turn.time);
     state_->wake();
     return {};
   }

@@ -66,6 +66,7 @@ struct SessionState {
   Turns turns;
   Utterances utterances;
   std::deque<Event> events;
+  std::deque<Nanoseconds> cuts;  // ends of turns that the timeline does not know of yet
   uint64_t epoch = 0;
   uint64_t n_inputs = 0;  // counted, so that a thread which is about to wait misses none
   TurnId answering = 0;   // the turn that is, or was the last to be, answered

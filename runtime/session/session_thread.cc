@@ -83,6 +83,7 @@ bool SessionThread::step() {
   const bool live = state_->read_clock().live;
   bool progress = take(live);
   progress |= enter(live);
+  progress |= ask_ended_turns(live);
   progress |= ask_due(live, true);
   keep_stats();
   return progress || wants_reset() || end_stream() || give_up_silent(live);
@@ -158,6 +159,12 @@ bool SessionThread::take(bool live) {
     timeline_->goes_on(track);  // what is too late is waited for until it has caught up
     break;
   }
+  std::deque<Nanoseconds> cuts;
+  {
+    std::lock_guard guard(state_->lock);
+    cuts.swap(state_->cuts);
+  }
+  for (const Nanoseconds time : cuts) timeline_->cut(time);
   timeline_->set_ended(Modality::video, video_ended_);
   timeline_->set_ended(Modality::audio, audio_ended_);
   if (any) {
@@ -255,6 +262,23 @@ void SessionThread::chunk_entered(const TimeSpan& span, Tracks tracks, bool live
     std::lock_guard guard(state_->lock);
     due = state_->turns.chunk_entered(span, tracks, s);
   }
+  ask(std::move(due), s, live);
+}
+
+// Turns whose end was told when their sound had entered.
+bool SessionThread::ask_ended_turns(bool live) {
+  Turns::Due due;
+  const SessionSettings s = state_->settings();
+  {
+    std::lock_guard guard(state_->lock);
+    due = state_->turns.take_ended(s);
+  }
+  const bool any = !due.turns.empty();
+  ask(std::move(due), s, live);
+  return any;
+}
+
+void SessionThread::ask(Turns::Due due, const SessionSettings& s, bool live) {
   if (due.no_objects_until)
     state_->emit(0, {0, *due.no_objects_until}, TimeAdvanced{.text = false, .speech = false});
   if (due.silent_until)

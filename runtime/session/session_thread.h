@@ -48,6 +48,8 @@ class SessionThread {
   std::optional<Segment> take_one(bool live);
   bool enter(bool live);
   void chunk_entered(const TimeSpan& span, Tracks tracks, bool live);
+  bool ask_ended_turns(bool live);
+  void ask(Turns::Due due, const SessionSettings& settings, bool live);
   bool ask_due(bool live, bool all_entered);
   std::optional<Turn> take_due(bool live, bool all_entered);
   bool has_ended() const;

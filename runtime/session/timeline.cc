@@ -18,7 +18,7 @@ bool Timeline::Track::reaches(Nanoseconds time) const {
 void Timeline::append(Segment segment) {
   Track& t = state(segment.modality);
   t.reached = std::max(t.reached, segment.start + segment.duration);
-  if (origin_ && segment.start + kSlack < begin()) {
+  if (origin_ && segment.start + kSlack < begin() - tolerated_) {
     ++n_late_;
     return;
   }
@@ -31,7 +31,44 @@ void Timeline::reset() {
   origin_.reset();
   early_.reset();
   early_tracks_ = {};
-  index_ = 0;
+  index_ = tolerated_ = 0;
+  cuts_.clear();
+}
+
+void Timeline::cut(Nanoseconds time) {
+  if (!origin_ || time > begin() + kShortestCut) cuts_.push_back(time);
+}
+
+bool Timeline::is_cut() const { return !cuts_.empty() && cuts_.front() < begin() + duration_; }
+
+Nanoseconds Timeline::end_of_chunk() const {
+  return is_cut() ? cuts_.front() : begin() + duration_;
+}
+
+// The next chunk is the one that holds `time`, if it is not an earlier one; it begins behind the
+// cuts that lie between.
+void Timeline::skip_to(Nanoseconds time) {
+  while (!cuts_.empty() && cuts_.front() <= time) {
+    origin_ = cuts_.front();
+    index_ = 0;
+    cuts_.pop_front();
+  }
+  index_ += std::max<Nanoseconds>(0, (time - begin()) / duration_);
+}
+
+void Timeline::next_chunk() {
+  tolerated_ = 0;
+  if (is_cut()) {
+    tolerated_ = cuts_.front() - begin();
+    origin_ = cuts_.front();
+    index_ = 0;
+    cuts_.pop_front();
+  } else {
+    ++index_;
+  }
+  while (!cuts_.empty() && cuts_.front() <= begin() + kShortestCut) cuts_.pop_front();
+  early_.reset();
+  early_tracks_ = {};
 }
 
 std::optional<Timeline::HeldUp> Timeline::held_up() const {
@@ -91,23 +128,24 @@ bool Timeline::find_complete(bool wait_for_all) {
   if (!fix_origin(wait_for_all)) return false;
   std::optional<Nanoseconds> first;
   bool complete = true, far_ahead = false;
-  const Nanoseconds end = begin() + duration_;
+  const Nanoseconds end = end_of_chunk();
   for (const Track* t : tracks()) {
     if (!t->waiting.empty()) first = std::min(first.value_or(INT64_MAX), t->waiting.front().start);
     complete &= !t->is_awaited() || t->reaches(end);
     far_ahead |= t->reaches(end + duration_);
   }
   if (!first && !early_) return false;
-  if (!complete && (!far_ahead || wait_for_all)) return false;
+  const bool is_enough = far_ahead || (is_cut() && audio_.reaches(end));
+  if (!complete && (!is_enough || wait_for_all)) return false;
   if (early_ || *first + kSlack < end) return true;
-  index_ += (*first + kSlack - begin()) / duration_;
+  skip_to(*first + kSlack);
   return find_complete(wait_for_all);
 }
 
 std::optional<Chunk> Timeline::next(bool wait_for_all) {
   if (!find_complete(wait_for_all)) return std::nullopt;
-  const Nanoseconds end = begin() + duration_;
-  Chunk chunk{{begin(), duration_}, {}, std::exchange(early_tracks_, {})};
+  const Nanoseconds end = end_of_chunk();
+  Chunk chunk{{begin(), end - begin()}, {}, std::exchange(early_tracks_, {})};
   for (Track* t : {&video_, &audio_})
     while (!t->waiting.empty() && t->waiting.front().start + kSlack < end) {
       chunk.tracks = chunk.tracks | tracks_of(t->waiting.front());
@@ -118,17 +156,16 @@ std::optional<Chunk> Timeline::next(bool wait_for_all) {
   Nanoseconds reached = std::max(begin(), early_.value_or(INT64_MIN));
   for (const Segment& s : chunk.segments) reached = std::max(reached, s.start + s.duration);
   if (reached + kSlack < end) chunk.span.duration = reached - begin();
-  ++index_;
-  early_.reset();
+  next_chunk();
   return chunk;
 }
 
 std::optional<EarlySegment> Timeline::early(bool wait_for_all) {
   if (!fix_origin(wait_for_all)) return std::nullopt;
-  const Nanoseconds end = begin() + duration_;
+  const Nanoseconds end = end_of_chunk();
   for (Track* t : tracks()) {
     if (!t->waiting.empty() && t->waiting.front().start + kSlack < end) {
-      EarlySegment out{{begin(), duration_}, std::move(t->waiting.front())};
+      EarlySegment out{{begin(), end - begin()}, std::move(t->waiting.front())};
       t->waiting.pop_front();
       early_ = std::max(early_.value_or(INT64_MIN), out.segment.start + out.segment.duration);
       early_tracks_ = early_tracks_ | tracks_of(out.segment);

@@ -27,11 +27,17 @@ struct EarlySegment {
 
 class Timeline {
  public:
+  static constexpr Nanoseconds kShortestCut = kSecond / 10;
+
   Timeline(Tracks tracks, Nanoseconds chunk_duration)
       : tracks_(tracks), duration_(chunk_duration) {}
 
   void append(Segment segment);
   void end(Modality track) { set_ended(track, true); }
+  // The chunk that holds `time` ends there and the next begins there. Where not all tracks are
+  // waited for, it is complete once the sound has come so far; what others still bring of it
+  // belongs to the next. Nothing where that chunk has gone, or would be shorter than kShortestCut.
+  void cut(Nanoseconds time);
   void set_ended(Modality track, bool ended) { state(track).ended = ended; }
   // Of the next chunk of which something has come, where it waits for tracks that have brought
   // nothing of it.
@@ -67,13 +73,19 @@ class Timeline {
   // Of the next chunk, which lies where the first waiting segment does if nothing came for a while.
   bool find_complete(bool wait_for_all);
   Nanoseconds begin() const { return *origin_ + index_ * duration_; }
+  Nanoseconds end_of_chunk() const;
+  bool is_cut() const;  // the next chunk ends early
+  void skip_to(Nanoseconds time);
+  void next_chunk();
 
   Tracks tracks_;
   Nanoseconds duration_;
   Track video_, audio_;
   std::optional<Nanoseconds> origin_;  // start of chunk 0
   int64_t index_ = 0;                  // of the next chunk
-  std::optional<Nanoseconds> early_;   // end of what early() gave of it
+  std::deque<Nanoseconds> cuts_;
+  Nanoseconds tolerated_ = 0;         // what begins so much before the next chunk is not late
+  std::optional<Nanoseconds> early_;  // end of what early() gave of it
   Tracks early_tracks_;
   int64_t n_late_ = 0;
 };

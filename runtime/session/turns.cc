@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "session/timeline.h"
+
 namespace omni {
 
 namespace {
 // the padding of an encoder at the end of a recording is none
 constexpr Nanoseconds kWorthACaption = kSecond / 5;
+constexpr Nanoseconds kSlack = Timeline::kShortestCut;
 }  // namespace
 
 TurnId Turns::add(Question question, Nanoseconds time, uint64_t after) {
@@ -69,12 +72,39 @@ Turns::Due Turns::chunk_entered(const TimeSpan& chunk, Tracks tracks, const Sess
       return {.turns = {}, .silent_until = start};
     case Trigger::eos:
       return {.turns = {}, .silent_until = start, .text_waits = true};
+    case Trigger::turn: {
+      Due due = take_ended(s);
+      due.silent_until = start;
+      return due;
+    }
   }
   return {};
 }
 
+void Turns::turn_ended(const TurnEnded& turn) {
+  if (ended_.size() >= kMostQuestions) ended_.pop_front();
+  ended_.push_back(turn);
+}
+
+// Turns that end in one chunk are one.
+Turns::Due Turns::take_ended(const SessionSettings& s) {
+  std::optional<Nanoseconds> begin;
+  while (!ended_.empty() && ended_.front().time <= media_end_ + kSlack) {
+    begin = std::min(begin.value_or(INT64_MAX), ended_.front().speech.start);
+    ended_.pop_front();
+  }
+  if (!begin) return {};
+  // an answer is promised from the beginning of its media on
+  const Nanoseconds start = std::clamp<Nanoseconds>(*begin, media_end_ - chunk_duration_, media_end_);
+  return standing({start, media_end_ - start}, s);
+}
+
 Turns::Due Turns::media_ended(const SessionSettings& s) {
   if (std::exchange(end_asked_, true) || media_end_ == 0) return {};
+  if (s.trigger == Trigger::turn && !ended_.empty()) {
+    media_end_ = std::max(media_end_, ended_.back().time);
+    return take_ended(s);
+  }
   const bool owed =
       s.trigger == Trigger::eos || (s.trigger == Trigger::interval && media_end_ > asked_until_);
   if (!owed) return {};

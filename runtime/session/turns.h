@@ -54,6 +54,10 @@ class Turns {
   // `chunk` has entered the context, with something of these tracks. About nothing, nothing is
   // asked; about objects only where there are pictures.
   Due chunk_entered(const TimeSpan& chunk, Tracks tracks, const SessionSettings& settings);
+  // Somebody has finished speaking: asked about with the chunk that ends there, and once that has
+  // entered by take_ended(). Of more than kMostQuestions that wait the oldest is forgotten.
+  void turn_ended(const TurnEnded& turn);
+  Due take_ended(const SessionSettings& settings);
   // All media have: what the trigger still owes. Once.
   Due media_ended(const SessionSettings& settings);
   Nanoseconds media_end() const { return media_end_; }
@@ -61,12 +65,14 @@ class Turns {
 
   void forget_media();
   void forget_questions() { waiting_.clear(); }
+  void forget_ended() { ended_.clear(); }
 
  private:
   Due standing(const TimeSpan& span, const SessionSettings& settings);
 
   const Nanoseconds chunk_duration_;
   std::deque<Waiting> waiting_;
+  std::deque<TurnEnded> ended_;
   TurnId next_id_ = 1;
   // of the media in the context; before `asked_until_` nothing is owed
   Nanoseconds media_end_ = 0, asked_until_ = 0;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 #include "audio/device_log_mel.h"
 #include "core/time.h"
@@ -50,6 +51,7 @@ class StreamTranscriber final : public Transcriber {
         arena_(model.device()),
         mel_(make_log_mel(arena_, model.n_mels())),
         decoder_(model, pool, arena_, cancelled_) {
+    if (options_.voice_gate) gate_.emplace();
     set_language(options_.language);
     if (options_.step <= 0)
       throw Error(ErrorCode::invalid_argument,
@@ -72,6 +74,7 @@ class StreamTranscriber final : public Transcriber {
     start_ = time;
     samples_.clear();
     first_ = n_pushed_ = last_look_ = silent_until_ = 0;
+    if (gate_) gate_->reset();
     forget_window();
   }
 
@@ -124,6 +127,7 @@ class StreamTranscriber final : public Transcriber {
           options_.policy == TranscriptionPolicy::whole ? first_ + step : last_look_ + step;
       const auto n = size_t(std::clamp<int64_t>(due - n_pushed_, 0, int64_t(samples.size())));
       samples_.insert(samples_.end(), samples.begin(), samples.begin() + std::ptrdiff_t(n));
+      if (gate_) gate_->push(samples.first(n));
       n_pushed_ += int64_t(n);
       samples = samples.subspan(n);
       if (n_pushed_ >= due) look(false, out);
@@ -187,6 +191,7 @@ class StreamTranscriber final : public Transcriber {
     for (WordEnd& e : word_ends_) e.tokens -= tokens;
     samples_.erase(samples_.begin(), samples_.begin() + n);
     first_ += n;
+    if (gate_) gate_->forget(first_);
     hypothesis_.clear();
   }
 
@@ -218,12 +223,9 @@ class StreamTranscriber final : public Transcriber {
     return audio;
   }
 
-  bool has_voice(int64_t from, int64_t to) {
-    if (!options_.voice_gate) return true;
-    LogMel mel(model_.n_mels());
-    std::vector<float> frames;
-    mel.push({samples_.data() + from, size_t(to - from)}, frames);
-    return may_hold_a_voice(frames, model_.n_mels());
+  // Of kept samples [from, to).
+  bool has_voice(int64_t from, int64_t to) const {
+    return !gate_ || gate_->may_hold_a_voice(first_ + from, first_ + to);
   }
 
   DecodedText decode(const EncodedAudio& audio, const DecodingOptions& o) {
@@ -472,7 +474,8 @@ class StreamTranscriber final : public Transcriber {
   bool language_believed_ = false;  // words have been written in it
   TranscriptionStats stats_;
 
-  Nanoseconds start_ = 0;       // of sample 0
+  Nanoseconds start_ = 0;  // of sample 0
+  std::optional<VoiceGate> gate_;
   std::vector<float> samples_;  // kept sound, from sample first_ on
   int64_t first_ = 0, n_pushed_ = 0, last_look_ = 0, silent_until_ = 0;
   std::vector<int32_t> previous_;        // text ahead of the kept sound

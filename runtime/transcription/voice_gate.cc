@@ -1,41 +1,36 @@
 #include "transcription/voice_gate.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstddef>
 
 namespace omni {
 
 namespace {
-constexpr size_t kWindow = 100, kStep = 25;  // frames of 10 ms
-constexpr float kFloor = -5.5f;              // log10 mel power below which nobody speaks
-// what is that much weaker than the strongest band of the window does not count: of a tone that is
-// rounding noise
-constexpr float kRange = 4;
-// standard deviation of the mean log10 power within a window; steady noise has some hundredths
-constexpr double kLeastChange = 0.12;
+constexpr int64_t kWindow = SileroVad::kWindow;
+constexpr float kMaybe = .35f;  // below it speech ends (speech_segmenter.h)
 }  // namespace
 
-bool may_hold_a_voice(std::span<const float> log_mel, int n_mels) {
-  const size_t bands = size_t(n_mels), n = log_mel.size() / bands;
-  for (size_t begin = 0; begin < n; begin += kStep) {
-    const size_t end = std::min(n, begin + kWindow);
-    if (end - begin < 10) break;
-    const auto window = log_mel.subspan(begin * bands, (end - begin) * bands);
-    const float highest = *std::max_element(window.begin(), window.end());
-    if (highest < kFloor) continue;
-    double sum = 0, squares = 0;
-    for (size_t i = 0; i < end - begin; ++i) {
-      double level = 0;
-      for (size_t k = 0; k < bands; ++k)
-        level += double(std::max(window[i * bands + k], highest - kRange));
-      level /= double(bands);
-      sum += level, squares += level * level;
-    }
-    const double frames = double(end - begin), mean = sum / frames;
-    if (std::sqrt(std::max(0.0, squares / frames - mean * mean)) >= kLeastChange) return true;
-  }
-  return false;
+void VoiceGate::reset() {
+  activity_.reset();
+  probabilities_.clear();
+  first_ = 0;
+}
+
+void VoiceGate::push(std::span<const float> samples) {
+  activity_.push(samples, [this](float p) { probabilities_.push_back(p); });
+}
+
+bool VoiceGate::may_hold_a_voice(int64_t from, int64_t to) const {
+  if (from >= to) return false;
+  const auto n = int64_t(probabilities_.size());
+  const int64_t begin = std::clamp<int64_t>(from / kWindow - first_, 0, n),
+                end = std::clamp<int64_t>((to + kWindow - 1) / kWindow - first_, begin, n);
+  return std::any_of(probabilities_.begin() + begin, probabilities_.begin() + end,
+                     [](float p) { return p >= kMaybe; });
+}
+
+void VoiceGate::forget(int64_t before) {
+  for (; !probabilities_.empty() && (first_ + 1) * kWindow <= before; ++first_)
+    probabilities_.pop_front();
 }
 
 }  // namespace omni

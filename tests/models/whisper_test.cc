@@ -11,7 +11,6 @@
 #include "models/devices.h"
 #include "models/registry.h"
 #include "omni/engine.h"
-#include "transcription/voice_gate.h"
 #include "transcription/whisper_decoding.h"
 #include "transcription/word_times.h"
 
@@ -174,29 +173,6 @@ TEST(WhisperEngine, LanguagesAreNamedInTheError) {
   EXPECT_EQ(engine->make_transcriber(o)->language(), "de");
   EXPECT_THROW(engine->make_session({}), Error);
   EXPECT_THROW(engine->make_speech({}), Error);
-}
-
-TEST(VoiceGate, LetsVoicesThroughAndLittleElse) {
-  const auto gate = [](const std::function<float(int)>& wave) {
-    LogMel mel(80);
-    std::vector<float> samples(32000), frames;
-    for (int i = 0; i < 32000; ++i) samples[size_t(i)] = wave(i);
-    mel.push(samples, frames);
-    return may_hold_a_voice(frames, 80);
-  };
-  uint32_t seed = 1;
-  const auto noise = [&] {
-    return float(int32_t(seed = seed * 1664525 + 1013904223)) / 2147483648.f;
-  };
-  const auto sine = [](double f, int i) { return float(std::sin(2 * M_PI * f * i / 16000)); };
-  EXPECT_FALSE(gate([](int) { return 0.f; })) << "silence";
-  EXPECT_FALSE(gate([&](int) { return 1e-4f * noise(); })) << "the noise of a converter";
-  EXPECT_FALSE(gate([&](int) { return 0.3f * noise(); })) << "white noise";
-  EXPECT_FALSE(gate([&](int i) { return 0.5f * sine(50, i) + 0.2f * sine(150, i); })) << "hum";
-  EXPECT_FALSE(gate([&](int i) { return 0.5f * sine(1000, i); })) << "a tone";
-  EXPECT_TRUE(gate([&](int i) {
-    return (sine(4, i) > 0 ? 0.2f : 0.01f) * (sine(140, i) + sine(700, i) * 0.5f + 0.1f * noise());
-  })) << "four syllables a second";
 }
 
 }  // namespace

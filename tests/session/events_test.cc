@@ -614,6 +614,104 @@ TEST(SessionEvents, ATrackThatComesLaterBeginsAnew) {
   EXPECT_EQ(events.back().span, (TimeSpan{4 * kSecond, kChunk}));
 }
 
+// --- turns
+
+// Noise for sound: 25 tokens a second.
+Segment sound(const Engine& engine, double start, double duration) {
+  Segment s;
+  s.modality = Modality::audio;
+  s.hidden = engine.hidden();
+  s.n_tokens = s.grid_t = int(duration * 25);
+  s.seconds_per_grid = 0.04;
+  s.start = Nanoseconds(start * double(kSecond));
+  s.duration = Nanoseconds(duration * double(kSecond));
+  for (int i = 0; i < s.n_tokens * s.hidden; ++i)
+    s.embeddings.push_back(float((i * 104729) % 1000) / 1000 - 0.5f);
+  return s;
+}
+
+TurnEnded turn_ended(double start, double end, double time) {
+  const auto ns = [](double s) { return Nanoseconds(s * double(kSecond)); };
+  return {{ns(start), ns(end) - ns(start)}, ns(time)};
+}
+
+SessionOptions hearing() {
+  SessionOptions o = watching(Trigger::turn);
+  o.settings.has_video = false;
+  o.settings.has_audio = true;
+  o.settings.prompt = "";
+  return o;
+}
+
+TEST(SessionEvents, ATurnIsAnsweredWhenItEnds) {
+  const auto session = random_engine()->make_session(hearing());
+  session->put(sound(*random_engine(), 0, 2));
+  session->put(sound(*random_engine(), 2, 0.7));
+  session->put(turn_ended(1.5, 2.2, 2.7));
+  const auto events = up_to<TurnDone>(*session);  // before the stream goes on
+  EXPECT_EQ(as<TurnDone>(events.back())->question, "");
+  EXPECT_EQ(events.back().span, (TimeSpan{Nanoseconds(1.5e9), Nanoseconds(1.2e9)}));
+  // all of the sound is in the context
+  EXPECT_GE(as<TurnDone>(events.back())->answer.prompt_tokens, 67);
+  session->put(sound(*random_engine(), 2.7, 2));
+  session->put(sound(*random_engine(), 4.7, 2));
+  session->put(TrackEnded{Track::audio});
+  EXPECT_TRUE(spans<TurnDone>(up_to<EndOfStream>(*session)).empty());
+}
+
+TEST(SessionEvents, ATurnThatEndsWithTheStreamIsAnswered) {
+  const auto session = random_engine()->make_session(hearing());
+  session->put(sound(*random_engine(), 0, 1.2));
+  session->put(turn_ended(0.5, 1.25, 1.25));
+  session->put(TrackEnded{Track::audio});
+  EXPECT_EQ(spans<TurnDone>(up_to<EndOfStream>(*session)).size(), 1u);
+}
+
+TEST(SessionEvents, WithVideoATurnOfAFileWaitsForThePictures) {
+  SessionOptions o = hearing();
+  o.settings.has_video = true;
+  const auto session = random_engine()->make_session(o);
+  session->put(sound(*random_engine(), 0, 1.5));
+  session->put(turn_ended(0.2, 1, 1.5));
+  session->put(picture(*random_engine(), 0));
+  session->put(picture(*random_engine(), 1));
+  session->put(sound(*random_engine(), 1.5, 2));
+  const auto events = up_to<TurnDone>(*session);
+  EXPECT_TRUE(as<TurnDone>(events.back())->answer.picture);
+  EXPECT_EQ(events.back().span.end(), Nanoseconds(1.5e9));
+}
+
+TEST(SessionEvents, LiveATurnDoesNotWaitForPictures) {
+  SessionOptions o = hearing();
+  o.settings.has_video = true;
+  o.clock = [] { return ClockReading{.live = true, .now = 2 * kSecond}; };
+  const auto session = random_engine()->make_session(o);
+  session->put(picture(*random_engine(), 0));
+  session->put(sound(*random_engine(), 0, 1.5));
+  session->put(turn_ended(0.2, 1, 1.5));
+  up_to<TurnDone>(*session);
+  session->put(picture(*random_engine(), 1));
+  session->put(sound(*random_engine(), 1.5, 0.5));
+  session->put(turn_ended(1.6, 1.8, 2));
+  up_to<TurnDone>(*session);
+  EXPECT_EQ(session->stats().n_late, 0u);
+}
+
+TEST(SessionEvents, AFlushForgetsTurnsAndOtherTriggersHaveNone) {
+  const auto session = random_engine()->make_session(hearing());
+  session->put(turn_ended(0.2, 1, 1.5));
+  session->flush();
+  for (int i = 0; i < 2; ++i) session->put(sound(*random_engine(), 2 * i, 2));
+  SessionSettings s = session->settings();
+  s.trigger = Trigger::manual;
+  session->set(s);
+  session->put(turn_ended(0.2, 1, 1.5));
+  s.trigger = Trigger::turn;
+  session->set(s);
+  session->put(TrackEnded{Track::audio});
+  EXPECT_TRUE(spans<TurnDone>(up_to<EndOfStream>(*session)).empty());
+}
+
 // --- speech
 
 SessionOptions talking() {
@@ -687,6 +785,19 @@ TEST(SessionEvents, AQuestionBargesIn) {
   const auto next = up_to<TurnDone>(*session);
   ASSERT_TRUE(utterance(next));
   EXPECT_FALSE(utterance(next)->is_interrupted());
+}
+
+TEST(SessionEvents, AVoiceEndsWhatIsSpoken) {
+  SessionOptions o = talking();
+  for (const bool barge_in : {false, true}) {
+    o.settings.barge_in = barge_in;
+    const auto session = speaking_engine()->make_session(o);
+    session->ask({"Describe the feed."});
+    const auto speech = utterance(up_to<TurnDone>(*session));
+    ASSERT_TRUE(speech);
+    session->put(VoiceBegan{kSecond});
+    EXPECT_EQ(speech->is_interrupted(), barge_in);
+  }
 }
 
 TEST(SessionEvents, WhereNobodyPlaysSpeechItIsText) {

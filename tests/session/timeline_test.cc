@@ -228,5 +228,75 @@ TEST(Timeline, EarlyChangesNoChunk) {
   }
 }
 
+// Spans of the chunks that are there, in seconds.
+std::vector<std::pair<double, double>> spans(Timeline& t, bool wait = true) {
+  std::vector<std::pair<double, double>> out;
+  while (auto c = t.next(wait))
+    out.emplace_back(double(c->span.start) / 1e9, double(c->span.end()) / 1e9);
+  return out;
+}
+
+TEST(Timeline, ACutEndsAChunkAndBeginsTheNext) {
+  Timeline t({false, true}, 2 * kSecond);
+  t.append(segment(Modality::audio, 0, 2));
+  t.append(segment(Modality::audio, 2, 0.7));
+  t.cut(Nanoseconds(2.7e9));
+  EXPECT_EQ(spans(t), (std::vector<std::pair<double, double>>{{0, 2}, {2, 2.7}}));
+  t.append(segment(Modality::audio, 2.7, 2));
+  t.append(segment(Modality::audio, 4.7, 2));
+  EXPECT_EQ(spans(t), (std::vector<std::pair<double, double>>{{2.7, 4.7}, {4.7, 6.7}}));
+}
+
+TEST(Timeline, ACutWaitsForTheOtherTracksOfAFileOnly) {
+  Timeline file({true, true}, 2 * kSecond), live({true, true}, 2 * kSecond);
+  for (Timeline* t : {&file, &live}) {
+    t->append(segment(Modality::video, 0, 1));
+    t->append(segment(Modality::audio, 0, 1.5));
+    t->cut(Nanoseconds(1.5e9));
+  }
+  EXPECT_TRUE(spans(file, true).empty());
+  EXPECT_EQ(spans(live, false), (std::vector<std::pair<double, double>>{{0, 1.5}}));
+  for (Timeline* t : {&file, &live}) {
+    t->append(segment(Modality::video, 1, 1));
+    t->append(segment(Modality::video, 2, 1));
+    t->append(segment(Modality::video, 3, 1));
+    t->append(segment(Modality::audio, 1.5, 2));
+  }
+  EXPECT_EQ(spans(file, true), (std::vector<std::pair<double, double>>{{0, 1.5}, {1.5, 3.5}}));
+  EXPECT_EQ(sizes(live, false), std::vector<size_t>{4}) << "what came later is in the next";
+  EXPECT_EQ(live.n_late(), 0);
+  live.append(segment(Modality::video, 1.2, 1));
+  EXPECT_EQ(live.n_late(), 1) << "not for ever";
+}
+
+TEST(Timeline, ACutInAChunkThatHasGoneOrJustBegunIsNone) {
+  Timeline t({false, true}, 2 * kSecond);
+  t.append(segment(Modality::audio, 0, 2));
+  EXPECT_EQ(spans(t).size(), 1u);
+  t.cut(Nanoseconds(1.5e9));
+  t.cut(Nanoseconds(2.05e9));
+  t.append(segment(Modality::audio, 2, 2));
+  EXPECT_EQ(spans(t), (std::vector<std::pair<double, double>>{{2, 4}}));
+}
+
+TEST(Timeline, CutsBehindAPauseHold) {
+  Timeline t({false, true}, 2 * kSecond);
+  t.append(segment(Modality::audio, 0, 1));
+  t.cut(kSecond);
+  t.cut(11 * kSecond);
+  t.append(segment(Modality::audio, 10, 1));
+  t.append(segment(Modality::audio, 11, 2));
+  EXPECT_EQ(spans(t), (std::vector<std::pair<double, double>>{{0, 1}, {9, 11}, {11, 13}}));
+}
+
+TEST(Timeline, WhatEarlyGaveEndsWithTheCut) {
+  Timeline t({false, true}, 2 * kSecond);
+  t.append(segment(Modality::audio, 0, 1));
+  ASSERT_TRUE(t.early(true));
+  t.append(segment(Modality::audio, 1, 0.5));
+  t.cut(Nanoseconds(1.5e9));
+  EXPECT_EQ(spans(t), (std::vector<std::pair<double, double>>{{0, 1.5}}));
+}
+
 }  // namespace
 }  // namespace omni

@@ -186,5 +186,62 @@ TEST(Turns, WhatIsOverdueIsNotAskedWhereNewerMediaAreThere) {
   EXPECT_FALSE(is_overdue(turn, s, live_at(99 * kSecond), true)) << "nothing was promised";
 }
 
+TurnEnded turn(double start, double end, double time) {
+  const auto ns = [](double s) { return Nanoseconds(s * 1e9); };
+  return {{ns(start), ns(end) - ns(start)}, ns(time)};
+}
+
+std::vector<TimeSpan> spans(const Turns::Due& due) {
+  std::vector<TimeSpan> out;
+  for (const Turn& t : due.turns) out.push_back(t.span);
+  return out;
+}
+
+TEST(Turns, ATurnIsAskedAboutWithTheChunkThatEndsWithIt) {
+  const SessionSettings s = with(Trigger::turn);
+  Turns turns(kChunk);
+  turns.turn_ended(turn(1, 2.2, 2.7));
+  auto due = turns.chunk_entered({0, kChunk}, kBoth, s);
+  EXPECT_TRUE(due.turns.empty());
+  EXPECT_EQ(due.silent_until, 0) << "an answer may be about this chunk";
+  due = turns.chunk_entered({kChunk, Nanoseconds(0.7e9)}, kBoth, s);
+  EXPECT_EQ(spans(due), (std::vector<TimeSpan>{{kSecond, Nanoseconds(1.7e9)}}));
+  EXPECT_EQ(due.turns[0].question.text, "Describe.");
+  EXPECT_TRUE(due.turns[0].standing);
+  EXPECT_TRUE(turns.chunk_entered({Nanoseconds(2.7e9), kChunk}, kBoth, s).turns.empty()) << "once";
+}
+
+TEST(Turns, ALongTurnIsOfItsLastChunk) {
+  const SessionSettings s = with(Trigger::turn);
+  Turns turns(kChunk);
+  for (int i = 0; i < 5; ++i) turns.chunk_entered({i * kChunk, kChunk}, kBoth, s);
+  turns.turn_ended(turn(1, 9.5, 10));
+  EXPECT_EQ(spans(turns.take_ended(s)), (std::vector<TimeSpan>{{8 * kSecond, kChunk}}));
+  EXPECT_TRUE(turns.take_ended(s).turns.empty());
+}
+
+TEST(Turns, WhatEndsWithTheMediaIsStillAskedAbout) {
+  const SessionSettings s = with(Trigger::turn);
+  Turns turns(kChunk);
+  turns.chunk_entered({0, Nanoseconds(1.2e9)}, kBoth, s);
+  turns.turn_ended(turn(0.5, 1.6, 1.6));
+  EXPECT_TRUE(turns.take_ended(s).turns.empty()) << "its sound has not entered";
+  EXPECT_EQ(turns.media_ended(s).turns.size(), 1u);
+  EXPECT_TRUE(turns.media_ended(s).turns.empty());
+}
+
+TEST(Turns, EndsThatNobodyAsksAboutAreBounded) {
+  const SessionSettings s = with(Trigger::turn);
+  Turns turns(kChunk);
+  for (int i = 0; i < 1000; ++i) turns.turn_ended(turn(i, i + 0.5, i + 1));
+  int asked = 0;
+  for (int i = 0; i < 1000; ++i)
+    asked += int(turns.chunk_entered({i * kSecond, kSecond}, kBoth, s).turns.size());
+  EXPECT_EQ(asked, int(Turns::kMostQuestions));
+  turns.turn_ended(turn(0, 1, 2));
+  turns.forget_ended();
+  EXPECT_TRUE(turns.take_ended(s).turns.empty());
+}
+
 }  // namespace
 }  // namespace omni

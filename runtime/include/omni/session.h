@@ -37,8 +37,9 @@ struct TimeSpan {
 enum class Track { video, audio, questions };  // questions: everything that asks with put()
 
 // When the standing questions are asked: after every chunk of media, every `interval` of it, when
-// all media have ended. With `prompt` and `manual` they are not.
-enum class Trigger { chunk, interval, prompt, eos, manual };
+// all media have ended, when somebody has finished speaking (TurnEnded). With `prompt` and `manual`
+// they are not.
+enum class Trigger { chunk, interval, prompt, eos, manual, turn };
 
 // match: objects of successive answers that match get the same track; predict: and a velocity.
 enum class Tracking { none, match, predict };
@@ -47,12 +48,13 @@ enum class Tracking { none, match, predict };
 struct SessionSettings {
   Trigger trigger = Trigger::manual;
   Nanoseconds interval = 10 * kSecond;
-  std::string prompt;          // the standing question, for those who read
+  // The standing question, for those who read. With Trigger::turn empty: what was said is it.
+  std::string prompt;
   std::string spatial_prompt;  // the standing question, for those who want objects
   SamplingOptions sampling;    // of questions that bring none
   Tracking tracking = Tracking::match;
   SpeechOptions speech;
-  bool barge_in = true;  // a user's question interrupts what is being spoken
+  bool barge_in = true;  // a user's question or voice interrupts what is being spoken
   // Who wants what: text, its pieces while they are written, objects. Where nobody wants anything,
   // the standing question is still `prompt`.
   bool wants_text = true, wants_pieces = false, wants_objects = false;
@@ -100,6 +102,15 @@ struct TrackEnded {
   Track track;
 };
 
+// Told by whoever hears the audio track (omni/turn_detector.h). Running time.
+struct VoiceBegan {
+  Nanoseconds start;
+};
+struct TurnEnded {
+  TimeSpan speech;   // from its first voice to its last
+  Nanoseconds time;  // when it was known; the sound up to here is put first
+};
+
 // Told by whoever plays an Utterance: just ahead of its first sound, and when it is over.
 struct SpeechBegan {
   TurnId turn;
@@ -112,7 +123,8 @@ struct SpeechEnded {
   Nanoseconds start, heard;  // heard: so much of it was played
 };
 
-using Input = std::variant<Segment, UserText, TrackBegan, TrackEnded, SpeechBegan, SpeechEnded>;
+using Input = std::variant<Segment, UserText, TrackBegan, TrackEnded, VoiceBegan, TurnEnded,
+                           SpeechBegan, SpeechEnded>;
 
 struct Admission {
   bool accepted = true;  // false (not live): full; on_room tells when to try again
