@@ -70,96 +70,6 @@ GST_DEBUG_CATEGORY(gst_omni_model_debug);  // the worker logs to it too
 
 namespace gst_omni_model {
 
-static GType trigger_get_type() {
-  static const GEnumValue values[] = {
-      {int(omni::Trigger::chunk), "ask `prompt` after every chunk of media", "chunk"},
-      {int(omni::Trigger::interval), "ask `prompt` every `interval` of media", "interval"},
-      {int(omni::Trigger::prompt), "ask only what comes on prompt pads", "prompt"},
-      {int(omni::Trigger::eos), "ask `prompt` once, when the media end", "eos"},
-      {int(omni::Trigger::manual), "ask only on the signal `ask`", "manual"},
-      {int(omni::Trigger::turn),
-       "answer what was said, once the speaker has been silent for `turn-silence` of "
-       "omniaudiotokenizer (`prompt` is asked as well if it was set)",
-       "turn"},
-      {0, nullptr, nullptr}};
-  static const GType type = g_enum_register_static("GstOmniTrigger", values);
-  return type;
-}
-
-static GType tracking_get_type() {
-  static const GEnumValue values[] = {
-      {int(omni::Tracking::none), "objects have no identity", "none"},
-      {int(omni::Tracking::match), "objects of successive answers that match get the same track id",
-       "match"},
-      {int(omni::Tracking::predict),
-       "and a velocity, with which omnicombiner moves them until the next answer", "predict"},
-      {0, nullptr, nullptr}};
-  static const GType type = g_enum_register_static("GstOmniTracking", values);
-  return type;
-}
-
-const GstOmniProperties<Settings>& State::properties() {
-  constexpr auto playing = GstOmniMutable::playing;
-  static const GstOmniProperties<Settings> table = [] {
-    auto rows = gst_omni_engine_properties<Settings>();
-    const std::vector<GstOmniProperty<Settings>> own = {
-        {"system-prompt", "System prompt",
-         "Who the model is told to be (a checkpoint may carry its own)", &Settings::system_prompt},
-        {"prompt", "Prompt", "The standing question (a checkpoint may carry its own)",
-         &Settings::prompt, 0, 0, playing},
-        {"spatial-prompt", "Spatial prompt",
-         "What spatial pads ask whenever `prompt` is due (a checkpoint may carry its own)",
-         &Settings::spatial_prompt, 0, 0, playing},
-        {"json-schema", "JSON schema",
-         "What answers must look like: a JSON Schema, `boxes` or `points`; with a spatial pad, "
-         "only those to `spatial-prompt` (empty = anything)",
-         &Settings::json_schema, 0, 0, playing},
-        {"tracking", "Tracking", "Identity of objects from answer to answer", &Settings::tracking,
-         0, 0, playing, tracking_get_type},
-        {"trigger", "Trigger", "When the standing question is asked", &Settings::trigger, 0, 0,
-         playing, trigger_get_type},
-        {"interval", "Interval", "Media time between questions with trigger=interval, in ms",
-         &Settings::interval, 1, 86400000, playing},
-        {"max-tokens", "Most tokens", "Longest answer, in tokens", &Settings::max_tokens, 1,
-         1 << 20, playing},
-        {"temperature", "Temperature", "Randomness of the answer (0 = always the likeliest token)",
-         &Settings::temperature, 0, 100, playing},
-        {"top-p", "Top-p", "Draw from the likeliest tokens that together have this probability",
-         &Settings::top_p, 0, 1, playing},
-        {"top-k", "Top-k", "Draw from this many likeliest tokens (0 = all)", &Settings::top_k, 0,
-         1 << 24, playing},
-        {"repetition-penalty", "Repetition penalty",
-         "Divides the odds of tokens that were there before (1 = off)",
-         &Settings::repetition_penalty, 0.01, 100, playing},
-        {"seed", "Seed",
-         "Of the random draws: the same media, questions and seed give the same answers",
-         &Settings::seed, 0, double(gint64{1} << 53)},
-        {"voice", "Voice",
-         "Who speaks on a speech pad (empty = the checkpoint's own; an unknown name is an error "
-         "that lists them)",
-         &Settings::voice},
-        {"barge-in", "Barge-in",
-         "A question that comes while an answer is being spoken ends it (live, or by the signal "
-         "`ask`), and so does a voice on an audio pad where `trigger` is turn",
-         &Settings::barge_in, 0, 0, playing},
-        {"context-duration", "Context duration",
-         "Seconds of media that the model remembers (a checkpoint may carry its own)",
-         &Settings::context_duration, 0.1, 86400},
-        {"latency", "Latency",
-         "Time allowed for an answer, in ms, as reported to live pipelines (4294967295 = text is "
-         "stamped with the time at which it leaves)",
-         &Settings::latency, 0, double(G_MAXUINT)},
-        {"lateness", "Lateness",
-         "Shift of the text's time against the media, in ms: it comes this much later and nothing "
-         "else waits for it",
-         &Settings::lateness, 0, 86400000},
-    };
-    rows.insert(rows.end(), own.begin(), own.end());
-    return GstOmniProperties<Settings>(rows);
-  }();
-  return table;
-}
-
 namespace {
 
 // --- source pads
@@ -361,13 +271,7 @@ void signal_ask(GstOmniModel* self, const gchar* text) {
 void signal_interrupt(GstOmniModel* self) { interrupt(self); }
 
 void signal_reset(GstOmniModel* self) {
-  State& s = state(self);
-  std::shared_ptr<omni::Session> session;
-  {
-    std::lock_guard guard(s.lock);
-    session = s.session;
-  }
-  if (session) session->reset();
+  if (const auto session = session_of(state(self))) session->reset();
 }
 
 GstStructure* stats(GstOmniModel* self) {

@@ -80,6 +80,8 @@ struct State final : GstOmniElement {
   GstOmniEngineContext engine_context;
   std::atomic<bool> live{false};
 
+  // Held, ahead of all others, while the session is told settings: older ones never come last.
+  std::mutex updating;
   std::mutex lock;  // guards all below; never held while calling out, but into session and outputs
   std::condition_variable changed;
   std::vector<Input*> inputs;
@@ -130,15 +132,35 @@ Part* give_to_pad(GstPad* pad, std::unique_ptr<Part> part) {
   return part.release();
 }
 
+// --- gstomnimodelproperties.cc
+
+GType trigger_get_type();
+GType tracking_get_type();
+
 // --- gstomnimodelsink.cc
 
-// A new sink pad of the element.
 // Tells whoever tokenizes sound whether turns matter.
 void tell_of_turns(GstOmniModel* self);
+// A new sink pad of the element.
 GstPad* add_input(GstOmniModel* self, GstPadTemplate* templ, const std::string& name,
                   bool is_prompt, omni::Modality modality);
 // A sink pad goes, no longer active: ends its track.
 void remove_input(GstOmniModel* self, Input& input);
+
+// --- gstomnimodelsession.cc
+
+omni::ClockReading read_clock(GstOmniModel* self);
+// What the checkpoint asks for becomes the value of the properties that nobody set.
+void take_defaults(State& s, const omni::CheckpointDefaults& d);
+// One error, at once, for a voice that is not there; and the rate of what is.
+void check_voice(State& s, const omni::Engine& engine);
+omni::SessionOptions session_options(GstOmniModel* self, const omni::Engine& engine);
+// All but what add_pads() knows.
+omni::SessionSettings session_settings(GstOmniModel* self, const omni::Engine& engine);
+// Call with the element locked.
+void add_pads(const State& s, omni::SessionSettings& o);
+// Of tracks that ended before there was a session. Call with the element locked.
+void tell_ends(const State& s, omni::Session& session);
 
 // --- gstomnimodeltask.cc
 
@@ -153,6 +175,12 @@ void ask(GstOmniModel* self, const char* question);
 void interrupt(GstOmniModel* self);
 bool is_interrupt_event(GstEvent* event);
 std::unique_ptr<GstOmniOutput> make_speech_output(GstOmniModel* self, GstPad* pad);
+// nullptr before there is one.
+std::shared_ptr<omni::Session> session_of(State& s);
+// After an error: the pads end, and nothing more is taken.
+void fail(GstOmniModel* self);
+// A question that was not asked because too many waited.
+void note_refused(GstOmniModel* self, const std::string& question);
 
 // --- gstomnimodellatency.cc
 

@@ -87,10 +87,11 @@ class GstOmniMerge {
   static GstOmniMerge* of(GstPad* pad) {
     return static_cast<GstOmniMerge*>(gst_pad_get_element_private(pad));
   }
+  static bool is_eos(GstMiniObject* object) {
+    return GST_IS_EVENT(object) && GST_EVENT_TYPE(object) == GST_EVENT_EOS;
+  }
   GstFlowReturn chain_video(BufferPtr buffer);
-  GstFlowReturn chain_side(BufferPtr buffer);
   bool event_video(EventPtr event);
-  bool event_side(EventPtr event);
   bool enqueue_event(EventPtr event);
   bool query_src(GstQuery* query);
   bool activate_src(bool active);
@@ -101,11 +102,15 @@ class GstOmniMerge {
   bool resume();
   void find_latency();
   bool set_video_segment(const GstSegment& segment);
+
+  // gstomnimergeside.cc
+  GstFlowReturn chain_side(BufferPtr buffer);
+  bool event_side(EventPtr event);
   bool set_side_segment(const GstSegment& segment);
   void gap_beside(GstEvent* event);
   void side_advances(GstClockTime until);
 
-  // of the task
+  // gstomnimergetask.cc: of the task
   void loop();
   bool step();
   void send_event(EventPtr event);

@@ -349,7 +349,7 @@ bool is_word(const std::string& s) {
 // One word is no schema but the name of a preset, and not of one that there is.
 [[noreturn]] void refuse_word(const std::string& word) {
   std::string known, nearest;
-  for (const char* preset : kAnswerPresets) {
+  for (const std::string_view preset : kAnswerPresets) {
     known += (known.empty() ? "" : ", ") + std::string(preset);
     if (nearest.empty() || distance(word, preset) < distance(word, nearest)) nearest = preset;
   }

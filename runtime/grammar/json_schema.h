@@ -10,13 +10,15 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "grammar/grammar.h"
 
 namespace omni {
 
 // The names that stand for schemas of a family's own words (session/answer_schema.h).
-constexpr const char* kAnswerPresets[] = {"boxes", "points"};
+constexpr std::string_view kBoxes = "boxes", kPoints = "points";
+constexpr std::string_view kAnswerPresets[] = {kBoxes, kPoints};
 
 // Throws invalid_argument naming the keyword that it does not know or the contradiction; of a
 // single word, the preset that it resembles most.

@@ -1,10 +1,12 @@
 #include "session/answer_schema.h"
 
+#include "grammar/json_schema.h"
+
 namespace omni {
 
 std::string answer_schema(const std::string& preset, Coordinates coordinates) {
-  const bool boxes = preset == "boxes";
-  if (!boxes && preset != "points") return {};
+  const bool boxes = preset == kBoxes;
+  if (!boxes && preset != kPoints) return {};
   if (coordinates == Coordinates::thousandths_markup)
     throw Error(ErrorCode::unsupported,
                 "json-schema=" + preset + ": this family writes places as markup, not as JSON");

@@ -7,8 +7,8 @@
 
 namespace omni {
 
-// JSON Schema of the preset "boxes" or "points"; empty for any other name. Throws unsupported where
-// the family writes no JSON.
+// JSON Schema of one of kAnswerPresets (grammar/json_schema.h); empty for any other name. Throws
+// unsupported where the family writes no JSON.
 std::string answer_schema(const std::string& preset, Coordinates coordinates);
 
 }  // namespace omni

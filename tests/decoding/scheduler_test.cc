@@ -340,6 +340,54 @@ TEST_F(Scheduling, NobodyStarves) {
   EXPECT_EQ(scheduler.counts().pages, 0);
 }
 
+// Of sixteen that want the same none is ahead of another by more than a turn of tokens, and a round
+// of prompts.
+TEST_F(Scheduling, SixteenAreServedAlike) {
+  constexpr size_t kSequences = 16;
+  constexpr int32_t kPrompts = 5, kRows = Scheduler::kMostPromptRows / 2 + 1, kTokens = 20;
+  Scheduler scheduler(model_, pool_);
+  std::mt19937 random(14);
+  const auto holder = scheduler.open(Scheduler::Priority::file, false);
+  std::vector<std::shared_ptr<Scheduler::Entry>> readers, speakers;
+  for (size_t i = 0; i < kSequences; ++i) {
+    readers.push_back(scheduler.open(Scheduler::Priority::file, false));
+    speakers.push_back(scheduler.open(Scheduler::Priority::file, false));
+  }
+  std::promise<void> inside, go_on;
+  scheduler.prefill(*holder, random_rows(random, 1, 0), nullptr);
+  Probe held(scheduler, *holder, [&] {
+    inside.set_value();
+    go_on.get_future().wait();
+  });
+  inside.get_future().wait();
+
+  const int64_t before = scheduler.counts().turns;
+  std::vector<int64_t> read(kSequences), spoken(kSequences);  // turns until all was computed
+  std::vector<std::unique_ptr<Probe>> probes;
+  const auto note = [&](Scheduler::Entry& entry, int64_t& turns) {
+    probes.push_back(std::make_unique<Probe>(scheduler, entry,
+                                             [&] { turns = scheduler.counts().turns - before; }));
+  };
+  for (size_t i = 0; i < kSequences; ++i) {
+    for (int32_t k = 0; k < kPrompts; ++k)
+      scheduler.prefill(*readers[i], random_rows(random, kRows, kRows * k), nullptr);
+    note(*readers[i], read[i]);
+    for (int32_t k = 0; k < kTokens; ++k) scheduler.decode(*speakers[i], k, {k, k, k});
+    note(*speakers[i], spoken[i]);
+  }
+  go_on.set_value();
+  held.wait();
+  for (auto& probe : probes) probe->wait();
+  const auto [first, last] = std::minmax_element(read.begin(), read.end());
+  EXPECT_EQ(*last, int64_t(kSequences * kPrompts)) << "a prompt a turn";
+  EXPECT_GE(*first, *last - int64_t(kSequences) + 1) << "the last ones one after the other";
+  EXPECT_GE(double(*first), 0.8 * double(*last));
+  EXPECT_EQ(spoken, std::vector<int64_t>(kSequences, kTokens)) << "a token in every turn";
+  for (auto* entries : {&readers, &speakers})
+    for (auto& entry : *entries) scheduler.wait(scheduler.close(entry));
+  scheduler.wait(scheduler.close(holder));
+}
+
 TEST_F(Scheduling, OutOfPagesIsOneSequencesError) {
   const size_t page = model_.kv_layout(DType::f32).page_bytes();
   std::mt19937 random(6);

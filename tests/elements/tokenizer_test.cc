@@ -49,6 +49,17 @@ TEST_F(VideoTokenizer, TwoFramesASecondFromTwentyFive) {
   gst_caps_unref(caps);
 }
 
+TEST_F(VideoTokenizer, AnotherFrameRateTakesOtherFrames) {
+  Harness h("omnivideotokenizer");
+  g_object_set(h->element, "frame-rate", 4, 1, nullptr);
+  start_video(h);
+  for (int i = 0; i < 50; ++i)
+    ASSERT_EQ(gst_harness_push(h, frame(64, 48, GstClockTime(i) * 40 * GST_MSECOND)), GST_FLOW_OK);
+  auto out = h.drain();
+  EXPECT_EQ(out.size(), 4u);  // 2 s, two pairs a second
+  unref_all(out);
+}
+
 TEST_F(VideoTokenizer, AnOddLastFrameIsRepeated) {
   Harness h("omnivideotokenizer");
   start_video(h);

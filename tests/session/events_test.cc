@@ -6,6 +6,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <random>
 #include <thread>
 
 #include "omni/engine.h"
@@ -579,6 +580,68 @@ TEST(SessionEvents, FlushesFromOtherThreadsAtAnyMoment) {
   session->put(picture(*random_engine(), 0));
   session->put(TrackEnded{Track::video});
   reader.join();
+}
+
+// Sessions of one engine, of which some are interrupted, reset and flushed in the middle of what
+// all say: nobody else notices, and what is said is what each would say alone, or the beginning of
+// it.
+TEST(SessionEvents, DisturbedAtRandomMomentsOfABatch) {
+  SessionOptions o = watching(Trigger::manual);
+  o.settings.wants_pieces = true;
+  const Question question{
+      "What?", SamplingOptions{
+                   .max_tokens = 24,
+                   .json_schema = R"({"type":"array","items":{"type":"integer"},"minItems":5})"}};
+  const auto show = [](Session& s) {
+    for (int i = 0; i < 3; ++i) s.put(picture(*random_engine(), i));
+  };
+  const auto begin = [&] {
+    auto session = random_engine()->make_session(o);
+    show(*session);
+    return session;
+  };
+  const std::string whole = ask_and_wait(*begin(), question).text;
+  ASSERT_GT(whole.size(), 5u);
+
+  std::atomic<int> n_cut{0};
+  const auto steady = [&] {
+    const auto session = begin();
+    for (int i = 0; i < 8; ++i) EXPECT_EQ(ask_and_wait(*session, question).text, whole);
+  };
+  const auto disturbed = [&](unsigned seed) {
+    const auto session = begin();
+    std::mt19937 random(seed);
+    for (int round = 0; round < 12; ++round) {
+      const unsigned how = random() % 3, when = random() % 16;
+      unsigned n_pieces = 0;
+      const auto disturb = [&] {
+        if (how == 0) session->interrupt();
+        if (how == 1) session->reset();
+        if (how == 2) session->flush();
+      };
+      try {
+        const Answer a = ask_and_wait(*session, question, [&](const Event& e) {
+          if (as<TextPiece>(e) && n_pieces++ == when) disturb();
+        });
+        EXPECT_EQ(a.text, whole.substr(0, a.text.size()));
+        n_cut += a.text != whole;
+      } catch (const Error& e) {
+        EXPECT_EQ(e.code(), ErrorCode::cancelled);
+        EXPECT_EQ(how, 2u);
+        ++n_cut;
+      }
+      if (n_pieces <= when) disturb();
+      if (how != 0) show(*session);  // its media are forgotten
+    }
+    EXPECT_EQ(ask_and_wait(*session, question).text, whole);
+  };
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < 2; ++i) {
+    threads.emplace_back(steady);
+    threads.emplace_back(disturbed, i);
+  }
+  for (std::thread& t : threads) t.join();
+  EXPECT_GT(n_cut, 0);
 }
 
 TEST(SessionEvents, AResetEndsAnAnswerEarlyAndForgetsTheMedia) {
