@@ -24,13 +24,6 @@ void Timeline::append(Segment segment) {
   t.waiting.push_back(std::move(segment));
 }
 
-void Timeline::reset() {
-  video_ = audio_ = Track();
-  origin_.reset();
-  early_.reset();
-  index_ = 0;
-}
-
 std::vector<Timeline::Track*> Timeline::tracks() {
   std::vector<Track*> out;
   if (tracks_.video) out.push_back(&video_);
