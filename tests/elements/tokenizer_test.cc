@@ -59,6 +59,19 @@ TEST_F(VideoTokenizer, AnOddLastFrameIsRepeated) {
   unref_all(out);
 }
 
+// The stream paused, or went back: what lies apart is no pair.
+TEST_F(VideoTokenizer, FramesFarApartAreNoPair) {
+  Harness h("omnivideotokenizer");
+  start_video(h);
+  for (const GstClockTime ms : {0, 20000, 20500, 21000, 40000})
+    gst_harness_push(h, frame(64, 48, ms * GST_MSECOND));
+  auto out = h.drain();
+  std::vector<GstClockTime> times;
+  for (GstBuffer* b : out) times.push_back(GST_BUFFER_PTS(b) / GST_MSECOND);
+  EXPECT_EQ(times, (std::vector<GstClockTime>{0, 20000, 21000, 40000}));
+  unref_all(out);
+}
+
 TEST_F(VideoTokenizer, LatencyIsTheDocumentedSum) {
   Harness h("omnivideotokenizer");
   g_object_set(h->element, "latency", 100, "frame-rate", 4, 1, nullptr);
