@@ -210,10 +210,12 @@ void build(App& app, const Streams& streams) {
     for (GstElement* e : {omni, overlay}) g_object_set(e, "max-size-time", 8000u, nullptr);
     link(omni, "src_spatial", branch(app, "queue ! filesink location=" + o.out + "/spatial.jsonl"),
          "sink");
+    // The time of a live programme may go back where it is received badly; that of a file may not.
     GstElement* encode = branch(
         app,
         "videoconvert ! video/x-raw,format=I420 ! tee name=u  u. ! queue max-size-time=8000000000 "
-        "max-size-buffers=0 max-size-bytes=0 ! x264enc speed-preset=veryfast key-int-max=60 ! "
+        "max-size-buffers=0 max-size-bytes=0 ! videorate ! x264enc speed-preset=veryfast "
+        "key-int-max=60 ! "
         "h264parse ! identity name=last");
     // the contact sheet sees the burnt picture
     GstElement* inner = gst_bin_get_by_name(GST_BIN(encode), "u");

@@ -160,7 +160,7 @@ omni::SessionSettings session_settings(GstOmniModel* self, const omni::Engine& e
 // Call with the element locked.
 void add_pads(const State& s, omni::SessionSettings& o);
 // Of tracks that ended before there was a session. Call with the element locked.
-void tell_ends(const State& s, omni::Session& session);
+void tell_streams(const State& s, omni::Session& session);
 
 // --- gstomnimodeltask.cc
 

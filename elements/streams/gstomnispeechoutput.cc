@@ -69,7 +69,8 @@ void GstOmniSpeechOutput::push_gap(GstClockTime until) {
   {
     std::lock_guard guard(lock_);
     // While something is spoken or waits to be, its end is the next thing to be known.
-    if (current_ || !queue_.empty()) return;
+    const auto is_spoken = [](const Item& item) { return item.utterance != nullptr; };
+    if (current_ || std::any_of(queue_.begin(), queue_.end(), is_spoken)) return;
     queue_.push_back({nullptr, nullptr, until});
   }
   changed_.notify_all();

@@ -121,9 +121,8 @@ void Dialogue::forget_run() {
 // Lets go of chunks that are older than the window, counted from the end of the coming one.
 void Dialogue::make_room(const TimeSpan& coming) {
   const Nanoseconds oldest = coming.start + coming.duration - options_.context_duration;
-  const bool jumped_back = !chunks_.empty() && coming.start < chunks_.back().start;
   size_t gone = 0;
-  while (gone < chunks_.size() && (jumped_back || chunks_[gone].start < oldest)) ++gone;
+  while (gone < chunks_.size() && chunks_[gone].start < oldest) ++gone;
   if (gone == 0) return;
   if (gone == chunks_.size()) return forget_run();
   int64_t rows = 0;

@@ -26,15 +26,6 @@ void Timeline::append(Segment segment) {
   t.waiting.push_back(std::move(segment));
 }
 
-void Timeline::reset() {
-  video_ = audio_ = Track();
-  origin_.reset();
-  early_.reset();
-  early_tracks_ = {};
-  index_ = tolerated_ = 0;
-  cuts_.clear();
-}
-
 void Timeline::cut(Nanoseconds time) {
   if (!origin_ || time > begin() + kShortestCut) cuts_.push_back(time);
 }

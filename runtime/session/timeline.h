@@ -56,7 +56,6 @@ class Timeline {
   // The next segment of a chunk that is not complete yet, as soon as none can come that belongs
   // before it.
   std::optional<EarlySegment> early(bool wait_for_all);
-  void reset();
   int64_t n_late() const { return n_late_; }
 
  private:

@@ -95,7 +95,8 @@ Turns::Due Turns::take_ended(const SessionSettings& s) {
   }
   if (!begin) return {};
   // an answer is promised from the beginning of its media on
-  const Nanoseconds start = std::clamp<Nanoseconds>(*begin, media_end_ - chunk_duration_, media_end_);
+  const Nanoseconds start =
+      std::clamp<Nanoseconds>(*begin, media_end_ - chunk_duration_, media_end_);
   return standing({start, media_end_ - start}, s);
 }
 

@@ -257,6 +257,57 @@ TEST(Cea608, PopOnCaptionsStandFromTheirFirstToTheirLastFrame) {
     }
 }
 
+// To wipe the screen takes two frames: it is not done for less.
+TEST(Cea608, ACaptionThatFollowsCloselyIsInTime) {
+  for (const int64_t gap : {0, 1, 2, 3, 4}) {
+    const auto encoder = make_cea608_encoder({.mode = Cea608Mode::pop_on});
+    Screen screen(1);
+    encoder->push("One", 100, 160, true);
+    encoder->push("Two", 160 + gap, 220, true);
+    int64_t n = 0;
+    for (; n < 160 + gap; ++n) screen.feed(encoder->frame(n));
+    EXPECT_EQ(joined(screen.rows()), gap < 3 ? "One" : "") << gap;
+    screen.feed(encoder->frame(n));
+    EXPECT_EQ(joined(screen.rows()), "Two") << gap;
+    EXPECT_EQ(encoder->lag(), 0);
+  }
+}
+
+TEST(Cea608, MoreLinesThanThereIsRoomForShareTheTime) {
+  const auto encoder = make_cea608_encoder({.mode = Cea608Mode::pop_on});
+  Screen screen(1);
+  encoder->push("1\n2\n3\n4\n5\n6", 300, 500, true);
+  int64_t n = 0;
+  const auto at = [&](int64_t frame) {
+    for (; n <= frame; ++n) screen.feed(encoder->frame(n));
+    return joined(screen.rows(), " ");
+  };
+  EXPECT_EQ(at(299), "");
+  EXPECT_EQ(at(300), "1 2 3");
+  EXPECT_EQ(at(399), "1 2 3");
+  EXPECT_EQ(at(400), "4 5 6");
+  EXPECT_EQ(at(499), "4 5 6");
+  EXPECT_EQ(at(503), "");
+}
+
+TEST(Cea608, WhatIsLateIsSaidAsLongAsItIs) {
+  const auto encoder = make_cea608_encoder({.mode = Cea608Mode::roll_up_2});
+  int64_t n = 0, lag = 0;
+  const auto send_until = [&](int64_t frame) {
+    for (lag = 0; n < frame; ++n) encoder->frame(n), lag = std::max(lag, encoder->lag());
+  };
+  encoder->push("one", 200, 230, true);
+  encoder->push("two", 100, 130, false);  // time does not go back
+  send_until(300);
+  EXPECT_LT(lag, 20);
+  for (int i = 0; i < 50; ++i) encoder->push("much text", 300, 310, false);
+  send_until(1000);
+  EXPECT_GT(lag, 100);
+  encoder->push("later", 1100, 1130, true);
+  send_until(1200);
+  EXPECT_LT(encoder->lag(), 20);
+}
+
 TEST(Cea608, RollUpWordsAreAllShownInTheirOrder) {
   for (const Cea608Mode mode :
        {Cea608Mode::roll_up_2, Cea608Mode::roll_up_3, Cea608Mode::roll_up_4})

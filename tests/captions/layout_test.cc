@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "captions/caption_text.h"
 #include "captions/words.h"
@@ -93,6 +94,55 @@ TEST(Captions, SentencesPausesSpeakersAndSoundsStandAlone) {
   EXPECT_EQ(out[0].text, "[MUSIC]");
 }
 
+// The words of a caption last until 2 s; the next begins `gap` later.
+TEST(Captions, AGapThatWouldFlickerIsClosed) {
+  constexpr Nanoseconds kMs = kSecond / 1000;
+  for (const auto& [gap, end] :
+       std::vector<std::pair<Nanoseconds, Nanoseconds>>{{0, 2000 * kMs},
+                                                        {100 * kMs, 2100 * kMs},
+                                                        {399 * kMs, 2399 * kMs},
+                                                        {400 * kMs, 2000 * kMs}}) {
+    const auto f = make_caption_formatter({});
+    Nanoseconds t = 0;
+    for (const std::string& w : words_of("This is one sentence."))
+      EXPECT_TRUE(f->push(w, std::exchange(t, t + kSecond / 2), kSecond / 2).empty());
+    const std::vector<Caption> c = f->push("Next.", 2 * kSecond + gap, kSecond / 2);
+    ASSERT_EQ(c.size(), 1u);
+    EXPECT_EQ(c[0].start + c[0].duration, end) << gap / kMs;
+  }
+}
+
+TEST(Captions, PausesAndSentencesPartFromTheirLimitOn) {
+  EXPECT_EQ(format({}, {"one", "two"}, kSecond / 2, kSecond).size(), 2u);
+  EXPECT_EQ(format({}, {"one", "two"}, kSecond / 2, kSecond - 1).size(), 1u);
+  EXPECT_EQ(format({}, {"Yes.", "Why?"}, kSecond).size(), 2u);
+  EXPECT_EQ(format({}, {"Yes.", "Why?"}, kSecond - 1).size(), 1u) << "too short to stand alone";
+}
+
+TEST(Captions, TheEndForgetsWhoSpoke) {
+  const auto f = make_caption_formatter({});
+  f->change_speaker();
+  f->finish();
+  f->push("Hello.", 0, kSecond);
+  const std::vector<Caption> c = f->finish();
+  ASSERT_EQ(c.size(), 1u);
+  EXPECT_EQ(c[0].text, "Hello.");
+}
+
+TEST(Captions, WhatComesAsOneTextSharesItsTimeByLength) {
+  const std::vector<Caption> c = format({}, {"Ten long letters. Ten other letters."}, 10 * kSecond);
+  ASSERT_EQ(c.size(), 2u);
+  EXPECT_EQ(c[1].start, c[0].start + c[0].duration);
+  EXPECT_NEAR(double(c[1].start) / double(kSecond), 5, 0.3);
+}
+
+TEST(Captions, NoneIsShownForLongerThanItMayBe) {
+  const std::vector<Caption> c = format({.reading_speed = 1, .maximum_duration = 3 * kSecond},
+                                        {"Twenty letters here!"}, kSecond);
+  ASSERT_EQ(c.size(), 1u);
+  EXPECT_EQ(c[0].duration, 3 * kSecond);
+}
+
 TEST(Captions, AreShownLongEnoughToBeRead) {
   const auto f = make_caption_formatter({.reading_speed = 10});
   f->push("Twenty letters here!", 0, kSecond / 2);
@@ -146,6 +196,11 @@ TEST(EbuTtD, EscapesAndTimes) {
             "      <tt:p xml:id=\"c7\" region=\"bottom\" style=\"paragraph\" "
             "begin=\"01:02:03.004\" end=\"01:02:04.004\"><tt:span style=\"text\">a &lt; b "
             "&amp;<tt:br/>&quot;c&quot;</tt:span></tt:p>\n");
+  EXPECT_EQ(ebu_tt_d_paragraph({"-->\r\nb", kSecond * 19996 / 10000, kSecond}, 8),
+            "      <tt:p xml:id=\"c8\" region=\"bottom\" style=\"paragraph\" "
+            "begin=\"00:00:02.000\" end=\"00:00:03.000\"><tt:span style=\"text\">--&gt;"
+            "<tt:br/>b</tt:span></tt:p>\n")
+      << "rounded, and a CR LF is one line end";
 }
 
 }  // namespace

@@ -37,6 +37,69 @@ double level(int rate, double frequency) {
   return 10 * std::log10(2 * power + 1e-12);
 }
 
+// A ramp of two equal channels at 16 kHz, a plane each: sample i has the value i.
+BufferPtr ramp(const GstAudioInfo& info, int begin, int end) {
+  const auto n = size_t(end - begin);
+  BufferPtr buffer(gst_buffer_new_allocate(nullptr, n * 4, nullptr));
+  GstMapInfo map;
+  gst_buffer_map(buffer.get(), &map, GST_MAP_WRITE);
+  for (size_t i = 0; i < n; ++i)
+    for (const size_t plane : {0u, 1u})
+      reinterpret_cast<gint16*>(map.data)[plane * n + i] = gint16(size_t(begin) + i);
+  gst_buffer_unmap(buffer.get(), &map);
+  gst_buffer_add_audio_meta(buffer.get(), &info, n, nullptr);
+  return buffer;
+}
+
+struct Ramp {
+  Ramp() {
+    gst_init(nullptr, nullptr);
+    CapsPtr caps(gst_caps_from_string("audio/x-raw,format=" GST_AUDIO_NE(
+        S16) ",channels=2,channel-mask=(bitmask)3,layout=non-interleaved,rate=16000"));
+    gst_audio_info_from_caps(&info, caps.get());
+    input.set_caps(caps.get());
+  }
+  void push(int begin, int end, GstClockTime time) {
+    input.buffer(ramp(info, begin, end).get(), time);
+  }
+  GstAudioInfo info;
+  std::vector<int> heard;
+  std::vector<GstClockTime> pieces;
+  int n_ends = 0;
+  GstOmniAudioInput input{16000,
+                          GST_SECOND,
+                          {[this](GstClockTime time) { pieces.push_back(time); },
+                           [this](std::span<const float> s) {
+                             for (const float x : s) heard.push_back(int(std::lround(x * 32768)));
+                           },
+                           [this] { ++n_ends; }}};
+};
+
+TEST(AudioInput, WhatOverlapsIsHeardOnce) {
+  Ramp r;
+  r.push(0, 1600, 0);
+  r.push(800, 2400, 50 * GST_MSECOND);
+  r.push(2400, 2600, 160 * GST_MSECOND);  // jitter
+  ASSERT_EQ(r.heard.size(), 2600u);
+  for (int i = 0; i < 2600; ++i) ASSERT_EQ(r.heard[size_t(i)], i);
+  r.push(2600, 2700, 262500 * GST_USECOND);
+  EXPECT_EQ(r.heard.size(), 2600u + 1600 + 100) << "a hole of 100 ms is silence";
+  EXPECT_EQ(r.heard[2600], 0);
+  EXPECT_EQ(r.heard.back(), 2699);
+  EXPECT_EQ(r.pieces, std::vector<GstClockTime>{0});
+}
+
+TEST(AudioInput, AJumpBeginsAPieceThatCountsFromItsBeginning) {
+  Ramp r;
+  r.push(0, 3200, 0);
+  r.push(0, 3200, 10 * GST_SECOND);
+  r.push(3200, 6400, 10 * GST_SECOND + 200 * GST_MSECOND);
+  EXPECT_EQ(r.pieces, (std::vector<GstClockTime>{0, 10 * GST_SECOND}));
+  EXPECT_EQ(r.n_ends, 1);
+  ASSERT_EQ(r.heard.size(), 3u * 3200);
+  EXPECT_EQ(r.heard.back(), 6399);
+}
+
 // What a model was trained on kept its top band; GstAudioConverter's default takes 2 dB of it
 // at 6.5 kHz and 11 at 7, which makes another noise of a noise.
 TEST(AudioInput, ResamplingKeepsTheBandAndOnlyTheBand) {

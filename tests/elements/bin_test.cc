@@ -11,9 +11,9 @@ TEST_F(Bin, TheFirstExampleOfTheReadmeCaptions) {
   const Outcome o = run("omnibin name=o model-path=" NANO
                         " videotestsrc is-live=true pattern=ball ! o.sink_video audiotestsrc "
                         "is-live=true ! o.sink_audio o.src_text ! fakesink dump=false",
-                        9 * GST_SECOND);
+                        kMost, {}, {}, 1);
   EXPECT_EQ(o.error, "");
-  ASSERT_GE(o.answers.size(), 1u);
+  ASSERT_EQ(o.answers.size(), 1u);
   EXPECT_NE(o.answers.back().find("ball"), std::string::npos) << o.answers.back();
 }
 
@@ -136,7 +136,7 @@ TEST_F(Bin, AStreamThatNeverComesIsToldOfAndNotWaitedFor) {
   const Outcome o =
       run("videotestsrc num-buffers=120 ! video/x-raw,framerate=30/1 ! o.sink_video omnibin "
           "name=o model-path=" NANO " o.src_text ! fakesink",
-          60 * GST_SECOND, [](GstElement* pipeline) {
+          kMost, [](GstElement* pipeline) {
             GstElement* b = gst_bin_get_by_name(GST_BIN(pipeline), "o");
             gst_object_unref(gst_element_request_pad_simple(b, "sink_audio"));
             gst_object_unref(b);

@@ -79,8 +79,8 @@ void feed(GstElement* p, const std::vector<GstBuffer*>& texts) {
   }
   g_signal_emit_by_name(in, "end-of-stream", &flow);
   GstBus* bus = gst_element_get_bus(p);
-  GstMessage* m = gst_bus_timed_pop_filtered(bus, 10 * GST_SECOND,
-                                             GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
+  GstMessage* m =
+      gst_bus_timed_pop_filtered(bus, kMost, GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
   EXPECT_TRUE(m && GST_MESSAGE_TYPE(m) == GST_MESSAGE_EOS);
   if (m) gst_message_unref(m);
   gst_element_set_state(p, GST_STATE_NULL);
@@ -205,6 +205,25 @@ TEST_F(Captions, TextNeedsNoSegment) {
       }
       unref_all(out);
     }
+}
+
+TEST_F(Captions, TextAheadOfTheSegmentBeginsWithIt) {
+  for (const char* factory : {"omnicaptionformat", "omniebuttdenc"}) {
+    Harness h(factory, nullptr);
+    begin(h);
+    GstSegment segment;
+    gst_segment_init(&segment, GST_FORMAT_TIME);
+    segment.start = segment.time = 10 * GST_SECOND;
+    gst_harness_push_event(h, gst_event_new_segment(&segment));
+    gst_harness_push(h, text("Early.", 8 * GST_SECOND, GST_SECOND));
+    std::vector<GstBuffer*> out = h.drain();
+    const auto early = std::find_if(out.begin(), out.end(), [](GstBuffer* b) {
+      return bytes(b).find("Early.") != std::string::npos;
+    });
+    ASSERT_NE(early, out.end()) << factory;
+    EXPECT_EQ(GST_BUFFER_PTS(*early), 10 * GST_SECOND) << factory;
+    unref_all(out);
+  }
 }
 
 TEST_F(Captions, OtherSegmentsAreOneError) {
@@ -617,8 +636,8 @@ TEST_F(Captions, SubtitleFilesReadBack) {
 
     std::vector<std::string> read;
     const Outcome o = run(
-        "filesrc location=" + file + " ! subparse ! fakesink name=out signal-handoffs=true",
-        20 * GST_SECOND, [&](GstElement* pipeline) {
+        "filesrc location=" + file + " ! subparse ! fakesink name=out signal-handoffs=true", kMost,
+        [&](GstElement* pipeline) {
           GstElement* sink = gst_bin_get_by_name(GST_BIN(pipeline), "out");
           g_signal_connect(sink, "handoff",
                            G_CALLBACK(+[](GstElement*, GstBuffer* b, GstPad*,

@@ -20,6 +20,10 @@ namespace omni_test {
 
 using GstTest = testing::Test;
 
+// How long a test waits for what has to come: far beyond what any takes, on a machine that does
+// much else.
+constexpr GstClockTime kMost = 300 * GST_SECOND;
+
 // GStreamer runs from before the first test to after the last; the leak tracer reports at its end.
 struct GstEnvironment : testing::Environment {
   void SetUp() override {
@@ -58,9 +62,8 @@ class Harness {
   GstHarness* operator->() const { return h; }
   operator GstHarness*() const { return h; }
 
-  // Text of the first error within a while; empty if none.
-  std::string error(GQuark* domain = nullptr, int* code = nullptr,
-                    GstClockTime wait = 20 * GST_SECOND) {
+  // Text of the first error; empty if none comes.
+  std::string error(GQuark* domain = nullptr, int* code = nullptr, GstClockTime wait = kMost) {
     GstMessage* m = gst_bus_timed_pop_filtered(bus, wait, GST_MESSAGE_ERROR);
     if (!m) return {};
     GError* e = nullptr;
@@ -116,10 +119,12 @@ struct Outcome {
   std::vector<std::string> warnings;
 };
 
-// Parses a launch line, lets `setup` at it, runs it to EOS or error (or `most`), and takes it down.
-inline Outcome run(const std::string& launch, GstClockTime most = 60 * GST_SECOND,
+// Parses a launch line, lets `setup` at it, runs it to EOS or error, or until there are `enough`
+// answers (or for `most`), and takes it down.
+inline Outcome run(const std::string& launch, GstClockTime most = kMost,
                    const std::function<void(GstElement*)>& setup = {},
-                   const std::function<void(GstElement*)>& before_end = {}) {
+                   const std::function<void(GstElement*)>& before_end = {},
+                   size_t enough = SIZE_MAX) {
   Outcome o;
   GError* error = nullptr;
   GstElement* pipeline = gst_parse_launch(launch.c_str(), &error);
@@ -133,7 +138,7 @@ inline Outcome run(const std::string& launch, GstClockTime most = 60 * GST_SECON
   gst_element_set_state(pipeline, GST_STATE_PLAYING);
   GstBus* bus = gst_element_get_bus(pipeline);
   const gint64 end = g_get_monotonic_time() + gint64(most / 1000);
-  while (!o.eos && o.error.empty() && !o.timed_out) {
+  while (!o.eos && o.error.empty() && !o.timed_out && o.answers.size() < enough) {
     const gint64 left = end - g_get_monotonic_time();
     GstMessage* m = left > 0 ? gst_bus_timed_pop(bus, GstClockTime(left) * 1000) : nullptr;
     if (!m) {

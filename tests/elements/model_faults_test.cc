@@ -60,7 +60,7 @@ TEST_F(ModelFaults, ASourcePadReleasedDuringAFlush) {
 Outcome wait_for_end(GstElement* pipeline) {
   Outcome o;
   GstBus* bus = gst_element_get_bus(pipeline);
-  while (GstMessage* m = gst_bus_timed_pop(bus, 60 * GST_SECOND)) {
+  while (GstMessage* m = gst_bus_timed_pop(bus, kMost)) {
     if (GST_MESSAGE_TYPE(m) == GST_MESSAGE_EOS) o.eos = true;
     if (GST_MESSAGE_TYPE(m) == GST_MESSAGE_ERROR) o.error = "error";
     if (GST_MESSAGE_TYPE(m) == GST_MESSAGE_ELEMENT && gst_message_has_name(m, "omni/answer"))
@@ -124,7 +124,7 @@ std::vector<std::string> warnings_before_an_answer(GstElement* pipeline) {
   std::vector<std::string> out;
   GstBus* bus = gst_element_get_bus(pipeline);
   bool answered = false;
-  while (GstMessage* m = answered ? nullptr : gst_bus_timed_pop(bus, 60 * GST_SECOND)) {
+  while (GstMessage* m = answered ? nullptr : gst_bus_timed_pop(bus, kMost)) {
     if (GST_MESSAGE_TYPE(m) == GST_MESSAGE_WARNING) {
       GError* error = nullptr;
       gst_message_parse_warning(m, &error, nullptr);
@@ -165,6 +165,158 @@ TEST_F(ModelFaults, ThousandsOfQuestionsAreBoundedAndToldOfNowAndThen) {
   gst_object_unref(pipeline);
 }
 
+// A pad of omnimodel and who pushes into it.
+class Source {
+ public:
+  Source(GstElement* model, const char* name)
+      : pad_(gst_pad_new("src", GST_PAD_SRC)), sink_(gst_element_request_pad_simple(model, name)) {
+    gst_pad_set_active(pad_, TRUE);
+    gst_pad_link(pad_, sink_);
+  }
+  ~Source() {
+    gst_object_unref(pad_);
+    gst_object_unref(sink_);
+  }
+  void begin(GstCaps* caps, GstClockTime start = 0) {
+    push(gst_event_new_stream_start("x"));
+    push(gst_event_new_caps(caps));
+    GstSegment segment;
+    gst_segment_init(&segment, GST_FORMAT_TIME);
+    segment.start = segment.time = start;
+    push(gst_event_new_segment(&segment));
+  }
+  void push(GstEvent* event) { gst_pad_push_event(pad_, event); }
+  GstFlowReturn push(GstBuffer* buffer, GstClockTime pts) {
+    GST_BUFFER_PTS(buffer) = pts;
+    return gst_pad_push(pad_, buffer);
+  }
+  void begin_text() {
+    GstCaps* caps = gst_caps_from_string("text/x-raw,format=utf8");
+    begin(caps);
+    gst_caps_unref(caps);
+  }
+  GstFlowReturn ask(const char* question) {
+    return push(gst_buffer_new_memdup(question, strlen(question)), GST_CLOCK_TIME_NONE);
+  }
+
+ private:
+  GstPad *pad_, *sink_;
+};
+
+// What a tokenizer makes of two frames: a second of video.
+struct Token {
+  Token() {
+    Harness h("omnivideotokenizer");
+    gst_harness_set_src_caps_str(h, "video/x-raw,format=RGB,width=56,height=56,framerate=2/1");
+    for (int i = 0; i < 2; ++i) {
+      GstBuffer* frame = gst_harness_create_buffer(h, size_t{56} * 168);
+      gst_buffer_memset(frame, 0, 100, size_t{56} * 168);
+      GST_BUFFER_PTS(frame) = GstClockTime(i) * GST_SECOND / 2;
+      GST_BUFFER_DURATION(frame) = GST_SECOND / 2;
+      gst_harness_push(h, frame);
+    }
+    auto tokens = h.drain();
+    EXPECT_EQ(tokens.size(), 1u);
+    buffer = gst_buffer_ref(tokens.at(0));
+    unref_all(tokens);
+    GstPad* pad = gst_element_get_static_pad(h->element, "src");
+    caps = gst_pad_get_current_caps(pad);
+    gst_object_unref(pad);
+  }
+  ~Token() {
+    gst_buffer_unref(buffer);
+    gst_caps_unref(caps);
+  }
+  GstBuffer* buffer = nullptr;
+  GstCaps* caps = nullptr;
+};
+
+TEST_F(ModelFaults, TokensOutsideTheSegmentAreLeftOut) {
+  const Token token;
+  GstElement* pipeline = gst_parse_launch("omnimodel name=m max-tokens=4 model-path=" FIXTURE_A
+                                          " m.text_0 ! fakesink async=false",
+                                          nullptr);
+  Source video(child(pipeline, "m"), "video_0");
+  gst_element_set_state(pipeline, GST_STATE_PLAYING);
+  video.begin(token.caps, 10 * GST_SECOND);
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(video.push(gst_buffer_copy(token.buffer), guint64(i) * GST_SECOND), GST_FLOW_OK);
+  for (int i = 10; i < 12; ++i)
+    EXPECT_EQ(video.push(gst_buffer_copy(token.buffer), guint64(i) * GST_SECOND), GST_FLOW_OK);
+  video.push(gst_event_new_eos());
+  const Outcome o = wait_for_end(pipeline);
+  EXPECT_TRUE(o.eos);
+  EXPECT_EQ(o.answers.size(), 1u);
+  gst_element_set_state(pipeline, GST_STATE_NULL);
+  gst_object_unref(pipeline);
+}
+
+TEST_F(ModelFaults, QuestionsEndWhenTheLastOfTheirPadsDoes) {
+  GstElement* pipeline =
+      gst_parse_launch("omnimodel name=m trigger=prompt max-tokens=4 model-path=" FIXTURE_A
+                       " m.text_0 ! fakesink async=false",
+                       nullptr);
+  Source first(child(pipeline, "m"), "prompt_0"), second(child(pipeline, "m"), "prompt_1");
+  gst_element_set_state(pipeline, GST_STATE_PLAYING);
+  first.begin_text();
+  second.begin_text();
+  EXPECT_EQ(first.ask("Where?"), GST_FLOW_OK);
+  first.push(gst_event_new_eos());
+  GstBus* bus = gst_element_get_bus(pipeline);
+  while (GstMessage* m = gst_bus_timed_pop_filtered(bus, kMost, GST_MESSAGE_ELEMENT)) {
+    const bool answered = gst_message_has_name(m, "omni/answer");
+    gst_message_unref(m);
+    if (answered) break;
+  }
+  gst_object_unref(bus);
+  EXPECT_EQ(second.ask("And when?"), GST_FLOW_OK);
+  second.push(gst_event_new_eos());
+  const Outcome o = wait_for_end(pipeline);
+  EXPECT_TRUE(o.eos);
+  EXPECT_EQ(o.answers.size(), 1u) << "the second";
+  gst_element_set_state(pipeline, GST_STATE_NULL);
+  gst_object_unref(pipeline);
+}
+
+TEST_F(ModelFaults, AFlushOfQuestionsIsNoneOfTheMedia) {
+  GstElement* pipeline = gst_parse_launch("omnimodel name=m trigger=prompt model-path=" FIXTURE_A
+                                          " m.text_0 ! fakesink name=out async=false",
+                                          nullptr);
+  Source video(child(pipeline, "m"), "video_0"), questions(child(pipeline, "m"), "prompt_0");
+  std::atomic<int> n_flushes{0};
+  GstPad* out = gst_element_get_static_pad(child(pipeline, "out"), "sink");
+  gst_pad_add_probe(
+      out, GST_PAD_PROBE_TYPE_EVENT_FLUSH,
+      [](GstPad*, GstPadProbeInfo* info, gpointer n) {
+        if (GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info)) == GST_EVENT_FLUSH_STOP)
+          ++*static_cast<std::atomic<int>*>(n);
+        return GST_PAD_PROBE_OK;
+      },
+      &n_flushes, nullptr);
+  gst_element_set_state(pipeline, GST_STATE_PLAYING);
+  const auto flush = [](Source& source) {
+    source.push(gst_event_new_flush_start());
+    source.push(gst_event_new_flush_stop(TRUE));
+  };
+  questions.begin_text();
+  flush(questions);
+  EXPECT_EQ(n_flushes, 0);
+  flush(video);
+  EXPECT_EQ(n_flushes, 1);
+  gst_element_set_state(pipeline, GST_STATE_NULL);
+  gst_object_unref(out);
+  gst_object_unref(pipeline);
+}
+
+TEST_F(ModelFaults, OneDeafPadDoesNotEndTheOthers) {
+  const Outcome o = run("omnimodel name=m max-tokens=4 model-path=" FIXTURE_A
+                        " videotestsrc num-buffers=300 ! "
+                        "video/x-raw,width=64,height=48,framerate=30/1 ! omnivideotokenizer ! "
+                        "m.video_0 m.text_0 ! fakesink num-buffers=1 m.text_1 ! fakesink");
+  EXPECT_TRUE(o.eos) << o.error;
+  EXPECT_EQ(o.answers.size(), 5u);
+}
+
 // A live stream of token buffers, one a second, whose answers are held up at will: the bus does
 // not take their messages.
 class LiveTokens {
@@ -193,10 +345,9 @@ class LiveTokens {
     GstBus* bus = gst_element_get_bus(pipeline);
     gst_bus_set_sync_handler(bus, take, this, nullptr);
     gst_object_unref(bus);
-    make_token();
     gst_element_set_state(pipeline, GST_STATE_PLAYING);
     gst_pad_push_event(source_, gst_event_new_stream_start("x"));
-    gst_pad_push_event(source_, gst_event_new_caps(caps_));
+    gst_pad_push_event(source_, gst_event_new_caps(token_.caps));
     GstSegment segment;
     gst_segment_init(&segment, GST_FORMAT_TIME);
     gst_pad_push_event(source_, gst_event_new_segment(&segment));
@@ -204,8 +355,6 @@ class LiveTokens {
   ~LiveTokens() {
     let_go();
     gst_element_set_state(pipeline, GST_STATE_NULL);
-    gst_buffer_unref(token_);
-    gst_caps_unref(caps_);
     gst_object_unref(source_);
     gst_object_unref(sink_);
     gst_object_unref(clock_);
@@ -216,7 +365,7 @@ class LiveTokens {
   void push(int first, int last, GstClockTime now) {
     gst_test_clock_set_time(GST_TEST_CLOCK(clock_), now);
     for (int i = first; i < last; ++i) {
-      GstBuffer* b = gst_buffer_copy(token_);
+      GstBuffer* b = gst_buffer_copy(token_.buffer);
       GST_BUFFER_PTS(b) = GstClockTime(i) * GST_SECOND;
       GST_BUFFER_DURATION(b) = GST_SECOND;
       EXPECT_EQ(gst_pad_push(source_, b), GST_FLOW_OK);
@@ -258,26 +407,6 @@ class LiveTokens {
   GstElement* pipeline;
 
  private:
-  // What a tokenizer makes of two frames.
-  void make_token() {
-    Harness h("omnivideotokenizer");
-    gst_harness_set_src_caps_str(h, "video/x-raw,format=RGB,width=56,height=56,framerate=2/1");
-    for (int i = 0; i < 2; ++i) {
-      GstBuffer* frame = gst_harness_create_buffer(h, size_t{56} * 168);
-      gst_buffer_memset(frame, 0, 100, size_t{56} * 168);
-      GST_BUFFER_PTS(frame) = GstClockTime(i) * GST_SECOND / 2;
-      GST_BUFFER_DURATION(frame) = GST_SECOND / 2;
-      gst_harness_push(h, frame);
-    }
-    auto tokens = h.drain();
-    ASSERT_GE(tokens.size(), 1u);
-    token_ = gst_buffer_ref(tokens[0]);
-    unref_all(tokens);
-    GstPad* pad = gst_element_get_static_pad(h->element, "src");
-    caps_ = gst_pad_get_current_caps(pad);
-    gst_object_unref(pad);
-  }
-
   static GstBusSyncReply take(GstBus*, GstMessage* m, gpointer data) {
     auto& self = *static_cast<LiveTokens*>(data);
     std::unique_lock lock(self.lock_);
@@ -300,8 +429,7 @@ class LiveTokens {
 
   GstPad *source_ = nullptr, *sink_ = nullptr;
   GstClock* clock_ = nullptr;
-  GstBuffer* token_ = nullptr;
-  GstCaps* caps_ = nullptr;
+  const Token token_;
   std::mutex lock_;
   std::condition_variable changed_;
   bool holds_ = true;
@@ -352,7 +480,7 @@ TEST_F(ModelFaults, PiecesAreAskedForAtThePad) {
           "video/x-raw,width=320,height=180,framerate=30/1 ! omnivideotokenizer ! m.video_0 "
           "m.text_0 ! fakesink name=out signal-handoffs=true  m.text_1 ! fakesink name=whole "
           "signal-handoffs=true",
-          60 * GST_SECOND, [&](GstElement* pipeline) {
+          kMost, [&](GstElement* pipeline) {
             g_signal_connect(child(pipeline, "out"), "handoff",
                              G_CALLBACK(+[](GstElement*, GstBuffer* b, GstPad*, gpointer data) {
                                auto& p = *static_cast<Pieces*>(data);

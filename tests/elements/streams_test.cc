@@ -292,6 +292,25 @@ TEST_P(Worker, AnErrorIsPostedOnceAndEndsIt) {
   EXPECT_EQ(n_errors(), 0);
 }
 
+// A step that waits for something else than the worker (a session, a transcriber) ends with a stop.
+TEST_P(Worker, AStopCancelsTheStep) {
+  GstOmniWorker worker(element, pad, job);
+  std::promise<void> inside, cut_short;
+  job.in_step = [&] {
+    inside.set_value();
+    cut_short.get_future().wait();
+    worker.check_cancelled();
+    ADD_FAILURE() << "the stop was not seen";
+  };
+  job.on_cancel = [&] { cut_short.set_value(); };
+  worker.start();
+  inside.get_future().wait();
+  worker.stop();
+  EXPECT_EQ(job.n_steps, 1);
+  EXPECT_EQ(job.n_failed, 0);
+  EXPECT_EQ(n_errors(), 0);
+}
+
 TEST_P(Worker, MayBeStoppedInsideAFlush) {
   GstOmniWorker worker(element, pad, job);
   worker.start();
@@ -437,7 +456,10 @@ class Input : public testing::Test, protected GstOmniInput::Media {
     return GST_BUFFER_DURATION_IS_VALID(b) ? GST_BUFFER_DURATION(b)
                                            : gst_buffer_get_size(b) * kMs / 10;
   }
-  bool wants(GstClockTime) override { return wants_more; }
+  bool wants(GstClockTime) override {
+    ++n_asked;
+    return wants_more;
+  }
   void flush_start(EventPtr) override { ++n_flush_starts; }
   void flush_stop(EventPtr) override { ++n_flush_stops; }
 
@@ -453,6 +475,7 @@ class Input : public testing::Test, protected GstOmniInput::Media {
   GstOmniWorker worker{element, nullptr, job};
   GstOmniInput input{element, sink, kLimits, worker, *this};
   bool live = false, wants_more = true;
+  std::atomic<int> n_asked = 0;
   int n_latency_queries = 0, n_flush_starts = 0, n_flush_stops = 0;
 };
 
@@ -656,6 +679,27 @@ TEST_F(Input, EndsOfFlowAreForgottenWhereTheyShouldBe) {
   EXPECT_FALSE(input.has_ended());
   gst_pad_push_event(src, gst_event_new_eos());
   EXPECT_TRUE(input.has_ended());
+  gst_pad_push_event(src, gst_event_new_flush_start());
+  gst_pad_push_event(src, gst_event_new_flush_stop(TRUE));
+  EXPECT_FALSE(input.has_ended());
+}
+
+// What is wanted of a recording is known only with the checkpoint; a live stream is not held up.
+TEST_F(Input, ARecordingWaitsForTheWorkerALiveStreamDoesNot) {
+  input.set_worker(GstOmniInput::Worker::starting);
+  begin(true);
+  EXPECT_EQ(push(0), GST_FLOW_OK);
+  EXPECT_EQ(n_asked, 1);
+  begin(false);
+  std::promise<GstFlowReturn> pushed;
+  std::thread upstream([&] { pushed.set_value(push(0)); });
+  auto result = pushed.get_future();
+  EXPECT_EQ(result.wait_for(std::chrono::milliseconds(20)), std::future_status::timeout);
+  EXPECT_EQ(n_asked, 1);
+  input.set_worker(GstOmniInput::Worker::ready);
+  EXPECT_EQ(result.get(), GST_FLOW_OK);
+  EXPECT_EQ(n_asked, 2);
+  upstream.join();
 }
 
 TEST_F(Input, NothingIsQueuedThatIsNotWanted) {

@@ -70,6 +70,19 @@ TEST_F(VideoTokenizer, AnOddLastFrameIsRepeated) {
   unref_all(out);
 }
 
+// More than a pair and a half apart: the stream paused in between.
+TEST_F(VideoTokenizer, FramesFarApartAreNoPair) {
+  Harness h("omnivideotokenizer");
+  start_video(h);
+  for (const GstClockTime ms : {0, 1900, 2400, 2900, 4800})
+    gst_harness_push(h, frame(64, 48, ms * GST_MSECOND));
+  auto out = h.drain();
+  std::vector<GstClockTime> times;
+  for (GstBuffer* b : out) times.push_back(GST_BUFFER_PTS(b) / GST_MSECOND);
+  EXPECT_EQ(times, (std::vector<GstClockTime>{0, 1900, 2900, 4800}));
+  unref_all(out);
+}
+
 TEST_F(VideoTokenizer, LatencyIsTheDocumentedSum) {
   Harness h("omnivideotokenizer");
   g_object_set(h->element, "latency", 100, "frame-rate", 4, 1, nullptr);

@@ -10,8 +10,6 @@ namespace {
 
 class Topologies : public GstTest {};
 
-constexpr GstClockTime kMost = 120 * GST_SECOND;  // far beyond what any takes
-
 // Runs a line whose last element is called `end`; counts its frames.
 void expect_frames(const std::string& launch, int n,
                    const std::function<void(GstElement*)>& setup = {}) {

@@ -269,6 +269,24 @@ TEST(Session, AWindowOfOneChunkForgetsEverything) {
   EXPECT_EQ(n_context_tokens(*after), n_context_tokens(*alone));
 }
 
+// What lies in the window as a whole stays; one more second and its oldest chunk goes.
+TEST(Session, TheWindowHoldsWhatLiesInItAsAWhole) {
+  const Clip clip;
+  const auto video = video_segments(clip, 16);  // of 8 s
+  const auto rows = [&](Nanoseconds window, size_t first, size_t last) {
+    auto s = session(window, true, false);
+    for (size_t i = first; i < last; ++i) s->put(video[i]);
+    end(*s);
+    ask(*s, kQuestion, {.max_tokens = 1});
+    return n_context_tokens(*s);
+  };
+  const int64_t four = rows(100 * kSecond, 0, 4), six = rows(100 * kSecond, 0, 6);
+  EXPECT_GT(six, four);
+  EXPECT_EQ(rows(4 * kSecond, 0, 8), four);
+  EXPECT_EQ(rows(5 * kSecond, 0, 8), four);
+  EXPECT_EQ(rows(6 * kSecond, 0, 8), six);
+}
+
 TEST(Session, AFlushEndsAnAnswerAndMakesItUsableAgain) {
   SessionOptions o = options(0, false, false);
   o.settings.wants_pieces = true;
@@ -317,6 +335,53 @@ TEST(Session, SegmentsThatDoNotFit) {
   Segment bad;
   bad.hidden = 3, bad.n_tokens = 2, bad.embeddings.resize(6);
   EXPECT_THROW(s->put(bad), Error);
+}
+
+TEST(Tokenizers, LowDetailIsAQuarterOfThePixels) {
+  const Clip clip;
+  const auto area = [&](Detail detail, int64_t most) {
+    auto tokenizer = engine()->make_video_tokenizer({.detail = detail, .max_pixels = most});
+    tokenizer->push(clip.frame(0));
+    const auto s = tokenizer->push(clip.frame(1));
+    return double(s->resized_width) * s->resized_height;
+  };
+  const double high = area(Detail::high, 16000), low = area(Detail::low, 16000);
+  EXPECT_LE(high, 16000);
+  EXPECT_LE(low, 4000);
+  EXPECT_EQ(area(Detail::automatic, 16000), high);
+}
+
+TEST(Tokenizers, AResetForgetsHalfAPair) {
+  const Clip clip;
+  auto fresh = engine()->make_video_tokenizer({}), used = engine()->make_video_tokenizer({});
+  used->push(clip.frame(5));
+  used->reset();
+  EXPECT_FALSE(used->finish());
+  for (auto* t : {fresh.get(), used.get()}) EXPECT_FALSE(t->push(clip.frame(0)));
+  const auto a = fresh->push(clip.frame(1)), b = used->push(clip.frame(1));
+  ASSERT_TRUE(a && b);
+  EXPECT_EQ(a->embeddings, b->embeddings);
+  EXPECT_EQ(b->start, 0);
+}
+
+// The floor of the spectrogram follows the loudest of the window, and no longer: a bang is
+// forgotten.
+TEST(Tokenizers, TheFloorForgetsWhatWasLoud) {
+  const auto last = [&](float first, Nanoseconds window) {
+    auto tokenizer = engine()->make_audio_tokenizer({.normaliser_window = window});
+    tokenizer->start(0);
+    std::vector<Segment> out;
+    for (int unit = 0; unit < 3; ++unit) {
+      std::vector<float> samples(32000);
+      for (size_t i = 0; i < samples.size(); ++i)
+        samples[i] = (unit == 0 ? first : 0.001f) * float(std::sin(0.3 * double(i)));
+      for (auto& s : tokenizer->push(samples)) out.push_back(std::move(s));
+    }
+    for (auto& s : tokenizer->finish()) out.push_back(std::move(s));
+    return out.back().embeddings;
+  };
+  EXPECT_EQ(last(1, 2 * kSecond), last(0.001f, 2 * kSecond));
+  EXPECT_NE(last(1, 60 * kSecond), last(0.001f, 60 * kSecond));
 }
 
 TEST(Tokenizers, OptionsThatMakeNoSense) {

@@ -55,6 +55,26 @@ TEST(Timeline, AStalledTrackHoldsAFileUpButNotALiveStream) {
   EXPECT_EQ(live.n_late(), 1);
 }
 
+TEST(Timeline, LiveGoesOnWithoutATrackThatNeverComes) {
+  Timeline file({true, true}, 2 * kSecond), live({true, true}, 2 * kSecond);
+  std::vector<size_t> n;
+  for (int i = 0; i < 4; ++i) {
+    for (Timeline* t : {&file, &live}) t->append(segment(Modality::audio, 2 * i, 2));
+    EXPECT_TRUE(sizes(file, true).empty());
+    n.push_back(sizes(live, false).size());
+  }
+  EXPECT_EQ(n, (std::vector<size_t>{0, 1, 1, 1})) << "from a chunk ahead on";
+}
+
+TEST(Timeline, AChunkIsFullThatEndsALittleEarly) {
+  for (const auto& [duration, full] :
+       std::vector<std::pair<double, bool>>{{2, true}, {1.98, true}, {1.979, false}}) {
+    Timeline t({false, true}, 2 * kSecond);
+    t.append(segment(Modality::audio, 0, duration));
+    EXPECT_EQ(t.next_is_complete(true), full) << duration;
+  }
+}
+
 TEST(Timeline, ALongPauseSkipsEmptyChunks) {
   Timeline t({false, true}, 2 * kSecond);
   t.append(segment(Modality::audio, 0, 2));
@@ -75,6 +95,33 @@ TEST(Timeline, TimeStampsMayBeRounded) {
   t.end(Modality::audio);
   t.end(Modality::video);
   EXPECT_EQ(sizes(t), std::vector<size_t>(50, 3));
+}
+
+// A stamp that is rounded below the beginning of the next chunk is not late, one that is further
+// behind is.
+TEST(Timeline, LateIsWhatIsMoreThanRounding) {
+  for (const auto& [start, n_late] :
+       std::vector<std::pair<double, int64_t>>{{2, 0}, {1.981, 0}, {1.98, 0}, {1.979, 1}, {0, 1}}) {
+    Timeline t({true, false}, 2 * kSecond);
+    for (const double at : {0., 1.}) t.append(segment(Modality::video, at, 1));
+    EXPECT_EQ(sizes(t), std::vector<size_t>{2});
+    t.append(segment(Modality::video, start, 1));
+    EXPECT_EQ(t.n_late(), n_late) << start;
+    t.append(segment(Modality::video, 3, 1));
+    EXPECT_EQ(sizes(t), std::vector<size_t>{2 - size_t(n_late)}) << start;
+  }
+}
+
+TEST(Timeline, TheLastChunkEndsWithItsLastSegment) {
+  for (const auto& [duration, chunk] : std::vector<std::pair<double, double>>{
+           {0.5, 0.5}, {1.5, 1.5}, {1.979, 1.979}, {1.98, 2}, {2, 2}}) {
+    Timeline t({false, true}, 2 * kSecond);
+    t.append(segment(Modality::audio, 0, 2));
+    t.append(segment(Modality::audio, 2, duration));
+    t.end(Modality::audio);
+    EXPECT_EQ(t.next(true)->span, (TimeSpan{0, 2 * kSecond}));
+    EXPECT_EQ(t.next(true)->span, (TimeSpan{2 * kSecond, Nanoseconds(chunk * 1e9)})) << duration;
+  }
 }
 
 // Media enter as they come, in the order in which a complete chunk has them.

@@ -51,6 +51,18 @@ TEST(Turns, TheEndAsksOnceForAll) {
   EXPECT_TRUE(asked(with(Trigger::eos), 0).empty()) << "there was nothing to see";
 }
 
+TEST(Turns, AfterAResetTheEndIsOwedAgain) {
+  Turns turns(kChunk);
+  for (int i = 0; i < 2; ++i) {
+    turns.chunk_entered({10 * kSecond, kChunk}, with(Trigger::eos));
+    const auto due = turns.media_ended(with(Trigger::eos));
+    ASSERT_EQ(due.turns.size(), 1u) << i;
+    EXPECT_EQ(due.turns[0].span, (TimeSpan{10 * kSecond, kChunk}));
+    turns.forget_media();
+    EXPECT_EQ(turns.media_end(), 0);
+  }
+}
+
 TEST(Turns, OtherTriggersAskNothingAndSayThatTimeGoesOn) {
   for (const Trigger trigger : {Trigger::prompt, Trigger::manual}) {
     EXPECT_TRUE(asked(with(trigger), 3).empty());

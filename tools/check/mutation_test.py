@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Tests the tests: plants one known mistake at a time into a copy of the sources, rebuilds, and expects a test to fail.
 
-    tools/check/mutation_test.py [--only REGEX] [--build /tmp/omni-mutants]
+    tools/check/mutation_test.py [--only REGEX] [--area PREFIX] [--build /tmp/omni-mutants]
     tools/check/mutation_test.py --check
 
-Prints a line a mutant: caught (by which test) or SURVIVED. Takes about half a minute each; tools/test only runs --check, which
-says whether every mistake can still be planted: the texts are looked for without regard to white space.
+Prints a line a mutant: caught (by which test) or SURVIVED, and at the end the share caught of each area. The copy is that of the
+files git knows, as they are here, and is kept: what has not changed is not built again. Takes about half a minute each; tools/test
+only runs --check, which says whether every mistake can still be planted: the texts are looked for without regard to white space.
 """
-import argparse, pathlib, re, shutil, subprocess, sys
+import argparse, collections, pathlib, re, shutil, subprocess, sys, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 M, C, K, S = "runtime/models/qwen2_5_omni/", "runtime/captions/", "cuda/kernels/", "elements/streams/"
+T, E = "runtime/session/", "elements/"
 # name, file, text, replacement: the mistakes that people make with this model. Not among them, since it changes nothing: a bias on k (the same for all keys,
 # softmax does not see it).
 MUTANTS = [
@@ -206,19 +208,134 @@ MUTANTS = [
     ("streams: a flush does not wait for the step", S + "gstomniworker.cc", "changed_.wait(lock, [this] { return !stepping_; });", ""),
     ("streams: nothing is void behind a flush", S + "gstomniworker.cc", "restart_due_ = true;\n}", "}"),
     ("streams: steps behind an error", S + "gstomniworker.cc", "if (round == GstOmniRound::broken) return false;", ""),
+    ("session: late slack removed", T + "timeline.cc", "segment.start + kSlack < begin()", "segment.start < begin()"),
+    ("session: the last chunk has its full length", T + "timeline.cc", "if (reached + kSlack < end) chunk.span.duration = reached - begin();", ""),
+    ("session: what ends a little early fills no chunk", T + "timeline.cc", "reached + kSlack >= time", "reached >= time"),
+    ("session: live waits for a track that never comes", T + "timeline.cc", "(wait_for_all || *latest - *earliest < 2 * duration_)", "true"),
+    ("session: live goes on as soon as a track is complete", T + "timeline.cc", "t->reaches(end + duration_)", "t->reaches(end)"),
+    ("session: sound enters before the video of its chunk", T + "timeline.cc", "if (!t->ended && !t->reaches(end)) return std::nullopt;", ""),
+    ("session: live the newest is dropped", T + "inbox.cc", "t.waiting.front().segment;\n    admission.dropped = TimeSpan{oldest.start, oldest.duration};\n    t.waiting.pop_front();", "t.waiting.back().segment;\n    admission.dropped = TimeSpan{oldest.start, oldest.duration};\n    t.waiting.pop_back();"),
+    ("session: a track runs ahead without bound", T + "inbox.cc", "return t.reached - slowest <= most_ahead_;", "return true;"),
+    ("session: a track that has ended is waited for", T + "inbox.cc", "if (other->comes && !other->has_ended())", "if (other->comes)"),
+    ("session: a track has ended before its last segment", T + "inbox.h", "return ended && waiting.empty();", "return ended;"),
+    ("session: what was put behind a question is ahead of it", T + "inbox.cc", "t->waiting.front().number < n", "t->waiting.front().number <= n"),
+    ("session: a flush forgets which tracks come", T + "inbox.cc", "*t = {.comes = t->comes, .waiting = {}};", "*t = {};"),
+    ("session: an interval that is complete waits", T + "turns.cc", "end < asked_until_ + s.interval", "end <= asked_until_ + s.interval"),
+    ("session: the end asks again", T + "turns.cc", "std::exchange(end_asked_, true)", "end_asked_"),
+    ("session: after a reset the end was asked already", T + "turns.cc", "  end_asked_ = false;\n}", "}"),
+    ("session: a promise is over a moment early", T + "turns.cc", "*clock.now > turn.span.start", "*clock.now >= turn.span.start"),
+    ("session: spoken text leaves again", T + "utterances.cc", "std::exchange(s.sent, true)", "s.sent"),
+    ("session: what was interrupted was spoken", T + "utterances.cc", "++(end == SpeechEnd::interrupted ? n_interrupted_ : n_spoken_);", "++n_spoken_;"),
+    ("session: matched objects are moved on", T + "answer_reader.cc", "if (tracking == Tracking::match)", "if (false)"),
+    ("session: the window is a chunk too short", T + "dialogue.cc", "chunks_[gone].start < oldest", "chunks_[gone].start <= oldest"),
+    ("session: a question stays in the context", T + "dialogue.cc", "if (how.speech) how.speech->end();\n  sequence_.back_to(before);", "if (how.speech) how.speech->end();"),
+    ("session: objects on the first frame of a pair", T + "dialogue.cc", "std::max<Nanoseconds>(0, s.duration - apart)", "0"),
+    ("session: units of sound all begin at once", T + "audio_tokenizer.cc", "start_ + n_units_ * unit_duration(unit_)", "start_"),
+    ("session: the loudest of all time is the floor", T + "audio_tokenizer.cc", "if (maxima_.size() > window_units_) maxima_.pop_front();", ""),
+    ("session: low detail is full detail", T + "video_tokenizer.cc", "limits_.max / 4)", "limits_.max)"),
+    ("session: half a pair survives a reset", T + "video_tokenizer.cc", "void reset() override { has_first_ = false; }", "void reset() override {}"),
+    ("session: speech without an end goes on", T + "speech_stream.cc", " || n_codes_ >= most_codes()", ""),
+    ("captions: short gaps are not closed", C + "caption_formatter.cc", "if (end < *next && *next - end < kLeastGap) end = *next;", ""),
+    ("captions: captions overlap", C + "caption_formatter.cc", "std::max(mine.front().start, shown_until_)", "mine.front().start"),
+    ("captions: a pause of just that length parts nothing", C + "caption_formatter.cc", "added.start - last.end >= layout_.pause", "added.start - last.end > layout_.pause"),
+    ("captions: the shortest sentence stands alone", C + "caption_formatter.cc", "last.end - words_.front().start >= layout_.minimum_duration", "true"),
+    ("captions: shown for longer than may be", C + "caption_formatter.cc", "std::min(std::max(layout_.minimum_duration, reading), layout_.maximum_duration)", "std::max(layout_.minimum_duration, reading)"),
+    ("captions: time passes words that wait", C + "caption_formatter.cc", "std::min(now_, words_.front().start)", "now_"),
+    ("captions: the end keeps who spoke", C + "caption_formatter.cc", "speaker_changed_ = sound_ = false;\n    return", "return"),
+    ("captions: what came as one text begins at once", C + "caption_formatter.cc", "start + duration * before / whole, start +", "start, start +"),
+    ("captions: lines end behind short words", C + "line_breaks.cc", "kBehindShortWord = 0.08", "kBehindShortWord = -0.08"),
+    ("captions: two line ends of one CR LF", C + "caption_text.cc", "if (shown && !(before == '\\r' && c == '\\n'))", "if (shown)"),
+    ("captions: times are cut off to milliseconds", C + "ebu_tt_d.cc", "(t + kSecond / 2000) / (kSecond / 1000)", "t / (kSecond / 1000)"),
+    ("captions: an arrow ends a cue's time", C + "one_cue.cc", "out.insert(at + 2, 1, ' ');", "at += 3;"),
+    ("captions: wiped though the next is about to come", C + "cea608_encoder.cc", "flip_at() <= n + 2", "flip_at() <= n"),
+    ("captions: parts of a long text come at once", C + "cea608_encoder.cc", "begin + (end - begin) * int64_t(part) / int64_t(parts)", "begin"),
+    ("captions: time goes back", C + "cea608_encoder.cc", "begin = std::max(begin, last_begin_);", ""),
+    ("captions: columns by fours", C + "cea608_encoder.cc", "if (column % 4)", "if (false)"),
+    ("captions: an odd last letter is lost", C + "cea608_encoder.cc", "    if (waiting) flush(0);\n  }", "  }"),
+    ("captions: the lag of before stays", C + "cea608_encoder.cc", "lag_ = std::max<int64_t>(0, n - code.not_before);", "lag_ = std::max<int64_t>(lag_, n - code.not_before);"),
+    ("streams: what lies behind the segment is kept", S + "gstomniinput.cc", "if (GST_CLOCK_TIME_IS_VALID(segment_.stop) && time >= segment_.stop) return true;", ""),
+    ("streams: an end of flow outlives its stream", S + "gstomniinput.cc", "if (flow_ == GST_FLOW_EOS) flow_ = GST_FLOW_OK;", ""),
+    ("streams: a recording is looked at before the checkpoint is there", S + "gstomniinput.cc", "while (state_ == Worker::starting && !live_ && data_result() == GST_FLOW_OK) changed_.wait(lock);", ""),
+    ("streams: an end outlives a flush", S + "gstomniinput.cc", "clear(true);\n      ended_ = false;", "clear(true);"),
+    ("streams: unknown durations jump as known ones", S + "gstomnitimestamps.cc", "(known ? kMost : kMostUnknown)", "kMost"),
+    ("streams: a stop does not cancel the step", S + "gstomniworker.cc", "job_.cancel();\n  changed_.notify_all();\n  if (pad_)", "changed_.notify_all();\n  if (pad_)"),
+    ("merge: a side stream that goes back stays ahead", S + "gstomnimerge.cc", "back = until + kBack < side_reached_;", "back = false;"),
+    ("merge: what was said of later times stays", S + "gstomnimerge.cc", "if (back) hooks_.forget_after(until);", ""),
+    ("merge: live, the most video held is no limit", S + "gstomnimerge.cc", "now >= due || is_full()) return false;", "now >= due) return false;"),
+    ("merge: one thread waits for itself", S + "gstomnimerge.cc", "if (gave_up_ || (full && video_thread_ == side_thread_)) return false;", "if (gave_up_) return false;"),
+    ("merge: a frame goes when the side comes to it", S + "gstomnimerge.h", "side_reached_ > time;", "side_reached_ >= time;"),
+    ("merge: the latency of upstream is not waited for", S + "gstomnimerge.cc", "time + upstream_latency_ + latency", "time + latency"),
+    ("merge: the end of the side is not noticed", S + "gstomnimerge.cc", "side_eos_ = GST_EVENT_TYPE(event.get()) == GST_EVENT_EOS;", "side_eos_ = false;"),
+    ("merge: a flush of the side keeps how far it was", S + "gstomnimerge.cc", "side_reached_ = 0;\n      side_eos_ = false;\n      break;", "break;"),
+    ("merge: a stop keeps how far the side was", S + "gstomnimerge.cc", "side_reached_ = 0;\n  side_eos_ = false;\n  return stopped;", "return stopped;"),
+    ("merge: waits for nobody are reported", S + "gstomnimerge.cc", "if (!side_ || !side_linked_) own = 0;", ""),
+    ("output: results overlap", S + "gstomnioutput.cc", "if (start < position_) start = position_;", ""),
+    ("output: silence ahead of a result is not told", S + "gstomnioutput.cc", "if (start > position_)\n      queue_.emplace_back(GST_MINI_OBJECT(gst_event_new_gap(position_, start - position_)));", ""),
+    ("output: a gap goes back", S + "gstomnioutput.cc", "if (until <= position_) return;", ""),
+    ("output: a result that is moved up keeps its duration", S + "gstomnioutput.cc", "end > start ? end - start : duration", "duration"),
+    ("output: a flush keeps the position", S + "gstomnioutput.cc", "position_ = 0;\n      segment_due_ = true;", "segment_due_ = true;"),
+    ("output: no segment behind a flush", S + "gstomnioutput.cc", "position_ = 0;\n      segment_due_ = true;", "position_ = 0;"),
+    ("output: the last piece is not marked", S + "gstomnioutput.cc", "if (is_marked) GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_MARKER);", ""),
+    ("speech pad: sound leaves as soon as it is there", S + "gstomnispeechoutput.cc", "if (!now || *now + kLead >= due) return !is_cut(speech);", "return !is_cut(speech);"),
+    ("speech pad: what the pipeline adds is forgotten", S + "gstomnispeechoutput.cc", "due = pts + pipeline_latency_;", "due = pts;"),
+    ("speech pad: behind a hole the times of before", S + "gstomnispeechoutput.cc", "start += *after - latency - pts;", ""),
+    ("speech pad: an interruption does not fade", S + "gstomnispeechoutput.cc", "samples.resize(fade);\n      for (size_t i = 0; i < fade; ++i) samples[i] *= 1 - float(i + 1) / float(fade);", "samples.resize(fade);"),
+    ("speech pad: one speaks while the other does", S + "gstomnispeechoutput.cc", "std::max({u.not_before, position_, now.value_or(0)})", "std::max({u.not_before, now.value_or(0)})"),
+    ("speech pad: of two silences that wait the later is lost", S + "gstomnispeechoutput.cc", "if (current_ || std::any_of(queue_.begin(), queue_.end(), is_spoken)) return;", "(void)is_spoken;\n    if (current_ || !queue_.empty()) return;"),
+    ("speech pad: silence is told while something is said", S + "gstomnispeechoutput.cc", "if (current_ || std::any_of(queue_.begin(), queue_.end(), is_spoken)) return;", "(void)is_spoken;"),
+    ("audio input: an overlap is heard twice", S + "gstomniaudioinput.cc", "else if (jump < -kResyncAbove)\n      return gst_util_uint64_scale(GstClockTime(-jump), guint64(in_.rate), GST_SECOND);", ""),
+    ("audio input: planes are skipped by whole frames", S + "gstomniaudioinput.cc", "const gsize step = gsize(is_planar(in_) ? in_.bpf / in_.channels : in_.bpf);\n  for (gpointer& plane : planes)", "const gsize step = gsize(in_.bpf);\n  for (gpointer& plane : planes)"),
+    ("audio input: a new piece counts on", S + "gstomniaudioinput.cc", "  n_in_ = 0;\n", ""),
+    ("audio input: a long gap is listened to", S + "gstomniaudioinput.cc", "duration > kMostSilence", "false"),
+    ("text filter: what lies ahead of the segment is kept", S + "gstomnitextfilter.cc", "std::max(GST_BUFFER_PTS(buffer), segment_.start)", "GST_BUFFER_PTS(buffer)"),
+    ("text filter: text without an end outlives the next", S + "gstomnitextfilter.cc", "next > held.start ? std::min(held.duration, next - held.start) : held.duration", "held.duration"),
+    ("text filter: a gap ends what is held", S + "gstomnitextfilter.cc", "if (held_ && time >= held_->start + held_->duration)", "if (held_)"),
+    ("text filter: a flush keeps what is held", S + "gstomnitextfilter.cc", "held_.reset();\n  reset();", "reset();"),
+    ("text filter: fast video has more pairs than line 21", E + "captions/gstomnicea608enc.cc", "(n + 31 * d - 1) / (31 * d)", "1"),
+    ("side: results never expire", E + "overlay/gstomnicombiner.cc", "|| time - results_[0].time > expire)", ")"),
+    ("side: objects move the other way", E + "overlay/gstomnicombiner.cc", "dx = o.velocity ? o.velocity->x * seconds : 0", "dx = o.velocity ? -o.velocity->x * seconds : 0"),
+    ("side: results in the order of arrival", E + "overlay/gstomnicombiner.cc", "results_.insert(behind, std::move(r));", "results_.push_back(std::move(r));"),
+    ("side: a late caption is not shown", E + "overlay/gstomnioverlay.cc", "if (start + duration <= shown) start = shown;", ""),
+    ("side: a caption without an end outlives the next", E + "overlay/gstomnioverlay.cc", "captions_.back().end = std::min(captions_.back().end, start);", ";"),
+    ("model: tokens outside the segment", E + "model/gstomnimodelsink.cc", "if (!GST_CLOCK_TIME_IS_VALID(time)) return outputs_flow(s);  // outside the segment", ""),
+    ("model: one pad of questions ends them all", E + "model/gstomnimodelsink.cc", "[](const Input* i) { return !i->is_prompt || i->eos; }", "[](const Input*) { return true; }"),
+    ("model: a flush of questions is one of the media", E + "model/gstomnimodelsink.cc", "return !in.is_prompt ||", "return true ||"),
+    ("model: latencies of upstream add up", E + "model/gstomnimodellatency.cc", "min = std::max(min, pad_min);", "min += pad_min;"),
+    ("model: one deaf pad ends them all", E + "model/gstomnimodelsink.cc", "!s.outputs.empty() && ended == s.outputs.size()", "ended > 0"),
+    ("model: answers also where pieces are wanted", E + "model/gstomnimodeltask.cc", "if (o.kind() == Kind::text && !gst_omni_text_pad_wants_pieces(o.pad()))", "if (o.kind() == Kind::text)"),
+    ("tokenizer: frames far apart are a pair", E + "tokenizers/gstomnivideotokenizer.cc", "(time < first_ || time - first_ > pair_ + pair_ / 2)", "false"),
+    ("tokenizer: other caps for the frame that waits", E + "tokenizers/gstomnitokenizer.cc", "work_->drain(emit_);\n      work_->set_caps(caps);", "work_->set_caps(caps);"),
+    ("tokenizer: the end loses the rest", E + "tokenizers/gstomnitokenizer.cc", "work_->drain(emit_);\n      push_end(event);", "push_end(event);"),
+    ("tokenizer: a segment is no new beginning", E + "tokenizers/gstomnitokenizer.cc", "work_->reset();\n      work_->set_segment", "work_->set_segment"),
+    ("transcriber: the end is not told", E + "transcriber/gstomnitranscriberworker.cc", "output_.push_gap(heard_);\n      output_.push_eos();", "output_.push_eos();"),
 ]
 
 
-# The beginning of a mutant's name → the tests that it is for. With --only REGEX these alone are built and run.
+# The beginning of a mutant's name → the tests that it is for, with their arguments; the longest that fits.
 SUITES = {
-    "cuda": ["cuda_test", "device_test", "fake_cudnn", "fake_cublaslt"],
+    "cuda": ["cuda_test", "device_test"],
     "captions": ["captions_test"],
+    "session": ["session_test --gtest_filter=Timeline.*:Inbox.*:Turns.*:Utterances.*:AnswerReader.*:SpeechStream.*:Tokenizers.*", "session_test"],
     "streams": ["streams_test"],
+    "merge": ["merge_test"],
+    "output": ["text_output_test"],
+    "speech pad": ["speech_output_test"],
+    "audio input": ["audio_input_test", "elements_test --gtest_filter=AudioTokenizer.*:BrokenStreams.*"],
+    "text filter": ["elements_test --gtest_filter=Captions.*"],
+    "side": ["elements_test --gtest_filter=Outputs.*-*AnyOrder*:*Deaf*:*WholePipeline*"],
+    "model": ["elements_test --gtest_filter=ModelFaults.*-*Thousands*:*Released*", "elements_test --gtest_filter=Model.*"],
+    "tokenizer": ["elements_test --gtest_filter=*Tokenizer.*", "elements_test --gtest_filter=BrokenStreams.*"],
+    "transcriber": ["elements_test --gtest_filter=Transcriber.*"],
     "quanti": ["io_test", "models_test"],
     "precision": ["io_test", "models_test"],
     "input": ["grammar_test", "io_test", "models_test"],
-    "": ["ops_test", "tokenizers_test", "decoding_test", "session_test"],
+    "whisper": ["models_test", "session_test"],
+    "speech": ["models_test", "session_test"],
+    "": ["ops_test", "tokenizers_test", "decoding_test", "session_test", "models_test"],
 }
+# What a test needs besides itself, and the environments in which it is run.
+NEEDS = {"elements_test": ["gstomni"], "device_test": ["fake_cudnn", "fake_cublaslt"]}
+ENVIRONMENTS = {"device_test": [(), ("OMNI_CUDNN=1", "OMNI_CUBLASLT=1", "LD_LIBRARY_PATH={build}/tests/fake_cudnn")]}
 
 
 def plant(source, text, replacement):
@@ -231,9 +348,81 @@ def plant(source, text, replacement):
     return source[:first] + replacement.strip() + source[last + 1:]
 
 
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def tests_of(name):
+    return SUITES[max((p for p in SUITES if name.startswith(p)), key=len)]
+
+
+def area_of(file):
+    parts = file.split("/")
+    return "/".join(parts[:2]) if parts[0] == "runtime" else parts[0]
+
+
+def copy_sources(to):
+    """The files that git knows, as they are in the tree; those that are the same already keep their time."""
+    names = run("git", "-C", str(ROOT), "ls-files", "-z").stdout.split("\0")
+    known = {n for n in names if n and (ROOT / n).is_file()}
+    for name in known:
+        here, there = ROOT / name, to / name
+        if not there.is_file() or there.read_bytes() != here.read_bytes():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(here, there)
+    for there in to.rglob("*"):
+        name = there.relative_to(to)
+        if there.is_file() and name.parts[0] != "build" and str(name) not in known:
+            there.unlink()
+
+
+class Bench:
+    """The copy and its build."""
+
+    def __init__(self, folder):
+        self.source, self.build, self.limits = folder, folder / "build", {}
+        copy_sources(self.source)
+        ccache = ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
+        made = run("cmake", "-S", str(self.source), "-B", str(self.build), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+                   "-DOMNI_CUDA=OFF", *ccache)
+        assert made.returncode == 0, made.stderr
+
+    def compile(self, tests):
+        binaries = [t.split()[0] for t in tests]
+        return run("ninja", "-C", str(self.build), *binaries, *(n for b in binaries for n in NEEDS.get(b, []))).returncode == 0
+
+    def failure(self, test):
+        """Of the first case that fails; None if none does. No test may take much longer than it does without a mistake."""
+        binary, *arguments = test.split()
+        for environment in ENVIRONMENTS.get(binary, [()]):
+            environment = [e.format(build=self.build) for e in environment]
+            begin = time.time()
+            out = run("env", *environment, "timeout", str(self.limits.get(test, 900)), str(self.build / "tests" / binary),
+                      "--gtest_brief=1", "--gtest_fail_fast", *arguments)
+            if test not in self.limits and out.returncode == 0:
+                self.limits[test] = int(60 + 4 * (time.time() - begin))
+            if out.returncode:
+                failed = re.findall(r"FAILED  \] (\S+)", out.stdout)
+                return failed[0].rstrip(",") if failed else f"{test} ({'does not end' if out.returncode == 124 else 'crash'})"
+        return None
+
+    def catch(self, file, mutant, tests):
+        """The test that fails with the mutant; None if none does."""
+        path = self.source / file
+        original = path.read_text()
+        path.write_text(mutant)
+        try:
+            if not self.compile(tests):
+                return "does not build"
+            return next((f for f in map(self.failure, tests) if f), None)
+        finally:
+            path.write_text(original)
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--only", default="", help="a regular expression: the mutants whose names it finds")
+    ap.add_argument("--area", default="", help="the beginning of a path: the mutants of files there")
     ap.add_argument("--build", type=pathlib.Path, default=pathlib.Path("/tmp/omni-mutants"))
     ap.add_argument("--check", action="store_true", help="only say which mistakes cannot be planted any more")
     a = ap.parse_args()
@@ -241,44 +430,25 @@ def main():
         stale = [f"{name}: {file}" for name, file, text, new in MUTANTS if plant((ROOT / file).read_text(), text, new) is None]
         print("\n".join(stale) or f"{len(MUTANTS)} mistakes can be planted")
         sys.exit(bool(stale))
-    source, build = a.build / "source", a.build / "build"
-    shutil.rmtree(source, ignore_errors=True)
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
-    run = lambda *c: subprocess.run(c, capture_output=True, text=True)
-    assert run("cmake", "-S", str(source), "-B", str(build), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DOMNI_CUDA=OFF",
-               *(["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else [])).returncode == 0
-    every = [test for some in SUITES.values() for test in some]
-    tests = next((some for prefix, some in SUITES.items() if prefix and a.only.lstrip("^").startswith(prefix)), list(dict.fromkeys(every)))
-    assert run("ninja", "-C", str(build), *tests).returncode == 0, "the unchanged sources do not build"
-    survived = n = 0
-    for name, file, text, replacement in MUTANTS:
-        if not re.search(a.only, name):
-            continue
-        n += 1
-        path = source / file
-        original = path.read_text()
-        mutant = plant(original, text, replacement)
-        if mutant is None:
-            print(f"STALE     {name}: {file} has no such text", flush=True)
-            survived += 1
-            continue
-        path.write_text(mutant)
-        built = run("ninja", "-C", str(build), *tests)
-        caught = "does not build" if built.returncode else None
-        with_libraries = ("env", "OMNI_CUDNN=1", "OMNI_CUBLASLT=1", f"LD_LIBRARY_PATH={build}/tests/fake_cudnn")
-        for test in [t for t in tests if t.endswith("_test")] if not caught else []:
-            for environment in [(), with_libraries] if test == "device_test" else [()]:
-                out = run("timeout", "300", *environment, str(build / "tests" / test), "--gtest_brief=1")
-                failed = re.findall(r"FAILED  \] (\S+)", out.stdout)
-                if out.returncode and not caught:
-                    caught = failed[0].rstrip(",") if failed else f"{test} (crash)"
-            if caught:
-                break
-        print(f"{'caught  ' if caught else 'SURVIVED'}  {name}: {caught or ''}", flush=True)
-        survived += caught is None or caught == "does not build"
-        path.write_text(original)
-    print(f"{survived} of {n} not caught")
-    sys.exit(bool(survived))
+    chosen = [m for m in MUTANTS if re.search(a.only, m[0]) and m[1].startswith(a.area)]
+    tests = list(dict.fromkeys(t for m in chosen for t in tests_of(m[0])))
+    bench = Bench(a.build)
+    assert bench.compile(tests), "the unchanged sources do not build"
+    broken = {t: f for t in tests if (f := bench.failure(t))}
+    assert not broken, f"tests of the unchanged sources fail: {broken}"
+    caught, total = collections.Counter(), collections.Counter()
+    for name, file, text, replacement in chosen:
+        begin = time.time()
+        mutant = plant((bench.source / file).read_text(), text, replacement)
+        by = None if mutant is None else bench.catch(file, mutant, tests_of(name))
+        good = by not in (None, "does not build")
+        total[area_of(file)] += 1
+        caught[area_of(file)] += good
+        word = "caught  " if good else "STALE   " if mutant is None else "SURVIVED"
+        print(f"{word}  {name}: {by or ''} ({time.time() - begin:.0f} s)", flush=True)
+    for area in sorted(total):
+        print(f"{caught[area]} of {total[area]} caught ({100 * caught[area] / total[area]:.0f} %): {area}")
+    sys.exit(caught != total)
 
 
 if __name__ == "__main__":

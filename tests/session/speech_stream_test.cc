@@ -1,0 +1,134 @@
+// An answer on its way to sound, by a voice that is none: a code for each row of the reply, ten
+// codes a second, and a sample of 1 for each tenth of a code.
+#include "session/speech_stream.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+
+namespace omni {
+namespace {
+
+constexpr int kRate = 100, kSamplesACode = 10;
+
+struct FakeVoice final : Voice {
+  bool finds_its_end = true;
+
+  struct Codes final : CodeStream {
+    explicit Codes(bool ends) : ends(ends) {}
+    std::optional<int32_t> next(ops::Context&, std::span<const float> row,
+                                const PickCode&) override {
+      if (row.empty() && ends) return std::nullopt;
+      return 1;
+    }
+    bool ends;
+  };
+  struct Wave final : WaveStream {
+    std::vector<float> push(ops::Context&, std::span<const int32_t> codes) override {
+      return std::vector<float>(codes.size() * kSamplesACode, 1.f);
+    }
+    std::vector<float> finish(ops::Context&) override { return {}; }
+  };
+
+  const Device* device() const override { return nullptr; }
+  std::vector<std::string> speakers() const override { return {"anna"}; }
+  std::string default_speaker() const override { return "anna"; }
+  int sample_rate() const override { return kRate; }
+  int samples_per_code() const override { return kSamplesACode; }
+  std::unique_ptr<CodeStream> new_codes(VoicePrompt, const std::string&) const override {
+    return std::make_unique<Codes>(finds_its_end);
+  }
+  std::unique_ptr<WaveStream> new_wave(ops::Context&, const std::string&, FrameNoise,
+                                       const FlowSettings&) const override {
+    return std::make_unique<Wave>();
+  }
+  Tensor mel(ops::Context&, std::span<const int32_t>, const std::string&, const FrameNoise&,
+             const FlowSettings&) const override {
+    return {};
+  }
+  std::vector<float> wave(ops::Context&, const Tensor&) const override { return {}; }
+};
+
+struct Spoken {
+  explicit Spoken(bool finds_its_end = true) {
+    voice.finds_its_end = finds_its_end;
+    stream = std::make_unique<SpeechStream>(nullptr, voice, pool, SpeechSettings{});
+    stream->begin({});
+  }
+  void write(const std::string& text, int tokens = 1) {
+    for (int i = 0; i < tokens; ++i)
+      stream->add(std::array{1.f}, i == 0 ? std::string_view(text) : std::string_view());
+  }
+  // Reads to the end.
+  size_t n_samples() {
+    size_t n = 0;
+    for (auto x = stream->read(7); !x.empty(); x = stream->read(7)) n += x.size();
+    return n;
+  }
+  ThreadPool pool{1};
+  FakeVoice voice;
+  std::unique_ptr<SpeechStream> stream;
+};
+
+TEST(SpeechStream, SaysEveryTokenAndHowLongItIs) {
+  Spoken s;
+  std::promise<Nanoseconds> known;
+  s.stream->when_duration_is_known([&](Nanoseconds duration) { known.set_value(duration); });
+  s.write("Hello", 20);
+  s.stream->end();
+  EXPECT_EQ(known.get_future().get(), 2 * kSecond);
+  EXPECT_EQ(s.n_samples(), 200u);
+  EXPECT_FALSE(s.stream->is_runaway());
+  Nanoseconds later = 0;
+  s.stream->when_duration_is_known([&](Nanoseconds duration) { later = duration; });
+  EXPECT_EQ(later, 2 * kSecond) << "at once where it is known";
+}
+
+TEST(SpeechStream, WhatHasNoLetterIsNotSpoken) {
+  for (const auto& [text, n] : std::vector<std::pair<std::string, size_t>>{
+           {" ?! -", 0}, {"", 0}, {"7", 10}, {"\u00e4", 10}}) {
+    Spoken s;
+    s.write(text);
+    s.stream->end();
+    EXPECT_EQ(s.n_samples(), n) << text;
+  }
+}
+
+// 3 s and 0.4 s a character: then it is stopped, whatever comes.
+TEST(SpeechStream, SpeechThatDoesNotFindItsEndIsStopped) {
+  Spoken s(false);
+  s.write("12345");
+  s.stream->end();
+  EXPECT_EQ(s.n_samples(), 500u);
+  EXPECT_TRUE(s.stream->is_runaway());
+}
+
+TEST(SpeechStream, SoundIsBoundedUntilItIsRead) {
+  Spoken s;
+  s.write(std::string(30, 'a'), 100);
+  s.stream->end();
+  std::promise<void> full;
+  std::atomic<bool> once = true;
+  s.stream->on_change([&] {
+    if (s.stream->can_flow() && once.exchange(false)) full.set_value();
+  });
+  if (s.stream->can_flow() && once.exchange(false)) full.set_value();
+  full.get_future().wait();
+  EXPECT_GT(s.stream->buffered(), 0);
+  EXPECT_EQ(s.n_samples(), 1000u);
+  EXPECT_EQ(s.stream->buffered(), 0);
+  s.stream->on_change({});
+}
+
+TEST(SpeechStream, AStopEndsWhoReads) {
+  Spoken s;
+  std::promise<size_t> read;
+  std::thread reader([&] { read.set_value(s.n_samples()); });
+  s.stream->stop();
+  EXPECT_EQ(read.get_future().get(), 0u);
+  reader.join();
+}
+
+}  // namespace
+}  // namespace omni
