@@ -1,12 +1,14 @@
 // Block (tile, head): four warps, four queries each. A lane holds a key's score, then a part of the
 // head of the sum.
 #include "kernels/attention.h"
+#include "kernels/attention_step.h"
 
 namespace omni::cuda {
 
 namespace {
 
-constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = kTileQueries / kWarps, kKeys = 32;
+constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = kTileQueries / kWarps,
+              kKeys = kStepKeys;
 
 template <int kWidth>  // at least head_dim, a multiple of 32: how much shared memory a block needs
                        // decides how many fit
@@ -48,26 +50,8 @@ __global__ void __launch_bounds__(kThreads)
     OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
       const int mine = warp * kQueries + i;
       if (mine >= tile.n_queries) continue;
-      float score = -INFINITY;
-      if (lane < n) {
-        score = 0;
-        for (int c = 0; c < head_dim; ++c)
-          score += query[mine * head_dim + c] * key[lane * (kWidth + 1) + c];
-      }
-      const float top = fmaxf(highest[i], warp_max(score)), shrink = __expf(highest[i] - top),
-                  e = __expf(score - top);
-      sum[i] = sum[i] * shrink + warp_sum(e);
-      highest[i] = top;
-      weight[warp * kKeys + lane] = e;
-      __syncwarp();
-      OMNI_UNROLL for (int p = 0; p < kParts; ++p) {
-        const int c = lane + 32 * p;
-        float more = 0;
-        if (c < head_dim)
-          for (int j = 0; j < n; ++j) more += weight[warp * kKeys + j] * value[j * kWidth + c];
-        part[i][p] = part[i][p] * shrink + more;
-      }
-      __syncwarp();
+      attend<kWidth>(query + mine * head_dim, key, value, weight + warp * kKeys, n, head_dim,
+                     highest[i], sum[i], part[i]);
     }
   }
   OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {

@@ -1,12 +1,14 @@
 // Block (tile, head): four warps, four queries each. A lane of a warp holds a key's score, then a
 // part of the head of the sum.
+#include "kernels/attention_step.h"
 #include "kernels/paged_attention.h"
 
 namespace omni::cuda {
 
 namespace {
 
-constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = kPagedTileQueries / kWarps, kKeys = 32;
+constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = kPagedTileQueries / kWarps,
+              kKeys = kStepKeys;
 
 // A thread a component of key and value.
 template <class T>
@@ -69,27 +71,8 @@ __global__ void __launch_bounds__(kThreads)
         const int mine = warp * kQueries + i,
                   visible = mine < n_queries ? min(n, seen[mine * s.n_lanes + l].end - begin) : 0;
         if (visible <= 0) continue;
-        float score = -INFINITY;
-        if (lane < visible) {
-          score = 0;
-          for (int c = 0; c < head_dim; ++c)
-            score += query[mine * head_dim + c] * key[lane * (kWidth + 1) + c];
-        }
-        const float top = fmaxf(highest[i], warp_max(score)), shrink = __expf(highest[i] - top),
-                    e = __expf(score - top);
-        sum[i] = sum[i] * shrink + warp_sum(e);
-        highest[i] = top;
-        weight[warp * kKeys + lane] = e;
-        __syncwarp();
-        OMNI_UNROLL for (int p = 0; p < kParts; ++p) {
-          const int c = lane + 32 * p;
-          float more = 0;
-          if (c < head_dim)
-            for (int j = 0; j < visible; ++j)
-              more += weight[warp * kKeys + j] * value[j * kWidth + c];
-          part[i][p] = part[i][p] * shrink + more;
-        }
-        __syncwarp();
+        attend<kWidth>(query + mine * head_dim, key, value, weight + warp * kKeys, visible,
+                       head_dim, highest[i], sum[i], part[i]);
       }
     }
   }
