@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -13,6 +14,7 @@ namespace omni_test {
 namespace {
 
 constexpr GstClockTime kMs = GST_MSECOND;
+constexpr std::chrono::minutes kLongest(1);
 constexpr int kRate = 1000;  // a sample a millisecond
 
 class FakeSpeech final : public omni::Speech {
@@ -103,15 +105,15 @@ class Rig {
     EXPECT_TRUE(output->speak(std::move(u)));
     return speech;
   }
-  // All that came since the last call, once `last` has.
+  // All that came since the last call, once `last` has, or what there is if it never comes.
   std::string up_to(const std::string& last) {
     std::unique_lock lock(lock_);
-    changed_.wait(lock, [&] { return log_.ends_with(last); });
+    changed_.wait_for(lock, kLongest, [&] { return log_.ends_with(last); });
     return std::exchange(log_, "");
   }
   void wait_for(const std::string& what) {
     std::unique_lock lock(lock_);
-    changed_.wait(lock, [&] { return log_.find(what) != std::string::npos; });
+    changed_.wait_for(lock, kLongest, [&] { return log_.find(what) != std::string::npos; });
   }
   std::string log() {
     std::lock_guard guard(lock_);

@@ -1,6 +1,7 @@
 // The source pad of texts, without an element around it.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -10,6 +11,7 @@ namespace omni_test {
 namespace {
 
 constexpr GstClockTime kS = GST_SECOND;
+constexpr std::chrono::minutes kLongest(1);
 
 // An output, and who is behind its pad: writes down what comes. Times are in ms.
 class Rig {
@@ -31,10 +33,10 @@ class Rig {
     gst_object_unref(src_);
     gst_object_unref(sink_);
   }
-  // All that came since the last call, once `last` has.
+  // All that came since the last call, once `last` has, or what there is if it never comes.
   std::string up_to(const std::string& last) {
     std::unique_lock lock(lock_);
-    changed_.wait(lock, [&] { return log_.ends_with(last); });
+    changed_.wait_for(lock, kLongest, [&] { return log_.ends_with(last); });
     return std::exchange(log_, "");
   }
 
