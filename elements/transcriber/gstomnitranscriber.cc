@@ -13,7 +13,8 @@
  *
  * Live, the sound of the last seconds is looked at again every `step`, and a word leaves as soon as
  * the decoder no longer looks at the newest half second of it (policy=align-att), or when two looks
- * agree (local-agreement). A recording is taken in windows of 30 s (whole). Silence, noise and
+ * agree (local-agreement). A recording is taken in windows of 30 s (whole): what Whisper's time
+ * stamps say is complete leaves, and the next window begins where that ends. Silence, noise and
  * steady tones are not looked at, and text that is improbable, repeats itself or is about no speech
  * is not believed: both are counted in `stats`. Where time passes without words there are GAPs.
  *

@@ -40,6 +40,14 @@ double DecodedText::mean_log_probability() const {
                    double(log_probabilities.size());
 }
 
+double DecodedText::mean_log_probability_with_end() const {
+  const double n = double(log_probabilities.size()) + (complete ? 1 : 0);
+  return n == 0 ? 0
+                : std::accumulate(log_probabilities.begin(), log_probabilities.end(),
+                                  end_log_probability) /
+                      n;
+}
+
 bool DecodedText::is_repetitive(int32_t first_timestamp) const {
   std::vector<int32_t> words;
   for (const int32_t id : tokens)
@@ -150,6 +158,7 @@ DecodedText WhisperDecoding::decode(const EncodedAudio& audio, const DecodingOpt
             : int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
     if (id == t.end_of_text) {
       text.complete = true;
+      text.end_log_probability = logits[size_t(id)] - whole;
       break;
     }
     const std::span<const float> looked = std::span(attention).last(row);

@@ -15,10 +15,13 @@ struct DecodedText {
   std::vector<float> log_probabilities;  // of each
   Attention attention;  // [n_given + tokens][heads][states]: of the given tokens too
   int64_t n_given = 0;
-  double no_speech = 0;   // probability that nobody speaks, asked where the text begins
-  bool complete = false;  // the model ended it
-  bool loop = false;      // it went round in circles and was cut
+  double no_speech = 0;            // probability that nobody speaks, asked where the text begins
+  bool complete = false;           // the model ended it
+  bool loop = false;               // it went round in circles and was cut
+  double end_log_probability = 0;  // of ending it, where it is complete
   double mean_log_probability() const;
+  // The end of the text counts as a token, as Whisper has it.
+  double mean_log_probability_with_end() const;
   // Much of it says the same again; tokens from `first_timestamp` on do not count. What Whisper
   // tests by compressing the text.
   bool is_repetitive(int32_t first_timestamp) const;

@@ -81,4 +81,14 @@ std::vector<int64_t> token_states(std::span<const float> attention, int64_t n_to
   return begins;
 }
 
+void spread(std::span<int64_t> bounds, int64_t least) {
+  const auto n = int64_t(bounds.size()) - 1;
+  if (n < 1) return;
+  least = std::min(least, (bounds.back() - bounds.front()) / n);
+  for (size_t i = bounds.size() - 1; i-- > 1;)
+    bounds[i] = std::min(bounds[i], bounds[i + 1] - least);
+  for (size_t i = 1; i + 1 < bounds.size(); ++i)
+    bounds[i] = std::max(bounds[i], bounds[i - 1] + least);
+}
+
 }  // namespace omni

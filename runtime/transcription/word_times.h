@@ -13,4 +13,8 @@ namespace omni {
 std::vector<int64_t> token_states(std::span<const float> attention, int64_t n_tokens,
                                   int64_t n_heads, int64_t n_states, int64_t valid);
 
+// `bounds` [n + 1], ascending: begins of n words and the end of the last. Those in between are
+// moved until each word lasts `least`, or its share where there is less.
+void spread(std::span<int64_t> bounds, int64_t least);
+
 }  // namespace omni

@@ -25,9 +25,10 @@ enum class TranscriptionPolicy {
 
 struct TranscriptionOptions {
   TranscriptionPolicy policy = TranscriptionPolicy::align_att;
-  std::string language;        // "en", "de" …; empty: found out from the sound
-  bool translate = false;      // into English
-  std::string initial_prompt;  // text that comes before, for names and style
+  std::string language;    // "en", "de" …; empty: found out from the sound
+  bool translate = false;  // into English
+  // text that comes before, for names and style; `whole`: before every window
+  std::string initial_prompt;
   // words to expect, all the time: the model is told of them ahead of every window
   std::vector<std::string> vocabulary;
   std::vector<std::string> masked_words;  // written with asterisks for all but their first letter
