@@ -54,7 +54,7 @@ TEST(Turns, TheEndAsksOnceForAll) {
 TEST(Turns, AfterAResetTheEndIsOwedAgain) {
   Turns turns(kChunk);
   for (int i = 0; i < 2; ++i) {
-    turns.chunk_entered({10 * kSecond, kChunk}, with(Trigger::eos));
+    turns.chunk_entered({10 * kSecond, kChunk}, kBoth, with(Trigger::eos));
     const auto due = turns.media_ended(with(Trigger::eos));
     ASSERT_EQ(due.turns.size(), 1u) << i;
     EXPECT_EQ(due.turns[0].span, (TimeSpan{10 * kSecond, kChunk}));
