@@ -50,9 +50,14 @@ class LongFormTranscriber final : public TranscriberBase {
 
   std::vector<Word> finish() override {
     std::vector<Word> out;
-    mel_.finish(frames_);
-    const int64_t whole = (n_pushed_ - origin_) / LogMel::kHop - seek_;
-    frames_.resize(size_t(whole * model_.n_mels()));
+    if (n_pushed_ == origin_) return out;
+    if (is_short()) {
+      mel_.push(std::vector<float>(size_t(LogMel::kFftSize)), frames_);
+    } else {
+      mel_.finish(frames_);
+      const int64_t whole = (n_pushed_ - origin_) / LogMel::kHop - seek_;
+      frames_.resize(size_t(whole * model_.n_mels()));
+    }
     while (n_frames() > 0) look(out);
     begin_recording();
     return out;
@@ -62,6 +67,8 @@ class LongFormTranscriber final : public TranscriberBase {
   int64_t window_frames() const {
     return int64_t(model_.max_states()) * model_.mel_frames_per_state();
   }
+  // All of it is in its first window.
+  bool is_short() const { return seek_ == 0 && n_frames() < window_frames(); }
   int64_t n_frames() const { return int64_t(frames_.size()) / model_.n_mels(); }
   // of a state of the window
   Nanoseconds time_of_state(int64_t state) const {
@@ -116,9 +123,11 @@ class LongFormTranscriber final : public TranscriberBase {
     advance(step.seek);
   }
 
-  // Behind the sound there is nothing: zeros, as the references pad a window.
+  // Behind a short recording there is silence, behind a long one nothing: zeros, as the references
+  // pad a window.
   EncodedAudio encode_window() {
     std::vector<float> mel = frames_;
+    if (is_short()) mel.resize(size_t(window_frames() * model_.n_mels()), kLeastPower);
     highest_ = std::max(highest_, *std::max_element(mel.begin(), mel.end()));
     LogMel::normalise(mel, highest_);
     mel.resize(size_t(window_frames() * model_.n_mels()), 0.f);
