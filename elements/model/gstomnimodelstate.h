@@ -99,7 +99,8 @@ struct State final : GstOmniElement {
   GstOmniDelays delay, first_token, first_sound;
   double per_token_ms = 0;
   GstClockTime warned_delay = 0;
-  guint64 n_refused = 0;  // questions
+  guint64 n_refused = 0;       // questions
+  guint64 n_late_answers = 0;  // that came later than promised
 
   std::thread task;
   std::stop_source stop;

@@ -212,18 +212,24 @@ class Router {
   void take(const omni::TurnBegan&) {}
   void take(const omni::Flushed&) {}
 
+  GstOmniAnswered answered(const omni::Answered& a) const {
+    return {a.question, GstClockTime(std::max<omni::Nanoseconds>(0, a.media.start)),
+            GstClockTime(std::max<omni::Nanoseconds>(0, a.media.duration)), event_->turn};
+  }
+
   void take(const omni::TextPiece& piece) {
     if (piece.text.empty()) return;
-    give([&](GstOmniOutput& o) {
+    give([&, about = answered(piece.answered)](GstOmniOutput& o) {
       if (o.kind() == Kind::text && gst_omni_text_pad_wants_pieces(o.pad()))
-        static_cast<GstOmniTextOutput&>(o).push_piece(piece.text, start_, duration_, piece.is_last);
+        static_cast<GstOmniTextOutput&>(o).push_piece(piece.text, start_, duration_, piece.is_last,
+                                                      about);
     });
   }
 
   void take(const omni::AnswerText& answer) {
-    give([&](GstOmniOutput& o) {
+    give([&, about = answered(answer.answered)](GstOmniOutput& o) {
       if (o.kind() == Kind::text && !gst_omni_text_pad_wants_pieces(o.pad()))
-        static_cast<GstOmniTextOutput&>(o).push_result(answer.text, start_, duration_);
+        static_cast<GstOmniTextOutput&>(o).push_result(answer.text, start_, duration_, &about);
     });
   }
 
@@ -428,7 +434,7 @@ void start_task(GstOmniModel* self) {
     s.last_stats = {};
     s.delay = s.first_token = s.first_sound = GstOmniDelays();
     s.per_token_ms = 0;
-    s.warned_delay = s.n_refused = 0;
+    s.warned_delay = s.n_refused = s.n_late_answers = 0;
     s.stop = std::stop_source();
   }
   s.task = std::thread([self, stop = s.stop.get_token()] { run_task(self, stop); });
