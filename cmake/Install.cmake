@@ -3,10 +3,13 @@ set(share ${CMAKE_INSTALL_DATADIR}/gst-omni)
 install(DIRECTORY models/nano DESTINATION ${share}/models)
 install(DIRECTORY pipelines DESTINATION ${share} FILES_MATCHING PATTERN "*.pipeline")
 install(DIRECTORY examples DESTINATION ${share} PATTERN CMakeLists.txt EXCLUDE)
-install(PROGRAMS tools/run DESTINATION ${CMAKE_INSTALL_BINDIR} RENAME omni-run)
+foreach(tool run info fetch-model)
+  install(PROGRAMS tools/${tool} DESTINATION ${CMAKE_INSTALL_BINDIR} RENAME omni-${tool})
+endforeach()
+install(DIRECTORY docs/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
-install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN man EXCLUDE)
 
 add_custom_target(uninstall COMMAND ${CMAKE_COMMAND} -D MANIFEST=${CMAKE_BINARY_DIR}/install_manifest.txt -P ${CMAKE_CURRENT_LIST_DIR}/uninstall.cmake VERBATIM)
 
@@ -14,7 +17,7 @@ add_custom_target(uninstall COMMAND ${CMAKE_COMMAND} -D MANIFEST=${CMAKE_BINARY_
 # makes gst-omni_VERSION_ARCHITECTURE.deb, for the release of Debian or Ubuntu that it is made on.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME gst-omni)
-set(CPACK_PACKAGE_CONTACT "gst-omni maintainers <maintainers@users.noreply.r-seed-ba1f44e3.example>")
+set(CPACK_PACKAGE_CONTACT ${OMNI_CONTACT})
 set(CPACK_PACKAGE_DESCRIPTION_FILE ${CMAKE_SOURCE_DIR}/cmake/package-description.txt)
 set(CPACK_SET_DESTDIR ON)  # the plugin's folder is GStreamer's, an absolute path
 set(CPACK_STRIP_FILES ON)
@@ -25,6 +28,6 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_BINARY_DIR}/runtime)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)  # and ldconfig's trigger with them
 set(CPACK_DEBIAN_PACKAGE_DEPENDS gstreamer1.0-plugins-base)
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "gstreamer1.0-tools, gstreamer1.0-plugins-good, gstreamer1.0-plugins-bad")
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "gstreamer1.0-plugins-ugly, gstreamer1.0-libav, libicu-dev, libpcre2-dev, libutf8proc-dev")
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "gstreamer1.0-tools, gstreamer1.0-plugins-good, gstreamer1.0-plugins-bad, gstreamer1.0-plugins-ugly, gstreamer1.0-libav")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "python3-pip, libicu-dev, libpcre2-dev, libutf8proc-dev")
 include(CPack)
