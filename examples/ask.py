@@ -8,6 +8,7 @@ Every line of the standard input is a question, or one of the words
 Needs python3-gi. The sources are GStreamer's test picture and tone: put v4l2src and alsasrc in their place.
 """
 import argparse
+import queue
 import sys
 
 import gi
@@ -17,21 +18,27 @@ from gi.repository import Gst  # noqa: E402
 
 LAUNCH = ('omnibin name=omni model-path="{model}" prompt="Describe the feed." '
           "videotestsrc is-live=true pattern=smpte ! omni.sink_video audiotestsrc is-live=true freq=1000 ! omni.sink_audio "
-          "omni.src_text ! fakesink async=false")
+          "omni.src_text ! appsink name=texts emit-signals=true async=false sync=false")
+arrived = queue.Queue()  # texts and errors, from GStreamer's threads
 
 
-def wait_for_answer(pipeline, question=None):
+def text_came(sink):
+    buffer = sink.emit("pull-sample").get_buffer()
+    answered = buffer.get_custom_meta("GstOmniAnswerMeta").get_structure()
+    arrived.put((answered.get_string("question"), answered.get_uint64("media-start")[1] / Gst.SECOND,
+                 buffer.extract_dup(0, buffer.get_size()).decode()))
+    return Gst.FlowReturn.OK
+
+
+def wait_for_answer(question=None):
     """Prints answers as they come, until there is one to `question`, or any."""
     while True:
-        message = pipeline.get_bus().timed_pop_filtered(Gst.CLOCK_TIME_NONE, Gst.MessageType.ELEMENT | Gst.MessageType.ERROR)
-        if message.type == Gst.MessageType.ERROR:
-            raise SystemExit(message.parse_error().gerror.message)
-        answer = message.get_structure()
-        if answer.get_name() != "omni/answer":
-            continue
-        start = answer.get_uint64("running-time")[1] / Gst.SECOND
-        print(f"{start:5.1f} s  {answer.get_string('question')} {answer.get_string('text')}", flush=True)
-        if question in (None, answer.get_string("question")):
+        item = arrived.get()
+        if isinstance(item, str):
+            raise SystemExit(item)
+        asked, start, text = item
+        print(f"{start:5.1f} s  {asked} {text}", flush=True)
+        if question in (None, asked):
             return
 
 
@@ -43,7 +50,7 @@ def print_stats(model):
 
 def start(pipeline):
     pipeline.set_state(Gst.State.PLAYING)
-    wait_for_answer(pipeline)  # to the standing question: by now there is something to ask about
+    wait_for_answer()  # to the standing question: by now there is something to ask about
 
 
 def main():
@@ -52,6 +59,9 @@ def main():
     arguments.add_argument("--model", default="models/nano")
     pipeline = Gst.parse_launch(LAUNCH.format(model=arguments.parse_args().model))
     model = pipeline.get_by_name("omni")
+    pipeline.get_by_name("texts").connect("new-sample", text_came)
+    pipeline.get_bus().enable_sync_message_emission()
+    pipeline.get_bus().connect("sync-message::error", lambda _, message: arrived.put(message.parse_error().gerror.message))
     start(pipeline)
     for line in sys.stdin:
         line = line.strip()
@@ -59,12 +69,12 @@ def main():
             print_stats(model)
         elif line == "restart":
             pipeline.set_state(Gst.State.READY)
-            pipeline.get_bus().set_flushing(True)  # answers of before
-            pipeline.get_bus().set_flushing(False)
+            while not arrived.empty():  # answers of before
+                arrived.get()
             start(pipeline)
         elif line:
             model.emit("ask", line)
-            wait_for_answer(pipeline, line)
+            wait_for_answer(line)
     pipeline.set_state(Gst.State.NULL)
 
 

@@ -1,8 +1,8 @@
-// omni-caption [--model DIR] [--out DIR] [--prompt TEXT] [--events FILE] FILE-OR-URI
+// omni-caption [OPTIONS] FILE-OR-URI; --help lists them
 //
 // Captions a recording: prints every answer with the media time it is about and how long it took,
 // and leaves captions.vtt, captions.srt, spatial.jsonl, the programme as an MP4 with captions and
-// boxes burnt in, and a contact sheet. One pipeline does it in one pass:
+// boxes burnt in, and a contact sheet (contact_sheet.h). One pipeline does it in one pass:
 //
 //   uridecodebin ─┬─ video ──── omnibin ─┬─ spatial ────────────── spatial.jsonl
 //                 │               ▲      ├─ text ─ tee ─┬─ webvttenc ─ captions.vtt
@@ -14,7 +14,6 @@
 // omnibin and omnioverlay hold a picture until what belongs to it is there. Ctrl-C ends it as the
 // end of the recording does: the files are whole.
 #include <gst/app/gstappsink.h>
-#include <gst/app/gstappsrc.h>
 #include <gst/gst.h>
 #include <gst/video/video.h>
 #include <signal.h>
@@ -25,24 +24,17 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "contact_sheet.h"
+
 namespace {
 
-struct Event {
-  double start, end;
-  std::string what;
-};
-
 struct Options {
-  std::string model, out = "out", prompt, events, uri;
-};
-
-struct Answer {
-  double start, duration;
-  std::string text;
+  std::string model = "nano", out = "out", prompt, events, uri;
 };
 
 struct Streams {
@@ -56,14 +48,10 @@ struct App {
   GstElement *video_in = nullptr, *audio_in = nullptr;  // where the decoder's pads go
   std::vector<Event> events;                            // what is really on air, where it is known
   std::vector<Answer> answers;
-  // thumbnails for the contact sheet, a pair of time and RGB
-  std::vector<std::vector<guint8>> pictures;
-  std::vector<double> picture_times;
+  Thumbnails pictures;  // of the appsink's thread while it runs
   bool has_video = false, has_audio = false;
   double duration = 0;
 };
-
-constexpr int kThumbWidth = 320, kThumbHeight = 180, kColumns = 4;
 
 sigset_t interrupts() {
   sigset_t signals;
@@ -79,17 +67,13 @@ std::string time_text(double s) {
   return text;
 }
 
-std::string on_air(const App& app, double start, double end) {
-  std::string all;
-  for (const Event& e : app.events)
-    if (e.start < end - 0.05 && e.end > start + 0.05) all += (all.empty() ? "" : " | ") + e.what;
-  return all;
-}
-
 GstElement* make(App& app, const char* factory, const char* name = nullptr) {
   GstElement* e = gst_element_factory_make(factory, name);
   if (!e) {
-    std::fprintf(stderr, "no element %s: tools/setup installs what is needed\n", factory);
+    std::fprintf(
+        stderr,
+        "no element %s: it is omni's, or in gstreamer1.0-plugins-good, -bad, -ugly or -libav\n",
+        factory);
     std::exit(1);
   }
   gst_bin_add(GST_BIN(app.pipeline), e);
@@ -139,12 +123,29 @@ GstFlowReturn thumbnail(GstAppSink* sink, gpointer data) {
   GstBuffer* b = gst_sample_get_buffer(sample);
   GstMapInfo map;
   if (gst_buffer_map(b, &map, GST_MAP_READ)) {
-    app.pictures.emplace_back(map.data, map.data + map.size);
-    app.picture_times.push_back(double(GST_BUFFER_PTS(b)) / GST_SECOND);
+    const guint64 time = gst_segment_to_running_time(gst_sample_get_segment(sample),
+                                                     GST_FORMAT_TIME, GST_BUFFER_PTS(b));
+    app.pictures.add(double(time) / GST_SECOND, map.data);
     gst_buffer_unmap(b, &map);
   }
   gst_sample_unref(sample);
   return GST_FLOW_OK;
+}
+
+// Two pictures a second with their boxes, without the captions that stand beside them on the sheet.
+GstElement* thumbnails(App& app) {
+  GstElement* bin = branch(
+      app,
+      "queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! videorate max-rate=2 ! "
+      "omnioverlay ! videoscale add-borders=true ! videoconvert ! "
+      "video/x-raw,format=RGB,width=320,height=180,pixel-aspect-ratio=1/1 ! appsink name=thumbs "
+      "sync=false async=false");
+  GstElement* sink = gst_bin_get_by_name(GST_BIN(bin), "thumbs");
+  GstAppSinkCallbacks callbacks{};
+  callbacks.new_sample = thumbnail;
+  gst_app_sink_set_callbacks(GST_APP_SINK(sink), &callbacks, &app, nullptr);
+  gst_object_unref(sink);
+  return bin;
 }
 
 // H.264 has pairs of rows and columns: an odd one is cut off.
@@ -208,33 +209,20 @@ void build(App& app, const Streams& streams) {
     link(in, "src", omni, "sink_video");
     GstElement* overlay = make(app, "omnioverlay");
     for (GstElement* e : {omni, overlay}) g_object_set(e, "max-size-time", 8000u, nullptr);
+    g_object_set(omni, "tracking", 2, nullptr);  // predict: boxes follow until the next result
     link(omni, "src_spatial", branch(app, "queue ! filesink location=" + o.out + "/spatial.jsonl"),
          "sink");
     // The time of a live programme may go back where it is received badly; that of a file may not.
-    GstElement* encode = branch(
-        app,
-        "videoconvert ! video/x-raw,format=I420 ! tee name=u  u. ! queue max-size-time=8000000000 "
-        "max-size-buffers=0 max-size-bytes=0 ! videorate ! x264enc speed-preset=veryfast "
-        "key-int-max=60 ! "
-        "h264parse ! identity name=last");
-    // the contact sheet sees the burnt picture
-    GstElement* inner = gst_bin_get_by_name(GST_BIN(encode), "u");
-    GstElement* thumbs = gst_parse_bin_from_description(
-        "queue max-size-time=8000000000 max-size-buffers=0 max-size-bytes=0 ! videorate "
-        "drop-only=true ! video/x-raw,framerate=1/2 ! videoscale add-borders=true ! videoconvert ! "
-        "video/x-raw,format=RGB,width=320,height=180,pixel-aspect-ratio=1/1 ! appsink name=thumbs "
-        "sync=false",
-        TRUE, nullptr);
-    gst_bin_add(GST_BIN(encode), thumbs);
-    gst_element_link(inner, thumbs);
-    gst_element_sync_state_with_parent(thumbs);
-    GstElement* sink = gst_bin_get_by_name(GST_BIN(thumbs), "thumbs");
-    GstAppSinkCallbacks callbacks{};
-    callbacks.new_sample = thumbnail;
-    gst_app_sink_set_callbacks(GST_APP_SINK(sink), &callbacks, &app, nullptr);
-    gst_object_unref(sink);
-    gst_object_unref(inner);
-    link(omni, "src_video", overlay, "sink");
+    GstElement* encode =
+        branch(app,
+               "videoconvert ! video/x-raw,format=I420 ! queue max-size-time=8000000000 "
+               "max-size-buffers=0 max-size-bytes=0 ! videorate ! x264enc speed-preset=veryfast "
+               "key-int-max=60 ! "
+               "h264parse ! identity name=last");
+    GstElement* seen = make(app, "tee", "seen");
+    link(omni, "src_video", seen, "sink");
+    link(seen, "src_%u", thumbnails(app), "sink");
+    link(seen, "src_%u", overlay, "sink");
     GstElement* caption = branch(app, "queue max-size-time=0 max-size-buffers=0 max-size-bytes=0");
     link(text, "src_%u", caption, "sink");
     link(caption, "src", overlay, "text");
@@ -336,45 +324,13 @@ void answered(App& app, const GstStructure* s) {
     return;
   }
   const Answer a{double(start) / GST_SECOND, double(duration) / GST_SECOND,
-                 gst_structure_get_string(s, "text")};
+                 gst_structure_get_string(s, "text"), double(total) / GST_MSECOND};
   app.answers.push_back(a);
   std::printf("%s  %-78s  (answered in %.0f ms)\n", time_text(a.start).c_str(), a.text.c_str(),
-              double(total) / GST_MSECOND);
-  if (const std::string truth = on_air(app, a.start, a.start + a.duration); !truth.empty())
+              a.took);
+  if (const std::string truth = on_air(app.events, a.start, a.start + a.duration); !truth.empty())
     std::printf("         on air: %s\n", truth.c_str());
   std::fflush(stdout);
-}
-
-void write_contact_sheet(const App& app) {
-  if (app.pictures.empty()) return;
-  const int n = int(app.pictures.size()), rows = (n + kColumns - 1) / kColumns,
-            width = kColumns * kThumbWidth, height = rows * kThumbHeight;
-  std::vector<guint8> sheet(size_t(width * height * 3), 24);
-  for (int i = 0; i < n; ++i) {
-    const guint8* in = app.pictures[size_t(i)].data();
-    const int left = i % kColumns * kThumbWidth, top = i / kColumns * kThumbHeight;
-    for (int y = 0; y < kThumbHeight; ++y)
-      std::memcpy(&sheet[size_t(((top + y) * width + left) * 3)], in + y * kThumbWidth * 3,
-                  size_t(kThumbWidth * 3));
-  }
-  const std::string launch =
-      "appsrc name=in caps=video/x-raw,format=RGB,width=" + std::to_string(width) +
-      ",height=" + std::to_string(height) +
-      ",framerate=1/1 ! pngenc snapshot=true ! filesink location=" + app.options.out +
-      "/contact-sheet.png";
-  GstElement* p = gst_parse_launch(launch.c_str(), nullptr);
-  GstElement* in = gst_bin_get_by_name(GST_BIN(p), "in");
-  gst_element_set_state(p, GST_STATE_PLAYING);
-  gst_app_src_push_buffer(GST_APP_SRC(in), gst_buffer_new_memdup(sheet.data(), sheet.size()));
-  gst_app_src_end_of_stream(GST_APP_SRC(in));
-  GstBus* bus = gst_element_get_bus(p);
-  GstMessage* m = gst_bus_timed_pop_filtered(bus, 20 * GST_SECOND,
-                                             GstMessageType(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
-  if (m) gst_message_unref(m);
-  gst_object_unref(bus);
-  gst_object_unref(in);
-  gst_element_set_state(p, GST_STATE_NULL);
-  gst_object_unref(p);
 }
 
 // Ctrl-C sends EOS through the pipeline; a second one ends the program there. The signals are
@@ -456,18 +412,20 @@ int run(App& app) {
   return status;
 }
 
-void usage(const std::string& why) {
-  std::fprintf(stderr,
-               "%s\nusage: omni-caption [--model DIR] [--out DIR] [--prompt TEXT] [--events FILE] "
-               "FILE-OR-URI\n",
-               why.c_str());
-  std::exit(2);
-}
+constexpr const char* kUsage =
+    "usage: omni-caption [OPTIONS] FILE-OR-URI\n"
+    "Captions a recording or a stream; leaves captions.vtt, captions.srt, spatial.jsonl, "
+    "captioned.mp4\nand contact-sheet.png. Ctrl-C ends it as the end of the recording does.\n"
+    "  --model DIR    folder of a checkpoint, or the name of an installed one (nano)\n"
+    "  --out DIR      where the files go (out)\n"
+    "  --prompt TEXT  what is asked of each stretch (what the checkpoint asks for)\n"
+    "  --events FILE  what is really on air: lines \"START END WHAT | WORDS; WORDS\", in seconds;\n"
+    "                 an answer is right where it says the WORDS\n"
+    "  --help         this\n";
 
-// nano: of the folder in which the program runs, else the installed one.
-std::string default_model() {
-  const std::string here = "models/nano";
-  return std::filesystem::exists(here + "/config.json") ? here : OMNI_INSTALLED_MODELS "/nano";
+void usage(const std::string& why) {
+  std::fprintf(stderr, "omni-caption: %s\n%s", why.c_str(), kUsage);
+  std::exit(2);
 }
 
 std::string uri_of(const std::string& file_or_uri) {
@@ -481,9 +439,12 @@ std::string uri_of(const std::string& file_or_uri) {
 
 Options parse(int argc, char** argv) {
   Options o;
-  o.model = default_model();
   for (int i = 1; i < argc; ++i) {
     const std::string a = argv[i];
+    if (a == "--help" || a == "-h") {
+      std::fputs(kUsage, stdout);
+      std::exit(0);
+    }
     std::string* value = a == "--model"    ? &o.model
                          : a == "--out"    ? &o.out
                          : a == "--prompt" ? &o.prompt
@@ -505,12 +466,21 @@ Options parse(int argc, char** argv) {
   return o;
 }
 
-// Lines "start end what", in seconds.
+// Lines "start end what | words; words", in seconds; the words may be missing.
 std::vector<Event> read_events(const std::string& path) {
   std::vector<Event> events;
   std::ifstream in(path);
   Event e;
-  while (in >> e.start >> e.end && std::getline(in >> std::ws, e.what)) events.push_back(e);
+  while (in >> e.start >> e.end && std::getline(in >> std::ws, e.what)) {
+    const size_t bar = e.what.find(" | ");
+    e.words.clear();
+    if (bar != std::string::npos) {
+      std::istringstream words(e.what.substr(bar + 3));
+      for (std::string w; std::getline(words >> std::ws, w, ';');) e.words.push_back(w);
+      e.what.resize(bar);
+    }
+    events.push_back(e);
+  }
   return events;
 }
 
@@ -531,6 +501,11 @@ int main(int argc, char** argv) {
   std::filesystem::create_directories(app.options.out);
   build(app, streams);
   const int status = run(app);
-  if (status == 0) write_contact_sheet(app);
-  return status;
+  if (status != 0 || app.pictures.all().empty()) return status;
+  if (!write_contact_sheet(app.options.out + "/contact-sheet.png", app.pictures, app.answers,
+                           app.events, app.duration)) {
+    std::fprintf(stderr, "%s/contact-sheet.png cannot be written\n", app.options.out.c_str());
+    return 1;
+  }
+  return 0;
 }

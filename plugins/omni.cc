@@ -12,12 +12,14 @@
 #include "omni/engine.h"
 #include "overlay/gstomnicombiner.h"
 #include "overlay/gstomnioverlay.h"
+#include "streams/gstomnianswermeta.h"
 #include "tokenizers/gstomniaudiotokenizer.h"
 #include "tokenizers/gstomnivideotokenizer.h"
 #include "transcriber/gstomnitranscriber.h"
 
 static gboolean plugin_init(GstPlugin* plugin) {
   gst_omni_install_log_sink();
+  gst_omni_register_answer_meta();
   const gchar* environment[] = {
       // the registry keeps the description: another level is another plugin
       "OMNI_CPU_ISA", nullptr};
@@ -53,10 +55,18 @@ const GstPluginDesc* gst_plugin_omni_get_desc() {
       return text + "nothing: " + e.what();
     }
   }();
-  static const GstPluginDesc desc = {
-      GST_VERSION_MAJOR, GST_VERSION_MINOR, "omni",  description.c_str(),
-      plugin_init,       OMNI_VERSION,      "LGPL",  "gst-omni",
-      "gst-omni",        "gst-omni",        nullptr, GST_PADDING_INIT};
+  static const GstPluginDesc desc = {GST_VERSION_MAJOR,
+                                     GST_VERSION_MINOR,
+                                     "omni",
+                                     description.c_str(),
+                                     plugin_init,
+                                     OMNI_VERSION,
+                                     "LGPL",
+                                     "gst-omni",
+                                     "gst-omni",
+                                     OMNI_DOC_URI,
+                                     OMNI_RELEASE_DATE,
+                                     GST_PADDING_INIT};
   return &desc;
 }
 

@@ -395,9 +395,8 @@ void OmniBin::describe(GstElementClass* klass) {
   add("src_spatial", GST_PAD_SRC, "application/x-omni-spatial, version=(int)1");
   add("src_speech", GST_PAD_SRC, "audio/x-raw, channels=(int)1, layout=(string)interleaved");
   add("src_text", GST_PAD_SRC, "text/x-raw, format=(string)utf8");
-  gst_element_class_set_static_metadata(
-      klass, "Omni bin", "Generic/Bin/Analyzer/Video/Audio",
-      "Live video and audio in; text, speech, places and annotated video out", "gst-omni");
+  gst_omni_set_metadata(klass, "Omni bin", "Generic/Bin/Analyzer/Video/Audio",
+                        "Live video and audio in; text, speech, places and annotated video out");
 }
 
 }  // namespace

@@ -10,7 +10,8 @@
  * capitals. The event `rstranscribe/speaker-change` makes the next word begin a caption with `>>`.
  *
  * Captions do not overlap; between them there are GAPs. The caps of what leaves say `unit=line`,
- * from which omnicea608enc knows that each buffer begins a row.
+ * from which omnicea608enc knows that each buffer begins a row. A caption carries the
+ * GstOmniAnswerMeta of each answer that it is made of.
  *
  * Latency of a live stream: + `maximum-duration`, since a caption leaves when it is complete. Below
  * 3 s it is for captions that follow speech closely. A text without a duration waits, besides,
@@ -25,12 +26,16 @@
 #include "captions/gstomnicaptionformat.h"
 
 #include <algorithm>
+#include <deque>
 #include <memory>
 
 #include "omni/captions.h"
+#include "streams/gstomnianswermeta.h"
 #include "streams/gstomnitextfilter.h"
 
 namespace {
+
+constexpr size_t kMostAnswers = 1024;  // kept for captions to come
 
 class CaptionFormat final : public GstOmniTextFilter {
  public:
@@ -76,9 +81,8 @@ class CaptionFormat final : public GstOmniTextFilter {
                           "text/x-raw, format=(string)utf8");
     gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
                           "text/x-raw, format=(string)utf8, unit=(string)line");
-    gst_element_class_set_static_metadata(klass, "Omni caption format", "Filter/Text",
-                                          "Words to captions: lines, breaks, reading time",
-                                          "gst-omni");
+    gst_omni_set_metadata(klass, "Omni caption format", "Filter/Text",
+                          "Words to captions: lines, breaks, reading time");
   }
 
   GstStructure* stats() {
@@ -107,15 +111,26 @@ class CaptionFormat final : public GstOmniTextFilter {
       layout.pause = omni::Nanoseconds(settings.pause) * GST_MSECOND;
     }
     formatter_ = omni::make_caption_formatter(layout);
+    answers_.clear();
+    n_texts_ = 0;
     position_ = segment.start;
   }
 
-  void text(const std::string& text, GstClockTime start, GstClockTime duration) override {
+  void text(const std::string& text, GstClockTime start, GstClockTime duration,
+            GstBuffer* source) override {
+    if (gst_omni_has_answer(source)) {
+      answers_.push_back({n_texts_, BufferPtr(gst_buffer_ref(source))});
+      if (answers_.size() > kMostAnswers) answers_.pop_front();
+    }
+    ++n_texts_;
     send(formatter_->push(text, omni::Nanoseconds(start), omni::Nanoseconds(duration)));
   }
   void advance(GstClockTime time) override { send(formatter_->advance(omni::Nanoseconds(time))); }
   void finish() override { send(formatter_->finish()); }
-  void reset() override { formatter_.reset(); }
+  void reset() override {
+    formatter_.reset();
+    answers_.clear();
+  }
   GstClockTime latency() override {
     std::lock_guard guard(settings.lock);
     return settings.maximum_duration * GST_MSECOND;
@@ -139,7 +154,10 @@ class CaptionFormat final : public GstOmniTextFilter {
     for (const omni::Caption& c : captions) {
       push_gap(position_, GstClockTime(c.start));
       const std::string text = line_ends ? c.text + "\n" : c.text;
-      push(gst_omni_text_buffer(text, GstClockTime(c.start), GstClockTime(c.duration)));
+      BufferPtr buffer =
+          gst_omni_text_buffer(text, GstClockTime(c.start), GstClockTime(c.duration));
+      add_answers(c, buffer.get());
+      push(std::move(buffer));
       position_ = GstClockTime(c.start + c.duration);
     }
     const auto settled = GstClockTime(formatter_->settled());
@@ -147,7 +165,21 @@ class CaptionFormat final : public GstOmniTextFilter {
     position_ = std::max(position_, settled);
   }
 
+  // A caption answers what the texts answer that it is made of.
+  void add_answers(const omni::Caption& c, GstBuffer* buffer) {
+    while (!answers_.empty() && answers_.front().index < c.first_text) answers_.pop_front();
+    for (const Answer& a : answers_)
+      if (a.index <= c.last_text) gst_omni_copy_answers(a.source.get(), buffer);
+  }
+
+  struct Answer {
+    int64_t index;  // of the text among those of the formatter
+    BufferPtr source;
+  };
+
   std::unique_ptr<omni::CaptionFormatter> formatter_;
+  std::deque<Answer> answers_;  // texts that carry one, and may be part of a caption to come
+  int64_t n_texts_ = 0;
   GstClockTime position_ = 0;                // up to which something has left
   guint64 n_captions_ = 0, n_too_fast_ = 0;  // under the settings' lock
 };

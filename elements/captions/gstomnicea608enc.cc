@@ -105,9 +105,8 @@ class Cea608Enc final : public GstOmniTextFilter {
                           "text/x-raw, format=(string)utf8");
     gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
                           (std::string(kRaw) + "; " + kOthers).c_str());
-    gst_element_class_set_static_metadata(
-        klass, "Omni CEA-608 encoder", "Encoder/Subtitle",
-        "Text to CEA-608 closed captions, also in CEA-708 cc_data", "gst-omni");
+    gst_omni_set_metadata(klass, "Omni CEA-608 encoder", "Encoder/Subtitle",
+                          "Text to CEA-608 closed captions, also in CEA-708 cc_data");
     gst_type_mark_as_plugin_api(mode_get_type(), GstPluginAPIFlags(0));
     gst_type_mark_as_plugin_api(channel_get_type(), GstPluginAPIFlags(0));
   }
@@ -176,7 +175,8 @@ class Cea608Enc final : public GstOmniTextFilter {
   }
 
   bool waits_for_end() const override { return false; }  // the next caption replaces it
-  void text(const std::string& text, GstClockTime start, GstClockTime duration) override {
+  void text(const std::string& text, GstClockTime start, GstClockTime duration,
+            GstBuffer*) override {
     encoder_->push(text, frame_at(start), frame_at(start + duration), lines_);
     bool warn = false;
     {

@@ -47,8 +47,8 @@ class EbuTtDEnc final : public GstOmniTextFilter {
     gst_omni_add_template(klass, "sink", GST_PAD_SINK, GST_PAD_ALWAYS,
                           "text/x-raw, format=(string)utf8");
     gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS, "application/ttml+xml");
-    gst_element_class_set_static_metadata(klass, "Omni EBU-TT-D encoder", "Encoder/Subtitle",
-                                          "Captions to an EBU-TT-D document", "gst-omni");
+    gst_omni_set_metadata(klass, "Omni EBU-TT-D encoder", "Encoder/Subtitle",
+                          "Captions to an EBU-TT-D document");
   }
 
   GstStructure* stats() {
@@ -68,7 +68,8 @@ class EbuTtDEnc final : public GstOmniTextFilter {
     position_ = segment.start;
   }
 
-  void text(const std::string& text, GstClockTime start, GstClockTime duration) override {
+  void text(const std::string& text, GstClockTime start, GstClockTime duration,
+            GstBuffer*) override {
     if (text.empty()) return;
     open(start);
     const guint64 media = gst_segment_to_stream_time(&segment_, GST_FORMAT_TIME, start);

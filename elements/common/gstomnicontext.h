@@ -30,8 +30,8 @@ template <class Settings>
 std::vector<GstOmniProperty<Settings>> gst_omni_engine_properties() {
   return {
       {"model-path", "Model path",
-       "Folder of a checkpoint in the Hugging Face layout; set it on any one element of the "
-       "pipeline",
+       "Folder of a checkpoint in the Hugging Face layout, or the name of an installed one (nano); "
+       "set it on any one element of the pipeline",
        &Settings::model_path},
       {"device", "Device", "Where to compute: cpu, cuda or cuda:N (auto = cpu)", &Settings::device},
       {"precision", "Precision", "Number format of the products", &Settings::precision, 0, 0,

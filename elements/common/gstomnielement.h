@@ -169,6 +169,11 @@ inline GstPad* gst_omni_new_pad(GstElementClass* klass, const char* name) {
   return gst_pad_new_from_template(gst_element_class_get_pad_template(klass, name), name);
 }
 
+// What gst-inspect-1.0 says: `name`, `classification` and `description`, which are literals; and
+// with them who wrote it and where its page is.
+void gst_omni_set_metadata(GstElementClass* klass, const char* name, const char* classification,
+                           const char* description);
+
 inline void gst_omni_add_template(GstElementClass* klass, const char* name,
                                   GstPadDirection direction, GstPadPresence presence,
                                   const char* caps) {

@@ -287,8 +287,8 @@ GstStructure* stats(GstOmniModel* self) {
       G_TYPE_UINT64, guint64(t.n_answers), "tokens", G_TYPE_UINT64, guint64(t.n_tokens), "ttft",
       G_TYPE_DOUBLE, s.first_token.percentile_ms(0.5), "tpot", G_TYPE_DOUBLE, s.per_token_ms,
       "queue-depth", G_TYPE_UINT, guint(t.waiting), "drops", G_TYPE_UINT64, guint64(t.n_dropped),
-      "late", G_TYPE_UINT64, guint64(t.n_late), "silent", G_TYPE_UINT64, guint64(t.n_silent),
-      "overdue", G_TYPE_UINT64, guint64(t.n_overdue), "refused", G_TYPE_UINT64,
+      "late", G_TYPE_UINT64, guint64(t.n_late) + s.n_late_answers, "silent", G_TYPE_UINT64,
+      guint64(t.n_silent), "overdue", G_TYPE_UINT64, guint64(t.n_overdue), "refused", G_TYPE_UINT64,
       guint64(t.n_refused), "objects", G_TYPE_UINT64, guint64(t.n_objects), "repaired-objects",
       G_TYPE_UINT64, guint64(t.n_repaired), "malformed-objects", G_TYPE_UINT64,
       guint64(t.n_malformed), "context-tokens", G_TYPE_UINT64, guint64(t.context_tokens),
@@ -395,9 +395,8 @@ void State::describe(GstElementClass* klass) {
           F32) " }, rate=(int)[ 1, max ], channels=(int)1, layout=(string)interleaved");
   gst_omni_add_template(klass, "spatial_%u", GST_PAD_SRC, GST_PAD_REQUEST,
                         "application/x-omni-spatial, version=(int)1");
-  gst_element_class_set_static_metadata(
-      klass, "Omni model", "Filter/Analyzer/Video/Audio",
-      "Answers questions about live video and audio with a multimodal model", "gst-omni");
+  gst_omni_set_metadata(klass, "Omni model", "Filter/Analyzer/Video/Audio",
+                        "Answers questions about live video and audio with a multimodal model");
   gst_type_mark_as_plugin_api(gst_omni_text_pad_get_type(), GstPluginAPIFlags(0));
   gst_type_mark_as_plugin_api(trigger_get_type(), GstPluginAPIFlags(0));
   gst_type_mark_as_plugin_api(tracking_get_type(), GstPluginAPIFlags(0));

@@ -69,7 +69,9 @@ void note_delay(GstOmniModel* self, GstClockTime due) {
   {
     std::lock_guard guard(s.lock);
     is_higher = s.delay.add(delay);
-    warns = has_promised && delay > promised && s.late.is_to_be_said(delay);
+    const bool is_late = has_promised && delay > promised;
+    if (is_late) ++s.n_late_answers;
+    warns = is_late && s.late.is_to_be_said(delay);
   }
   if (is_higher) g_object_notify(G_OBJECT(self), "max-observed-delay");
   if (warns)

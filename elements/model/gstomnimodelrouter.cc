@@ -37,18 +37,24 @@ void Router::take(const omni::TimeAdvanced& advanced) {
   });
 }
 
+GstOmniAnswered Router::answered(const omni::Answered& a) const {
+  return {a.question, GstClockTime(std::max<omni::Nanoseconds>(0, a.media.start)),
+          GstClockTime(std::max<omni::Nanoseconds>(0, a.media.duration)), event_->turn};
+}
+
 void Router::take(const omni::TextPiece& piece) {
   if (piece.text.empty()) return;
-  give([&](GstOmniOutput& o) {
+  give([&, about = answered(piece.answered)](GstOmniOutput& o) {
     if (o.kind() == Kind::text && gst_omni_text_pad_wants_pieces(o.pad()))
-      static_cast<GstOmniTextOutput&>(o).push_piece(piece.text, start_, duration_, piece.is_last);
+      static_cast<GstOmniTextOutput&>(o).push_piece(piece.text, start_, duration_, piece.is_last,
+                                                    about);
   });
 }
 
 void Router::take(const omni::AnswerText& answer) {
-  give([&](GstOmniOutput& o) {
+  give([&, about = answered(answer.answered)](GstOmniOutput& o) {
     if (o.kind() == Kind::text && !gst_omni_text_pad_wants_pieces(o.pad()))
-      static_cast<GstOmniTextOutput&>(o).push_result(answer.text, start_, duration_);
+      static_cast<GstOmniTextOutput&>(o).push_result(answer.text, start_, duration_, &about);
   });
 }
 

@@ -28,6 +28,7 @@ class Router {
   void take(const omni::TimeAdvanced& advanced);
   void take(const omni::TurnBegan&) {}
   void take(const omni::Flushed&) {}
+  GstOmniAnswered answered(const omni::Answered& a) const;
   void take(const omni::TextPiece& piece);
   void take(const omni::AnswerText& answer);
   void take(omni::SpatialResult& result);

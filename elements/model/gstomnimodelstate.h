@@ -101,8 +101,9 @@ struct State final : GstOmniElement {
   GstOmniDelays delay, first_token, first_sound;
   double per_token_ms = 0;
   GstOmniWorsening late;
-  guint64 n_refused = 0;  // questions
-  guint64 n_silent = 0;   // warnings of pads to which nothing comes
+  guint64 n_refused = 0;       // questions
+  guint64 n_late_answers = 0;  // that came later than promised
+  guint64 n_silent = 0;        // warnings of pads to which nothing comes
 
   std::thread task;
   std::stop_source stop;

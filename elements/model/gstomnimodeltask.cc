@@ -129,7 +129,7 @@ void start_task(GstOmniModel* self) {
     s.delay = s.first_token = s.first_sound = GstOmniDelays();
     s.per_token_ms = 0;
     s.late = {};
-    s.n_refused = s.n_silent = 0;
+    s.n_refused = s.n_silent = s.n_late_answers = 0;
     s.stop = std::stop_source();
   }
   s.task = std::thread([self, stop = s.stop.get_token()] { run_task(self, stop); });

@@ -7,7 +7,7 @@
  *
  * A frame gets the objects of the last result about a frame not later than itself, for
  * `expire-after`. With `tracking=predict` on omnimodel they are moved along until the next result
- * comes.
+ * comes. Each says how long ago it was seen (`age`).
  *
  * Under a file every frame waits for its result, as long as no more than `max-size-time` of video
  * has to be held: a video goes on without objects where one thread brings both streams, or where no
@@ -111,6 +111,7 @@ class Objects final : public GstOmniMergeHooks {
       o.box = omni::Box{(o.box->x1 + dx) * sx, (o.box->y1 + dy) * sy, (o.box->x2 + dx) * sx,
                         (o.box->y2 + dy) * sy};
     if (o.point) o.point = omni::Point{(o.point->x + dx) * sx, (o.point->y + dy) * sy};
+    o.age = seconds;
     return o;
   }
 
@@ -152,9 +153,9 @@ class Combiner final : public GstOmniElement {
     gst_omni_add_template(klass, "spatial", GST_PAD_SINK, GST_PAD_ALWAYS,
                           "application/x-omni-spatial, version=(int)1");
     gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS, "video/x-raw(ANY)");
-    gst_element_class_set_static_metadata(
+    gst_omni_set_metadata(
         klass, "Omni combiner", "Filter/Analyzer/Video",
-        "Puts objects that a model found on the frames they belong to, as metadata", "gst-omni");
+        "Puts objects that a model found on the frames they belong to, as metadata");
   }
 
   Combiner(GstElement* element, GstElementClass* klass)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <memory>
 
 #include "common/gstomniptr.h"
@@ -113,7 +114,11 @@ void plate(cairo_t* cr, double x, double y, double w, double h, double radius) {
 std::string label_text(const omni::SpatialObject& o) {
   std::string text = o.label;
   if (o.track) text.append(text.empty() ? "#" : " #").append(std::to_string(o.track));
-  return text;
+  if (o.age < kGstOmniOld) return text;
+  char age[32];
+  std::snprintf(age, sizeof age, "%s%.1f s ago", text.empty() ? "" : ", ",
+                std::floor(o.age / kGstOmniOld) * kGstOmniOld);
+  return text + age;
 }
 
 void draw_object(GstVideoOverlayComposition*& composition, const omni::SpatialObject& o, int width,
@@ -165,6 +170,8 @@ void draw_object(GstVideoOverlayComposition*& composition, const omni::SpatialOb
       }
     }
   };
+  const double dash = 3.0 * line;
+  if (o.age >= kGstOmniOld) cairo_set_dash(cr, &dash, 1, 0);
   outline();
   cairo_set_source_rgba(cr, 0, 0, 0, .75);
   cairo_set_line_width(cr, line + 2);

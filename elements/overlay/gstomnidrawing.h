@@ -9,6 +9,9 @@
 
 #include "omni/spatial.h"
 
+// An object that was seen this long ago or longer is drawn dashed, and says so.
+constexpr double kGstOmniOld = 0.5;  // seconds
+
 struct GstOmniDrawingStyle {
   std::string font = "Sans";
   bool labels = true;

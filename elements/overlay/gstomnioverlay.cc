@@ -3,8 +3,10 @@
  *
  * Draws boxes, points, labels and track ids that frames carry as metadata (of omnicombiner, or of
  * any other element: regions of interest, GstAnalytics), and the caption that comes on the `text`
- * pad. A label keeps its colour; sizes follow the picture from 240 to 2160 lines; a caption keeps
- * inside the safe area and, where a third of the picture is free, off the boxes.
+ * pad. An object that was seen half a second ago or longer is dashed and says when. A label keeps
+ * its colour; sizes follow the picture from 240 to 2160 lines; a caption keeps inside the safe area
+ * and, where a third of the picture is free, off the boxes. A frame that shows an answer gets its
+ * GstOmniAnswerMeta.
  *
  * Under a file frames wait for the caption that belongs to them, as omnicombiner's do for results;
  * at most 4096 captions are kept. Live they wait `latency` at most; a caption that comes later is
@@ -21,11 +23,13 @@
 #include "overlay/gstomnioverlay.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/gstomnielement.h"
 #include "omni/captions.h"
 #include "overlay/gstomnidrawing.h"
 #include "overlay/gstomnispatialmeta.h"
+#include "streams/gstomnianswermeta.h"
 #include "streams/gstomnimerge.h"
 
 namespace {
@@ -63,7 +67,8 @@ class Painter final : public GstOmniMergeHooks {
     std::lock_guard guard(lock_);
     if (!captions_.empty() && captions_.back().endless)
       captions_.back().end = std::min(captions_.back().end, start);
-    captions_.push_back({start, start + duration, endless, std::move(text)});
+    captions_.push_back(
+        {start, start + duration, endless, std::move(text), BufferPtr(gst_buffer_ref(buffer))});
     if (captions_.size() > kGstOmniMostBeside) captions_.pop_front();
   }
 
@@ -74,7 +79,7 @@ class Painter final : public GstOmniMergeHooks {
 
   BufferPtr decorate(BufferPtr frame, GstClockTime time) override {
     const std::vector<omni::SpatialObject> objects = gst_omni_read_objects(frame.get());
-    const std::string caption = caption_at(time);
+    const auto [caption, source] = caption_at(time);
     if (objects.empty() && caption.empty()) return frame;
     GstOmniDrawingStyle style;
     {
@@ -88,6 +93,7 @@ class Painter final : public GstOmniMergeHooks {
       for (const double v : {b.x1, b.y1, b.x2, b.y2})
         key.append(",").append(std::to_string(int(v)));
       key.append(o.label).append("#").append(std::to_string(o.track));
+      key.append("@").append(std::to_string(int(o.age / kGstOmniOld)));
     }
     if (key != known_) {
       composition_.reset(gst_omni_draw(GST_VIDEO_INFO_WIDTH(&info_), GST_VIDEO_INFO_HEIGHT(&info_),
@@ -96,6 +102,7 @@ class Painter final : public GstOmniMergeHooks {
     }
     if (!composition_) return frame;
     frame.reset(gst_buffer_make_writable(frame.release()));
+    if (source) gst_omni_copy_answers(source.get(), frame.get());
     GstVideoFrame mapped;
     if (!gst_video_frame_map(&mapped, &info_, frame.get(), GST_MAP_READWRITE))
       throw omni::Error(omni::ErrorCode::unsupported,
@@ -115,13 +122,16 @@ class Painter final : public GstOmniMergeHooks {
     GstClockTime start, end;
     bool endless;  // came without an end: the next one is its end
     std::string text;
+    BufferPtr source;
   };
 
-  std::string caption_at(GstClockTime time) {
+  // What is shown at `time`, and the buffer that brought it.
+  std::pair<std::string, BufferPtr> caption_at(GstClockTime time) {
     std::lock_guard guard(lock_);
     std::erase_if(captions_, [&](const Caption& c) { return c.end <= time; });
     for (auto c = captions_.rbegin(); c != captions_.rend(); ++c)
-      if (c->start <= time && time < c->end) return c->text;
+      if (c->start <= time && time < c->end)
+        return {c->text, BufferPtr(gst_buffer_ref(c->source.get()))};
     return {};
   }
 
@@ -155,9 +165,8 @@ class Overlay final : public GstOmniElement {
                           "text/x-raw, format=(string)utf8");
     gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
                           GST_VIDEO_CAPS_MAKE(GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS));
-    gst_element_class_set_static_metadata(klass, "Omni overlay", "Filter/Editor/Video",
-                                          "Draws objects, their labels and captions on video",
-                                          "gst-omni");
+    gst_omni_set_metadata(klass, "Omni overlay", "Filter/Editor/Video",
+                          "Draws objects, their labels and captions on video");
   }
 
   Overlay(GstElement* element, GstElementClass*)

@@ -61,12 +61,12 @@ void gst_omni_add_objects(GstBuffer* frame, const std::vector<omni::SpatialObjec
         guint(r.height));
     roi->id = gint(o.track);
     gst_video_region_of_interest_meta_add_param(
-        roi, gst_structure_new(o.box ? "detection" : "point", "label", G_TYPE_STRING,
-                               o.label.c_str(), "confidence", G_TYPE_DOUBLE, confidence, "x_min",
-                               G_TYPE_DOUBLE, double(r.x) / width, "x_max", G_TYPE_DOUBLE,
-                               double(r.x + r.width) / width, "y_min", G_TYPE_DOUBLE,
-                               double(r.y) / height, "y_max", G_TYPE_DOUBLE,
-                               double(r.y + r.height) / height, nullptr));
+        roi, gst_structure_new(
+                 o.box ? "detection" : "point", "label", G_TYPE_STRING, o.label.c_str(),
+                 "confidence", G_TYPE_DOUBLE, confidence, "x_min", G_TYPE_DOUBLE,
+                 double(r.x) / width, "x_max", G_TYPE_DOUBLE, double(r.x + r.width) / width,
+                 "y_min", G_TYPE_DOUBLE, double(r.y) / height, "y_max", G_TYPE_DOUBLE,
+                 double(r.y + r.height) / height, "age", G_TYPE_DOUBLE, o.age, nullptr));
     if (o.track)
       gst_video_region_of_interest_meta_add_param(
           roi, gst_structure_new("tracking", "id", G_TYPE_INT, gint(o.track), nullptr));
@@ -112,6 +112,7 @@ std::vector<omni::SpatialObject> gst_omni_read_objects(GstBuffer* frame) {
       label = g_quark_to_string(roi->roi_type);
     o.label = label ? label : "";
     o.label_probability = o.place_probability = number(facts, "confidence", 1);
+    o.age = number(facts, "age", 0);
     int id = 0;
     if (tracking && gst_structure_get_int(tracking, "id", &id)) o.track = id;
     out.push_back(std::move(o));

@@ -2,8 +2,9 @@
 // GstVideoRegionOfInterestMeta on every GStreamer, GstAnalyticsRelationMeta from 1.24.
 //
 // A region of interest has type "omni", the track as id, and a structure "detection" {label,
-// confidence (double), x_min, x_max, y_min, y_max (double, 0 … 1)}, and "tracking" {id (int)} where
-// there is a track. A point is a region of 1×1 pixels whose structure is called "point".
+// confidence (double), x_min, x_max, y_min, y_max (double, 0 … 1), age (double, seconds)}, and
+// "tracking" {id (int)} where there is a track. A point is a region of 1×1 pixels whose structure
+// is called "point".
 #pragma once
 
 #include <gst/video/video.h>

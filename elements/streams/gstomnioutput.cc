@@ -123,22 +123,27 @@ void GstOmniOutput::post_flow_error(GstFlowReturn flow) {
 }
 
 GstClockTime GstOmniTextOutput::push_result(const std::string& result, GstClockTime start,
-                                            GstClockTime duration) {
+                                            GstClockTime duration,
+                                            const GstOmniAnswered* answered) {
   // A model's text must not add cues to a file of captions.
   const std::string text = kind() == Kind::text ? omni::one_cue(result) : result;
-  return push_text(text, start, duration, false);
+  GstBuffer* buffer = gst_buffer_new_memdup(text.data(), text.size());
+  if (answered) gst_omni_add_answer(buffer, *answered);
+  return push_text(buffer, start, duration);
 }
 
 void GstOmniTextOutput::push_piece(const std::string& piece, GstClockTime start,
-                                   GstClockTime duration, bool is_last) {
-  const std::string cue = omni::one_cue(piece);
-  push_text(cue.empty() ? piece : cue, start, duration, is_last);
+                                   GstClockTime duration, bool is_last,
+                                   const GstOmniAnswered& answered) {
+  const std::string cue = omni::one_cue(piece), &text = cue.empty() ? piece : cue;
+  GstBuffer* buffer = gst_buffer_new_memdup(text.data(), text.size());
+  if (is_last) GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_MARKER);
+  gst_omni_add_answer(buffer, answered);
+  push_text(buffer, start, duration);
 }
 
-GstClockTime GstOmniTextOutput::push_text(const std::string& text, GstClockTime start,
-                                          GstClockTime duration, bool is_marked) {
-  GstBuffer* buffer = gst_buffer_new_memdup(text.data(), text.size());
-  if (is_marked) GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_MARKER);
+GstClockTime GstOmniTextOutput::push_text(GstBuffer* buffer, GstClockTime start,
+                                          GstClockTime duration) {
   {
     std::lock_guard guard(lock_);
     const GstClockTime end = start + duration;

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "common/gstomniptr.h"
+#include "streams/gstomnianswermeta.h"
 
 class GstOmniOutput {
  public:
@@ -77,11 +78,12 @@ class GstOmniTextOutput final : public GstOmniOutput {
   using GstOmniOutput::GstOmniOutput;
   // A result for [start, start + duration) in running time. Where an earlier one still occupies the
   // time, it is moved up behind it. Returns the PTS that it got. Text leaves as one_cue() of
-  // omni/text.h.
-  GstClockTime push_result(const std::string& result, GstClockTime start, GstClockTime duration);
+  // omni/text.h, and carries what it answers.
+  GstClockTime push_result(const std::string& result, GstClockTime start, GstClockTime duration,
+                           const GstOmniAnswered* answered = nullptr);
   // The next piece of an answer; the last one carries GST_BUFFER_FLAG_MARKER.
-  void push_piece(const std::string& piece, GstClockTime start, GstClockTime duration,
-                  bool is_last);
+  void push_piece(const std::string& piece, GstClockTime start, GstClockTime duration, bool is_last,
+                  const GstOmniAnswered& answered);
   void push_gap(GstClockTime until) override;
   void push_event(GstEvent* event) override;
 
@@ -89,8 +91,8 @@ class GstOmniTextOutput final : public GstOmniOutput {
   bool step() override;
   void clear() override { queue_.clear(); }
   size_t n_queued() const override { return queue_.size(); }
-  GstClockTime push_text(const std::string& text, GstClockTime start, GstClockTime duration,
-                         bool is_marked);
+  // Takes the buffer.
+  GstClockTime push_text(GstBuffer* text, GstClockTime start, GstClockTime duration);
 
   std::deque<MiniObjectPtr> queue_;  // position_ is that of its end
 };

@@ -76,17 +76,18 @@ void GstOmniTextFilter::take(GstBuffer* buffer) {
   if (endless) duration = GstClockTime(omni::reading_time(s));
   end_ = std::max(end_, start + duration);
   if (endless && waits_for_end())
-    held_ = {std::move(s), start, duration};
+    held_ = {std::move(s), start, duration, BufferPtr(gst_buffer_ref(buffer))};
   else
-    text(s, start, duration);
+    text(s, start, duration, buffer);
 }
 
 // The text that is held leaves; the next begins at `next`, or not before.
 void GstOmniTextFilter::release(GstClockTime next) {
   if (!held_) return;
-  const Held held = *std::exchange(held_, std::nullopt);
-  text(held.text, held.start,
-       next > held.start ? std::min(held.duration, next - held.start) : held.duration);
+  const std::optional<Held> held = std::exchange(held_, std::nullopt);
+  text(held->text, held->start,
+       next > held->start ? std::min(held->duration, next - held->start) : held->duration,
+       held->source.get());
 }
 
 // What is held leaves: nothing more belongs to it.

@@ -28,7 +28,9 @@ class GstOmniTextFilter : public GstOmniElement {
   virtual void begin(const GstSegment& segment) = 0;
   // Text of no duration gets the time it takes to read; where waits_for_end(), it is held until the
   // next text or until that time has passed, and ends there.
-  virtual void text(const std::string& text, GstClockTime start, GstClockTime duration) = 0;
+  // `source`: the buffer that brought it.
+  virtual void text(const std::string& text, GstClockTime start, GstClockTime duration,
+                    GstBuffer* source) = 0;
   virtual bool waits_for_end() const { return true; }
   // no text that is still to come begins before `time`
   virtual void advance(GstClockTime time) = 0;
@@ -64,6 +66,7 @@ class GstOmniTextFilter : public GstOmniElement {
   struct Held {
     std::string text;
     GstClockTime start, duration;
+    BufferPtr source;
   };
   std::optional<Held> held_;  // until its end is known
 };

@@ -166,9 +166,8 @@ class AudioTokenizer final : public GstOmniTokenizer {
     gst_omni_add_template(klass, "sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_OMNI_AUDIO_CAPS);
     gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
                           GST_OMNI_TOKENS_CAPS_OF("audio"));
-    gst_element_class_set_static_metadata(klass, "Omni audio tokenizer", "Filter/Analyzer/Audio",
-                                          "Turns raw audio into the tokens of a multimodal model",
-                                          "gst-omni");
+    gst_omni_set_metadata(klass, "Omni audio tokenizer", "Filter/Analyzer/Audio",
+                          "Turns raw audio into the tokens of a multimodal model");
   }
 
   AudioTokenizer(GstElement* element, GstElementClass* klass)

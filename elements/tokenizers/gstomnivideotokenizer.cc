@@ -228,9 +228,8 @@ class VideoTokenizer final : public GstOmniTokenizer {
     gst_omni_add_template(klass, "sink", GST_PAD_SINK, GST_PAD_ALWAYS, sink.c_str());
     gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
                           GST_OMNI_TOKENS_CAPS_OF("video"));
-    gst_element_class_set_static_metadata(klass, "Omni video tokenizer", "Filter/Analyzer/Video",
-                                          "Turns raw video into the tokens of a multimodal model",
-                                          "gst-omni");
+    gst_omni_set_metadata(klass, "Omni video tokenizer", "Filter/Analyzer/Video",
+                          "Turns raw video into the tokens of a multimodal model");
     gst_type_mark_as_plugin_api(detail_get_type(), GstPluginAPIFlags(0));
     GST_DEBUG_CATEGORY_INIT(gst_omni_video_tokenizer_debug, "omnitokenizer", 0, "video to tokens");
   }

@@ -121,9 +121,8 @@ void Transcriber::describe(GstElementClass* klass) {
   gst_omni_add_template(klass, "sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_OMNI_AUDIO_CAPS);
   gst_omni_add_template(klass, "src", GST_PAD_SRC, GST_PAD_ALWAYS,
                         "text/x-raw, format=(string)utf8");
-  gst_element_class_set_static_metadata(
-      klass, "Omni transcriber", "Audio/Text/Filter",
-      "Speech to text, word by word, with a speech recogniser that runs here", "gst-omni");
+  gst_omni_set_metadata(klass, "Omni transcriber", "Audio/Text/Filter",
+                        "Speech to text, word by word, with a speech recogniser that runs here");
   gst_type_mark_as_plugin_api(policy_get_type(), GstPluginAPIFlags(0));
 }
 

@@ -19,6 +19,7 @@ constexpr Nanoseconds kLeastGap = 2 * kSecond / 5;
 struct Timed {
   std::string text;
   Nanoseconds start, end;
+  int64_t index;  // of the text that it came with
 };
 
 class Formatter final : public CaptionFormatter {
@@ -39,6 +40,7 @@ class Formatter final : public CaptionFormatter {
   std::vector<Caption> push(const std::string& given, Nanoseconds start,
                             Nanoseconds duration) override {
     out_.clear();
+    const int64_t index = n_texts_++;
     start = std::max(start, words_.empty() ? Nanoseconds(0) : words_.back().start);
     duration = std::max<Nanoseconds>(duration, 0);
     const std::string spaced = single_spaced(given);
@@ -59,7 +61,8 @@ class Formatter final : public CaptionFormatter {
     int whole = 0, before = 0;
     for (const std::string& p : parts) whole += weight(p);
     for (const std::string& p : parts) {
-      add({p, start + duration * before / whole, start + duration * (before + weight(p)) / whole});
+      add({p, start + duration * before / whole, start + duration * (before + weight(p)) / whole,
+           index});
       before += weight(p);
     }
     return std::move(out_);
@@ -151,6 +154,8 @@ class Formatter final : public CaptionFormatter {
     words_.erase(words_.begin(), words_.begin() + std::ptrdiff_t(n));
     if (!words_.empty()) next = words_.front().start;
     Caption c;
+    c.first_text = mine.front().index;
+    c.last_text = mine.back().index;
     int characters = 0;
     for (const std::string& line : break_lines(text, layout_.columns)) {
       c.text += (c.text.empty() ? "" : "\n") + line;
@@ -179,7 +184,7 @@ class Formatter final : public CaptionFormatter {
   std::vector<Caption> out_;
   Nanoseconds now_ = 0, shown_until_ = 0;
   bool speaker_changed_ = false, sound_ = false;
-  int64_t too_fast_ = 0;
+  int64_t too_fast_ = 0, n_texts_ = 0;
 };
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "core/mapped_file.h"
 #include "engine/devices.h"
+#include "engine/find_model.h"
 #include "io/foreign_weights.h"
 #include "io/json.h"
 #include "io/quantize_cache.h"
@@ -282,10 +283,7 @@ std::shared_ptr<const Engine> Engine::open(const EngineOptions& options,
   const Device* device = open_device(options.device);
   std::error_code error;
   EngineOptions o = options;
-  const fs::path folder = fs::canonical(options.model_path, error);
-  if (error)
-    throw Error(ErrorCode::not_found, "model-path " + options.model_path + ": " + error.message() +
-                                          advice_for_missing(options.model_path));
+  const fs::path folder = find_model(options.model_path);
   refuse_foreign_weights(folder);
   if (!fs::is_directory(folder, error))
     throw Error(ErrorCode::not_found, "model-path " + options.model_path + " is no folder");

@@ -92,6 +92,7 @@ Answer RunningTurn::write(const std::function<void(const AnswerToken&)>& on_toke
 
 void RunningTurn::send_piece(std::optional<TextPiece> piece) {
   if (!piece) return;
+  piece->answered = answered();
   emit(stamped(span_of_piece(piece->is_last)), std::move(*piece));
 }
 
@@ -120,10 +121,10 @@ void RunningTurn::finish(const Answer& answer, AnswerReader& reader) {
     if (answer.text.empty())
       emit(span, TimeAdvanced{.objects = false, .speech = false});
     else
-      emit(span, AnswerText{answer.text});
+      emit(span, AnswerText{answer.text, answered()});
   }
   count(answer, reader.counts());
-  emit(span, TurnDone{turn_.question.text, about_objects_, turn_.span.start, answer});
+  emit(turn_.span, TurnDone{turn_.question.text, about_objects_, turn_.span.start, answer});
 }
 
 void RunningTurn::send_objects(const TimeSpan& span, const Answer& answer, AnswerReader& reader) {
@@ -160,7 +161,7 @@ void RunningTurn::begin_speech() {
   {
     std::lock_guard guard(state_.lock);
     if (state_.cancelled) throw_cancelled();
-    state_.utterances.begin(turn_.id, speech);
+    state_.utterances.begin(turn_.id, speech, answered());
   }
   speech->when_duration_is_known(
       [weak = std::weak_ptr(context_.state), turn = turn_.id](Nanoseconds duration) {

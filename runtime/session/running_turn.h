@@ -45,6 +45,7 @@ class RunningTurn {
   bool wait_to_speak();
   void give_up_speech();
 
+  Answered answered() const { return {turn_.question.text, turn_.span}; }
   TimeSpan span_of_piece(bool is_last);
   TimeSpan stamped(TimeSpan span) const;
   template <class What>

@@ -25,7 +25,7 @@ void SessionState::push(TurnId turn, std::optional<Utterances::Timed> timed) {
   if (timed->text.empty())
     push(turn, timed->span, TimeAdvanced{.objects = false, .speech = false});
   else
-    push(turn, timed->span, AnswerText{std::move(timed->text)});
+    push(turn, timed->span, AnswerText{std::move(timed->text), std::move(timed->answered)});
 }
 
 void SessionState::wake() {

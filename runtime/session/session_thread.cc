@@ -151,6 +151,7 @@ void SessionThread::give_up_dialogue() {
 // Moves what waits onto the timeline: live all of it, so that it is known what is newest.
 bool SessionThread::take(bool live) {
   bool any = false;
+  const int64_t n_late = timeline_->n_late();
   while (auto segment = take_one(live)) {
     const Modality track = segment->modality;
     timeline_->append(std::move(*segment));
@@ -162,7 +163,7 @@ bool SessionThread::take(bool live) {
   std::deque<Nanoseconds> cuts;
   {
     std::lock_guard guard(state_->lock);
-    cuts.swap(state_->cuts);
+    if (!state_->reset_pending) cuts.swap(state_->cuts);
   }
   for (const Nanoseconds time : cuts) timeline_->cut(time);
   timeline_->set_ended(Modality::video, video_ended_);
@@ -170,6 +171,10 @@ bool SessionThread::take(bool live) {
   if (any) {
     silence_.moves();
     note_silent(live);
+  }
+  if (timeline_->n_late() != n_late) {
+    std::lock_guard guard(state_->lock);
+    state_->stats.n_late += uint64_t(timeline_->n_late() - n_late);
   }
   return any;
 }
@@ -180,7 +185,8 @@ std::optional<Segment> SessionThread::take_one(bool live) {
   {
     std::lock_guard guard(state_->lock);
     Inbox& inbox = state_->inbox;
-    segment = inbox.take(live);
+    // What was put behind a flush or reset is for the dialogue that begins then.
+    if (!state_->reset_pending) segment = inbox.take(live);
     video_ended_ = inbox.has_ended(Modality::video);
     audio_ended_ = inbox.has_ended(Modality::audio);
     if (segment) has_room = std::exchange(state_->has_refused, false);
@@ -373,7 +379,6 @@ bool SessionThread::end_stream() {
 void SessionThread::keep_stats() {
   std::lock_guard guard(state_->lock);
   state_->stats.context_tokens = dialogue_->n_rows();
-  state_->stats.n_late = uint64_t(timeline_->n_late());
 }
 
 }  // namespace omni

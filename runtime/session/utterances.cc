@@ -10,8 +10,10 @@ Utterances::May Utterances::may_speak(bool live, bool asked_by_user) const {
   return live ? May::stay_silent : May::wait;
 }
 
-void Utterances::begin(TurnId turn, std::shared_ptr<Speech> speech) {
-  spoken_[turn].speech = std::move(speech);
+void Utterances::begin(TurnId turn, std::shared_ptr<Speech> speech, Answered answered) {
+  Spoken& s = spoken_[turn];
+  s.speech = std::move(speech);
+  s.answered = std::move(answered);
 }
 
 template <class T>
@@ -30,7 +32,7 @@ std::optional<Utterances::Timed> Utterances::complete(TurnId turn) {
   std::optional<Timed> timed;
   if (!std::exchange(s.sent, true)) {
     const bool silent = *s.duration == 0 && !s.text->empty();
-    timed = Timed{*s.text, {*s.start, silent ? silent_duration_ : *s.duration}};
+    timed = Timed{*s.text, {*s.start, silent ? silent_duration_ : *s.duration}, s.answered};
   }
   if (!s.speech) spoken_.erase(turn);
   return timed;

@@ -22,11 +22,12 @@ class Utterances {
   enum class May { speak, wait, stay_silent };
   May may_speak(bool live, bool asked_by_user) const;
 
-  void begin(TurnId turn, std::shared_ptr<Speech> speech);
+  void begin(TurnId turn, std::shared_ptr<Speech> speech, Answered answered = {});
   // What becomes known of one, in any order. Returns what is then complete: the text and its time.
   struct Timed {
     std::string text;
     TimeSpan span;
+    Answered answered = {};
   };
   std::optional<Timed> set_text(TurnId turn, std::string text);
   std::optional<Timed> set_start(TurnId turn, Nanoseconds start);
@@ -46,6 +47,7 @@ class Utterances {
     std::shared_ptr<Speech> speech;  // none once it has ended
     std::optional<std::string> text;
     std::optional<Nanoseconds> start, duration;
+    Answered answered;
     bool sent = false;
   };
   template <class T>

@@ -109,6 +109,55 @@ TEST_F(Captions, FormatMakesLinesAndGaps) {
   EXPECT_EQ(p.back().end, 15 * GST_SECOND);
 }
 
+TEST_F(Captions, ACaptionCarriesWhatItAnswers) {
+  Harness h("omnicaptionformat", nullptr);
+  begin(h);
+  const AnswerMeta first{"What is on air?", 0, 2 * GST_SECOND, 1},
+      second{"Any fault?", 2 * GST_SECOND, 2 * GST_SECOND, 2};
+  const auto push = [&](const char* words, GstClockTime start, const AnswerMeta* answers) {
+    GstBuffer* b = text(words, start, 4 * GST_SECOND);
+    if (answers) add_answer(b, *answers);
+    gst_harness_push(h, b);
+  };
+  push(
+      "Colour bars and a very loud tone that goes on and on until somebody ends it at last, which "
+      "may well take an hour or two.",
+      10 * GST_SECOND, &first);
+  push("No fault.", 14 * GST_SECOND, &second);
+  push("Nobody asked for this.", 18 * GST_SECOND, nullptr);
+  std::vector<GstBuffer*> out = h.drain();
+  ASSERT_EQ(out.size(), 4u);
+  EXPECT_EQ(answer_of(out[0]), first);
+  EXPECT_EQ(answer_of(out[1]), first) << "a caption of a long answer";
+  EXPECT_EQ(answer_of(out[2]), second);
+  EXPECT_FALSE(answer_of(out[3]));
+  GstBuffer* copy = gst_buffer_copy(out[0]);
+  EXPECT_EQ(answer_of(copy), first) << "whoever copies a buffer keeps it";
+  gst_buffer_unref(copy);
+  unref_all(out);
+}
+
+TEST_F(Captions, ACaptionOfSeveralAnswersCarriesEach) {
+  Harness h("omnicaptionformat", nullptr);
+  begin(h);
+  const AnswerMeta one{"One?", 0, GST_SECOND, 1}, two{"Two?", GST_SECOND, GST_SECOND, 2};
+  for (const AnswerMeta* a : {&one, &one, &two}) {
+    GstBuffer* b = text("word ", a->media_start, GST_SECOND);
+    add_answer(b, *a);
+    gst_harness_push(h, b);
+  }
+  std::vector<GstBuffer*> out = h.drain();
+  ASSERT_EQ(out.size(), 1u);
+  std::vector<std::string> questions;
+  gpointer state = nullptr;
+  const GType api = gst_meta_get_info("GstOmniAnswerMeta")->api;
+  while (GstMeta* m = gst_buffer_iterate_meta_filtered(out[0], &state, api))
+    questions.emplace_back(gst_structure_get_string(
+        gst_custom_meta_get_structure(reinterpret_cast<GstCustomMeta*>(m)), "question"));
+  EXPECT_EQ(questions, (std::vector<std::string>{"One?", "Two?"}));
+  unref_all(out);
+}
+
 TEST_F(Captions, FormatMarksSpeakersAndSounds) {
   Harness h("omnicaptionformat", nullptr);
   begin(h);

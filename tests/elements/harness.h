@@ -8,6 +8,7 @@
 
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -103,6 +104,31 @@ class Harness {
   GstHarness* h;
   GstBus* bus;
 };
+
+// What the meta GstOmniAnswerMeta of a buffer says, read as an application reads it; nothing where
+// there is none.
+struct AnswerMeta {
+  std::string question;
+  guint64 media_start = 0, media_duration = 0, turn = 0;
+  bool operator==(const AnswerMeta&) const = default;
+};
+inline std::optional<AnswerMeta> answer_of(GstBuffer* b) {
+  GstCustomMeta* meta = gst_buffer_get_custom_meta(b, "GstOmniAnswerMeta");
+  if (!meta) return std::nullopt;
+  const GstStructure* s = gst_custom_meta_get_structure(meta);
+  AnswerMeta a{gst_structure_get_string(s, "question")};
+  EXPECT_TRUE(gst_structure_get_uint64(s, "media-start", &a.media_start));
+  EXPECT_TRUE(gst_structure_get_uint64(s, "media-duration", &a.media_duration));
+  EXPECT_TRUE(gst_structure_get_uint64(s, "turn", &a.turn));
+  return a;
+}
+inline void add_answer(GstBuffer* b, const AnswerMeta& a) {
+  GstCustomMeta* meta = gst_buffer_add_custom_meta(b, "GstOmniAnswerMeta");
+  gst_structure_set(gst_custom_meta_get_structure(meta), "question", G_TYPE_STRING,
+                    a.question.c_str(), "media-start", G_TYPE_UINT64, a.media_start,
+                    "media-duration", G_TYPE_UINT64, a.media_duration, "turn", G_TYPE_UINT64,
+                    a.turn, nullptr);
+}
 
 inline void unref_all(std::vector<GstBuffer*>& v) {
   for (GstBuffer* b : v) gst_buffer_unref(b);

@@ -468,10 +468,32 @@ TEST_F(ModelFaults, LiveAnswersThatWouldComeTooLateAreToldByQosAndAWarning) {
   EXPECT_GE(live.n_warnings(), 3) << "for 1, 2 and 4";
 }
 
+TEST_F(ModelFaults, AnswersThatCameLateAreCounted) {
+  LiveTokens live("latency=1000");
+  const auto late = [&] {
+    GstStructure* stats = nullptr;
+    g_object_get(child(live.pipeline, "m"), "stats", &stats, nullptr);
+    guint64 n = 99;
+    gst_structure_get_uint64(stats, "late", &n);
+    gst_structure_free(stats);
+    return n;
+  };
+  live.let_go();
+  live.push(0, 2, 2 * GST_SECOND);  // promised: the chunk of 2 s, and 1 s
+  live.wait_for_answer(0);
+  EXPECT_EQ(late(), 0u);
+  live.push(2, 4, 100 * GST_SECOND);
+  live.wait_for_answer(2 * GST_SECOND);
+  live.push(4, 6, 100 * GST_SECOND);
+  live.wait_for_answer(4 * GST_SECOND);
+  EXPECT_GE(late(), 1u) << "of 2 s; that of 4 s may be about to be counted";
+}
+
 TEST_F(ModelFaults, PiecesAreAskedForAtThePad) {
   struct Pieces {
     std::vector<std::string> answers{""};
     std::vector<GstClockTime> pts;
+    std::vector<AnswerMeta> answered;
     size_t n = 0;
   } got;
   const Outcome o =
@@ -488,6 +510,7 @@ TEST_F(ModelFaults, PiecesAreAskedForAtThePad) {
                                gst_buffer_extract(b, 0, text.data(), text.size());
                                p.answers.back() += text;
                                p.pts.push_back(GST_BUFFER_PTS(b));
+                               p.answered.push_back(answer_of(b).value_or(AnswerMeta()));
                                ++p.n;
                                if (GST_BUFFER_FLAG_IS_SET(b, GST_BUFFER_FLAG_MARKER))
                                  p.answers.emplace_back();
@@ -500,6 +523,13 @@ TEST_F(ModelFaults, PiecesAreAskedForAtThePad) {
   EXPECT_EQ(got.answers[0], o.answers[0]);
   EXPECT_EQ(got.answers[1], o.answers[1]);
   EXPECT_GT(got.n, 4u);
+  for (size_t i = 0; i < got.n; ++i) {
+    const AnswerMeta &a = got.answered[i], &first = got.answered.front();
+    EXPECT_EQ(a.media_start, got.pts[i] < 2 * GST_SECOND ? 0 : 2 * GST_SECOND);
+    EXPECT_EQ(a.media_duration, 2 * GST_SECOND);
+    EXPECT_EQ(a.turn == first.turn, a.media_start == 0) << "one turn an answer";
+    EXPECT_EQ(a.question, first.question);
+  }
   EXPECT_TRUE(std::is_sorted(got.pts.begin(), got.pts.end()));
 }
 

@@ -50,10 +50,12 @@ struct Rig {
       ASSERT_EQ(gst_harness_push(video, b), GST_FLOW_OK);
     }
   }
-  void put(const std::string& text, GstClockTime start, GstClockTime duration) {
+  void put(const std::string& text, GstClockTime start, GstClockTime duration,
+           const AnswerMeta* answered = nullptr) {
     GstBuffer* b = gst_buffer_new_memdup(text.data(), text.size());
     GST_BUFFER_PTS(b) = start;
     GST_BUFFER_DURATION(b) = duration;
+    if (answered) add_answer(b, *answered);
     ASSERT_EQ(gst_harness_push(side, b), GST_FLOW_OK);
   }
   void gap(GstClockTime start, GstClockTime end) {
@@ -550,6 +552,65 @@ TEST_F(Outputs, OverlayPaintsBoxesAndCaptions) {
   EXPECT_NE(pixel(160, 240 - 18), plain) << "the caption's plate";
   gst_buffer_unmap(out, &map);
   gst_buffer_unref(out);
+}
+
+TEST_F(Outputs, AnObjectSaysHowLongAgoItWasSeen) {
+  Rig r("omnicombiner", "spatial", kSpatial);
+  r.put(document(0, 20), 0, kFrame);
+  r.frames(0, 8);
+  r.gap(kFrame, 8 * kFrame);
+  for (int i = 0; i < 8; ++i) {
+    GstBuffer* b = gst_harness_pull(r.video);
+    auto* roi = gst_buffer_get_video_region_of_interest_meta_id(b, 3);
+    ASSERT_NE(roi, nullptr);
+    double age = -1;
+    gst_structure_get_double(gst_video_region_of_interest_meta_get_param(roi, "detection"), "age",
+                             &age);
+    EXPECT_NEAR(age, i * double(kFrame) / GST_SECOND, 1e-9);
+    gst_buffer_unref(b);
+  }
+}
+
+TEST_F(Outputs, OverlayDashesWhatWasSeenLongAgo) {
+  Rig r("omnioverlay", nullptr, nullptr);
+  g_object_set(r.video->element, "labels", FALSE, nullptr);
+  for (const double age : {0.0, 0.4, 1.2}) {
+    GstBuffer* b = gst_buffer_new_and_alloc(320 * 240 * 3);
+    gst_buffer_memset(b, 0, 90, 320 * 240 * 3);
+    GST_BUFFER_PTS(b) = 0;
+    auto* roi = gst_buffer_add_video_region_of_interest_meta(b, "omni", 100, 80, 60, 50);
+    gst_video_region_of_interest_meta_add_param(
+        roi, gst_structure_new("detection", "label", G_TYPE_STRING, "ball", "age", G_TYPE_DOUBLE,
+                               age, nullptr));
+    gst_harness_push(r.video, b);
+    GstBuffer* out = gst_harness_pull(r.video);
+    int n_painted = 0;  // of the left edge
+    for (int y = 80; y < 130; ++y) {
+      guint8 v = 0;
+      gst_buffer_extract(out, gsize((y * 320 + 99) * 3), &v, 1);
+      n_painted += v != 90;
+    }
+    if (age < 0.5) {
+      EXPECT_EQ(n_painted, 50) << age;
+    } else {
+      EXPECT_GT(n_painted, 10);
+      EXPECT_LT(n_painted, 45);
+    }
+    gst_buffer_unref(out);
+  }
+}
+
+TEST_F(Outputs, OverlayTellsWhatTheShownCaptionAnswers) {
+  Rig r("omnioverlay", "text", "text/x-raw,format=utf8");
+  const AnswerMeta asked{"What is on air?", 0, kFrame, 7};
+  r.frames(0, 2);
+  r.put("A caption", 0, kFrame, &asked);
+  r.gap(kFrame, 2 * kFrame);
+  for (const bool shown : {true, false}) {
+    GstBuffer* out = gst_harness_pull(r.video);
+    EXPECT_EQ(answer_of(out), shown ? std::optional(asked) : std::nullopt);
+    gst_buffer_unref(out);
+  }
 }
 
 TEST_F(Outputs, OverlayKeepsACaptionOffTheBoxes) {

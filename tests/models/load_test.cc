@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -10,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+#include "engine/find_model.h"
 #include "omni/engine.h"
 
 namespace omni {
@@ -192,6 +194,32 @@ TEST_F(LoadTest, WhatIsNoCheckpointIsRecognisedForWhatItIs) {
   fs::create_directories(snapshot);
   std::ofstream(snapshot / "config.json") << "{}";
   expect_says(says(dir_ / "cache", ErrorCode::not_found), "/snapshots/abc");
+}
+TEST_F(LoadTest, ANameIsLookedUpWhereModelsAreKept) {
+  const fs::path data = dir_ / "data", named = dir_ / "named", none = dir_ / "none";
+  fs::create_directories(data / "gst-omni/models/both");
+  fs::create_directories(data / "gst-omni/models/mine");
+  fs::create_directories(named / "both");
+  setenv("OMNI_MODELS", (none.string() + ":" + named.string()).c_str(), 1);
+  setenv("XDG_DATA_HOME", data.c_str(), 1);
+  EXPECT_EQ(find_model("both"), fs::canonical(named / "both")) << "what was named comes first";
+  EXPECT_EQ(find_model("mine"), fs::canonical(data / "gst-omni/models/mine"));
+  EXPECT_EQ(find_model(named.string()), fs::canonical(named)) << "a path is itself";
+  for (const char* missing : {"theirs", "./mine", "models/mine", "~mine"}) {
+    try {
+      find_model(missing);
+      ADD_FAILURE() << missing << " was found";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::not_found);
+      const std::string said = e.what();
+      EXPECT_EQ(said.find((data / "gst-omni/models").string()) != std::string::npos &&
+                    said.find(named.string()) != std::string::npos,
+                std::string(missing) == "theirs")
+          << said;
+    }
+  }
+  unsetenv("OMNI_MODELS");
+  unsetenv("XDG_DATA_HOME");
 }
 TEST_F(LoadTest, QuantizedByWhatIsNotRead) {
   replace("config.json", "{",

@@ -359,6 +359,28 @@ TEST(SessionEvents, LiveTextMayBeStampedWhenItIsThere) {
   const auto events = up_to<TurnDone>(*live.session);
   EXPECT_EQ(spans<AnswerText>(events), (std::vector<TimeSpan>{{7 * kSecond, kChunk}}));
   EXPECT_EQ(as<TurnDone>(events.back())->due, 0);
+  EXPECT_EQ(events.back().span, (TimeSpan{0, kChunk})) << "the media, whenever it is there";
+  for (const Event& e : events)
+    if (const auto* text = as<AnswerText>(e)) {
+      EXPECT_EQ(text->answered.media, (TimeSpan{0, kChunk}));
+      EXPECT_EQ(text->answered.question, as<TurnDone>(events.back())->question);
+    }
+}
+
+TEST(SessionEvents, WhatCameTooLateIsCountedToTheEnd) {
+  Live live(watching(Trigger::chunk));
+  for (int i = 0; i < 4; ++i) live.session->put(picture(*random_engine(), i));
+  live.go();
+  up_to<TurnDone>(*live.session);
+  live.session->put(picture(*random_engine(), 0));
+  live.session->put(picture(*random_engine(), 4));
+  live.session->put(picture(*random_engine(), 5));
+  for (int n = 0; n < 2; ++n) up_to<TurnDone>(*live.session);
+  EXPECT_EQ(live.session->stats().n_late, 1u);
+  live.session->reset();
+  for (int i = 6; i < 8; ++i) live.session->put(picture(*random_engine(), i));
+  up_to<TurnDone>(*live.session);
+  EXPECT_EQ(live.session->stats().n_late, 1u) << "a new dialogue forgets media, not counters";
 }
 
 // --- tracks that bring nothing
@@ -809,6 +831,8 @@ TEST(SessionEvents, TheTextOfSpeechHasTheTimeOfItsSound) {
   EXPECT_GT(heard, 0);
   const auto text = up_to<AnswerText>(*session);
   EXPECT_EQ(text.back().span, (TimeSpan{5 * kSecond, heard}));
+  EXPECT_EQ(as<AnswerText>(text.back())->answered.question, "Describe the feed.");
+  EXPECT_EQ(as<AnswerText>(text.back())->answered.media, events.back().span);
   EXPECT_EQ(as<AnswerText>(text.back())->text, as<TurnDone>(events.back())->answer.text);
   session->put(SpeechEnded{turn, SpeechEnd::finished, 5 * kSecond, heard});
   EXPECT_EQ(session->stats().n_spoken, 1u);

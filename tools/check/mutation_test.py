@@ -20,6 +20,7 @@ MUTANTS = [
      "const float a = x[2 * i], b = x[2 * i + 1];\n    x[2 * i] = a * cos[i] - b * sin[i];\n    x[2 * i + 1] = b * cos[i] + a * sin[i];"),
     ("mrope sections in another order", M + "text_model.cc", "? 0 : i < c.mrope_section[0] + c.mrope_section[1] ? 1 : 2", "? 2 : i < c.mrope_section[0] + c.mrope_section[1] ? 1 : 0"),
     ("audio positions go on between pieces", M + "audio_tower.cc", "positional_embedding_.rows(0, n_states)", "positional_embedding_.rows(std::min<int64_t>(10, config_.n_window - n_states), n_states + std::min<int64_t>(10, config_.n_window - n_states))"),
+    ("an answer is about the time when it was there", "runtime/session/running_turn.cc", "emit(turn_.span, TurnDone{", "emit(span, TurnDone{"),
     ("odd last audio state kept", M + "audio_tower.cc", "n_tokens = n_states / 2;", "n_tokens = (n_states + 1) / 2;"),
     ("ln_post before pooling", M + "audio_tower.cc", "proj_(cx, ln_post_(cx, ops::avg_pool_pairs(cx, x)))", "proj_(cx, ops::avg_pool_pairs(cx, ln_post_(cx, x)))"),
     ("windows not undone", M + "visual.cc", "back[size_t(windows.order[i])] = int64_t(i);", "back[i] = int64_t(i);"),

@@ -29,6 +29,8 @@ struct CaptionLayout {
 struct Caption {
   std::string text;  // lines, with '\n' between them; UTF-8
   Nanoseconds start = 0, duration = 0;
+  // Of a formatter: the texts that it is made of, as they were pushed, counted from 0.
+  int64_t first_text = 0, last_text = 0;
 };
 
 // Words in, captions out: lines of even length broken at clauses, a caption ended by a sentence, a

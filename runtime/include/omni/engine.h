@@ -17,7 +17,8 @@
 namespace omni {
 
 struct EngineOptions {
-  std::string model_path;  // a folder in the Hugging Face layout
+  // A folder in the Hugging Face layout, or the name of one that was installed (docs/embedding.md).
+  std::string model_path;
   // auto (the CPU, until speech, Whisper and speed have been tried on a GPU), cpu, cuda or cuda:N
   std::string device = "auto";
   // automatic = matrices that were published quantized as they are, the others as bfloat16 if the

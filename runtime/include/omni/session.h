@@ -163,15 +163,22 @@ struct TimeAdvanced {
 struct TurnBegan {
   std::string question;
 };
+// What a text answers, and the media that it is about, wherever in time the text itself is.
+struct Answered {
+  std::string question;
+  TimeSpan media;  // running time
+};
 // Whole characters. They come where settings.wants_pieces is set; the last of an answer may be
 // empty.
 struct TextPiece {
   std::string text;
   bool is_last = false;
+  Answered answered = {};
 };
 // The whole of an answer, for the time of the span. Of a spoken one: the time of its sound.
 struct AnswerText {
   std::string text;
+  Answered answered = {};
 };
 // To be played from the beginning of the span on.
 struct Utterance {
@@ -218,7 +225,7 @@ struct Event {
 struct SessionStats {
   size_t waiting = 0;      // segments
   uint64_t n_dropped = 0;  // segments that made room for newer ones
-  uint64_t n_late = 0;     // segments that came after their chunk had gone
+  uint64_t n_late = 0;     // segments that came after their chunk had gone, since the beginning
   int64_t context_tokens = 0;
   uint64_t n_answers = 0, n_tokens = 0;
   uint64_t n_objects = 0, n_repaired = 0, n_malformed = 0;

@@ -57,6 +57,7 @@ struct SpatialObject {
   std::optional<bool> agrees;     // the answer before had it too, at much the same place
   int64_t track = 0;              // > 0: the same object as in earlier answers
   std::optional<Point> velocity;  // pixels of the source a second
+  double age = 0;                 // seconds since the frame on which it was seen
 };
 
 // Finds the objects in an answer while it is being written. Takes what models really write: fences,
