@@ -96,14 +96,17 @@ static inline __nv_bfloat16 __float2bfloat16_rn(float f) {
 struct __half {
   uint16_t bits;
 };
+// Not by a type of the compiler: they have it under different names, or not at all.
 static inline float __half2float(__half x) {
-#if defined(__aarch64__)  // where g++ 12 knows the format by this name only
-  __fp16 f;
-#else
-  _Float16 f;
-#endif
-  std::memcpy(&f, &x.bits, 2);
-  return float(f);
+  uint32_t u = uint32_t(x.bits & 0x7fff) << 13;
+  float f;
+  std::memcpy(&f, &u, 4);
+  f *= 0x1p112f;  // the bias of binary32's exponent less that of binary16's
+  std::memcpy(&u, &f, 4);
+  if ((x.bits & 0x7c00) == 0x7c00) u |= 0x7f800000;  // infinity, NaN
+  u |= uint32_t(x.bits & 0x8000) << 16;
+  std::memcpy(&f, &u, 4);
+  return f;
 }
 static inline uint32_t __float_as_uint(float x) {
   uint32_t bits;

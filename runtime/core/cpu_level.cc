@@ -2,7 +2,9 @@
 
 #include <cstdlib>
 
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
@@ -12,6 +14,15 @@
 namespace omni {
 
 namespace {
+
+#if defined(__x86_64__)
+// Not by __builtin_cpu_supports(), to which clang 14 has no such name. That the system keeps the
+// registers is said by what is asked for AVX2.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
 
 constexpr CpuLevel kBestFirst[] = {CpuLevel::avx512, CpuLevel::avx2, CpuLevel::neon,
                                    CpuLevel::portable};
@@ -45,8 +56,7 @@ bool cpu_supports(CpuLevel level) {
       return true;
 #if defined(__x86_64__)
     case CpuLevel::avx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-             __builtin_cpu_supports("f16c");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     case CpuLevel::avx512:
       return cpu_supports(CpuLevel::avx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&

@@ -14,6 +14,18 @@
 namespace omni {
 namespace {
 
+TEST(Float16, IsWhatTheStandardSays) {
+  for (uint32_t bits = 0; bits < 0x7c00; ++bits) {
+    const int exponent = int(bits >> 10), fraction = int(bits & 0x3ff);
+    const auto value =
+        float(exponent ? std::ldexp(1024 + fraction, exponent - 25) : std::ldexp(fraction, -24));
+    EXPECT_EQ(to_float(Float16{uint16_t(bits)}), value) << bits;
+    EXPECT_EQ(to_float(Float16{uint16_t(bits | 0x8000)}), -value) << bits;
+  }
+  EXPECT_EQ(to_float(Float16{0x7c00}), INFINITY);
+  EXPECT_EQ(to_float(Float16{0xfc00}), -INFINITY);
+}
+
 TEST(Float16, RoundsToTheNearest) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {  // every value is itself
     const Float16 h{uint16_t(bits)};

@@ -35,7 +35,7 @@ class LinearTest
       if (format == WeightFormat::bf16)
         static_cast<BFloat16*>(t.raw())[i] = to_bfloat16(values[i]);
       else
-        static_cast<Half*>(t.raw())[i] = Half(values[i]);
+        static_cast<Float16*>(t.raw())[i] = to_float16(values[i]);
     }
     return t;
   }

@@ -337,7 +337,7 @@ TEST_F(OpsTest, EmbeddingsOfEveryFormat) {
       else if (type == DType::bf16)
         *static_cast<BFloat16*>(to) = to_bfloat16(v);
       else
-        *static_cast<Half*>(to) = Half(v);
+        *static_cast<Float16*>(to) = to_float16(v);
     }
     const Tensor y = ops::embedding(cx, ids, table);
     for (int i = 0; i < 3 * 19; ++i)

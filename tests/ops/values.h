@@ -12,12 +12,6 @@
 
 namespace omni {
 
-#if defined(__aarch64__)
-using Half = __fp16;  // where g++ 12 knows the format by this name only
-#else
-using Half = _Float16;
-#endif
-
 inline std::vector<float> random_values(size_t n, uint32_t seed, float scale = 1) {
   std::mt19937 g(seed);
   std::normal_distribution<float> d(0, scale);
