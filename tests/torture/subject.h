@@ -52,12 +52,14 @@ class Subject {
     bool operator==(const Outcome&) const = default;
   };
   Outcome do_job();
+  // Where there is one element: one pad of each template on request, in the place of those that
+  // were.
+  void request_one_of_each();
   // Whether everything is freed when it goes: called in the place of the destructor.
   static std::vector<std::string> destroy(std::unique_ptr<Subject> subject);
 
  private:
   void add_peers(GstElement* element);
-  void request_one_of_each();
 
   GstElement* pipeline_ = nullptr;
   std::vector<GstElement*> elements_;
