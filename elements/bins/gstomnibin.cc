@@ -7,10 +7,10 @@
  * on the way to the model, and interlaced video is deinterlaced; the video that leaves is the one
  * that came. Video in a GPU's memory reaches the model as it is, where omnivideotokenizer takes it.
  *
- * A sink pad counts once something is linked to it. One that was asked for and never linked is told
- * of by a warning when the others end; one that is linked and to which nothing comes holds up the
- * other for a while (omnimodel). Where no source pad is linked, answers leave as messages,
- * and the bin is a sink: it ends the pipeline.
+ * A sink pad counts once something is linked to it, and until it is released. One that was asked
+ * for and never linked is told of by a warning when the others end; one that is linked and to which
+ * nothing comes holds up the other for a while (omnimodel). Where no source pad is linked, answers
+ * leave as messages, and the bin is a sink: it ends the pipeline.
  *
  * ## Example
  * |[
@@ -19,6 +19,8 @@
  * ]|
  */
 #include "bins/gstomnibin.h"
+
+#include <gst/video/video.h>
 
 #include <string>
 #include <utility>
@@ -177,6 +179,7 @@ class OmniBin final : public GstOmniElement {
   GstPad* ghost(GstPadTemplate* templ, const char* name, PadPtr target);
   GstPad* ask_of_model(GstPadTemplate* templ, const char* name, const char* model_pad);
   GstPad* media_sink(GstPadTemplate* templ, const char* name, PadPtr target);
+  void leave_model(GstElement* tokenizer);
 
   GstElement* const element_;
   // join when they are needed; owned
@@ -226,6 +229,29 @@ GstElement* OmniBin::tee() {
   return tee_;
 }
 
+// Ahead of deinterlace, which ends the process where an interlaced frame cannot be mapped.
+GstPadProbeReturn check_frame(GstPad* pad, GstPadProbeInfo* info, gpointer element) {
+  const CapsPtr caps(gst_pad_get_current_caps(pad));
+  GstVideoInfo video;
+  if (!caps || !gst_video_info_from_caps(&video, caps.get()) ||
+      !GST_VIDEO_INFO_IS_INTERLACED(&video))
+    return GST_PAD_PROBE_OK;
+  GstBuffer* buffer = GST_PAD_PROBE_INFO_BUFFER(info);
+  GstVideoFrame frame;
+  if (gst_video_frame_map(&frame, &video, buffer, GST_MAP_READ)) {
+    gst_video_frame_unmap(&frame);
+    return GST_PAD_PROBE_OK;
+  }
+  gst_omni_post_error(static_cast<GstElement*>(element),
+                      omni::Error(omni::ErrorCode::corrupt_file,
+                                  "a buffer of " + std::to_string(gst_buffer_get_size(buffer)) +
+                                      " bytes is no frame of " + std::to_string(video.width) + "x" +
+                                      std::to_string(video.height)));
+  gst_buffer_unref(buffer);
+  GST_PAD_PROBE_INFO_FLOW_RETURN(info) = GST_FLOW_ERROR;
+  return GST_PAD_PROBE_HANDLED;
+}
+
 // tee ─► convert ─► deinterlace ─► video; the two in the middle touch only what has to be changed.
 void OmniBin::add_video_in() {
   if (std::exchange(video_in_, true)) return;
@@ -237,6 +263,8 @@ void OmniBin::add_video_in() {
   link(tee(), convert_);
   link(convert_, deinterlace_);
   link(deinterlace_, settings.video);
+  PadPtr sink(gst_element_get_static_pad(deinterlace_, "sink"));
+  gst_pad_add_probe(sink.get(), GST_PAD_PROBE_TYPE_BUFFER, check_frame, element_, nullptr);
 }
 
 void OmniBin::add_video_out() {
@@ -304,11 +332,36 @@ GstPad* OmniBin::request_pad(GstPadTemplate* templ, const gchar*) {
   return ask_of_model(templ, "src_text", "text_%u");
 }
 
-void OmniBin::release_pad(GstPad* pad) {
-  PadPtr target(gst_ghost_pad_get_target(GST_GHOST_PAD(pad)));
+// The model waits no longer for the stream of this tokenizer. It joins again with the next link.
+void OmniBin::leave_model(GstElement* tokenizer) {
+  PadPtr src(gst_element_get_static_pad(tokenizer, "src")), sink(gst_pad_get_peer(src.get()));
+  if (!sink) return;
+  gst_pad_unlink(src.get(), sink.get());
+  gst_element_release_request_pad(settings.model, sink.get());
+}
+
+// To deactivate a pad is to wait for who pushes into it: whoever waits further on is sent back.
+void deactivate(GstPad* pad, GstPad* target) {
+  const bool is_sink = target && GST_PAD_IS_SINK(pad);
+  if (is_sink && GST_PAD_STREAM_TRYLOCK(pad)) {
+    gst_pad_set_active(pad, FALSE);
+    GST_PAD_STREAM_UNLOCK(pad);
+    return;
+  }
+  if (is_sink) gst_pad_send_event(target, gst_event_new_flush_start());
   gst_pad_set_active(pad, FALSE);
-  gst_ghost_pad_set_target(GST_GHOST_PAD(pad), nullptr);
+  if (is_sink) gst_pad_send_event(target, gst_event_new_flush_stop(TRUE));
+}
+
+void OmniBin::release_pad(GstPad* pad) {
+  const std::string name = GST_PAD_NAME(pad);
+  if (name == "sink_video") leave_model(settings.video);
+  if (name == "sink_audio") leave_model(settings.audio);
+  PadPtr target(gst_ghost_pad_get_target(GST_GHOST_PAD(pad)));
   const bool of_model = target && GST_PAD_PARENT(target.get()) == settings.model;
+  if (of_model && GST_PAD_IS_SINK(pad)) gst_pad_set_active(target.get(), FALSE);
+  deactivate(pad, target.get());
+  gst_ghost_pad_set_target(GST_GHOST_PAD(pad), nullptr);
   gst_element_remove_pad(element_, pad);
   if (of_model) gst_element_release_request_pad(settings.model, target.get());
 }

@@ -1,8 +1,10 @@
 // omnimodel's sink pads: tokens and questions into the session, flushes, ends.
 #include <algorithm>
+#include <utility>
 
 #include "common/gstomniguard.h"
 #include "model/gstomnimodelstate.h"
+#include "streams/gstomnitimestamps.h"
 #include "tokens/gstomnitokens.h"
 #include "tokens/gstomniturns.h"
 
@@ -116,6 +118,7 @@ GstFlowReturn chain_tokens(GstOmniModel* self, Input& in, BufferPtr buffer) {
   int hidden = 0;
   {
     std::lock_guard guard(s.lock);
+    if (!in.has_times) return GST_FLOW_ERROR;
     time = gst_segment_to_running_time(&in.segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer.get()));
     if (!GST_CLOCK_TIME_IS_VALID(time)) return outputs_flow(s);  // outside the segment
     if (in.hidden == 0) return GST_FLOW_NOT_NEGOTIATED;
@@ -174,7 +177,7 @@ void finish_flush(GstOmniModel* self, Input& in, GstEvent* event) {
   {
     std::lock_guard guard(s.lock);
     in.eos = false;
-    gst_segment_init(&in.segment, GST_FORMAT_TIME);
+    in.forget_segment();
     outputs = end_flush(s, in);
   }
   for (const PadPtr& pad : outputs) output_of(pad.get())->flush_stop(gst_event_ref(event));
@@ -204,6 +207,23 @@ bool take_caps(GstOmniModel* self, Input& in, GstCaps* caps) {
   in.hidden = hidden;
   check_checkpoint(s, in);
   return true;
+}
+
+// Questions need no times; tokens without are an error, once: an event that was refused comes again
+// with the next buffer.
+bool take_segment(GstOmniModel* self, Input& in, GstEvent* event) {
+  const GstSegment segment = gst_omni_segment_of(event);
+  const bool has_times = segment.format == GST_FORMAT_TIME;
+  std::lock_guard guard(state(self).lock);
+  if (has_times)
+    in.segment = segment;
+  else
+    gst_segment_init(&in.segment, GST_FORMAT_TIME);
+  const bool had_times = std::exchange(in.has_times, has_times || in.is_prompt);
+  if (had_times && !in.has_times)
+    throw omni::Error(omni::ErrorCode::unsupported,
+                      "tokens without times: their segment is not in time format");
+  return in.has_times;
 }
 
 void find_out_if_live(GstOmniModel* self) {
@@ -286,12 +306,10 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
       });
       tell_of_turns(self);
       break;
-    case GST_EVENT_SEGMENT: {
+    case GST_EVENT_SEGMENT:
       find_out_if_live(self);
-      std::lock_guard guard(s.lock);
-      gst_event_copy_segment(event, &in.segment);
+      ok = gst_omni_guard(self, FALSE, [&]() -> gboolean { return take_segment(self, in, event); });
       break;
-    }
     case GST_EVENT_GAP:
       ok = gst_omni_guard(self, FALSE, [&]() -> gboolean { return put_gap(self, in, event); });
       break;
@@ -334,7 +352,7 @@ gboolean sink_activate_mode(GstPad* pad, GstObject* parent, GstPadMode mode, gbo
     outputs = end_flush(s, in);  // its FLUSH_STOP will not come any more
     in.flushing = !active;
     in.begun = in.eos = false;
-    gst_segment_init(&in.segment, GST_FORMAT_TIME);
+    in.forget_segment();
   }
   for (const PadPtr& output : outputs)
     output_of(output.get())->flush_stop(gst_event_new_flush_stop(TRUE));
@@ -370,7 +388,7 @@ GstPad* add_input(GstOmniModel* self, GstPadTemplate* templ, const std::string& 
     input->pad = pad;
     input->is_prompt = is_prompt;
     input->modality = modality;
-    gst_segment_init(&input->segment, GST_FORMAT_TIME);
+    input->forget_segment();
     std::lock_guard guard(s.lock);
     s.inputs.push_back(give_to_pad(pad, std::move(input)));
   }

@@ -44,8 +44,13 @@ struct Input {
            : modality == omni::Modality::audio ? omni::Track::audio
                                                : omni::Track::video;
   }
+  void forget_segment() {
+    gst_segment_init(&segment, GST_FORMAT_TIME);
+    has_times = true;
+  }
   // Under the element's lock:
-  GstSegment segment;
+  GstSegment segment;      // in time format
+  bool has_times = true;   // of the segment that came; of questions always
   std::string checkpoint;  // of the caps
   int hidden = 0;
   bool begun = false, eos = false;  // begun: a stream-start has come

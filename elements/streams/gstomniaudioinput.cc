@@ -9,6 +9,7 @@ namespace {
 // a jump of the time stamps that is more than jitter
 constexpr GstClockTimeDiff kResyncAbove = 40 * GST_MSECOND;
 constexpr GstClockTime kMostSilence = 30 * GST_SECOND;  // that is listened to
+constexpr gsize kMostPiece = 4 << 20;                   // bytes converted at once
 
 bool is_planar(const GstAudioInfo& info) { return info.layout == GST_AUDIO_LAYOUT_NON_INTERLEAVED; }
 }  // namespace
@@ -66,6 +67,10 @@ void GstOmniAudioInput::buffer(GstBuffer* buffer, GstClockTime time) {
   if (meta && !gst_audio_info_is_equal(&meta->info, &in_))
     throw omni::Error(omni::ErrorCode::corrupt_file,
                       "an audio buffer that describes itself otherwise than its caps");
+  if (meta && meta->samples > bytes / gsize(in_.bpf))
+    throw omni::Error(omni::ErrorCode::corrupt_file,
+                      "an audio buffer of " + std::to_string(bytes) + " bytes says that it has " +
+                          std::to_string(meta->samples) + " samples");
   GstAudioBuffer audio;
   if (!gst_audio_buffer_map(&audio, &in_, buffer, GST_MAP_READ))
     throw omni::Error(omni::ErrorCode::corrupt_file, "an audio buffer that cannot be read");
@@ -123,7 +128,8 @@ gsize GstOmniAudioInput::align(GstClockTime time) {
 
 void GstOmniAudioInput::feed_silence(GstClockTime duration) {
   const gsize frames = gst_util_uint64_scale(duration, guint64(in_.rate), GST_SECOND);
-  const gsize piece = std::min<gsize>(frames, gsize(in_.rate));
+  if (frames == 0) return;
+  const gsize piece = std::min(frames, most_frames());
   std::vector<guint8> silence(piece * gsize(in_.bpf));
   gst_audio_format_info_fill_silence(in_.finfo, silence.data(), silence.size());
   std::vector<gpointer> planes(gsize(is_planar(in_) ? in_.channels : 1), silence.data());
@@ -131,13 +137,18 @@ void GstOmniAudioInput::feed_silence(GstClockTime duration) {
     feed(planes.data(), std::min(piece, frames - done));
 }
 
-// In pieces of a second, between which the callback may end it.
+// Of one piece: a second at most, and what fits into 4 MiB.
+gsize GstOmniAudioInput::most_frames() const {
+  return std::clamp<gsize>(kMostPiece / gsize(in_.bpf), 1, gsize(in_.rate));
+}
+
+// In pieces, between which the callback may end it.
 void GstOmniAudioInput::feed(gpointer planes[], gsize frames) {
   const gsize step = gsize(is_planar(in_) ? in_.bpf / in_.channels : in_.bpf);
   const gsize n_planes = gsize(is_planar(in_) ? in_.channels : 1);
   std::vector<gpointer> at(planes, planes + n_planes);
   for (gsize done = 0; done < frames;) {
-    const gsize piece = std::min<gsize>(frames - done, gsize(in_.rate));
+    const gsize piece = std::min(frames - done, most_frames());
     convert(at.data(), piece);
     for (gpointer& plane : at) plane = static_cast<guint8*>(plane) + piece * step;
     done += piece;

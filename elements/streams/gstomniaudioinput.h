@@ -12,10 +12,11 @@
 
 #include "common/gstomniptr.h"
 
-// Caps of a pad template: all that GstOmniAudioInput takes.
-#define GST_OMNI_AUDIO_CAPS                            \
-  "audio/x-raw, format=(string)" GST_AUDIO_FORMATS_ALL \
-  ", rate=(int)[ 1, max ], channels=(int)[ 1, max ], " \
+// Caps of a pad template: all that GstOmniAudioInput takes. Beyond this rate GStreamer's resampler
+// asks for memory that there is not, and ends the process.
+#define GST_OMNI_AUDIO_CAPS                                 \
+  "audio/x-raw, format=(string)" GST_AUDIO_FORMATS_ALL      \
+  ", rate=(int)[ 1, 6144000 ], channels=(int)[ 1, 1024 ], " \
   "layout=(string){ interleaved, non-interleaved }"
 
 // Throws unsupported for caps that describe no audio.
@@ -43,6 +44,7 @@ class GstOmniAudioInput {
 
  private:
   gsize align(GstClockTime time);
+  gsize most_frames() const;
   void feed_silence(GstClockTime duration);
   void feed(gpointer planes[], gsize frames);
   void convert(gpointer planes[], gsize frames);

@@ -145,7 +145,7 @@ GstFlowReturn GstOmniInput::result() const {
 
 GstFlowReturn GstOmniInput::data_result() const {
   if (const GstFlowReturn refusal = result(); refusal != GST_FLOW_OK) return refusal;
-  return caps_refused_ ? GST_FLOW_NOT_NEGOTIATED : flow_;
+  return caps_ == Caps::refused ? GST_FLOW_NOT_NEGOTIATED : flow_;
 }
 
 // Whatever its size, one thing always has room.
@@ -238,6 +238,7 @@ GstFlowReturn GstOmniInput::put(BufferPtr buffer) {
   Lock lock(lock_);
   while (state_ == Worker::starting && !live_ && data_result() == GST_FLOW_OK) changed_.wait(lock);
   if (const GstFlowReturn refusal = data_result(); refusal != GST_FLOW_OK) return refusal;
+  if (caps_ == Caps::none) return GST_FLOW_NOT_NEGOTIATED;
   if (downstream != GST_FLOW_OK) return downstream;
   now_ = live_ ? now : GST_CLOCK_TIME_NONE;
   const GstClockTime duration = std::min(media_.duration_of(buffer.get()), kLongest);
@@ -278,7 +279,7 @@ void GstOmniInput::note_event(GstEvent* event) {
       if (flow_ == GST_FLOW_EOS) flow_ = GST_FLOW_OK;
       break;
     case GST_EVENT_SEGMENT:
-      gst_event_copy_segment(event, &segment_);
+      segment_ = gst_omni_segment_of(event);
       stamps_.restart(segment_);
       media_.restarted(segment_);
       break;
@@ -299,7 +300,7 @@ bool GstOmniInput::put_event(EventPtr event) {
       return true;
     });
     std::lock_guard guard(lock_);
-    caps_refused_ = !taken;
+    caps_ = taken ? Caps::taken : Caps::refused;
     if (!taken) return false;
   }
   if (GST_EVENT_TYPE(event.get()) == GST_EVENT_GAP) return put_gap(std::move(event));
@@ -360,7 +361,8 @@ void GstOmniInput::set_active(bool active) {
     std::lock_guard guard(lock_);
     active_ = active;
     clear(false);
-    flushing_ = live_known_ = live_ = ended_ = caps_refused_ = false;
+    flushing_ = live_known_ = live_ = ended_ = false;
+    caps_ = Caps::none;
     flow_ = GST_FLOW_OK;
     gst_segment_init(&segment_, GST_FORMAT_TIME);
     stamps_.restart(segment_);

@@ -144,8 +144,8 @@ class GstOmniInput {
   guint queued_ = 0, queued_events_ = 0;  // queued_: buffers and GAPs
   guint64 queued_bytes_ = 0;
   GstClockTime queued_time_ = 0;
-  bool active_ = false, flushing_ = false, live_ = false, live_known_ = false, ended_ = false,
-       caps_refused_ = false;
+  bool active_ = false, flushing_ = false, live_ = false, live_known_ = false, ended_ = false;
+  enum class Caps { none, taken, refused } caps_ = Caps::none;
   Worker state_ = Worker::starting;
   GstFlowReturn flow_ = GST_FLOW_OK;
   GstSegment segment_;

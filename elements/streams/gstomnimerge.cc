@@ -116,10 +116,8 @@ bool GstOmniMerge::event_video(EventPtr event) {
       break;
     }
     case GST_EVENT_SEGMENT: {
-      const GstSegment* segment = nullptr;
-      gst_event_parse_segment(event.get(), &segment);
       find_latency();
-      if (!set_video_segment(*segment)) return false;
+      if (!set_video_segment(gst_omni_segment_of(event.get()))) return false;
       break;
     }
     case GST_EVENT_CAPS: {
@@ -199,10 +197,17 @@ void GstOmniMerge::stop() {
   changed_.notify_all();
 }
 
+// Under activation_, while nothing flows: the round of the task that was under way is over. Called
+// before it goes on, or the task would pause behind that.
+void GstOmniMerge::end_round() {
+  if (active_) gst_pad_pause_task(src_);
+}
+
 // Where the source pad is active: the task runs from now on.
 bool GstOmniMerge::resume() {
   std::lock_guard guard(activation_);
   if (!active_) return true;
+  if (is_flushing()) end_round();
   {
     std::lock_guard state(lock_);
     flushing_ = false;
@@ -211,21 +216,29 @@ bool GstOmniMerge::resume() {
       src_, [](gpointer self) { static_cast<GstOmniMerge*>(self)->loop(); }, this, nullptr);
 }
 
+bool GstOmniMerge::is_flushing() {
+  std::lock_guard guard(lock_);
+  return flushing_;
+}
+
 bool GstOmniMerge::flush_start(EventPtr event) {
   stop();
-  const bool ok = gst_pad_push_event(src_, event.release());
-  gst_pad_pause_task(src_);
-  return ok;
+  return gst_pad_push_event(src_, event.release());
 }
 
 // A flush takes what was to be seen, and not what the stream is: as a queue does, events that stay
 // on pads go to the source pad.
 bool GstOmniMerge::flush_stop(EventPtr event) {
+  bool was_flushing = false;
+  {
+    std::lock_guard guard(activation_);
+    if ((was_flushing = is_flushing())) end_round();
+  }
+  if (!was_flushing) return gst_pad_push_event(src_, event.release());
   const bool ok = gst_pad_push_event(src_, event.release());
   std::deque<Item> flushed;
   {
     std::lock_guard guard(lock_);
-    if (!flushing_) return ok;
     flushed.swap(queue_);
     restart();
   }

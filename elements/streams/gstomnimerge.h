@@ -100,6 +100,8 @@ class GstOmniMerge {
   bool flush_stop(EventPtr event);
   void stop();
   bool resume();
+  void end_round();
+  bool is_flushing();
   void find_latency();
   bool set_video_segment(const GstSegment& segment);
 

@@ -128,9 +128,7 @@ bool GstOmniMerge::event_side(EventPtr event) {
   }
   switch (GST_EVENT_TYPE(event.get())) {
     case GST_EVENT_SEGMENT: {
-      const GstSegment* segment = nullptr;
-      gst_event_parse_segment(event.get(), &segment);
-      if (!set_side_segment(*segment)) return false;
+      if (!set_side_segment(gst_omni_segment_of(event.get()))) return false;
       break;
     }
     case GST_EVENT_GAP:

@@ -83,12 +83,7 @@ void GstOmniMerge::leave_alone(GstClockTime time) {
 // --- the source pad's task
 
 void GstOmniMerge::loop() {
-  if (step()) return;
-  std::lock_guard guard(activation_);
-  Lock lock(lock_);
-  const bool flushing = flushing_;
-  lock.unlock();
-  if (flushing) gst_pad_pause_task(src_);
+  if (!step()) gst_pad_pause_task(src_);
 }
 
 // False when there is nothing to do before a flush has ended.

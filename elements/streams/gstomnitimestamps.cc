@@ -7,6 +7,13 @@ constexpr gint64 kMost = 2 * GST_SECOND, kMostUnknown = 60 * GST_SECOND, kLastin
 constexpr gint64 kLatest = G_MAXINT64 / 4;  // stamps above it are none: sums cannot overflow
 }  // namespace
 
+GstSegment gst_omni_segment_of(GstEvent* event) {
+  GstSegment segment;
+  gst_event_copy_segment(event, &segment);
+  if (segment.rate < 0 && !GST_CLOCK_TIME_IS_VALID(segment.stop)) segment.stop = guint64(kLatest);
+  return segment;
+}
+
 void GstOmniTimestamps::restart(const GstSegment& segment) {
   reverse_ = segment.rate < 0;
   started_ = false;

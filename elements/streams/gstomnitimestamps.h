@@ -19,6 +19,10 @@
 
 #include <optional>
 
+// Of a SEGMENT event. GStreamer does not count backwards from an end that nobody knows: such a
+// segment gets the latest there is.
+GstSegment gst_omni_segment_of(GstEvent* event);
+
 class GstOmniTimestamps {
  public:
   struct Stamp {

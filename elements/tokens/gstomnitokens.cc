@@ -1,5 +1,6 @@
 #include "tokens/gstomnitokens.h"
 
+#include <algorithm>
 #include <cstring>
 
 GType gst_omni_token_meta_api_get_type() {
@@ -81,7 +82,9 @@ omni::Segment gst_omni_tokens_segment(GstBuffer* buffer, omni::Modality modality
   const auto* meta = gst_buffer_get_omni_token_meta(buffer);
   if (!meta)
     throw omni::Error(omni::ErrorCode::invalid_argument, "a token buffer without GstOmniTokenMeta");
-  const gint64 cells = gint64{meta->grid_t} * meta->grid_h * meta->grid_w;
+  const double most = double(G_MAXINT32),
+               product = double(meta->grid_t) * meta->grid_h * meta->grid_w;  // cannot overflow
+  const gint64 cells = gint64(std::clamp(product, -most, most));
   if (bytes % row || meta->grid_t < 0 || meta->grid_h < 0 || meta->grid_w < 0 ||
       cells != gint64(bytes / row))
     throw omni::Error(omni::ErrorCode::invalid_argument, "a token buffer of " +

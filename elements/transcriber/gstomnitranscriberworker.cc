@@ -6,6 +6,7 @@
 #include "common/gstomniguard.h"
 #include "omni/text.h"
 #include "streams/gstomniclock.h"
+#include "streams/gstomnitimestamps.h"
 #include "transcriber/gstomnitranscriberstate.h"
 
 namespace gst_omni_transcriber {
@@ -142,7 +143,7 @@ void Transcriber::handle_event(GstEvent* event) {
     }
     case GST_EVENT_SEGMENT:
       if (audio_) audio_->drain();
-      gst_event_copy_segment(event, &segment_);
+      segment_ = gst_omni_segment_of(event);
       break;
     case GST_EVENT_EOS:
       if (audio_) audio_->drain();

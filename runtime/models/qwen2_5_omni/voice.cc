@@ -17,7 +17,9 @@ std::map<std::string, Speaker> read_speakers(const std::filesystem::path& path,
                                              const DitConfig& c) {
   const PickledValue all = read_tensor_pickle(path);
   std::map<std::string, Speaker> out;
-  for (const auto& [name, v] : all.members) {
+  for (const auto& entry : all.members) {
+    const std::string& name = entry.first;
+    const PickledValue& v = entry.second;
     const auto fail = [&](const std::string& what) {
       throw Error(ErrorCode::corrupt_file, path.string() + ": voice " + name + " " + what);
     };
