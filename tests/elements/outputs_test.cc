@@ -71,8 +71,8 @@ struct Rig {
       gpointer state = nullptr;
       auto* roi = reinterpret_cast<GstVideoRegionOfInterestMeta*>(
           gst_buffer_iterate_meta_filtered(b, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE));
-      out += (out.empty() ? "" : " ") + std::to_string(GST_BUFFER_PTS(b) / kFrame) + ":" +
-             (roi ? std::to_string(roi->x) : "-");
+      out.append(out.empty() ? "" : " ").append(std::to_string(GST_BUFFER_PTS(b) / kFrame));
+      out.append(":").append(roi ? std::to_string(roi->x) : "-");
       guint8 value = 0;
       gst_buffer_extract(b, 0, &value, 1);
       EXPECT_EQ(value, guint8(GST_BUFFER_PTS(b) / kFrame)) << "pixels of another frame";

@@ -117,7 +117,8 @@ TEST_F(VideoTokenizer, CapsMayChangeAtAnyTime) {
   gst_harness_push(h, frame(96, 300, 500 * GST_MSECOND));
   gst_harness_push(h, frame(96, 300, GST_SECOND));
   auto out = h.drain();
-  EXPECT_EQ(out.size(), 2u);  // the half pair of the old size, and one of the new
+  ASSERT_EQ(out.size(), 2u);  // the half pair of the old size, and one of the new
+  EXPECT_EQ(GST_BUFFER_PTS(out[1]), 500 * GST_MSECOND);
   unref_all(out);
 }
 

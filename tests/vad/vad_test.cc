@@ -190,6 +190,26 @@ TEST(VoiceGate, SaysWhereTheVoiceIs) {
   EXPECT_TRUE(ask(0, 16000));
 }
 
+TEST(VoiceGate, LooksAtTheWindowsOfTheStretch) {
+  const std::vector<float> voice = speech(), p = probabilities(voice, 512);
+  VoiceGate gate;
+  gate.push(voice);
+  constexpr int64_t kWindow = 512, kForgotten = 100;
+  const auto expect_all = [&](int64_t from) {
+    for (int64_t w = from; w + 1 < int64_t(p.size()); ++w) {
+      EXPECT_EQ(gate.may_hold_a_voice(w * kWindow, (w + 1) * kWindow), p[size_t(w)] >= .35f) << w;
+      EXPECT_EQ(gate.may_hold_a_voice(w * kWindow + 511, (w + 1) * kWindow + 1),
+                std::max(p[size_t(w)], p[size_t(w + 1)]) >= .35f)
+          << "the ends of " << w;
+    }
+  };
+  expect_all(0);
+  gate.forget(kForgotten * kWindow + 511);
+  expect_all(kForgotten);
+  gate.forget(kForgotten * kWindow + 512);
+  expect_all(kForgotten + 1);
+}
+
 struct Heard {
   std::vector<Nanoseconds> began;
   std::vector<TurnEnded> ended;
