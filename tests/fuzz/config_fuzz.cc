@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     omni::qwen2_5_omni::check_token_ids(path, tokenizer);
     omni::qwen2_5_omni::read_vision_spec(path, c.vision);
   });
-  read([&] { omni::qwen2_5_omni::read_stop_ids(path, 1000); });
+  read([&] { omni::qwen::read_stop_ids(path, 1000); });
   read([&] {
     omni::qwen2_5_omni::VisionConfig vision{};
     vision.patch_size = 14, vision.spatial_merge_size = 2, vision.temporal_patch_size = 2;

@@ -10,27 +10,27 @@ says whether every mistake can still be planted: the texts are looked for withou
 import argparse, pathlib, re, shutil, subprocess, sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-M, C, K, S = "runtime/models/qwen2_5_omni/", "runtime/captions/", "cuda/kernels/", "elements/streams/"
+M, Q, C, K, S = "runtime/models/qwen2_5_omni/", "runtime/models/qwen/", "runtime/captions/", "cuda/kernels/", "elements/streams/"
 # name, file, text, replacement: the mistakes that people make with this model. Not among them, since it changes nothing: a bias on k (the same for all keys,
 # softmax does not see it).
 MUTANTS = [
     ("rotate pairs, not halves", "runtime/ops/cpu/kernels.inl", "const float a = x[i], b = x[i + half];\n    x[i] = a * cos[i] - b * sin[i];\n    x[i + half] = b * cos[i] + a * sin[i];",
      "const float a = x[2 * i], b = x[2 * i + 1];\n    x[2 * i] = a * cos[i] - b * sin[i];\n    x[2 * i + 1] = b * cos[i] + a * sin[i];"),
-    ("mrope sections in another order", M + "text_model.cc", "? 0 : i < c.mrope_section[0] + c.mrope_section[1] ? 1 : 2", "? 2 : i < c.mrope_section[0] + c.mrope_section[1] ? 1 : 0"),
+    ("mrope sections in another order", Q + "text_model.cc", "? 0 : i < c.mrope_section[0] + c.mrope_section[1] ? 1 : 2", "? 2 : i < c.mrope_section[0] + c.mrope_section[1] ? 1 : 0"),
     ("audio positions go on between pieces", M + "audio_tower.cc", "positional_embedding_.rows(0, n_states)", "positional_embedding_.rows(std::min<int64_t>(10, config_.n_window - n_states), n_states + std::min<int64_t>(10, config_.n_window - n_states))"),
     ("odd last audio state kept", M + "audio_tower.cc", "n_tokens = n_states / 2;", "n_tokens = (n_states + 1) / 2;"),
     ("ln_post before pooling", M + "audio_tower.cc", "proj_(cx, ln_post_(cx, ops::avg_pool_pairs(cx, x)))", "proj_(cx, ops::avg_pool_pairs(cx, ln_post_(cx, x)))"),
-    ("windows not undone", M + "visual.cc", "back[size_t(windows.order[i])] = int64_t(i);", "back[i] = int64_t(i);"),
-    ("windows on the patch grid", M + "visual.cc", "config_.window_size / merge / config_.patch_size", "config_.window_size / config_.patch_size"),
-    ("full attention everywhere", M + "visual.cc", "config_.fullatt_block_indexes.count(i) != 0", "true"),
+    ("windows not undone", Q + "visual.cc", "back[size_t(windows.order[i])] = int64_t(i);", "back[i] = int64_t(i);"),
+    ("windows on the patch grid", Q + "visual.cc", "config_.window_size / merge / config_.patch_size", "config_.window_size / config_.patch_size"),
+    ("full attention everywhere", Q + "visual.cc", "config_.fullatt_block_indexes.count(i) != 0", "true"),
     ("tanh GELU", "runtime/ops/cpu/kernels.inl", "0.5f * x[i] * (1.f + erf_(x[i] * 0.70710678118654752f))", "0.5f * x[i] * (1.f + std::tanh(0.7978845608f * (x[i] + 0.044715f * x[i] * x[i] * x[i])))"),
-    ("eps 1e-5 for RMSNorm of the tower", M + "visual.cc", "constexpr float kEps = 1e-6f;", "constexpr float kEps = 1e-3f;"),
+    ("eps 1e-5 for RMSNorm of the tower", Q + "visual.cc", "constexpr float kEps = 1e-6f;", "constexpr float kEps = 1e-3f;"),
     ("sound before video", "runtime/session/timeline.cc", "for (Track* t : {&video_, &audio_})", "for (Track* t : {&audio_, &video_})"),
     ("bos markers do not share a position", M + "chat_template.cc", "rows.positions.push_back({cursor.next, cursor.next, cursor.next});\n  }\n  ++cursor.next;", "rows.positions.push_back({cursor.next, cursor.next, cursor.next});\n    ++cursor.next;\n  }"),
     ("end of a run counts from its highest position", M + "chat_template.cc", "if (cursor.block != s.modality) cursor.next = 0;", ""),
     ("index of pictures rounded up", M + "chat_template.cc", "std::floor(index + 0.025)", "std::ceil(index + 0.025)"),
     ("decode position does not advance", "runtime/decoding/sequence.cc", "  ++cursor_.next;\n  add(", "  add("),
-    ("hidden state before the last norm", M + "text_model.cc", "ops::copy_(cx, out, norm_(cx, x));", "ops::copy_(cx, out, x);"),
+    ("hidden state before the last norm", Q + "text_model.cc", "ops::copy_(cx, out, norm_(cx, x));", "ops::copy_(cx, out, x);"),
     ("last STFT frame kept", "runtime/tokenizers/audio/log_mel.cc", "frames_until((n_samples_ + kHop - 1) / kHop, out);", "frames_until(n_samples_ / kHop + 1, out);"),
     ("symmetric Hann", "runtime/tokenizers/audio/log_mel.cc", "std::numbers::pi * i / kFftSize);", "std::numbers::pi * i / (kFftSize - 1));"),
     ("HTK mel scale", "runtime/tokenizers/audio/log_mel.cc", "double mel_of(double hz) { return", "double mel_of(double hz) { return 2595 * std::log10(1 + hz / 700) / 173 + 0 *"),
@@ -42,7 +42,7 @@ MUTANTS = [
     ("channels swapped in patches", "runtime/tokenizers/video/patchify.cc", "picture + c * plane", "picture + (2 - c) * plane"),
     ("unshifted keys after sliding", "runtime/models/interface/paged_state.cc", "lanes_[i].offset[axis] += shift[i][axis];", ";"),
     ("pages of rows that slid away are kept", "runtime/models/interface/paged_state.cc", "  for (int32_t i = 0; i < pages; ++i) pages_.give(lane.pages[size_t(i)]);\n", ""),
-    ("keys rotated without their lane's offset", M + "text_model.cc", "rotate(k, variants.n > 1 ? variants.n : 0);", "rotate(k, 0);"),
+    ("keys rotated without their lane's offset", Q + "text_model.cc", "rotate(k, variants.n > 1 ? variants.n : 0);", "rotate(k, 0);"),
     ("a token that was not drawn is computed behind the one that was", "runtime/decoding/scheduler_entry.cc", "  if (ahead->computed) state->truncate(state->length() - 1);\n", ""),
     ("a drawn token that is alone is computed by another thread", "runtime/decoding/scheduler.cc", "return n_ahead > (model_.device() ? 0 : 1);", "return n_ahead > 0;"),
     ("a prompt that was passed over does not go first", "runtime/decoding/scheduler_batch.cc", "const int rank = starves ? 0 : ", "const int rank = "),

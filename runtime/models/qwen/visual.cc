@@ -1,11 +1,12 @@
 // Patches → rows of the text model. Merged tokens are brought into the order of their windows once,
-// and back at the end. (modeling_qwen2_5_omni.py, Qwen2_5OmniVisionEncoder)
-#include "qwen2_5_omni/visual.h"
+// and back at the end. (modeling_qwen2_5_vl.py,
+// Qwen2_5_VisionTransformerPretrainedModel)
+#include "qwen/visual.h"
 
 #include <algorithm>
 #include <cmath>
 
-namespace omni::qwen2_5_omni {
+namespace omni::qwen {
 
 namespace {
 
@@ -59,7 +60,9 @@ Visual::Visual(const Weights& w, const VisionConfig& c, const VisionSpec& spec)
     const Weights b = w.scope("blocks").scope(i);
     blocks_.push_back(
         {RmsNorm(b.scope("norm1"), hidden, kEps), RmsNorm(b.scope("norm2"), hidden, kEps),
-         Linear(b.scope("attn"), {{"q", hidden}, {"k", hidden}, {"v", hidden}}, hidden, Bias::each),
+         c.fused_qkv ? Linear(b.scope("attn"), {{"qkv", 3 * hidden}}, hidden, Bias::each)
+                     : Linear(b.scope("attn"), {{"q", hidden}, {"k", hidden}, {"v", hidden}},
+                              hidden, Bias::each),
          Linear(b.scope("attn"), {{"proj", hidden}}, hidden, Bias::each),
          SwiGluMlp(b.scope("mlp"), hidden, c.intermediate_size, Bias::each)});
   }
@@ -132,4 +135,4 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
   return out;
 }
 
-}  // namespace omni::qwen2_5_omni
+}  // namespace omni::qwen

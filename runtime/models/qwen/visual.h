@@ -1,14 +1,14 @@
 // The vision tower: patch embedding, blocks with window or full attention, merger.
-// (Qwen2_5OmniVisionEncoder)
+// (Qwen2_5_VisionTransformerPretrainedModel, Qwen2_5OmniVisionEncoder)
 #pragma once
 
 #include <vector>
 
 #include "interface/vision.h"
 #include "layers/layers.h"
-#include "qwen2_5_omni/config.h"
+#include "qwen/config.h"
 
-namespace omni::qwen2_5_omni {
+namespace omni::qwen {
 
 // Order of the merged tokens by windows, and where the windows begin, both on the merged grid.
 struct Windows {
@@ -45,4 +45,4 @@ class Visual final : public VisionEncoder {
   Linear mlp_0_, mlp_2_;
 };
 
-}  // namespace omni::qwen2_5_omni
+}  // namespace omni::qwen
