@@ -59,10 +59,12 @@ class Dialogue {
   struct HeldChunk {
     Nanoseconds start;
     int64_t n_rows;
+    int32_t n_steps;   // of the grids of its frames
+    int32_t position;  // where it begins
   };
 
   void open();
-  void open_chunk(const TimeSpan& chunk);
+  void open_chunk(const TimeSpan& chunk, Modality first);
   void make_room(const TimeSpan& coming);
   Sequence::Mark put_question(const std::string& question, int max_tokens);
   void begin_speech(SpeechStream* speech);
@@ -80,7 +82,7 @@ class Dialogue {
   Sequence::Mark before_run_{};  // where the run of media begins
   Nanoseconds run_start_ = 0;    // media time of position run_base
   std::deque<HeldChunk> chunks_;
-  std::deque<Modality> media_modality_;  // of each row of the run
+  int64_t n_media_rows_ = 0;  // of the run
 };
 
 }  // namespace omni

@@ -37,6 +37,7 @@ MAY = {
     "runtime/session": {"session", "decoding", "interface", "grammar", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
     "runtime/transcription": {"transcription", "decoding", "interface", "layers", "audio", "text", "ops", "io", "core", "omni"},
     "runtime/engine": {"engine", "session", "transcription", "decoding", "models", "interface", "layers", "ops", "io", "core", "omni"},
+    "runtime/info": {"omni"},
     "elements/common": {"common", "omni"},
     "elements/streams": {"streams", "common", "omni"},
     "elements/tokens": {"tokens", "common", "omni"},

@@ -29,15 +29,17 @@ class Prompter {
   // --- Rows of a dialogue in their order. Each moves the cursor behind what it returns.
   // Up to where media or the question go.
   virtual Rows begin_dialogue(Cursor& cursor, const std::string& system_prompt) const = 0;
-  virtual Rows begin_run(Cursor& cursor, Tracks tracks) const = 0;
+  virtual Rows begin_run(Cursor& cursor, Tracks tracks, Modality first) const = 0;
   // A segment of the run whose time 0 is media time `run_start`.
   virtual Rows media(Cursor& cursor, const Segment& segment, Nanoseconds run_start) const = 0;
   virtual Rows end_run(Cursor& cursor, Tracks tracks) const = 0;
   // The question and everything up to the first word of the answer.
   virtual Rows ask(Cursor& cursor, const std::string& question) const = 0;
+  // Behind an answer: its end and the opening of the user's next turn.
+  virtual Rows next_turn(Cursor& cursor) const = 0;
 
-  // What is subtracted from the positions of each lane when the run starts `by` later.
-  virtual LaneShift rebase(Nanoseconds by) const = 0;
+  // What is subtracted from the positions of each lane when the beginning of the run leaves.
+  virtual LaneShift rebase(Cursor& cursor, const Departed& gone) const = 0;
 };
 
 }  // namespace omni

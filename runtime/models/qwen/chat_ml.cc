@@ -54,4 +54,10 @@ Rows ChatMl::ask(Cursor& cursor, const std::string& question) const {
                        tokenizer_.encode_text("assistant\n")});
 }
 
+Rows ChatMl::next_turn(Cursor& cursor) const {
+  return text(
+      cursor,
+      {{im_end_}, tokenizer_.encode_text("\n"), {im_start_}, tokenizer_.encode_text("user\n")});
+}
+
 }  // namespace omni::qwen

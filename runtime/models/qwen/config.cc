@@ -57,21 +57,30 @@ TextConfig read_text(const Json& j, bool tied) {
   return c;
 }
 
-VisionConfig read_vision(const Json& j) {
-  VisionConfig c{};
+void read_patches(const Json& j, VisionConfig& c) {
   c.depth = int(j.integer("depth", 1, kMostLayers));
-  c.hidden_size = size(j, "hidden_size");
-  c.intermediate_size = size(j, "intermediate_size");
   c.num_heads = size(j, "num_heads");
   c.patch_size = int(j.integer("patch_size", 1, 256));
   c.temporal_patch_size = int(j.integer("temporal_patch_size", 2, 2));
   c.spatial_merge_size = int(j.integer("spatial_merge_size", 1, 16));
+  c.in_channels = int(j.integer(j.has("in_channels") ? "in_channels" : "in_chans", 3, 3));
+}
+
+void require_heads(const Json& j, const VisionConfig& c) {
+  require(j, c.hidden_size % (4 * c.num_heads) == 0,
+          "has a width, " + std::to_string(c.hidden_size) +
+              ", that is not a multiple of 4 · num_heads");
+}
+
+VisionConfig read_vision(const Json& j) {
+  VisionConfig c{};
+  read_patches(j, c);
+  c.hidden_size = size(j, "hidden_size");
+  c.intermediate_size = size(j, "intermediate_size");
   c.window_size = int(j.integer("window_size", 1, 1 << 16));
   c.out_hidden_size = size(j, "out_hidden_size");
-  c.in_channels = int(j.integer(j.has("in_channels") ? "in_channels" : "in_chans", 3, 3));
   c.fullatt_block_indexes = layers(j, "fullatt_block_indexes");
-  require(j, c.hidden_size % (4 * c.num_heads) == 0,
-          "has a hidden_size that is not a multiple of 4 · num_heads");
+  require_heads(j, c);
   require(j, c.window_size / c.spatial_merge_size / c.patch_size > 0,
           "has a window smaller than one merged patch");
   return c;

@@ -39,12 +39,18 @@ TextConfig read_text(const Json& j, bool tied);
 
 struct VisionConfig {
   int depth, hidden_size, intermediate_size, num_heads, patch_size, temporal_patch_size,
-      spatial_merge_size, window_size, out_hidden_size, in_channels;
-  std::set<int> fullatt_block_indexes;
-  bool fused_qkv;  // one tensor holds the projections of queries, keys and values
+      spatial_merge_size, out_hidden_size, in_channels;
+  int window_size = 0;                  // pixels; 0: all patches attend to all
+  std::set<int> fullatt_block_indexes;  // the others attend inside windows
+  bool fused_qkv = true;  // one tensor holds the projections of queries, keys and values
+  // RMSNorm and SwiGLU, or LayerNorm and fc1, quick GELU, fc2
+  enum class Blocks { rms_norm_swiglu, layer_norm_quick_gelu } blocks = Blocks::rms_norm_swiglu;
 };
-// Of a tower with windows; fused_qkv is the family's to say.
+// Of a tower with windows.
 VisionConfig read_vision(const Json& j);
+// The sizes that all towers have by the same names.
+void read_patches(const Json& j, VisionConfig& config);
+void require_heads(const Json& j, const VisionConfig& config);
 
 // eos_token_id of generation_config.json, if it says any: one id or a list.
 std::set<int32_t> read_stop_ids(const std::filesystem::path& folder, int vocab_size);

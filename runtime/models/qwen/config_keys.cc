@@ -56,7 +56,6 @@ constexpr ConfigKey kVision[] = {
     {"window_size", ConfigKey::read},
     {"embed_dim", ConfigKey::passed_over},
     {"spatial_patch_size", ConfigKey::passed_over},
-    {"tokens_per_second", ConfigKey::passed_over},
     {"hidden_act", ConfigKey::assumed, R"(["silu"])"},
 };
 

@@ -35,7 +35,7 @@ Rows ChatTemplate::markers(Cursor& cursor, std::initializer_list<int32_t> ids) c
   return rows;
 }
 
-Rows ChatTemplate::begin_run(Cursor& cursor, Tracks tracks) const {
+Rows ChatTemplate::begin_run(Cursor& cursor, Tracks tracks, Modality) const {
   Rows rows = tracks.video && tracks.audio
                   ? markers(cursor, {vision_bos_, audio_bos_})
                   : markers(cursor, {tracks.video ? vision_bos_ : audio_bos_});
@@ -81,8 +81,8 @@ Rows ChatTemplate::end_run(Cursor& cursor, Tracks tracks) const {
                                       : markers(cursor, {tracks.video ? vision_eos_ : audio_eos_});
 }
 
-LaneShift ChatTemplate::rebase(Nanoseconds by) const {
-  const auto ids = int32_t(std::lround(ids_in(by)));
+LaneShift ChatTemplate::rebase(Cursor&, const Departed& gone) const {
+  const auto ids = int32_t(std::lround(ids_in(gone.time)));
   return {Position{}, {ids, 0, 0}, {ids, ids, ids}};
 }
 

@@ -27,13 +27,14 @@ class ChatTemplate final : public Prompter {
   Rows begin_dialogue(Cursor& cursor, const std::string& system_prompt) const override {
     return chat_.begin_dialogue(cursor, system_prompt);
   }
-  Rows begin_run(Cursor& cursor, Tracks tracks) const override;
+  Rows begin_run(Cursor& cursor, Tracks tracks, Modality first) const override;
   Rows media(Cursor& cursor, const Segment& segment, Nanoseconds run_start) const override;
   Rows end_run(Cursor& cursor, Tracks tracks) const override;
   Rows ask(Cursor& cursor, const std::string& question) const override {
     return chat_.ask(cursor, question);
   }
-  LaneShift rebase(Nanoseconds by) const override;
+  Rows next_turn(Cursor& cursor) const override { return chat_.next_turn(cursor); }
+  LaneShift rebase(Cursor& cursor, const Departed& gone) const override;
 
  private:
   Rows markers(Cursor& cursor, std::initializer_list<int32_t> ids) const;  // all at one position

@@ -186,6 +186,7 @@ Config Config::read(const std::filesystem::path& folder) {
            int(thinker.integer("position_id_per_seconds", 1, 1000)),
            int(thinker.integer("seconds_per_chunk", 1, 60)),
            alone};
+  c.vision.fused_qkv = false;
   check_features(folder, c.audio.num_mel_bins);
   require(
       thinker,

@@ -46,6 +46,10 @@ constexpr ConfigKey kThinker[] = {
     {"ignore_index", ConfigKey::passed_over},   {"vision_token_id", ConfigKey::passed_over},
 };
 
+constexpr ConfigKey kVision[] = {
+    {"tokens_per_second", ConfigKey::passed_over},
+};
+
 constexpr ConfigKey kAudio[] = {
     {"d_model", ConfigKey::read},
     {"encoder_attention_heads", ConfigKey::read},
@@ -155,7 +159,7 @@ const ConfigSection kThinkerSections[] = {
     {"text_config", qwen::kTextKeys, kPretrainedConfigKeys},
     {"text_config.rope_scaling", qwen::kRopeKeys},
     {"text_config.rope_parameters", qwen::kRopeKeys},
-    {"vision_config", qwen::kVisionKeys, kPretrainedConfigKeys},
+    {"vision_config", qwen::kVisionKeys, kVision, kPretrainedConfigKeys},
     {"vision_config.rope_parameters", qwen::kVisionRopeKeys},
     {"audio_config", kAudio, kPretrainedConfigKeys},
 };

@@ -22,6 +22,10 @@ std::unique_ptr<const Voice> load_voice(const ModelOptions& o, const LoadProgres
 }  // namespace
 }  // namespace qwen2_5_omni
 
+bool qwen2_5_omni_speaks(const std::filesystem::path& folder) {
+  return qwen2_5_omni::SpeechConfig::is_there(folder);
+}
+
 Family load_qwen2_5_omni(const ModelOptions& o, const LoadProgress& progress) {
   using namespace qwen2_5_omni;
   const auto config = Config::read(o.folder);
