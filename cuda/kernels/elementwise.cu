@@ -17,6 +17,11 @@ __global__ void __launch_bounds__(kOneEach) gelu_tanh_kernel(float* __restrict__
   x[i] = .5f * v * (1.f + tanhf(.79788456f * (v + .044715f * v * v * v)));
 }
 
+__global__ void __launch_bounds__(kOneEach) quick_gelu_kernel(float* __restrict__ x, int64_t n) {
+  const int64_t i = one_each_index();
+  if (i < n) x[i] /= 1.f + __expf(-1.702f * x[i]);
+}
+
 __global__ void __launch_bounds__(kOneEach) silu_kernel(float* __restrict__ x, int64_t n) {
   const int64_t i = one_each_index();
   if (i < n) x[i] /= 1.f + __expf(-x[i]);
@@ -54,6 +59,9 @@ cudaError_t gelu(float* x, int64_t n, cudaStream_t stream) {
 }
 cudaError_t gelu_tanh(float* x, int64_t n, cudaStream_t stream) {
   return n ? launch("gelu_tanh", gelu_tanh_kernel, one_each(n), stream, x, n) : cudaSuccess;
+}
+cudaError_t quick_gelu(float* x, int64_t n, cudaStream_t stream) {
+  return n ? launch("quick_gelu", quick_gelu_kernel, one_each(n), stream, x, n) : cudaSuccess;
 }
 cudaError_t silu(float* x, int64_t n, cudaStream_t stream) {
   return n ? launch("silu", silu_kernel, one_each(n), stream, x, n) : cudaSuccess;

@@ -12,6 +12,9 @@ namespace omni::cuda {
 cudaError_t gelu(float* x, int64_t n, cudaStream_t stream);
 cudaError_t gelu_tanh(float* x, int64_t n, cudaStream_t stream);
 
+// x ← x / (1 + e^(−1.702 x)). (transformers, QuickGELUActivation)
+cudaError_t quick_gelu(float* x, int64_t n, cudaStream_t stream);
+
 // x ← x / (1 + e^−x). (torch.nn.functional.silu)
 cudaError_t silu(float* x, int64_t n, cudaStream_t stream);
 // x ← x / divisor.

@@ -7,6 +7,8 @@
  * on the way to the model, and interlaced video is deinterlaced; the video that leaves is the one
  * that came. Video in a GPU's memory reaches the model as it is, where omnivideotokenizer takes it.
  *
+ * A checkpoint that does not hear has no `sink_audio`: a warning says what it takes.
+ *
  * A sink pad counts once something is linked to it, and until it is released. One that was asked
  * for and never linked is told of by a warning when the others end; one that is linked and to which
  * nothing comes holds up the other for a while (omnimodel). Where no source pad is linked, answers
@@ -26,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/gstomnicontext.h"
 #include "common/gstomnielement.h"
 #include "common/gstomniptr.h"
 
@@ -44,6 +47,13 @@ GstElement* make(const char* factory, const char* name) {
 
 bool has(GstElement* e, const std::string& name) {
   return e && g_object_class_find_property(G_OBJECT_GET_CLASS(e), name.c_str());
+}
+
+std::string model_path_of(GstElement* model) {
+  gchar* path = nullptr;
+  g_object_get(model, "model-path", &path, nullptr);
+  const CharPtr owned(path);
+  return path ? path : "";
 }
 
 // The same property on the bin: the specification that the child has.
@@ -318,6 +328,7 @@ GstPad* OmniBin::request_pad(GstPadTemplate* templ, const gchar*) {
     return media_sink(templ, "sink_video", PadPtr(gst_element_get_static_pad(tee_, "sink")));
   }
   if (name == "sink_audio") {
+    if (!gst_omni_takes_audio(element_, model_path_of(settings.model))) return nullptr;
     if (!std::exchange(audio_in_, true)) join(settings.audio);
     return media_sink(templ, "sink_audio",
                       PadPtr(gst_element_get_static_pad(settings.audio, "sink")));

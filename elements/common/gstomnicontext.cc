@@ -1,5 +1,6 @@
 #include "common/gstomnicontext.h"
 
+#include "omni/checkpoint.h"
 #include "omni/log.h"
 
 GST_DEBUG_CATEGORY_STATIC(gst_omni_debug);
@@ -32,6 +33,20 @@ GType gst_omni_precision_get_type() {
 }
 
 // What this element was told itself, which wins; null if it was told nothing.
+bool gst_omni_takes_audio(GstElement* element, const std::string& model_path) {
+  if (model_path.empty()) return true;
+  try {
+    const omni::Abilities abilities = omni::read_abilities(model_path);
+    if (abilities.audio) return true;
+    GST_ELEMENT_WARNING(
+        element, CORE, PAD,
+        ("%s takes no audio: it %s", model_path.c_str(), abilities.describe().c_str()), (nullptr));
+    return false;
+  } catch (const omni::Error&) {
+    return true;  // said when it is loaded
+  }
+}
+
 ContextPtr GstOmniEngineContext::own() {
   std::lock_guard guard(settings_.lock);
   if (settings_.model_path.empty()) return nullptr;
@@ -110,6 +125,11 @@ static omni::EngineOptions options_in(GstContext* context) {
   gst_structure_get_int(s, "precision", &precision);
   gst_structure_get_uint(s, "threads", &threads);
   return {path ? path : "", device ? device : "auto", omni::Precision(precision), int(threads)};
+}
+
+std::string GstOmniEngineContext::model_path() {
+  const ContextPtr context = known();
+  return context ? options_in(context.get()).model_path : std::string();
 }
 
 std::string GstOmniEngineContext::device() {

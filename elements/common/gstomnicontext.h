@@ -41,6 +41,10 @@ std::vector<GstOmniProperty<Settings>> gst_omni_engine_properties() {
   };
 }
 
+// Whether the checkpoint in `model_path` takes audio. If it does not, the element posts a warning
+// that says what it can do. True where that cannot be told yet.
+bool gst_omni_takes_audio(GstElement* element, const std::string& model_path);
+
 class GstOmniEngineContext {
  public:
   explicit GstOmniEngineContext(GstElement* element, GstOmniEngineSettings& settings)
@@ -62,6 +66,8 @@ class GstOmniEngineContext {
   // Throws omni::Error; `cancelled` once keep_going() is false.
   std::shared_ptr<const omni::Engine> open(const std::function<bool()>& keep_going,
                                            bool with_speech = false);
+  // Of the agreed checkpoint as far as it is known without asking others; may be empty.
+  std::string model_path();
   // What computes in the engine that was opened last; empty before.
   std::string compute();
 

@@ -32,6 +32,10 @@
  * with a fade of 5 ms. Live, answers to the standing question are not spoken while another one
  * still is. Element messages "omni/speech" tell how each ended.
  *
+ * Where `model-path` is set on it before pads are asked for, omnimodel has no `audio_%u` pads for a
+ * checkpoint that does not hear: a warning says what it takes. `temperature`, `top-p`, `top-k` and
+ * `repetition-penalty` are what its generation_config.json asks for until they are set.
+ *
  * A question that is no UTF-8 is a warning, one that is too long for the model an error. Of
  * questions that wait for their turn there are at most 256; then the signal `ask` and live streams
  * lose the oldest (a warning), and others wait.
@@ -168,6 +172,8 @@ GstPad* State::request_pad(GstPadTemplate* templ, const gchar* asked) {
   const std::string kind = GST_PAD_TEMPLATE_NAME_TEMPLATE(templ);
   const bool video = kind == "video_%u", audio = kind == "audio_%u", prompt = kind == "prompt_%u",
              spatial = kind == "spatial_%u", speech = kind == "speech_%u";
+  if (audio && !gst_omni_takes_audio(GST_ELEMENT(self), engine_context.model_path()))
+    return nullptr;
   std::string name;
   {
     std::lock_guard guard(lock);

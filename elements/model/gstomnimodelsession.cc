@@ -27,6 +27,10 @@ void take_defaults(State& s, const omni::CheckpointDefaults& d) {
   take(&Settings::spatial_prompt, d.spatial_prompt);
   take(&Settings::context_duration, d.context_duration);
   take(&Settings::max_tokens, d.max_tokens);
+  take(&Settings::temperature, d.temperature);
+  take(&Settings::top_p, d.top_p);
+  take(&Settings::top_k, d.top_k);
+  take(&Settings::repetition_penalty, d.repetition_penalty);
   if (d.trigger && !State::properties().was_set(s.settings, &Settings::trigger))
     for (int i = 0; i < int(std::size(kTriggerNicks)); ++i)
       if (*d.trigger == kTriggerNicks[i]) s.settings.trigger = i;

@@ -60,7 +60,8 @@ class Scheduler {
   // cancelled, out_of_memory, and what the model throws. After an error everything fails with it
   // until truncate() goes back to rows that are there.
   using Kept = std::vector<float>;  // [n, hidden], empty unless the sequence keeps rows
-  // Text rows, or rows whose values are given: [n, hidden], there until it is done. At least one.
+  // Text rows, or rows whose values are given but for the text around them: [n, hidden], there
+  // until it is done. At least one.
   std::future<Kept> prefill(Entry& entry, Rows rows, const float* values);
   // One token of text.
   std::future<Kept> decode(Entry& entry, int32_t id, const Position& at);

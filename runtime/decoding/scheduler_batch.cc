@@ -62,16 +62,30 @@ void Scheduler::Batch::add_prompts(const Entries& entries, uint64_t& n_arrived) 
 // over. False: it was, or there was no memory for it.
 bool Scheduler::Batch::add_piece(const Waiting& waiting, int64_t most_rows) {
   Entry::Prefill& p = *waiting.prompt;
-  const int64_t begin = p.n_done, n = std::min(int64_t(p.rows.size()) - begin, kMostPromptRows);
+  const int64_t n = std::min(int64_t(p.rows.size()) - p.n_done, kMostPromptRows);
   if (n > most_rows) {
     ++p.n_passed_over;
     return false;
   }
   if (!waiting.entry->make_room(arena_, p.rows.lane, n)) return false;
-  parts_.push_back({waiting.entry, std::span(p.rows.ids).subspan(size_t(begin), size_t(n)),
-                    std::span(p.rows.positions).subspan(size_t(begin), size_t(n)),
-                    p.values ? p.values + begin * model_.hidden() : nullptr, p.rows.lane, &p});
+  parts_.push_back(piece_of(waiting, n));
   return true;
+}
+
+Scheduler::Batch::Part Scheduler::Batch::piece_of(const Waiting& waiting, int64_t n) const {
+  Entry::Prefill& p = *waiting.prompt;
+  const auto size = int64_t(p.rows.size()), begin = p.n_done, end = begin + n,
+             first = p.values ? int64_t(p.rows.n_before) : size,
+             last = p.values ? size - int64_t(p.rows.n_behind) : size;  // [first, last): given
+  Part part{.entry = waiting.entry,
+            .ids = std::span(p.rows.ids).subspan(size_t(begin), size_t(n)),
+            .positions = std::span(p.rows.positions).subspan(size_t(begin), size_t(n)),
+            .n_before = std::clamp<int64_t>(first - begin, 0, n),
+            .n_behind = std::clamp<int64_t>(end - last, 0, n),
+            .lane = p.rows.lane,
+            .prompt = &p};
+  if (part.n_given()) part.values = p.values + (begin + part.n_before - first) * model_.hidden();
+  return part;
 }
 
 int64_t Scheduler::Batch::n_prompt_rows() const {
@@ -94,22 +108,28 @@ Tensor Scheduler::Batch::embed(ops::Context& cx) const {
   int64_t n = 0;
   for (const Part& p : parts_) {
     n += p.n();
-    if (!p.values) ids.insert(ids.end(), p.ids.begin(), p.ids.end());
+    ids.insert(ids.end(), p.ids.begin(), p.ids.begin() + p.n_before);
+    ids.insert(ids.end(), p.ids.end() - p.n_behind, p.ids.end());
   }
   const Tensor text = ids.empty() ? Tensor() : model_.embed(cx, ids);  // [n_text, hidden]
   if (int64_t(ids.size()) == n) return text;
   const Tensor x = cx.arena.f32({n, model_.hidden()});
   int64_t begin = 0, n_text = 0;
+  const auto put = [&](const Tensor& rows) {
+    Tensor to = x.rows(begin, begin + rows.dim(0));
+    ops::copy_(cx, to, rows);
+    begin += rows.dim(0);
+  };
+  const auto put_text = [&](int64_t rows) {
+    if (rows) put(text.rows(n_text, n_text + rows));
+    n_text += rows;
+  };
   for (const Part& p : parts_) {
-    Tensor to = x.rows(begin, begin + p.n());
-    if (p.values)
-      ops::copy_(cx, to,
-                 ops::from_host(cx, Tensor::view(const_cast<float*>(p.values), DType::f32,
-                                                 {p.n(), model_.hidden()})));
-    else
-      ops::copy_(cx, to, text.rows(n_text, n_text + p.n()));
-    if (!p.values) n_text += p.n();
-    begin += p.n();
+    put_text(p.n_before);
+    if (p.n_given())
+      put(ops::from_host(cx, Tensor::view(const_cast<float*>(p.values), DType::f32,
+                                          {p.n_given(), model_.hidden()})));
+    put_text(p.n_behind);
   }
   return x;
 }
@@ -134,9 +154,12 @@ Scheduler::Kept Scheduler::Batch::kept(ops::Context& cx, const Part& part, const
   std::vector<float> room;
   const auto states = ops::to_host(cx, y, room);
   Kept kept(states.begin(), states.end());
-  if (part.values) return kept;
+  if (part.n_given() == part.n()) return kept;
   const auto embedded = ops::to_host(cx, x, room);
-  for (size_t i = 0; i < kept.size(); ++i) kept[i] += embedded[i];
+  const auto given = size_t(part.n_before * model_.hidden()),
+             behind = kept.size() - size_t(part.n_behind * model_.hidden());
+  for (size_t i = 0; i < kept.size(); ++i)
+    if (i < given || i >= behind) kept[i] += embedded[i];
   return kept;
 }
 

@@ -35,11 +35,13 @@ class Scheduler::Batch {
     Entry* entry;
     std::span<const int32_t> ids;
     std::span<const Position> positions;
-    const float* values = nullptr;  // nullptr: text
+    int64_t n_before = 1, n_behind = 0;  // rows of text, at both ends
+    const float* values = nullptr;       // of the rows between
     Lane lane = Lane::text;
     Entry::Prefill* prompt = nullptr;  // of which it is a piece; nullptr: a token
     bool is_ahead = false;
     int64_t n() const { return int64_t(ids.size()); }
+    int64_t n_given() const { return n() - n_before - n_behind; }
   };
   struct Waiting {
     Entry* entry;
@@ -48,6 +50,7 @@ class Scheduler::Batch {
 
   static std::vector<Waiting> waiting(const Entries& entries, uint64_t& n_arrived);
   bool add_piece(const Waiting& waiting, int64_t most_rows);
+  Part piece_of(const Waiting& waiting, int64_t n) const;  // the next n rows
   void hand_out(ops::Context& cx, const Part& part, const Tensor& x, const Tensor& y);
   Kept kept(ops::Context& cx, const Part& part, const Tensor& x, const Tensor& y) const;
 

@@ -46,8 +46,8 @@ class Sequence {
   std::vector<Position> positions() const { return positions_.all(); }
   std::span<const float> kept_rows() const { return kept_.span(); }  // [length, hidden]
 
-  // Text rows, or rows whose values are given ([n, hidden]). Where it throws (cancelled,
-  // out_of_memory) none of them were added.
+  // Text rows, or rows whose values are given but for the text around them ([n, hidden]). Where it
+  // throws (cancelled, out_of_memory) none of them were added.
   void prefill(const Rows& rows, const float* values = nullptr);
   // Logits behind the last row that was added.
   std::vector<float> logits();

@@ -88,10 +88,22 @@ Rational parse_frame_rate(const Json& j) {
   return r;
 }
 
+// How the reference writes with this checkpoint where nobody asks for anything else.
+// (GenerationConfig)
+void read_sampling(const Json& generation, CheckpointDefaults& d) {
+  if (generation.has("repetition_penalty"))
+    d.repetition_penalty = generation.number("repetition_penalty", 0.01, 100);
+  if (!generation.boolean_or("do_sample", false)) return;
+  d.temperature = generation.number_or("temperature", 1, 0, 100);
+  d.top_p = generation.number_or("top_p", 1, 0, 1);
+  d.top_k = int(generation.integer_or("top_k", 50, 0, 1 << 24));
+}
+
 CheckpointDefaults read_defaults(const fs::path& folder) {
   const Json generation = Json::parse_file_if_there(folder / "generation_config.json"),
              omni = generation.find("omni");
   CheckpointDefaults d;
+  read_sampling(generation, d);
   if (omni.has("system-prompt")) d.system_prompt = omni.at("system-prompt").string();
   if (omni.has("prompt")) d.prompt = omni.at("prompt").string();
   if (omni.has("spatial-prompt")) d.spatial_prompt = omni.at("spatial-prompt").string();
@@ -141,12 +153,15 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
       : folder_(options.model_path),
         fingerprint_(fingerprint_of(folder_)),
         defaults_(read_defaults(folder_)),
+        abilities_(abilities_of(folder_)),
         device_(device),
         precision_(choose_precision(options.precision, folder_, device)),
         pool_(options.threads) {
     if (precision_ == Precision::int8 || precision_ == Precision::int4)
       cache_ = std::make_shared<QuantizeCache>(QuantizeCache::folder_of(fingerprint_));
     family_ = load_family(how_to_load(), {progress});
+    if (family_.vision && !defaults_.frame_rate)
+      defaults_.frame_rate = family_.vision->spec().frame_rate;
     if (family_.text) scheduler_ = std::make_unique<Scheduler>(*family_.text, pool_);
     log_loaded();
   }
@@ -162,14 +177,15 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
     VideoOptions o = asked;
     if (!o.min_pixels) o.min_pixels = defaults_.min_pixels.value_or(0);
     if (!o.max_pixels && o.detail != Detail::high) o.max_pixels = defaults_.max_pixels.value_or(0);
-    const VisionEncoder& vision = there(family_.vision, "takes no video");
+    const VisionEncoder& vision =
+        there(family_.vision, "takes no video: it " + abilities_.describe());
     return omni::make_video_tokenizer(shared_from_this(), vision, pool_, o);
   }
   std::unique_ptr<AudioTokenizer> make_audio_tokenizer(const AudioOptions& asked) const override {
     AudioOptions o = asked;
     if (o.normaliser_window <= 0)
       o.normaliser_window = Nanoseconds(defaults_.normaliser_window.value_or(0) * double(kSecond));
-    const AudioEncoder& audio = there(family_.audio, "takes no audio");
+    const AudioEncoder& audio = there(family_.audio, "takes no audio: it " + abilities_.describe());
     return omni::make_audio_tokenizer(shared_from_this(), audio, pool_, o);
   }
   std::unique_ptr<Session> make_session(const SessionOptions& options) const override {
@@ -223,11 +239,11 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
 
   // A facet that is needed. Throws unsupported with what the checkpoint lacks where it is null.
   template <class Facet>
-  const Facet& there(const std::unique_ptr<const Facet>& facet, const char* lacks) const {
+  const Facet& there(const std::unique_ptr<const Facet>& facet, const std::string& lacks) const {
     if (!facet) refuse(lacks);
     return *facet;
   }
-  [[noreturn]] void refuse(const char* lacks) const {
+  [[noreturn]] void refuse(const std::string& lacks) const {
     throw Error(
         ErrorCode::unsupported,
         folder_.string() + " " +
@@ -244,7 +260,8 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
 
   const fs::path folder_;
   const std::string fingerprint_;  // made first: it finds out whether there is a checkpoint at all
-  const CheckpointDefaults defaults_;
+  CheckpointDefaults defaults_;
+  const Abilities abilities_;
   const Device* const device_;
   const Precision precision_;
   mutable ThreadPool pool_;

@@ -31,7 +31,8 @@ struct ConfigSection {
 // What transformers writes into any configuration, none of it read here.
 // (configuration_utils.py, PreTrainedConfig)
 extern const std::span<const ConfigKey> kPretrainedConfigKeys;
-// The same of generation_config.json: how a text is searched for is asked for by properties.
+// The same of generation_config.json: how a text is searched for is asked for by properties, whose
+// defaults the engine reads.
 // (generation/configuration_utils.py, GenerationConfig)
 extern const std::span<const ConfigKey> kGenerationConfigKeys;
 

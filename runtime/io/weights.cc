@@ -160,6 +160,14 @@ void Weights::release(const std::string& name, int64_t begin, int64_t end) const
   if (it != files_->file_of.end()) files_->file(it->second).release(it->first, begin, end);
 }
 
+void Weights::for_each(const std::function<void(const std::string&, const Tensor&)>& body) const {
+  for (const auto& [name, file] : files_->file_of) try {
+      body(name, files_->file(file).get(name));
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::unsupported) throw;
+    }
+}
+
 DType Weights::stored_dtype() const {
   for (const auto& [name, file] : files_->file_of) {
     if (!files_->file(file).has(name)) continue;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -76,6 +77,8 @@ class Weights {
   // memory.
   void release(const std::string& name) const;
   void release(const std::string& name, int64_t begin, int64_t end) const;
+  // All tensors of the folder, whatever the scope, but those of types that nobody computes with.
+  void for_each(const std::function<void(const std::string& name, const Tensor&)>& body) const;
   // Element type of the first floating-point tensor of the files: what the checkpoint is stored in.
   DType stored_dtype() const;
 

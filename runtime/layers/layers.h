@@ -97,6 +97,26 @@ class SwiGluMlp {
   Linear gate_up_proj_, down_proj_;
 };
 
+// fc2(activation(fc1(x)))
+class Mlp {
+ public:
+  using Activation = void (*)(ops::Context& cx, Tensor& x);
+  Mlp() = default;
+  Mlp(const Weights& w, int64_t hidden, int64_t intermediate, Activation activation)
+      : fc1_(w, {{"fc1", intermediate}}, hidden, Bias::each),
+        fc2_(w, {{"fc2", hidden}}, intermediate, Bias::each),
+        activation_(activation) {}
+  Tensor operator()(ops::Context& cx, const Tensor& x) const {
+    Tensor h = fc1_(cx, x);  // [n, intermediate]
+    activation_(cx, h);
+    return fc2_(cx, h);
+  }
+
+ private:
+  Linear fc1_, fc2_;
+  Activation activation_ = nullptr;
+};
+
 // Cosines and sines of a rotary embedding, [n, head_dim/2] each.
 struct RotaryTable {
   Tensor cos, sin;

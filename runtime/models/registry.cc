@@ -3,6 +3,8 @@
 
 #include "io/json.h"
 #include "qwen2_5_omni/qwen2_5_omni.h"
+#include "qwen2_5_vl/qwen2_5_vl.h"
+#include "qwen2_vl/qwen2_vl.h"
 #include "whisper/whisper.h"
 
 namespace omni {
@@ -12,26 +14,46 @@ namespace {
 struct Entry {
   const char* model_type;
   Family (*load)(const ModelOptions&, const LoadProgress&);
+  Abilities abilities;
+  // of those that may speak; nullptr: none does
+  bool (*speaks)(const std::filesystem::path& folder) = nullptr;
 };
+
+constexpr Abilities kSees{.video = true, .text = true};
+constexpr Abilities kSeesAndHears{.video = true, .audio = true, .text = true};
+constexpr Abilities kTranscribes{.audio = true, .transcript = true};
 
 constexpr Entry kFamilies[] = {
-    {"qwen2_5_omni", load_qwen2_5_omni},
-    {"qwen2_5_omni_thinker", load_qwen2_5_omni},
-    {"whisper", load_whisper},
+    {"qwen2_5_omni", load_qwen2_5_omni, kSeesAndHears, qwen2_5_omni_speaks},
+    {"qwen2_5_omni_thinker", load_qwen2_5_omni, kSeesAndHears},
+    {"qwen2_5_vl", load_qwen2_5_vl, kSees},
+    {"qwen2_vl", load_qwen2_vl, kSees},
+    {"whisper", load_whisper, kTranscribes},
 };
 
-}  // namespace
-
-Family load_family(const ModelOptions& options, const LoadProgress& progress) {
-  const auto path = options.folder / "config.json";
+const Entry& family_of(const std::filesystem::path& folder) {
+  const auto path = folder / "config.json";
   const std::string type = Json::parse_file(path).at("model_type").string();
   std::string known;
   for (const Entry& e : kFamilies) {
-    if (type == e.model_type) return e.load(options, progress);
+    if (type == e.model_type) return e;
     known += (known.empty() ? "" : ", ") + std::string(e.model_type);
   }
   throw Error(ErrorCode::unsupported,
               path.string() + ": model_type \"" + type + "\" is not one of " + known);
+}
+
+}  // namespace
+
+Family load_family(const ModelOptions& options, const LoadProgress& progress) {
+  return family_of(options.folder).load(options, progress);
+}
+
+Abilities abilities_of(const std::filesystem::path& folder) {
+  const Entry& e = family_of(folder);
+  Abilities a = e.abilities;
+  a.speech = e.speaks && e.speaks(folder);
+  return a;
 }
 
 }  // namespace omni

@@ -46,6 +46,7 @@ class Backend {
   virtual void silu_mul(Context& cx, const Tensor& x, Tensor& y) const = 0;
   virtual void gelu(Context& cx, Tensor& x) const = 0;
   virtual void gelu_tanh(Context& cx, Tensor& x) const = 0;
+  virtual void quick_gelu(Context& cx, Tensor& x) const = 0;
   virtual void silu(Context& cx, Tensor& x) const = 0;
   virtual void div(Context& cx, Tensor& x, float divisor) const = 0;
   virtual void add(Context& cx, Tensor& x, const Tensor& y) const = 0;

@@ -96,6 +96,7 @@ Tensor silu_mul(Context& cx, const Tensor& x) {
 
 void gelu_(Context& cx, Tensor& x) { backend(cx).gelu(cx, x); }
 void gelu_tanh_(Context& cx, Tensor& x) { backend(cx).gelu_tanh(cx, x); }
+void quick_gelu_(Context& cx, Tensor& x) { backend(cx).quick_gelu(cx, x); }
 
 void silu_(Context& cx, Tensor& x) { backend(cx).silu(cx, x); }
 void div_(Context& cx, Tensor& x, float divisor) { backend(cx).div(cx, x, divisor); }

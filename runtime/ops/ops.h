@@ -63,6 +63,9 @@ void gelu_(Context& cx, Tensor& x);
 // x ← x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))), in place.
 void gelu_tanh_(Context& cx, Tensor& x);
 
+// x ← x / (1 + e^(−1.702 x)), in place. (arXiv 1606.08415, the approximation by a sigmoid)
+void quick_gelu_(Context& cx, Tensor& x);
+
 // x ← x / (1 + e^−x), in place.
 void silu_(Context& cx, Tensor& x);
 

@@ -52,7 +52,7 @@ void Dialogue::open() {
 
 void Dialogue::add(const TimeSpan& chunk, Segment s) {
   if (s.n_tokens == 0) return;
-  if (chunks_.empty() || chunks_.back().start != chunk.start) open_chunk(chunk);
+  if (chunks_.empty() || chunks_.back().start != chunk.start) open_chunk(chunk, s.modality);
   const Tracks needed = run_tracks_ | tracks_of(s);
   if (needed != run_tracks_)
     begin_run_anew(chunks_.size() == 1 ? needed : all_of(newest_) | tracks_of(s));
@@ -62,7 +62,8 @@ void Dialogue::add(const TimeSpan& chunk, Segment s) {
 
 void Dialogue::enter(const Segment& s) {
   const Rows rows = prompter_.media(sequence_.cursor(), s, run_start_);
-  if (int64_t(rows.size()) != s.n_tokens)
+  const auto n_rows = int64_t(rows.size());
+  if (n_rows - int64_t(rows.n_before + rows.n_behind) != s.n_tokens)
     throw Error(ErrorCode::invalid_argument, "a segment whose grid does not hold its tokens");
   if (sequence_.cursor().next >= text_.max_positions())
     throw Error(ErrorCode::invalid_argument,
@@ -73,35 +74,38 @@ void Dialogue::enter(const Segment& s) {
   if (s.modality != Modality::audio)
     picture_ = SeenPicture{{s.source_width, s.source_height, s.resized_width, s.resized_height},
                            last_frame_of(s)};
-  media_modality_.insert(media_modality_.end(), size_t(s.n_tokens), s.modality);
-  chunks_.back().n_rows += s.n_tokens;
   chunks_.back().tracks = chunks_.back().tracks | tracks_of(s);
+  n_media_rows_ += n_rows;
+  chunks_.back().n_rows += n_rows;
+  if (s.modality != Modality::audio) chunks_.back().n_steps += s.grid_t;
 }
 
-void Dialogue::open_chunk(const TimeSpan& chunk) {
+void Dialogue::open_chunk(const TimeSpan& chunk, Modality first) {
   open();
   make_room(chunk);
   settle_run();
   if (chunks_.empty()) {
     before_run_ = sequence_.mark();
-    begin_run(run_tracks_, chunk.start);
+    begin_run(run_tracks_, first, chunk.start);
   }
-  chunks_.push_back({chunk.start, 0, {}});
+  chunks_.push_back({chunk.start, 0, 0, sequence_.cursor().next, {}});
   newest_.clear();
 }
 
-void Dialogue::begin_run(Tracks tracks, Nanoseconds start) {
+void Dialogue::begin_run(Tracks tracks, Modality first, Nanoseconds start) {
   run_tracks_ = tracks;
+  first_ = first;
   run_start_ = start;
-  sequence_.prefill(prompter_.begin_run(sequence_.cursor(), tracks));
+  sequence_.prefill(prompter_.begin_run(sequence_.cursor(), tracks, first));
 }
 
 // Of the last chunk, with these markers; what was before it is forgotten.
 void Dialogue::begin_run_anew(Tracks tracks) {
   const Nanoseconds start = chunks_.back().start;
+  const Modality first = newest_.empty() ? first_ : newest_.front().modality;
   forget_run();
-  begin_run(tracks, start);
-  chunks_.push_back({start, 0, {}});
+  begin_run(tracks, first, start);
+  chunks_.push_back({start, 0, 0, sequence_.cursor().next, {}});
   for (const Segment& s : newest_) enter(s);
 }
 
@@ -114,7 +118,7 @@ void Dialogue::settle_run() {
 void Dialogue::forget_run() {
   sequence_.back_to(before_run_);
   chunks_.clear();
-  media_modality_.clear();
+  n_media_rows_ = 0;
   picture_.reset();
 }
 
@@ -126,10 +130,16 @@ void Dialogue::make_room(const TimeSpan& coming) {
   if (gone == 0) return;
   if (gone == chunks_.size()) return forget_run();
   int64_t rows = 0;
-  for (size_t i = 0; i < gone; ++i) rows += chunks_[i].n_rows;
-  const int64_t first = sequence_.length() - int64_t(media_modality_.size());
-  sequence_.slide(first, first + rows, prompter_.rebase(chunks_[gone].start - run_start_));
-  media_modality_.erase(media_modality_.begin(), media_modality_.begin() + rows);
+  Departed departed{.time = chunks_[gone].start - run_start_,
+                    .positions = chunks_[gone].position - chunks_.front().position};
+  for (size_t i = 0; i < gone; ++i) {
+    rows += chunks_[i].n_rows;
+    departed.steps += chunks_[i].n_steps;
+  }
+  const int64_t first = sequence_.length() - n_media_rows_;
+  sequence_.slide(first, first + rows, prompter_.rebase(sequence_.cursor(), departed));
+  n_media_rows_ -= rows;
+  for (HeldChunk& chunk : chunks_) chunk.position -= departed.positions;
   chunks_.erase(chunks_.begin(), chunks_.begin() + std::ptrdiff_t(gone));
   run_start_ = chunks_.front().start;
   if (std::none_of(chunks_.begin(), chunks_.end(),

@@ -66,13 +66,15 @@ class Dialogue {
   struct HeldChunk {
     Nanoseconds start;
     int64_t n_rows;
-    Tracks tracks;  // of which it has something
+    int32_t n_steps;   // of the grids of its frames
+    int32_t position;  // where it begins
+    Tracks tracks;     // of which it has something
   };
 
   void open();
-  void open_chunk(const TimeSpan& chunk);
+  void open_chunk(const TimeSpan& chunk, Modality first);
   void make_room(const TimeSpan& coming);
-  void begin_run(Tracks tracks, Nanoseconds start);
+  void begin_run(Tracks tracks, Modality first, Nanoseconds start);
   void begin_run_anew(Tracks tracks);
   void settle_run();
   void forget_run();
@@ -93,9 +95,10 @@ class Dialogue {
   Sequence::Mark before_run_{};  // where the run of media begins
   Nanoseconds run_start_ = 0;    // media time of position run_base
   Tracks run_tracks_;            // of which it has the markers
+  Modality first_{};             // what came first in it
   std::deque<HeldChunk> chunks_;
-  std::vector<Segment> newest_;          // of the last chunk
-  std::deque<Modality> media_modality_;  // of each row of the run
+  std::vector<Segment> newest_;  // of the last chunk
+  int64_t n_media_rows_ = 0;     // of the run
 };
 
 }  // namespace omni

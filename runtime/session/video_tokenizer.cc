@@ -102,7 +102,9 @@ class ModelVideoTokenizer final : public VideoTokenizer {
     s.grid_w = plan_.tokens_w;
     s.seconds_per_grid = spec_.temporal_patch / rate_.value();
     s.start = start_;
-    s.duration = Nanoseconds(std::llround(s.seconds_per_grid * double(kSecond)));
+    // The next image may begin when this one's time is over.
+    const double seconds = still_ ? 1 / rate_.value() : s.seconds_per_grid;
+    s.duration = Nanoseconds(std::llround(seconds * double(kSecond)));
     s.source_width = source_.width, s.source_height = source_.height;
     s.resized_width = plan_.size.width, s.resized_height = plan_.size.height;
     return s;

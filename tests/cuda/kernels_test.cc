@@ -273,6 +273,7 @@ TEST(Bounds, OfEachKernel) {
     unfolded.read(s), folded.read(s), bent.read(s), pooled.read(s);
     EXPECT_EQ(gelu(x->get(), n * 7, s), cudaSuccess);
     EXPECT_EQ(gelu_tanh(x->get(), n * 7, s), cudaSuccess);
+    EXPECT_EQ(quick_gelu(x->get(), n * 7, s), cudaSuccess);
     EXPECT_EQ(silu(x->get(), n * 7, s), cudaSuccess);
     EXPECT_EQ(div(x->get(), 2, n * 7, s), cudaSuccess);
     EXPECT_EQ(add(x->get(), more->get(), n * 7, s), cudaSuccess);

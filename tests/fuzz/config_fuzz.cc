@@ -8,7 +8,10 @@
 #include "fuzz/target.h"
 #include "io/quantized/format.h"
 #include "omni/error.h"
+#include "qwen/vision_language.h"
 #include "qwen2_5_omni/config.h"
+#include "qwen2_5_vl/qwen2_5_vl.h"
+#include "qwen2_vl/qwen2_vl.h"
 #include "text/bpe.h"
 #include "whisper/config.h"
 
@@ -58,13 +61,17 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     omni::qwen2_5_omni::check_token_ids(path, tokenizer);
     omni::qwen2_5_omni::read_vision_spec(path, c.vision);
   });
-  read([&] { omni::qwen2_5_omni::read_stop_ids(path, 1000); });
+  read([&] { omni::qwen::read_stop_ids(path, 1000); });
   read([&] {
     omni::qwen2_5_omni::VisionConfig vision{};
     vision.patch_size = 14, vision.spatial_merge_size = 2, vision.temporal_patch_size = 2;
     omni::qwen2_5_omni::read_vision_spec(path, vision);
   });
   read([&] { omni::qwen2_5_omni::SpeechConfig::read(path); });
+  read([&] { omni::qwen2_5_vl::check_config_keys(path); });
+  read([&] { omni::qwen2_vl::check_config_keys(path); });
+  read(
+      [&] { omni::qwen::read_vision_language_text(omni::Json::parse_file(path / "config.json")); });
   read([&] {
     const auto c = omni::whisper::Config::read(path, tokenizer);
     omni::fuzz::require(!c.alignment_heads.empty() && c.tokens.max_initial_timestamp >= 0,

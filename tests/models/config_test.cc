@@ -16,6 +16,8 @@
 #include "omni/engine.h"
 #include "omni/log.h"
 #include "qwen2_5_omni/config_keys.h"
+#include "qwen2_5_vl/qwen2_5_vl.h"
+#include "qwen2_vl/qwen2_vl.h"
 #include "text/bpe.h"
 #include "whisper/config.h"
 #include "whisper/config_keys.h"
@@ -241,6 +243,10 @@ TEST(ConfigKeys, EveryKeyOfEveryFixtureIsInAList) {
     std::vector<std::string> unlisted;
     if (type == "whisper") {
       unlisted = whisper::check_config_keys(folder);
+    } else if (type == "qwen2_5_vl") {
+      unlisted = qwen2_5_vl::check_config_keys(folder);
+    } else if (type == "qwen2_vl") {
+      unlisted = qwen2_vl::check_config_keys(folder);
     } else {
       unlisted = qwen2_5_omni::check_thinker_keys(folder);
       for (std::string& key : qwen2_5_omni::check_voice_keys(folder))

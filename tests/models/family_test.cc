@@ -83,7 +83,8 @@ TEST(Prompter, MediaStandAtTheirTimeInTheRun) {
   EXPECT_EQ(first(Modality::audio, 2 * kSecond + 21 * kMs), (Position{126, 126, 126}));
   EXPECT_EQ(first(Modality::video, 0), (Position{100, 100, 100})) << "before the run";
   EXPECT_EQ(first(Modality::audio, 0), (Position{100, 100, 100}));
-  const LaneShift shift = prompter.rebase(2 * kSecond);
+  Cursor cursor;
+  const LaneShift shift = prompter.rebase(cursor, {.time = 2 * kSecond});
   EXPECT_EQ(shift[size_t(Lane::text)], (Position{0, 0, 0}));
   EXPECT_EQ(shift[size_t(Lane::vision)], (Position{50, 0, 0}));
   EXPECT_EQ(shift[size_t(Lane::audio)], (Position{50, 50, 50}));

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "cpu/packed_matrix.h"
 #include "models/devices.h"
 
@@ -15,7 +17,7 @@ const std::filesystem::path kFixtures = OMNI_SOURCE_DIR "/tests/fixtures";
 class Parity : public testing::TestWithParam<const char*> {};
 
 TEST_P(Parity, EveryBoundaryEqualsTransformers) {
-  const auto lines = compare(kFixtures / "qwen2_5_omni" / GetParam());
+  const auto lines = compare(kFixtures / GetParam());
   EXPECT_GT(lines.size(), 20u);
   for (const Line& line : lines) EXPECT_TRUE(line.pass) << format(line);
 }
@@ -23,7 +25,7 @@ TEST_P(Parity, EveryBoundaryEqualsTransformers) {
 #if OMNI_CUDA_EMULATED
 TEST_P(Parity, EveryBoundaryOnEmulatedCuda) {
   ASSERT_NE(open_test_device("cuda"), nullptr);
-  const auto lines = compare(kFixtures / "qwen2_5_omni" / GetParam(), "cuda");
+  const auto lines = compare(kFixtures / GetParam(), "cuda");
   EXPECT_GT(lines.size(), 20u);
   for (const Line& line : lines) EXPECT_TRUE(line.pass) << format(line);
 }
@@ -63,13 +65,20 @@ INSTANTIATE_TEST_SUITE_P(Layouts, QuantizedParity,
                            return name;
                          });
 
-INSTANTIATE_TEST_SUITE_P(Qwen2_5Omni, Parity, testing::Values("a", "a-fps5", "a-sound", "b", "c"),
-                         [](const auto& p) {
-                           std::string name = p.param;
-                           for (char& c : name)
-                             if (c == '-') c = '_';
-                           return name;
-                         });
+std::string name_of(const testing::TestParamInfo<const char*>& p) {
+  std::string name = p.param;
+  name.erase(0, name.find('/') + 1);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+INSTANTIATE_TEST_SUITE_P(Qwen2_5Omni, Parity,
+                         testing::Values("qwen2_5_omni/a", "qwen2_5_omni/a-fps5",
+                                         "qwen2_5_omni/a-sound", "qwen2_5_omni/b",
+                                         "qwen2_5_omni/c"),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(Qwen2_5Vl, Parity, testing::Values("qwen2_5_vl/a", "qwen2_5_vl/b"),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(Qwen2Vl, Parity, testing::Values("qwen2_vl/a", "qwen2_vl/b"), name_of);
 
 }  // namespace
 }  // namespace omni::parity

@@ -179,6 +179,7 @@ TEST_F(Devices, NormsAndActivations) {
       };
       in_place("gelu", [](Side& s, Tensor& x) { ops::gelu_(s.cx(), x); });
       in_place("gelu_tanh", [](Side& s, Tensor& x) { ops::gelu_tanh_(s.cx(), x); });
+      in_place("quick_gelu", [](Side& s, Tensor& x) { ops::quick_gelu_(s.cx(), x); });
       in_place("silu", [](Side& s, Tensor& x) { ops::silu_(s.cx(), x); });
       in_place("div", [](Side& s, Tensor& x) { ops::div_(s.cx(), x, 3); });
       in_place("add", [&](Side& s, Tensor& x) { ops::add_(s.cx(), x, s.random({n, width}, 4)); });

@@ -137,6 +137,12 @@ TEST_P(KernelTest, SiluMulAndGelu) {
   k().gelu(y.data(), 1000);
   for (size_t i = 0; i < y.size(); ++i)
     EXPECT_NEAR(y[i], gelu[i], 1e-6 * std::max(1.0, std::abs(gelu[i]))) << x[i];
+  y = x;
+  k().quick_gelu(y.data(), 1000);
+  for (size_t i = 0; i < y.size(); ++i) {
+    const double want = x[i] / (1 + std::exp(-1.702 * x[i]));
+    EXPECT_NEAR(y[i], want, 1e-6 * std::max(1.0, std::abs(want))) << x[i];
+  }
 }
 
 TEST_P(KernelTest, SnakeBetaInTiles) {

@@ -1,7 +1,9 @@
 #include "parity/parity.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <optional>
 
 #include "audio/log_mel.h"
 #include "decoding/sampler.h"
@@ -39,7 +41,7 @@ class Comparison {
     const Json cases = info_.at("cases");
     for (const std::string& name : cases.keys()) {
       const Json c = cases.at(name);
-      if (c.has("user"))
+      if (c.has("user") || c.has("turns"))
         check_case(name, c);
       else
         check_speech(name, c);
@@ -51,6 +53,13 @@ class Comparison {
   struct Parts {
     std::vector<Segment> segments;
     Tracks tracks;
+  };
+  // What a case gave to the chat template.
+  struct Turn {
+    size_t n_images = 0;
+    bool video = false, audio = false;
+    std::string user;
+    std::optional<std::string> assistant;
   };
 
   ops::Context cx() { return {pool_, arena_}; }
@@ -106,7 +115,8 @@ class Comparison {
     line.pass = share < 0.01 && worst < 1.5;
   }
 
-  Segment picture(int index0, int index1, bool image, Nanoseconds start,
+  // A pair of frames, or an image.
+  Segment picture(const std::array<VideoFrame, 2>& frames, bool image, Nanoseconds start,
                   std::vector<float>& all_patches) {
     const VisionEncoder& vision = *family_.vision;
     PixelLimits limits = image ? vision.spec().image : vision.spec().video;
@@ -114,14 +124,12 @@ class Comparison {
       limits.min = engine_->defaults().min_pixels.value_or(limits.min);
       limits.max = engine_->defaults().max_pixels.value_or(limits.max);
     }
-    const int w0 = image ? in_.image_width : in_.width, h0 = image ? in_.image_height : in_.height;
-    const std::string& bytes = image ? in_.image : in_.rgb;
-    const ImagePlan plan = vision.plan({h0, w0}, limits);
+    const ImagePlan plan = vision.plan({frames[0].height, frames[0].width}, limits);
     std::vector<uint8_t> rgb[2];
     FrameScaler scaler;
-    for (int i = 0; i < 2; ++i) {
+    for (size_t i = 0; i < 2; ++i) {
       rgb[i].resize(size_t(plan.size.width) * size_t(plan.size.height) * 3);
-      scaler.run(rgb_frame(bytes, w0, h0, i ? index1 : index0, 0), plan.size, rgb[i].data());
+      scaler.run(frames[i], plan.size, rgb[i].data());
     }
     const int64_t n_patches = int64_t{plan.grid_h} * plan.grid_w;
     std::vector<float> patches(size_t(n_patches * plan.patch_size));
@@ -142,18 +150,28 @@ class Comparison {
     return s;
   }
 
-  void add_pictures(const std::string& name, Parts& parts) {
+  VideoFrame frame(int index) const {
+    return rgb_frame(in_.rgb, in_.width, in_.height, std::min(index, in_.frames - 1), 0);
+  }
+  VideoFrame image(size_t index) const {
+    const Input::Image& i = in_.images.at(index);
+    return rgb_frame(i.rgb, i.width, i.height, 0, 0);
+  }
+
+  void add_pictures(const std::string& name, const Turn& turn, Parts& parts) {
     std::vector<float> patches, embeds;
-    const bool image = name == "image";
-    const int pairs = image ? 1 : (in_.frames + 1) / 2;
-    for (int p = 0; p < pairs; ++p) {
-      Segment s = picture(2 * p, image ? 2 * p : std::min(2 * p + 1, in_.frames - 1), image,
-                          std::llround(p * 2 / in_.fps.value() * double(kSecond)), patches);
+    const auto add = [&](Segment s) {
       embeds.insert(embeds.end(), s.embeddings.begin(), s.embeddings.end());
       parts.segments.push_back(std::move(s));
-    }
+    };
+    for (size_t i = 0; i < turn.n_images; ++i)
+      add(picture({image(i), image(i)}, true, Nanoseconds(i), patches));
+    for (int p = 0; turn.video && p < (in_.frames + 1) / 2; ++p)
+      add(picture({frame(2 * p), frame(2 * p + 1)}, false,
+                  std::llround(p * 2 / in_.fps.value() * double(kSecond)), patches));
     parts.tracks.video = true;
-    check_pixels(name + (image ? ".pixel_values_every8" : ".pixel_values_videos_every8"), patches);
+    check_pixels(name + (turn.video ? ".pixel_values_videos_every8" : ".pixel_values_every8"),
+                 patches);
     expected_.compare(name + ".vision_embeds", embeds.data(), int64_t(embeds.size()), kFloat32);
   }
 
@@ -192,13 +210,30 @@ class Comparison {
     expected_.compare(name + ".audio_embeds", embeds.data(), int64_t(embeds.size()), kFloat32);
   }
 
-  static std::string question_of(const Json& c) {
-    std::string user = c.at("user").string();
-    const size_t end = user.rfind("_eos|>");
-    return end == std::string::npos ? user : user.substr(end + 6);
+  static std::vector<Turn> turns_of(const std::string& name, const Json& c) {
+    if (!c.has("turns")) {
+      std::string user = c.at("user").string();
+      const auto says = [&](const char* token) { return user.find(token) != std::string::npos; };
+      Turn turn{says("<|IMAGE|>"), says("<|VIDEO|>"), says("<|AUDIO|>") || name == "av", {}, {}};
+      const size_t end = user.rfind("_eos|>");
+      turn.user = end == std::string::npos ? user : user.substr(end + 6);
+      return {turn};
+    }
+    std::vector<Turn> turns;
+    for (size_t i = 0; i < c.at("turns").size(); ++i) {
+      const Json t = c.at("turns").at(i), media = t.at("media");
+      Turn& turn = turns.emplace_back();
+      turn.user = t.at("user").string();
+      if (t.has("assistant")) turn.assistant = t.at("assistant").string();
+      for (size_t k = 0; k < media.size(); ++k)
+        media.at(k).string() == "image" ? void(++turn.n_images) : void(turn.video = true);
+    }
+    return turns;
   }
 
+  // Empty: what the template itself puts there.
   static std::string system_of(const Json& c) {
+    if (c.has("turns")) return c.string_or("system", "");
     const std::string prompt = c.at("prompt").string(), open = "<|im_start|>system\n";
     if (!prompt.starts_with(open)) return {};
     return prompt.substr(open.size(), prompt.find("<|im_end|>") - open.size());
@@ -220,42 +255,52 @@ class Comparison {
         }
   }
 
+  // Text rows are looked up, the rows between have `values`.
   void append(Rows& all, const Rows& rows, std::vector<float>& x, const float* values = nullptr) {
-    const size_t n = rows.size() * size_t(family_.text->hidden());
-    if (values) {
-      x.insert(x.end(), values, values + n);
-    } else {
-      Arena::Scope scope(arena_);
-      auto c = cx();
-      const std::vector<float> e = host(family_.text->embed(c, rows.ids));
-      x.insert(x.end(), e.begin(), e.end());
-    }
+    const size_t n = rows.size() * size_t(family_.text->hidden()),
+                 before = rows.n_before * size_t(family_.text->hidden()),
+                 behind = rows.n_behind * size_t(family_.text->hidden());
+    Arena::Scope scope(arena_);
+    auto c = cx();
+    std::vector<float> e = host(family_.text->embed(c, rows.ids));
+    if (values) std::copy_n(values, n - before - behind, e.begin() + std::ptrdiff_t(before));
+    x.insert(x.end(), e.begin(), e.end());
     all.ids.insert(all.ids.end(), rows.ids.begin(), rows.ids.end());
     all.positions.insert(all.positions.end(), rows.positions.begin(), rows.positions.end());
+  }
+  void append_text(Rows& all, const std::string& text, std::vector<float>& x, Cursor& cursor) {
+    Rows rows;
+    rows.ids = family_.prompter->tokenizer().encode_text(text);
+    for (size_t i = 0; i < rows.ids.size(); ++i, ++cursor.next)
+      rows.positions.push_back({cursor.next, cursor.next, cursor.next});
+    append(all, rows, x);
   }
 
   struct LaidOut {
     Rows rows;
     std::vector<float> x;
     Cursor cursor;
-    Tracks tracks;
   };
   // A prompt as rows of the text model.
   LaidOut lay_out_case(const std::string& name, const Json& c) {
-    Parts parts;
-    const std::string user = c.at("user").string();
-    if (user.find("<|VIDEO|>") != std::string::npos || user.find("<|IMAGE|>") != std::string::npos)
-      add_pictures(name, parts);
-    if (user.find("<|AUDIO|>") != std::string::npos || name == "av") add_sound(name, parts);
     LaidOut l;
-    l.tracks = parts.tracks;
     append(l.rows, family_.prompter->begin_dialogue(l.cursor, system_of(c)), l.x);
-    if (parts.tracks.any()) {
-      append(l.rows, family_.prompter->begin_run(l.cursor, parts.tracks), l.x);
-      lay_out(parts, l.cursor, l.rows, l.x);
-      append(l.rows, family_.prompter->end_run(l.cursor, parts.tracks), l.x);
+    for (const Turn& turn : turns_of(name, c)) {
+      Parts parts;
+      if (turn.n_images || turn.video) add_pictures(name, turn, parts);
+      if (turn.audio) add_sound(name, parts);
+      if (parts.tracks.any()) {
+        append(l.rows,
+               family_.prompter->begin_run(l.cursor, parts.tracks, parts.segments[0].modality),
+               l.x);
+        lay_out(parts, l.cursor, l.rows, l.x);
+        append(l.rows, family_.prompter->end_run(l.cursor, parts.tracks), l.x);
+      }
+      append(l.rows, family_.prompter->ask(l.cursor, turn.user), l.x);
+      if (!turn.assistant) continue;
+      append_text(l.rows, *turn.assistant, l.x, l.cursor);
+      append(l.rows, family_.prompter->next_turn(l.cursor), l.x);
     }
-    append(l.rows, family_.prompter->ask(l.cursor, question_of(c)), l.x);
     return l;
   }
 
@@ -282,7 +327,8 @@ class Comparison {
       const Tensor logits = family_.text->logits(context, y.rows(n - 1, n));
       expected_.compare(name + ".logits_last", host(logits).data(), logits.numel(), kFloat32);
     }
-    check_greedy(name, c, l.tracks);
+    const std::vector<Turn> turns = turns_of(name, c);
+    if (turns.size() == 1) check_greedy(name, c, turns[0]);
   }
 
   // Greedy text, its rows for the Talker, greedy codes; mel from the reference's codes and noise,
@@ -370,27 +416,32 @@ class Comparison {
   }
 
   // Through the public API, from raw pictures and samples to text.
-  void check_greedy(const std::string& name, const Json& c, Tracks tracks) {
+  void check_greedy(const std::string& name, const Json& c, const Turn& turn) {
     SessionOptions o;
     o.system_prompt = system_of(c);
-    o.settings.has_video = tracks.video;
-    o.settings.has_audio = tracks.audio;
+    o.settings.has_video = turn.n_images || turn.video;
+    o.settings.has_audio = turn.audio;
     o.most_waiting = SIZE_MAX;
     auto session = engine_->make_session(o);
-    if (tracks.video) {
-      const bool image = name == "image";
-      auto video = engine_->make_video_tokenizer({.frame_rate = in_.fps, .still = image});
-      for (int i = 0; i < (image ? 1 : in_.frames); ++i) {
-        const Nanoseconds time = std::llround(i / in_.fps.value() * double(kSecond));
-        if (auto s =
-                video->push(image ? rgb_frame(in_.image, in_.image_width, in_.image_height, 0, 0)
-                                  : rgb_frame(in_.rgb, in_.width, in_.height, i, time)))
-          session->put(std::move(*s));
+    const auto put = [&](std::optional<Segment> s) {
+      if (s) session->put(std::move(*s));
+    };
+    if (o.settings.has_video) {
+      auto video = engine_->make_video_tokenizer({.frame_rate = in_.fps, .still = !turn.video});
+      for (size_t i = 0; i < turn.n_images; ++i) {
+        VideoFrame f = image(i);
+        f.time = Nanoseconds(i);
+        put(video->push(f));
       }
-      if (auto s = video->finish()) session->put(std::move(*s));
+      for (int i = 0; turn.video && i < in_.frames; ++i) {
+        VideoFrame f = frame(i);
+        f.time = std::llround(i / in_.fps.value() * double(kSecond));
+        put(video->push(f));
+      }
+      put(video->finish());
       session->put(TrackEnded{Track::video});
     }
-    if (tracks.audio) {
+    if (turn.audio) {
       auto audio = engine_->make_audio_tokenizer({});
       audio->start(0);
       for (auto& s : audio->push(in_.audio)) session->put(std::move(s));
@@ -398,8 +449,10 @@ class Comparison {
       session->put(TrackEnded{Track::audio});
     }
     const auto expected = expected_.ids(name + ".generated");
-    const SamplingOptions sampling{.max_tokens = int(expected.size())};
-    const Answer answer = ask_and_wait(*session, {question_of(c), sampling});
+    const SamplingOptions sampling{
+        .max_tokens = int(expected.size()),
+        .repetition_penalty = engine_->defaults().repetition_penalty.value_or(1)};
+    const Answer answer = ask_and_wait(*session, {turn.user, sampling});
     const bool weak = c.has("min_margin") && c.number("min_margin", 0, 1e6) < 1e-3;
     const bool equal = answer.text == c.at("text").string();
     Line& line = expected_.add(

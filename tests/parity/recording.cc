@@ -28,6 +28,20 @@ static std::vector<float> read_wav(const fs::path& path) {
   return out;
 }
 
+static Input::Image read_png(const fs::path& path) {
+  png_image png{};
+  png.version = PNG_IMAGE_VERSION;
+  const auto fail = [&] {
+    throw Error(ErrorCode::corrupt_file, path.string() + ": " + std::string(png.message));
+  };
+  if (!png_image_begin_read_from_file(&png, path.c_str())) fail();
+  png.format = PNG_FORMAT_RGB;
+  Input::Image image{int(png.width), int(png.height), {}};
+  image.rgb.resize(PNG_IMAGE_SIZE(png));
+  if (!png_image_finish_read(&png, nullptr, image.rgb.data(), 0, nullptr)) fail();
+  return image;
+}
+
 Input read_input(const fs::path& dir) {
   Input in;
   const Json j = Json::parse_file(dir / "input.json");
@@ -36,17 +50,11 @@ Input read_input(const fs::path& dir) {
   const double fps = j.number("fps", 0.001, 1000);
   in.fps = {int(std::lround(fps * 1000)), 1000};
   in.rgb = read_text_file(dir / "video.rgb", size_t{1} << 30);
-  in.audio = read_wav(dir / "audio.wav");
-  if (fs::exists(dir / "image.png")) {
-    png_image png{};
-    png.version = PNG_IMAGE_VERSION;
-    if (!png_image_begin_read_from_file(&png, (dir / "image.png").c_str()))
-      throw Error(ErrorCode::corrupt_file, "image.png: " + std::string(png.message));
-    png.format = PNG_FORMAT_RGB;
-    in.image.resize(PNG_IMAGE_SIZE(png));
-    if (!png_image_finish_read(&png, nullptr, in.image.data(), 0, nullptr))
-      throw Error(ErrorCode::corrupt_file, "image.png: " + std::string(png.message));
-    in.image_width = int(png.width), in.image_height = int(png.height);
+  if (fs::exists(dir / "audio.wav")) in.audio = read_wav(dir / "audio.wav");
+  for (int n = 0;; ++n) {
+    const fs::path path = dir / (n ? "image_" + std::to_string(n) + ".png" : "image.png");
+    if (!fs::exists(path)) break;
+    in.images.push_back(read_png(path));
   }
   return in;
 }

@@ -20,8 +20,11 @@ struct Input {
   Rational fps{2, 1};
   std::string rgb;
   std::vector<float> audio;
-  int image_width = 0, image_height = 0;
-  std::string image;
+  struct Image {
+    int width, height;
+    std::string rgb;
+  };
+  std::vector<Image> images;
 };
 
 Input read_input(const std::filesystem::path& dir);

@@ -7,7 +7,10 @@ libraries too: GLib only in elements and plugins, JSON only in runtime/io, oneDN
 import collections, pathlib, re, sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-FAMILIES = sorted(p.name for p in (ROOT / "runtime/models").iterdir() if p.is_dir() and p.name != "interface")
+# What several families stand on; no family includes another one.
+LINES = ["qwen"]
+FAMILIES = sorted(p.name for p in (ROOT / "runtime/models").iterdir() if p.is_dir() and p.name not in ("interface", *LINES))
+BELOW_FAMILIES = {"interface", "layers", "video", "audio", "text", "ops", "io", "core", "omni"}
 # Folder → what its files may include, by the first word of the path. Order = the order of the arrows.
 MAY = {
     "cuda/emu": {"emu"},
@@ -23,8 +26,9 @@ MAY = {
     "runtime/tokenizers/video": {"video", "ops", "io", "core", "omni"},
     "runtime/tokenizers/audio": {"audio", "ops", "io", "core", "omni"},
     "runtime/tokenizers/text": {"text", "ops", "io", "core", "omni"},
-    "runtime/models/interface": {"interface", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
-    **{f"runtime/models/{f}": {f, "interface", "layers", "video", "audio", "text", "ops", "io", "core", "omni"} for f in FAMILIES},
+    "runtime/models/interface": BELOW_FAMILIES,
+    **{f"runtime/models/{line}": {line, *BELOW_FAMILIES} for line in LINES},
+    **{f"runtime/models/{f}": {f, *LINES, *BELOW_FAMILIES} for f in FAMILIES},
     "runtime/models": {"models", *FAMILIES, "interface", "io", "core", "omni"},
     "runtime/spatial": {"io", "core", "omni"},
     "runtime/captions": {"captions", "text", "omni"},
@@ -34,6 +38,7 @@ MAY = {
     "runtime/session": {"session", "vad", "decoding", "interface", "grammar", "layers", "video", "audio", "text", "ops", "io", "core", "omni"},
     "runtime/transcription": {"transcription", "vad", "decoding", "interface", "layers", "audio", "text", "ops", "io", "core", "omni"},
     "runtime/engine": {"engine", "session", "transcription", "decoding", "models", "interface", "layers", "ops", "io", "core", "omni"},
+    "runtime/info": {"omni"},
     "elements/common": {"common", "omni"},
     "elements/streams": {"streams", "common", "omni"},
     "elements/tokens": {"tokens", "common", "omni"},

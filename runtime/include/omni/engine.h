@@ -29,15 +29,16 @@ struct EngineOptions {
   int threads = 0;  // 0 = one for each processor
 };
 
-// What the `omni` object of generation_config.json asks for. A value is unset where the checkpoint
-// says nothing.
+// What the checkpoint's files ask for: generation_config.json, its `omni` object, which wins, and
+// the video processor's frame rate. A value is unset where they say nothing.
 struct CheckpointDefaults {
   std::optional<std::string> system_prompt, prompt, spatial_prompt, trigger;
   std::optional<Rational> frame_rate;
   std::optional<int64_t> min_pixels, max_pixels;
   std::optional<double> context_duration;   // seconds
   std::optional<double> normaliser_window;  // seconds
-  std::optional<int> max_tokens;
+  std::optional<int> max_tokens, top_k;
+  std::optional<double> temperature, top_p, repetition_penalty;
   SpeechOptions speech;
 };
 

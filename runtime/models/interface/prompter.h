@@ -40,15 +40,18 @@ class Prompter {
   virtual Rows begin_dialogue(Cursor& cursor, const std::string& system_prompt) const = 0;
   // `tracks`: those that the run has media of, so that here is said what is missing, where a model
   // can be told.
-  virtual Rows begin_run(Cursor& cursor, Tracks tracks) const = 0;
+  // `first`: what comes first.
+  virtual Rows begin_run(Cursor& cursor, Tracks tracks, Modality first) const = 0;
   // A segment of the run whose time 0 is media time `run_start`.
   virtual Rows media(Cursor& cursor, const Segment& segment, Nanoseconds run_start) const = 0;
   virtual Rows end_run(Cursor& cursor, Tracks tracks) const = 0;
   // The question and everything up to the first word of the answer.
   virtual Rows ask(Cursor& cursor, const std::string& question) const = 0;
+  // Behind an answer: its end and the opening of the user's next turn.
+  virtual Rows next_turn(Cursor& cursor) const = 0;
 
-  // What is subtracted from the positions of each lane when the run starts `by` later.
-  virtual LaneShift rebase(Nanoseconds by) const = 0;
+  // What is subtracted from the positions of each lane when the beginning of the run leaves.
+  virtual LaneShift rebase(Cursor& cursor, const Departed& gone) const = 0;
 };
 
 }  // namespace omni

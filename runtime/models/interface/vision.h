@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
+#include "omni/types.h"
 #include "ops/ops.h"
 #include "video/patchify.h"
 
@@ -19,6 +21,7 @@ struct VisionSpec {
   int temporal_patch = 2;  // frames in a patch
   // what the processor's configuration asks for
   PixelLimits video, image;
+  std::optional<Rational> frame_rate;  // of video
 };
 
 // What becomes of frames of one size.

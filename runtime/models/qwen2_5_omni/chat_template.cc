@@ -7,52 +7,22 @@
 
 namespace omni::qwen2_5_omni {
 
-namespace {
-
-int32_t special(const BpeTokenizer& tokenizer, const char* name) {
-  const auto id = tokenizer.token_id(name);
-  if (!id) throw Error(ErrorCode::corrupt_file, std::string("tokenizer.json has no token ") + name);
-  return *id;
-}
-
-}  // namespace
-
 ChatTemplate::ChatTemplate(const std::filesystem::path& folder, const Config& c)
-    : tokenizer_(folder / "tokenizer.json"),
-      im_start_(special(tokenizer_, "<|im_start|>")),
-      im_end_(special(tokenizer_, "<|im_end|>")),
-      image_(special(tokenizer_, "<|IMAGE|>")),
-      audio_(special(tokenizer_, "<|AUDIO|>")),
-      audio_bos_(special(tokenizer_, "<|audio_bos|>")),
-      audio_eos_(special(tokenizer_, "<|audio_eos|>")),
-      video_(special(tokenizer_, "<|VIDEO|>")),
-      vision_bos_(special(tokenizer_, "<|vision_bos|>")),
-      vision_eos_(special(tokenizer_, "<|vision_eos|>")),
-      stop_ids_(read_stop_ids(folder, c.text.vocab_size)),
+    : chat_(folder, c.text.vocab_size),
+      image_(chat_.special("<|IMAGE|>")),
+      audio_(chat_.special("<|AUDIO|>")),
+      audio_bos_(chat_.special("<|audio_bos|>")),
+      audio_eos_(chat_.special("<|audio_eos|>")),
+      video_(chat_.special("<|VIDEO|>")),
+      vision_bos_(chat_.special("<|vision_bos|>")),
+      vision_eos_(chat_.special("<|vision_eos|>")),
       ids_per_second_(c.position_id_per_seconds),
       chunk_duration_(c.seconds_per_chunk * kSecond) {
-  stop_ids_.insert({special(tokenizer_, "<|endoftext|>"), im_end_});
-  // A tokenizer may know fewer tokens than the table has rows, never more than it can look up.
-  if (tokenizer_.n_tokens() > c.text.vocab_size)
-    throw Error(ErrorCode::corrupt_file,
-                folder.string() + ": tokenizer.json has " + std::to_string(tokenizer_.n_tokens()) +
-                    " tokens, config.json a vocab_size of " + std::to_string(c.text.vocab_size));
-  check_token_ids(folder, tokenizer_);
+  check_token_ids(folder, chat_.tokenizer());
 }
 
 double ChatTemplate::ids_in(Nanoseconds time) const {
   return double(time) / double(kSecond) * ids_per_second_;
-}
-
-Rows ChatTemplate::text(Cursor& cursor, std::initializer_list<std::vector<int32_t>> pieces) const {
-  Rows rows;
-  for (const auto& piece : pieces)
-    for (int32_t id : piece) {
-      rows.ids.push_back(id);
-      rows.positions.push_back({cursor.next, cursor.next, cursor.next});
-      ++cursor.next;
-    }
-  return rows;
 }
 
 Rows ChatTemplate::markers(Cursor& cursor, std::initializer_list<int32_t> ids) const {
@@ -65,20 +35,7 @@ Rows ChatTemplate::markers(Cursor& cursor, std::initializer_list<int32_t> ids) c
   return rows;
 }
 
-Rows ChatTemplate::begin_dialogue(Cursor& cursor, const std::string& system_prompt) const {
-  const auto newline = tokenizer_.encode_text("\n");
-  Rows rows;
-  if (!system_prompt.empty())
-    rows =
-        text(cursor,
-             {{im_start_}, tokenizer_.encode_text("system\n" + system_prompt), {im_end_}, newline});
-  const Rows user = text(cursor, {{im_start_}, tokenizer_.encode_text("user\n")});
-  rows.ids.insert(rows.ids.end(), user.ids.begin(), user.ids.end());
-  rows.positions.insert(rows.positions.end(), user.positions.begin(), user.positions.end());
-  return rows;
-}
-
-Rows ChatTemplate::begin_run(Cursor& cursor, Tracks tracks) const {
+Rows ChatTemplate::begin_run(Cursor& cursor, Tracks tracks, Modality) const {
   Rows rows = tracks.video && tracks.audio
                   ? markers(cursor, {vision_bos_, audio_bos_})
                   : markers(cursor, {tracks.video ? vision_bos_ : audio_bos_});
@@ -124,16 +81,8 @@ Rows ChatTemplate::end_run(Cursor& cursor, Tracks tracks) const {
                                       : markers(cursor, {tracks.video ? vision_eos_ : audio_eos_});
 }
 
-Rows ChatTemplate::ask(Cursor& cursor, const std::string& question) const {
-  return text(cursor, {tokenizer_.encode_text(question),
-                       {im_end_},
-                       tokenizer_.encode_text("\n"),
-                       {im_start_},
-                       tokenizer_.encode_text("assistant\n")});
-}
-
-LaneShift ChatTemplate::rebase(Nanoseconds by) const {
-  const auto ids = int32_t(std::lround(ids_in(by)));
+LaneShift ChatTemplate::rebase(Cursor&, const Departed& gone) const {
+  const auto ids = int32_t(std::lround(ids_in(gone.time)));
   return {Position{}, {ids, 0, 0}, {ids, ids, ids}};
 }
 

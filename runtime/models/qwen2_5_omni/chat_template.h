@@ -6,41 +6,43 @@
 #pragma once
 
 #include <filesystem>
-#include <set>
 
 #include "interface/prompter.h"
+#include "qwen/chat_ml.h"
 #include "qwen2_5_omni/config.h"
 
 namespace omni::qwen2_5_omni {
 
 class ChatTemplate final : public Prompter {
  public:
-  // Reads tokenizer.json and generation_config.json. Throws corrupt_file if the tokenizer lacks one
-  // of the family's special tokens, or has more tokens than the text model.
+  // Throws corrupt_file if the tokenizer lacks one of the family's special tokens, or an id of
+  // config.json is another one.
   ChatTemplate(const std::filesystem::path& folder, const Config& config);
 
-  const BpeTokenizer& tokenizer() const override { return tokenizer_; }
-  bool is_stop(int32_t id) const override { return stop_ids_.count(id) != 0; }
+  const BpeTokenizer& tokenizer() const override { return chat_.tokenizer(); }
+  bool is_stop(int32_t id) const override { return chat_.is_stop(id); }
   Coordinates coordinates() const override { return Coordinates::resized_pixels; }
   Nanoseconds chunk_duration() const override { return chunk_duration_; }
 
-  Rows begin_dialogue(Cursor& cursor, const std::string& system_prompt) const override;
-  Rows begin_run(Cursor& cursor, Tracks tracks) const override;
+  Rows begin_dialogue(Cursor& cursor, const std::string& system_prompt) const override {
+    return chat_.begin_dialogue(cursor, system_prompt);
+  }
+  Rows begin_run(Cursor& cursor, Tracks tracks, Modality first) const override;
   Rows media(Cursor& cursor, const Segment& segment, Nanoseconds run_start) const override;
   Rows end_run(Cursor& cursor, Tracks tracks) const override;
-  Rows ask(Cursor& cursor, const std::string& question) const override;
-  LaneShift rebase(Nanoseconds by) const override;
+  Rows ask(Cursor& cursor, const std::string& question) const override {
+    return chat_.ask(cursor, question);
+  }
+  Rows next_turn(Cursor& cursor) const override { return chat_.next_turn(cursor); }
+  LaneShift rebase(Cursor& cursor, const Departed& gone) const override;
 
  private:
-  Rows text(Cursor& cursor, std::initializer_list<std::vector<int32_t>> pieces) const;
   Rows markers(Cursor& cursor, std::initializer_list<int32_t> ids) const;  // all at one position
   // Positions in a stretch of time.
   double ids_in(Nanoseconds time) const;
 
-  BpeTokenizer tokenizer_;
-  int32_t im_start_, im_end_, image_, audio_, audio_bos_, audio_eos_, video_, vision_bos_,
-      vision_eos_;
-  std::set<int32_t> stop_ids_;
+  qwen::ChatMl chat_;
+  int32_t image_, audio_, audio_bos_, audio_eos_, video_, vision_bos_, vision_eos_;
   double ids_per_second_;  // of the time axis of positions
   Nanoseconds chunk_duration_;
 };

@@ -2,80 +2,17 @@
 // (configuration_qwen2_5_omni.py)
 #include "qwen2_5_omni/config.h"
 
-#include "core/log.h"
 #include "io/json.h"
 #include "qwen2_5_omni/config_keys.h"
 
 namespace omni::qwen2_5_omni {
 
+using namespace qwen;
+
 namespace {
 
-constexpr int kMost = 1 << 20;  // of any size in a configuration, and of heads · head_dim
-constexpr int kMostLayers = 1024;
-constexpr double kMostTheta = 1e12;
 constexpr int kMostKernel = 1024;          // taps of a convolution, and steps between them
 constexpr int kMostFrameSamples = 24'000;  // a second
-constexpr double kMostColour = 1e6;        // of a mean or a deviation, and its inverse
-constexpr int64_t kMostPixels = int64_t{16384} * 16384;
-
-int size(const Json& j, const char* key) { return int(j.integer(key, 1, kMost)); }
-
-void require(const Json& j, bool ok, const std::string& reason) {
-  if (!ok) j.fail(reason);
-}
-
-TextConfig read_text(const Json& j, bool tied) {
-  TextConfig c{};
-  c.hidden_size = size(j, "hidden_size");
-  c.intermediate_size = size(j, "intermediate_size");
-  c.num_hidden_layers = int(j.integer("num_hidden_layers", 1, kMostLayers));
-  c.num_attention_heads = size(j, "num_attention_heads");
-  c.num_key_value_heads = size(j, "num_key_value_heads");
-  c.head_dim = j.has("head_dim") ? size(j, "head_dim") : c.hidden_size / c.num_attention_heads;
-  c.vocab_size = int(j.integer("vocab_size", 1, 1 << 22));
-  c.max_position_embeddings = j.integer("max_position_embeddings", 16, 1 << 24);
-  c.rms_norm_eps = float(j.number("rms_norm_eps", 0, 1));
-  c.tie_word_embeddings = j.boolean_or("tie_word_embeddings", tied);
-  // transformers 5: rope_parameters; as published: rope_theta beside rope_scaling
-  const Json scaling = j.has("rope_parameters") ? j.at("rope_parameters") : j.at("rope_scaling");
-  c.rope_theta = (scaling.has("rope_theta") ? scaling : j).number("rope_theta", 1, kMostTheta);
-  const auto sections = scaling.at("mrope_section").integers(0, kMost);
-  require(scaling, sections.size() == 3, "has no three mrope_section values");
-  for (size_t i = 0; i < 3; ++i) c.mrope_section[i] = int(sections[i]);
-  require(j, int64_t{c.num_attention_heads} * c.head_dim <= kMost,
-          "has more than " + std::to_string(kMost) + " columns in its attention heads");
-  require(j, c.num_attention_heads % c.num_key_value_heads == 0,
-          "has key heads that do not divide the query heads");
-  require(j, c.head_dim % 2 == 0 && 2 * (sections[0] + sections[1] + sections[2]) == c.head_dim,
-          "has mrope_section values that do not sum to half of head_dim");
-  c.embedding_size = j.has("embedding_size") ? size(j, "embedding_size") : c.hidden_size;
-  return c;
-}
-
-std::set<int> layers(const Json& j, const char* key) {
-  const auto indexes = j.at(key).integers(0, kMostLayers - 1);
-  return {indexes.begin(), indexes.end()};
-}
-
-VisionConfig read_vision(const Json& j) {
-  VisionConfig c{};
-  c.depth = int(j.integer("depth", 1, kMostLayers));
-  c.hidden_size = size(j, "hidden_size");
-  c.intermediate_size = size(j, "intermediate_size");
-  c.num_heads = size(j, "num_heads");
-  c.patch_size = int(j.integer("patch_size", 1, 256));
-  c.temporal_patch_size = int(j.integer("temporal_patch_size", 2, 2));
-  c.spatial_merge_size = int(j.integer("spatial_merge_size", 1, 16));
-  c.window_size = int(j.integer("window_size", 1, 1 << 16));
-  c.out_hidden_size = size(j, "out_hidden_size");
-  c.in_channels = int(j.integer(j.has("in_channels") ? "in_channels" : "in_chans", 3, 3));
-  c.fullatt_block_indexes = layers(j, "fullatt_block_indexes");
-  require(j, c.hidden_size % (4 * c.num_heads) == 0,
-          "has a hidden_size that is not a multiple of 4 · num_heads");
-  require(j, c.window_size / c.spatial_merge_size / c.patch_size > 0,
-          "has a window smaller than one merged patch");
-  return c;
-}
 
 AudioConfig read_audio(const Json& j) {
   AudioConfig c{};
@@ -197,11 +134,6 @@ BigVganConfig read_bigvgan(const Json& j) {
   return c;
 }
 
-void log_unlisted(const std::vector<std::string>& keys) {
-  for (const std::string& key : keys)
-    log(LogLevel::info, key + " is not known here and passed over");
-}
-
 // The spectrum that the processor makes has the bands that the tower takes.
 void check_features(const std::filesystem::path& folder, int num_mel_bins) {
   const Json both = Json::parse_file_if_there(folder / "processor_config.json");
@@ -254,6 +186,7 @@ Config Config::read(const std::filesystem::path& folder) {
            int(thinker.integer("position_id_per_seconds", 1, 1000)),
            int(thinker.integer("seconds_per_chunk", 1, 60)),
            alone};
+  c.vision.fused_qkv = false;
   check_features(folder, c.audio.num_mel_bins);
   require(
       thinker,
@@ -262,69 +195,27 @@ Config Config::read(const std::filesystem::path& folder) {
   return c;
 }
 
-std::set<int32_t> read_stop_ids(const std::filesystem::path& folder, int vocab_size) {
-  const Json generation = Json::parse_file_if_there(folder / "generation_config.json");
-  if (!generation.has("eos_token_id")) return {};
-  const Json eos = generation.at("eos_token_id");
-  if (!eos.is_array()) return {int32_t(eos.integer(0, vocab_size - 1))};
-  const auto ids = eos.integers(0, vocab_size - 1);
-  return {ids.begin(), ids.end()};
-}
-
 void check_token_ids(const std::filesystem::path& folder, const BpeTokenizer& tokenizer) {
-  const Json root = Json::parse_file(folder / "config.json"),
-             thinker = root.has("thinker_config") ? root.at("thinker_config") : root;
-  constexpr std::pair<const char*, const char*> kIds[] = {
-      {"audio_token_id", "<|AUDIO|>"},
-      {"image_token_id", "<|IMAGE|>"},
-      {"video_token_id", "<|VIDEO|>"},
-      {"audio_token_index", "<|AUDIO|>"},
-      {"image_token_index", "<|IMAGE|>"},
-      {"video_token_index", "<|VIDEO|>"},
-      {"audio_start_token_id", "<|audio_bos|>"},
-      {"audio_end_token_id", "<|audio_eos|>"},
-      {"vision_start_token_id", "<|vision_bos|>"},
-      {"vision_end_token_id", "<|vision_eos|>"}};
-  for (const auto& [key, name] : kIds) {
-    const auto id = tokenizer.token_id(name);
-    if (id && thinker.integer_or(key, *id, 0, kMost << 2) != *id)
-      thinker.at(key).fail("is not the id of " + std::string(name) + " in tokenizer.json, " +
-                           std::to_string(*id));
-  }
+  const Json root = Json::parse_file(folder / "config.json");
+  qwen::check_token_ids(root.has("thinker_config") ? root.at("thinker_config") : root, tokenizer,
+                        {{"audio_token_id", "<|AUDIO|>"},
+                         {"image_token_id", "<|IMAGE|>"},
+                         {"video_token_id", "<|VIDEO|>"},
+                         {"audio_token_index", "<|AUDIO|>"},
+                         {"image_token_index", "<|IMAGE|>"},
+                         {"video_token_index", "<|VIDEO|>"},
+                         {"audio_start_token_id", "<|audio_bos|>"},
+                         {"audio_end_token_id", "<|audio_eos|>"},
+                         {"vision_start_token_id", "<|vision_bos|>"},
+                         {"vision_end_token_id", "<|vision_eos|>"}});
 }
 
 VisionSpec read_vision_spec(const std::filesystem::path& folder, const VisionConfig& vision) {
-  const Json both = Json::parse_file_if_there(folder / "processor_config.json");
-  const Json image = both.has("image_processor")
-                         ? both.at("image_processor")
-                         : Json::parse_file(folder / "preprocessor_config.json");
-  VisionSpec spec;
-  spec.layout.patch = vision.patch_size;
-  spec.layout.merge = vision.spatial_merge_size;
-  spec.temporal_patch = vision.temporal_patch_size;
-  for (size_t i = 0; i < 3; ++i) {
-    if (image.has("image_mean"))
-      spec.layout.mean[i] = image.at("image_mean").at(i).number(-kMostColour, kMostColour);
-    if (image.has("image_std"))
-      spec.layout.std[i] = image.at("image_std").at(i).number(1 / kMostColour, kMostColour);
-  }
-  const std::pair<const char*, int> same[] = {{"patch_size", vision.patch_size},
-                                              {"merge_size", vision.spatial_merge_size},
-                                              {"temporal_patch_size", vision.temporal_patch_size}};
-  for (const auto& [key, value] : same) image.integer_or(key, value, value, value);
-  const Json size = image.find("size");
-  const auto pixels = [&](const char* key, const char* published, int64_t otherwise, int64_t most) {
-    return size.has(key) ? size.integer(key, 1, most)
-                         : image.integer_or(published, otherwise, 1, most);
-  };
-  constexpr int64_t kMostTokens = 16384 * 28 * 28;
-  spec.image.min = pixels("shortest_edge", "min_pixels", 56 * 56, kMostTokens);
-  spec.image.max = pixels("longest_edge", "max_pixels", kMostTokens, kMostPixels);
+  VisionSpec spec =
+      qwen::read_vision_spec(read_image_processor(folder), vision, {56 * 56, 16384 * 28 * 28});
   // Of a frame of video: constants of the family's processor, which win over what the folder's
   // files say. (Qwen2_5OmniProcessor.videos_kwargs)
-  spec.video.min = 128 * 28 * 28;
-  spec.video.max = 768 * 28 * 28;
-  if (spec.image.max < spec.image.min) image.fail("has impossible image sizes");
+  spec.video = {128 * 28 * 28, 768 * 28 * 28};
   return spec;
 }
 

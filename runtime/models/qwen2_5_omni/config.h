@@ -4,34 +4,16 @@
 // of transformers are not the published values. (transformers, configuration_qwen2_5_omni.py)
 #pragma once
 
-#include <array>
 #include <filesystem>
 #include <set>
 #include <vector>
 
 #include "interface/load.h"
-#include "interface/rows.h"
-#include "interface/vision.h"
-#include "text/bpe.h"
+#include "qwen/config.h"
 
 namespace omni::qwen2_5_omni {
 
-struct TextConfig {
-  int hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads,
-      head_dim, vocab_size;
-  int64_t max_position_embeddings;
-  double rope_theta;
-  std::array<int, 3> mrope_section;
-  float rms_norm_eps;
-  bool tie_word_embeddings;
-  int embedding_size;  // width of the embedding table: hidden_size but in the Talker
-};
-
-struct VisionConfig {
-  int depth, hidden_size, intermediate_size, num_heads, patch_size, temporal_patch_size,
-      spatial_merge_size, window_size, out_hidden_size, in_channels;
-  std::set<int> fullatt_block_indexes;
-};
+using qwen::TextConfig, qwen::VisionConfig;
 
 struct AudioConfig {
   int d_model, encoder_layers, encoder_attention_heads, encoder_ffn_dim, num_mel_bins, n_window,
@@ -81,8 +63,6 @@ struct Config {
   static Config read(const std::filesystem::path& folder);
 };
 
-// eos_token_id of generation_config.json, if it says any: one id or a list.
-std::set<int32_t> read_stop_ids(const std::filesystem::path& folder, int vocab_size);
 // Throws corrupt_file where an id of config.json is not the tokenizer's of that name.
 void check_token_ids(const std::filesystem::path& folder, const BpeTokenizer& tokenizer);
 

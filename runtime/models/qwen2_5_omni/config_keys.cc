@@ -3,46 +3,11 @@
 // image_processing_qwen2_vl.py, feature_extraction_whisper.py)
 #include "qwen2_5_omni/config_keys.h"
 
-#include "io/config_keys.h"
+#include "qwen/config_keys.h"
 
 namespace omni::qwen2_5_omni {
 
 namespace {
-
-// Of two dialects: rope_scaling beside rope_theta, and rope_parameters.
-constexpr ConfigKey kRope[] = {
-    {"mrope_section", ConfigKey::read},
-    {"rope_theta", ConfigKey::read},
-    {"rope_type", ConfigKey::assumed, R"(["default", "mrope"])"},
-    {"type", ConfigKey::assumed, R"(["default", "mrope"])"},
-    {"mrope_interleaved", ConfigKey::assumed, R"([false])"},
-    {"partial_rotary_factor", ConfigKey::assumed, R"([1, 1.0])"},
-};
-
-constexpr ConfigKey kText[] = {
-    {"embedding_size", ConfigKey::read},
-    {"head_dim", ConfigKey::read},
-    {"hidden_size", ConfigKey::read},
-    {"intermediate_size", ConfigKey::read},
-    {"max_position_embeddings", ConfigKey::read},
-    {"num_attention_heads", ConfigKey::read},
-    {"num_hidden_layers", ConfigKey::read},
-    {"num_key_value_heads", ConfigKey::read},
-    {"quantization_config", ConfigKey::read},
-    {"rms_norm_eps", ConfigKey::read},
-    {"rope_parameters", ConfigKey::read},
-    {"rope_scaling", ConfigKey::read},
-    {"rope_theta", ConfigKey::read},
-    {"tie_word_embeddings", ConfigKey::read},
-    {"vocab_size", ConfigKey::read},
-    {"attention_dropout", ConfigKey::passed_over},
-    {"init_std", ConfigKey::passed_over},
-    {"max_window_layers", ConfigKey::passed_over},
-    {"sliding_window", ConfigKey::passed_over},
-    {"use_sliding_window", ConfigKey::assumed, R"([false])"},
-    {"layer_types", ConfigKey::assumed, R"(["full_attention"])"},
-    {"hidden_act", ConfigKey::assumed, R"(["silu"])"},
-};
 
 // The Talker's; ids of media and voices lie in the Thinker's rows that it is given.
 constexpr ConfigKey kTalker[] = {
@@ -82,27 +47,7 @@ constexpr ConfigKey kThinker[] = {
 };
 
 constexpr ConfigKey kVision[] = {
-    {"depth", ConfigKey::read},
-    {"fullatt_block_indexes", ConfigKey::read},
-    {"hidden_size", ConfigKey::read},
-    {"in_channels", ConfigKey::read},
-    {"in_chans", ConfigKey::read},
-    {"intermediate_size", ConfigKey::read},
-    {"num_heads", ConfigKey::read},
-    {"out_hidden_size", ConfigKey::read},
-    {"patch_size", ConfigKey::read},
-    {"spatial_merge_size", ConfigKey::read},
-    {"temporal_patch_size", ConfigKey::read},
-    {"window_size", ConfigKey::read},
-    {"embed_dim", ConfigKey::passed_over},
-    {"spatial_patch_size", ConfigKey::passed_over},
     {"tokens_per_second", ConfigKey::passed_over},
-    {"hidden_act", ConfigKey::assumed, R"(["silu"])"},
-};
-
-constexpr ConfigKey kVisionRope[] = {
-    {"rope_theta", ConfigKey::assumed, R"([10000, 10000.0])"},
-    {"rope_type", ConfigKey::assumed, R"(["axial", "default"])"},
 };
 
 constexpr ConfigKey kAudio[] = {
@@ -184,46 +129,20 @@ constexpr ConfigKey kWhole[] = {
 };
 
 // preprocessor_config.json, of pictures and sound in one, or their parts of processor_config.json.
-constexpr ConfigKey kProcessor[] = {
+constexpr ConfigKey kSound[] = {
     {"feature_size", ConfigKey::read},
-    {"image_mean", ConfigKey::read},
-    {"image_std", ConfigKey::read},
-    {"max_pixels", ConfigKey::read},
-    {"merge_size", ConfigKey::read},
-    {"min_pixels", ConfigKey::read},
-    {"patch_size", ConfigKey::read},
-    {"size", ConfigKey::read},
-    {"temporal_patch_size", ConfigKey::read},
     {"chunk_length", ConfigKey::passed_over},
-    {"crop_size", ConfigKey::passed_over},
-    {"data_format", ConfigKey::passed_over},
-    {"default_to_square", ConfigKey::passed_over},
-    {"do_convert_rgb", ConfigKey::passed_over},
-    {"image_processor_type", ConfigKey::passed_over},
     {"feature_extractor_type", ConfigKey::passed_over},
     {"mel_filters", ConfigKey::passed_over},
     {"n_samples", ConfigKey::passed_over},
     {"nb_max_frames", ConfigKey::passed_over},
-    {"processor_class", ConfigKey::passed_over},
     {"return_attention_mask", ConfigKey::passed_over},
-    {"do_center_crop", ConfigKey::assumed, R"([false])"},
-    {"do_normalize", ConfigKey::assumed, R"([true])"},
-    {"do_pad", ConfigKey::assumed, R"([false])"},
-    {"do_rescale", ConfigKey::assumed, R"([true])"},
-    {"do_resize", ConfigKey::assumed, R"([true])"},
-    {"resample", ConfigKey::assumed, R"([3])"},
-    {"rescale_factor", ConfigKey::assumed, R"([0.00392156862745098])"},
     {"sampling_rate", ConfigKey::assumed, R"([16000])"},
     {"hop_length", ConfigKey::assumed, R"([160])"},
     {"n_fft", ConfigKey::assumed, R"([400])"},
     {"dither", ConfigKey::assumed, R"([0, 0.0])"},
     {"padding_side", ConfigKey::assumed, R"(["right"])"},
     {"padding_value", ConfigKey::assumed, R"([0, 0.0])"},
-};
-
-constexpr ConfigKey kPixels[] = {
-    {"longest_edge", ConfigKey::read},
-    {"shortest_edge", ConfigKey::read},
 };
 
 // processor_config.json around them. Of videos the family has constants that win.
@@ -234,48 +153,20 @@ constexpr ConfigKey kProcessors[] = {
     {"video_processor", ConfigKey::passed_over},
 };
 
-constexpr ConfigKey kGeneration[] = {
-    {"eos_token_id", ConfigKey::read},
-    {"omni", ConfigKey::read},
-    {"begin_suppress_tokens", ConfigKey::assumed, R"([])"},
-    {"suppress_tokens", ConfigKey::assumed, R"([])"},
-};
-
-// Defaults of ours, which the engine reads.
-constexpr ConfigKey kOmni[] = {
-    {"context-duration", ConfigKey::read},
-    {"flow-guidance", ConfigKey::read},
-    {"flow-points", ConfigKey::read},
-    {"frame-rate", ConfigKey::read},
-    {"max-pixels", ConfigKey::read},
-    {"max-tokens", ConfigKey::read},
-    {"min-pixels", ConfigKey::read},
-    {"normaliser-window", ConfigKey::read},
-    {"prompt", ConfigKey::read},
-    {"spatial-prompt", ConfigKey::read},
-    {"speech-repetition-penalty", ConfigKey::read},
-    {"speech-temperature", ConfigKey::read},
-    {"speech-top-k", ConfigKey::read},
-    {"speech-top-p", ConfigKey::read},
-    {"system-prompt", ConfigKey::read},
-    {"trigger", ConfigKey::read},
-    {"voice", ConfigKey::read},
-};
-
 // Of the Thinker, from its object on.
 const ConfigSection kThinkerSections[] = {
     {"", kThinker, kPretrainedConfigKeys},
-    {"text_config", kText, kPretrainedConfigKeys},
-    {"text_config.rope_scaling", kRope},
-    {"text_config.rope_parameters", kRope},
-    {"vision_config", kVision, kPretrainedConfigKeys},
-    {"vision_config.rope_parameters", kVisionRope},
+    {"text_config", qwen::kTextKeys, kPretrainedConfigKeys},
+    {"text_config.rope_scaling", qwen::kRopeKeys},
+    {"text_config.rope_parameters", qwen::kRopeKeys},
+    {"vision_config", qwen::kVisionKeys, kVision, kPretrainedConfigKeys},
+    {"vision_config.rope_parameters", qwen::kVisionRopeKeys},
     {"audio_config", kAudio, kPretrainedConfigKeys},
 };
 const ConfigSection kTalkerSections[] = {
-    {"", kText, kTalker, kPretrainedConfigKeys},
-    {"rope_scaling", kRope},
-    {"rope_parameters", kRope},
+    {"", qwen::kTextKeys, kTalker, kPretrainedConfigKeys},
+    {"rope_scaling", qwen::kRopeKeys},
+    {"rope_parameters", qwen::kRopeKeys},
 };
 const ConfigSection kToken2WavSections[] = {
     {"", kToken2Wav, kPretrainedConfigKeys},
@@ -284,10 +175,11 @@ const ConfigSection kToken2WavSections[] = {
     {"bigvgan_config", kBigVgan, kPretrainedConfigKeys},
 };
 const ConfigSection kWholeSections[] = {{"", kWhole, kPretrainedConfigKeys}};
-const ConfigSection kProcessorSections[] = {{"", kProcessor}, {"size", kPixels}};
+const ConfigSection kProcessorSections[] = {{"", qwen::kImageProcessorKeys, kSound},
+                                            {"size", qwen::kPixelsKeys}};
 const ConfigSection kProcessorsSections[] = {{"", kProcessors}};
-const ConfigSection kGenerationSections[] = {{"", kGeneration, kGenerationConfigKeys},
-                                             {"omni", kOmni}};
+const ConfigSection kGenerationSections[] = {{"", qwen::kGenerationKeys, kGenerationConfigKeys},
+                                             {"omni", qwen::kOmniKeys}};
 
 void append(std::vector<std::string>& all, const std::vector<std::string>& more) {
   all.insert(all.end(), more.begin(), more.end());

@@ -6,6 +6,8 @@
 
 namespace omni {
 
+// Whether the checkpoint has a voice.
+bool qwen2_5_omni_speaks(const std::filesystem::path& folder);
 Family load_qwen2_5_omni(const ModelOptions& options, const LoadProgress& progress);
 
 }  // namespace omni

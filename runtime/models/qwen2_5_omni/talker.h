@@ -3,7 +3,7 @@
 #pragma once
 
 #include "interface/lone_sequence.h"
-#include "qwen2_5_omni/text_model.h"
+#include "qwen/text_model.h"
 
 namespace omni::qwen2_5_omni {
 
@@ -35,7 +35,7 @@ class Talker {
  private:
   TalkerConfig config_;
   Linear proj_;
-  TextModel model_;
+  qwen::TextModel model_;
 };
 
 }  // namespace omni::qwen2_5_omni

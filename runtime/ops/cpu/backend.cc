@@ -125,6 +125,12 @@ class CpuBackend final : public Backend {
     for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().gelu_tanh(values + i * n, n); });
   }
 
+  void quick_gelu(Context& cx, Tensor& x) const override {
+    const int64_t n = last(x);
+    float* values = x.f32();
+    for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().quick_gelu(values + i * n, n); });
+  }
+
   void silu(Context& cx, Tensor& x) const override {
     const int64_t n = last(x);
     float* values = x.f32();

@@ -83,6 +83,7 @@ struct Kernels {
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* y);
   void (*gelu)(float* x, int64_t n);
   void (*gelu_tanh)(float* x, int64_t n);
+  void (*quick_gelu)(float* x, int64_t n);
   void (*silu)(float* x, int64_t n);
   void (*snake_beta)(const SnakeTile& tile);
   void (*add)(float* x, const float* y, int64_t n);

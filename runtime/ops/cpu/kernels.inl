@@ -113,6 +113,11 @@ void gelu_tanh(float* x, int64_t n) {
   }
 }
 
+void quick_gelu(float* x, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) x[i] /= 1.f + exp_(-1.702f * x[i]);
+}
+
 void silu(float* x, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) x[i] /= 1.f + exp_(-x[i]);
@@ -609,8 +614,9 @@ void attention(const AttentionTile& t) {
 }  // namespace
 }  // namespace omni::ops::cpu
 
-#define OMNI_KERNEL_TABLE                                                                          \
-  {                                                                                                \
-    rms_norm, layer_norm, silu_mul, gelu, gelu_tanh, silu, snake_beta, add, add_scaled, div, mean, \
-        rotate, round_bf16, widen_bf16, widen_f16, round_int8, sum_of, scores, softmax, attention  \
+#define OMNI_KERNEL_TABLE                                                                     \
+  {                                                                                           \
+    rms_norm, layer_norm, silu_mul, gelu, gelu_tanh, quick_gelu, silu, snake_beta, add,       \
+        add_scaled, div, mean, rotate, round_bf16, widen_bf16, widen_f16, round_int8, sum_of, \
+        scores, softmax, attention                                                            \
   }

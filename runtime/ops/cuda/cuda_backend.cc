@@ -141,6 +141,9 @@ class CudaBackend final : public Backend {
   void gelu_tanh(Context& cx, Tensor& x) const override {
     check(omni::cuda::gelu_tanh(data(x), x.numel(), stream(cx)), "gelu_tanh");
   }
+  void quick_gelu(Context& cx, Tensor& x) const override {
+    check(omni::cuda::quick_gelu(data(x), x.numel(), stream(cx)), "quick_gelu");
+  }
   void silu(Context& cx, Tensor& x) const override {
     check(omni::cuda::silu(data(x), x.numel(), stream(cx)), "silu");
   }

@@ -1,11 +1,12 @@
 // Patches → rows of the text model. Merged tokens are brought into the order of their windows once,
-// and back at the end. (modeling_qwen2_5_omni.py, Qwen2_5OmniVisionEncoder)
-#include "qwen2_5_omni/visual.h"
+// and back at the end. (modeling_qwen2_5_vl.py,
+// Qwen2_5_VisionTransformerPretrainedModel)
+#include "qwen/visual.h"
 
 #include <algorithm>
 #include <cmath>
 
-namespace omni::qwen2_5_omni {
+namespace omni::qwen {
 
 namespace {
 
@@ -35,6 +36,11 @@ Tensor rotary_table(const Windows& windows, int merged_w, int merge, int head_di
   return table;
 }
 
+template <class Layer>
+Tensor apply(const Layer& layer, ops::Context& cx, const Tensor& x) {
+  return std::visit([&](const auto& l) { return l(cx, x); }, layer);
+}
+
 }  // namespace
 
 Windows windows_of(int merged_h, int merged_w, int window) {
@@ -56,24 +62,37 @@ Visual::Visual(const Weights& w, const VisionConfig& c, const VisionSpec& spec)
                                                 c.patch_size * c.patch_size;
   patch_embed_ = Linear(w.scope("patch_embed"), {{"proj", hidden}}, patch, Bias::none);
   for (int i = 0; i < c.depth; ++i) {
-    const Weights b = w.scope("blocks").scope(i);
-    blocks_.push_back(
-        {RmsNorm(b.scope("norm1"), hidden, kEps), RmsNorm(b.scope("norm2"), hidden, kEps),
-         Linear(b.scope("attn"), {{"q", hidden}, {"k", hidden}, {"v", hidden}}, hidden, Bias::each),
-         Linear(b.scope("attn"), {{"proj", hidden}}, hidden, Bias::each),
-         SwiGluMlp(b.scope("mlp"), hidden, c.intermediate_size, Bias::each)});
+    const Weights b = w.scope("blocks").scope(i), attn = b.scope("attn"), mlp = b.scope("mlp");
+    Block block{norm(b.scope("norm1")),
+                norm(b.scope("norm2")),
+                c.fused_qkv ? Linear(attn, {{"qkv", 3 * hidden}}, hidden, Bias::each)
+                            : Linear(attn, {{"q", hidden}, {"k", hidden}, {"v", hidden}}, hidden,
+                                     Bias::each),
+                Linear(attn, {{"proj", hidden}}, hidden, Bias::each),
+                {}};
+    if (c.blocks == VisionConfig::Blocks::rms_norm_swiglu)
+      block.mlp = SwiGluMlp(mlp, hidden, c.intermediate_size, Bias::each);
+    else
+      block.mlp = Mlp(mlp, hidden, c.intermediate_size, ops::quick_gelu_);
+    blocks_.push_back(std::move(block));
   }
   const int64_t merged = hidden * c.spatial_merge_size * c.spatial_merge_size;
   const Weights m = w.scope("merger");
-  ln_q_ = RmsNorm(m.scope("ln_q"), hidden, kEps);
+  ln_q_ = norm(m.scope("ln_q"));
   mlp_0_ = Linear(m.scope("mlp"), {{"0", merged}}, merged, Bias::each);
   mlp_2_ = Linear(m.scope("mlp"), {{"2", c.out_hidden_size}}, merged, Bias::each);
+}
+
+Visual::Norm Visual::norm(const Weights& w) const {
+  if (config_.blocks == VisionConfig::Blocks::rms_norm_swiglu)
+    return RmsNorm(w, config_.hidden_size, kEps);
+  return LayerNorm(w, config_.hidden_size, kEps);
 }
 
 Tensor Visual::attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary,
                       std::span<const int64_t> spans) const {
   const int heads = config_.num_heads, head_dim = config_.hidden_size / heads;
-  Tensor qkv = block.qkv(cx, block.norm1(cx, x));  // [n, 3 · hidden]
+  Tensor qkv = block.qkv(cx, apply(block.norm1, cx, x));  // [n, 3 · hidden]
   const ops::Heads q = heads_of(qkv, 0, heads, head_dim),
                    k = heads_of(qkv, config_.hidden_size, heads, head_dim),
                    v = heads_of(qkv, 2 * config_.hidden_size, heads, head_dim);
@@ -102,8 +121,9 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
   Tensor out = cx.arena.f32({n_merged, config_.out_hidden_size});  // [n_merged, out_hidden]
   Arena::Scope scope(cx.arena);
 
-  const Windows windows =
-      windows_of(merged_h, merged_w, config_.window_size / merge / config_.patch_size);
+  const int window = config_.window_size ? config_.window_size / merge / config_.patch_size
+                                         : std::max(merged_h, merged_w);
+  const Windows windows = windows_of(merged_h, merged_w, window);
   std::vector<int64_t> window_spans = windows.begins;
   for (int64_t& b : window_spans) b *= unit;
   const int64_t whole[] = {0, n};
@@ -121,10 +141,11 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
     const bool full = config_.fullatt_block_indexes.count(i) != 0;
     ops::add_(cx, x,
               attend(cx, block, x, rotary, full ? std::span<const int64_t>(whole) : window_spans));
-    ops::add_(cx, x, block.mlp(cx, block.norm2(cx, x)));
+    ops::add_(cx, x, apply(block.mlp, cx, apply(block.norm2, cx, x)));
   }
   // [n_merged, unit · hidden]
-  Tensor merged = mlp_0_(cx, ln_q_(cx, x).reshape({n_merged, int64_t{unit} * config_.hidden_size}));
+  Tensor merged =
+      mlp_0_(cx, apply(ln_q_, cx, x).reshape({n_merged, int64_t{unit} * config_.hidden_size}));
   ops::gelu_(cx, merged);
   std::vector<int64_t> back(windows.order.size());
   for (size_t i = 0; i < back.size(); ++i) back[size_t(windows.order[i])] = int64_t(i);
@@ -132,4 +153,4 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
   return out;
 }
 
-}  // namespace omni::qwen2_5_omni
+}  // namespace omni::qwen

@@ -1,17 +1,19 @@
-// The text model: embedding, decoder layers with grouped queries and TMRoPE over keys and values in
-// pages, last norm, head. (Qwen2_5OmniThinkerTextModel)
+// The text model: embedding, decoder layers with grouped queries and multimodal rotary embedding
+// over keys and values in pages, last norm, head. (Qwen2_5_VLTextModel,
+// Qwen2_5OmniThinkerTextModel)
 #pragma once
 
 #include <array>
 #include <functional>
 #include <vector>
 
+#include "interface/load.h"
 #include "interface/paged_state.h"
 #include "interface/text_model.h"
 #include "layers/layers.h"
-#include "qwen2_5_omni/config.h"
+#include "qwen/config.h"
 
-namespace omni::qwen2_5_omni {
+namespace omni::qwen {
 
 class TextModel final : public omni::TextModel {
  public:
@@ -85,4 +87,4 @@ class TextModel final : public omni::TextModel {
   Linear lm_head_;
 };
 
-}  // namespace omni::qwen2_5_omni
+}  // namespace omni::qwen

@@ -1,14 +1,16 @@
 // The vision tower: patch embedding, blocks with window or full attention, merger.
-// (Qwen2_5OmniVisionEncoder)
+// (Qwen2_5_VisionTransformerPretrainedModel, Qwen2VisionTransformerPretrainedModel,
+// Qwen2_5OmniVisionEncoder)
 #pragma once
 
+#include <variant>
 #include <vector>
 
 #include "interface/vision.h"
 #include "layers/layers.h"
-#include "qwen2_5_omni/config.h"
+#include "qwen/config.h"
 
-namespace omni::qwen2_5_omni {
+namespace omni::qwen {
 
 // Order of the merged tokens by windows, and where the windows begin, both on the merged grid.
 struct Windows {
@@ -28,11 +30,13 @@ class Visual final : public VisionEncoder {
   Tensor encode(ops::Context& cx, const Tensor& patches, const ImagePlan& plan) const override;
 
  private:
+  using Norm = std::variant<RmsNorm, LayerNorm>;
   struct Block {
-    RmsNorm norm1, norm2;
+    Norm norm1, norm2;
     Linear qkv, proj;
-    SwiGluMlp mlp;
+    std::variant<SwiGluMlp, Mlp> mlp;
   };
+  Norm norm(const Weights& w) const;
   Tensor attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary,
                 std::span<const int64_t> spans) const;
 
@@ -41,8 +45,8 @@ class Visual final : public VisionEncoder {
   VisionSpec spec_;
   Linear patch_embed_;
   std::vector<Block> blocks_;
-  RmsNorm ln_q_;  // of the merger
+  Norm ln_q_;  // of the merger
   Linear mlp_0_, mlp_2_;
 };
 
-}  // namespace omni::qwen2_5_omni
+}  // namespace omni::qwen

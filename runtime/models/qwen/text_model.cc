@@ -1,8 +1,8 @@
-#include "qwen2_5_omni/text_model.h"
+#include "qwen/text_model.h"
 
 #include <cmath>
 
-namespace omni::qwen2_5_omni {
+namespace omni::qwen {
 
 TextModel::TextModel(const Weights& model, const Weights& head, const char* head_name,
                      const TextConfig& c, const LoadProgress& progress)
@@ -150,4 +150,4 @@ Tensor TextModel::layers(ops::Context& cx, const Tensor& input, const ops::Paged
   return out;
 }
 
-}  // namespace omni::qwen2_5_omni
+}  // namespace omni::qwen

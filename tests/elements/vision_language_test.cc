@@ -1,0 +1,80 @@
+// Checkpoints that see and do not hear, as a pipeline meets them.
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "elements/harness.h"
+
+namespace omni_test {
+namespace {
+
+class VisionLanguage : public GstTest {};
+
+struct Fixture {
+  const char *name, *frame_rate;
+};
+// Of "b" the rate is what its video processor asks for, and sampling what its generation_config
+// asks for.
+constexpr Fixture kCases[] = {
+    {"qwen2_5_vl/a", "1/1"}, {"qwen2_5_vl/b", ""}, {"qwen2_vl/a", "1/1"}, {"qwen2_vl/b", ""}};
+
+std::string checkpoint(const std::string& fixture) {
+  return OMNI_SOURCE_DIR "/tests/fixtures/" + fixture + "/checkpoint";
+}
+
+TEST_F(VisionLanguage, WritesTheReferenceTextFromRawFrames) {
+  const std::string out =
+      std::string(OMNI_BINARY_DIR) + "/vision_language_test_" + std::to_string(::getpid()) + ".txt";
+  for (const Fixture& f : kCases) {
+    const std::string name = f.name, rate = f.frame_rate;
+    const Outcome o = run(
+        "omnimodel name=m trigger=eos precision=float32 max-tokens=16 "
+        "system-prompt=\"You watch a live feed.\" prompt=\"Describe what you see.\" model-path=" +
+        checkpoint(name) + " filesrc location=" OMNI_SOURCE_DIR "/tests/fixtures/" + name +
+        "/input/video.rgb ! rawvideoparse format=rgb width=168 height=92 framerate=" +
+        (rate.empty() ? "2/1" : rate) + " ! omnivideotokenizer " +
+        (rate.empty() ? "" : "frame-rate=" + rate) +
+        " ! m.video_0 m.text_0 ! filesink location=" + out);
+    EXPECT_TRUE(o.eos) << name << ": " << o.error;
+    EXPECT_EQ(read_file(out), expected_text("../" + name, "video")) << name;
+  }
+  std::remove(out.c_str());
+}
+
+// The text of the one warning that asking for a pad posts.
+std::string refusal(const char* factory, const char* pad, const std::string& model_path) {
+  GstElement* e = gst_element_factory_make(factory, nullptr);
+  GstBus* bus = gst_bus_new();
+  gst_element_set_bus(e, bus);
+  g_object_set(e, "model-path", model_path.c_str(), nullptr);
+  EXPECT_EQ(gst_element_request_pad_simple(e, pad), nullptr);
+  std::string said;
+  if (GstMessage* m = gst_bus_pop_filtered(bus, GST_MESSAGE_WARNING)) {
+    GError* error = nullptr;
+    gst_message_parse_warning(m, &error, nullptr);
+    said = error->message;
+    g_error_free(error);
+    gst_message_unref(m);
+  }
+  gst_element_set_bus(e, nullptr);
+  gst_object_unref(bus);
+  gst_object_unref(e);
+  return said;
+}
+
+TEST_F(VisionLanguage, AudioIsRefusedWhenItIsAskedFor) {
+  const std::string folder = checkpoint("qwen2_vl/a"),
+                    says = folder + " takes no audio: it takes video and images and writes text";
+  EXPECT_EQ(refusal("omnimodel", "audio_%u", folder), says);
+  EXPECT_EQ(refusal("omnibin", "sink_audio", folder), says);
+}
+
+TEST_F(VisionLanguage, ATokenizerOfAudioSaysWhatTheCheckpointTakes) {
+  const Outcome o = run("audiotestsrc num-buffers=10 ! omniaudiotokenizer model-path=" +
+                        checkpoint("qwen2_5_vl/a") + " ! fakesink");
+  EXPECT_NE(o.error.find("takes no audio: it takes video and images"), std::string::npos)
+      << o.error;
+}
+
+}  // namespace
+}  // namespace omni_test
