@@ -15,6 +15,7 @@
 #include "streams/gstomnianswermeta.h"
 #include "tokenizers/gstomniaudiotokenizer.h"
 #include "tokenizers/gstomnivideotokenizer.h"
+#include "tokens/gstomnitokens.h"
 #include "transcriber/gstomnitranscriber.h"
 
 static gboolean plugin_init(GstPlugin* plugin) {
@@ -35,6 +36,7 @@ static gboolean plugin_init(GstPlugin* plugin) {
   ok &= GST_ELEMENT_REGISTER(omnicombiner, plugin);
   ok &= GST_ELEMENT_REGISTER(omnioverlay, plugin);
   ok &= GST_ELEMENT_REGISTER(omnibin, plugin);
+  gst_omni_token_meta_get_info();  // programs may make token buffers of their own
   return ok;
 }
 

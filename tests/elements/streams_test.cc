@@ -609,12 +609,14 @@ TEST_F(Input, GapsCountAsTheirTime) {
 
 TEST_F(Input, OtherFormatsOfSegmentsBecomeTime) {
   gst_pad_push_event(src, gst_event_new_stream_start("test"));
+  const CapsPtr caps(gst_caps_new_empty_simple("application/x-test"));
+  gst_pad_push_event(src, gst_event_new_caps(caps.get()));
   GstSegment segment;
   gst_segment_init(&segment, GST_FORMAT_BYTES);
   segment.start = 12345678;
   gst_pad_push_event(src, gst_event_new_segment(&segment));
   EXPECT_EQ(push(kMs), GST_FLOW_OK);
-  ASSERT_TRUE(input.handle_next([](GstOmniInput::Item&) {}));
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(input.handle_next([](GstOmniInput::Item&) {}));
   ASSERT_TRUE(input.handle_next([](GstOmniInput::Item& item) {
     const GstSegment* s = nullptr;
     gst_event_parse_segment(item.event(), &s);
