@@ -99,6 +99,8 @@ omni::SessionOptions session_options(GstOmniModel* self, const omni::Engine& eng
   State& s = state(self);
   omni::SessionOptions o;
   o.settings = session_settings(self, engine);
+  o.patience = 60 * omni::kSecond;
+  o.patience_at_first = 5 * omni::kSecond;
   o.clock = [self] { return read_clock(self); };
   o.on_room = [&s] {
     {

@@ -230,9 +230,10 @@ std::optional<Nanoseconds> SessionThread::patience_with(const Timeline::HeldUp& 
     return held.begin + *promise - *clock.now;
   }
   if (!state_->inbox.is_held_up_by(held.by)) return std::nullopt;
-  return silence_.stands_still(steady_now(), state_->inbox.has_begun(held.by)
-                                                 ? options.patience
-                                                 : options.patience_at_first);
+  const auto patience =
+      state_->inbox.has_begun(held.by) ? options.patience : options.patience_at_first;
+  if (!patience) return std::nullopt;
+  return silence_.stands_still(steady_now(), *patience);
 }
 
 void SessionThread::tell_silent(std::optional<Nanoseconds> time) {

@@ -80,8 +80,8 @@ struct SessionOptions {
   SessionSettings settings;
   size_t most_waiting = 16;  // segments of a track
   // Not live: how long all else may wait for a track that brings nothing, where the track has
-  // brought something before, and where it never has.
-  Nanoseconds patience = 60 * kSecond, patience_at_first = 5 * kSecond;
+  // brought something before, and where it never has. None: for ever.
+  std::optional<Nanoseconds> patience, patience_at_first;
   // Both are called from any thread, without a lock of the session's. Empty: not live.
   std::function<ClockReading()> clock;
   std::function<void()> on_room;  // what put() has refused may fit now
