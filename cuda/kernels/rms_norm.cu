@@ -21,6 +21,18 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = int(threadIdx.x); i < width; i += kThreads) y[i] = x[i] * scale * weight[i];
 }
 
+// In place; a block for each head of a token.
+__global__ void __launch_bounds__(kThreads)
+    rms_norm_heads_kernel(float* x, int64_t stride, const float* __restrict__ weight, int head_dim,
+                          float eps) {
+  OMNI_SHARED(float, partial, kThreads / 32);
+  x += int64_t(blockIdx.x) * stride + int64_t(blockIdx.y) * head_dim;
+  float squares = 0;
+  for (int i = int(threadIdx.x); i < head_dim; i += kThreads) squares += x[i] * x[i];
+  const float scale = rsqrtf(block_sum(squares, partial) / float(head_dim) + eps);
+  for (int i = int(threadIdx.x); i < head_dim; i += kThreads) x[i] = x[i] * scale * weight[i];
+}
+
 }  // namespace
 
 cudaError_t rms_norm(const float* x, const float* weight, float* y, int64_t n_rows, int width,
@@ -28,6 +40,14 @@ cudaError_t rms_norm(const float* x, const float* weight, float* y, int64_t n_ro
   if (n_rows == 0) return cudaSuccess;
   return launch("rms_norm", rms_norm_kernel, {{unsigned(n_rows)}, {kThreads}}, stream, x, weight, y,
                 width, eps);
+}
+
+cudaError_t rms_norm_heads(float* x, int64_t stride, const float* weight, int64_t n, int n_heads,
+                           int head_dim, float eps, cudaStream_t stream) {
+  if (n == 0) return cudaSuccess;
+  return launch("rms_norm_heads", rms_norm_heads_kernel,
+                {{unsigned(n), unsigned(n_heads)}, {kThreads}}, stream, x, stride, weight, head_dim,
+                eps);
 }
 
 }  // namespace omni::cuda

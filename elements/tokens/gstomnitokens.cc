@@ -71,6 +71,7 @@ GstBuffer* gst_omni_tokens_buffer(omni::Segment&& s) {
       gst_buffer_add_meta(buffer, gst_omni_token_meta_get_info(), nullptr));
   meta->grid_t = s.grid_t, meta->grid_h = s.grid_h, meta->grid_w = s.grid_w;
   meta->seconds_per_grid = s.seconds_per_grid;
+  meta->frames_apart = s.frames_apart;
   meta->source_width = meta->crop_width = s.source_width,
   meta->source_height = meta->crop_height = s.source_height;
   meta->resized_width = s.resized_width, meta->resized_height = s.resized_height;
@@ -99,6 +100,7 @@ omni::Segment gst_omni_tokens_segment(GstBuffer* buffer, omni::Modality modality
   gst_buffer_extract(buffer, 0, s.embeddings.data(), bytes);
   s.grid_t = meta->grid_t, s.grid_h = meta->grid_h, s.grid_w = meta->grid_w;
   s.seconds_per_grid = meta->seconds_per_grid;
+  s.frames_apart = meta->frames_apart;
   s.duration =
       GST_BUFFER_DURATION_IS_VALID(buffer) ? omni::Nanoseconds(GST_BUFFER_DURATION(buffer)) : 0;
   s.source_width = meta->source_width, s.source_height = meta->source_height;

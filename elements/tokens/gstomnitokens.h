@@ -20,6 +20,7 @@ struct GstOmniTokenMeta {
   GstMeta meta;
   gint grid_t, grid_h, grid_w;                   // in tokens; sound: grid_t = n_tokens, others 1
   gdouble seconds_per_grid;                      // media time of one step of grid_t
+  gint64 frames_apart;                           // nanoseconds; 0: there is one frame
   gint source_width, source_height;              // of the frame that was tokenized; 0 for sound
   gint resized_width, resized_height;            // what the model saw of it
   gint crop_x, crop_y, crop_width, crop_height;  // the part of the source that was resized

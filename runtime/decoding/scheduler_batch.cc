@@ -84,7 +84,8 @@ Scheduler::Batch::Part Scheduler::Batch::piece_of(const Waiting& waiting, int64_
             .n_behind = std::clamp<int64_t>(end - last, 0, n),
             .lane = p.rows.lane,
             .prompt = &p};
-  if (part.n_given()) part.values = p.values + (begin + part.n_before - first) * model_.hidden();
+  if (part.n_given())
+    part.values = p.values + (begin + part.n_before - first) * model_.media_width();
   return part;
 }
 
@@ -103,7 +104,7 @@ int64_t Scheduler::Batch::n_text_rows() const {
 // --- the forward
 
 // Text of all parts is looked up at once.
-Tensor Scheduler::Batch::embed(ops::Context& cx) const {
+Tensor Scheduler::Batch::embed(ops::Context& cx) {
   std::vector<int32_t> ids;
   int64_t n = 0;
   for (const Part& p : parts_) {
@@ -124,11 +125,15 @@ Tensor Scheduler::Batch::embed(ops::Context& cx) const {
     if (rows) put(text.rows(n_text, n_text + rows));
     n_text += rows;
   };
-  for (const Part& p : parts_) {
+  for (Part& p : parts_) {
     put_text(p.n_before);
-    if (p.n_given())
-      put(ops::from_host(cx, Tensor::view(const_cast<float*>(p.values), DType::f32,
-                                          {p.n_given(), model_.hidden()})));
+    if (p.n_given()) {
+      const Tensor media = ops::from_host(  // [n_given, media_width]
+          cx, Tensor::view(const_cast<float*>(p.values), DType::f32,
+                           {p.n_given(), model_.media_width()}));
+      put(embeddings_of(cx, media, model_.hidden()));
+      p.deep = deep_features(cx, media, model_.hidden(), p.n_before);
+    }
     put_text(p.n_behind);
   }
   return x;
@@ -136,7 +141,7 @@ Tensor Scheduler::Batch::embed(ops::Context& cx) const {
 
 std::vector<SequenceRows> Scheduler::Batch::rows() const {
   std::vector<SequenceRows> rows;
-  for (const Part& p : parts_) rows.push_back({p.entry->state.get(), p.positions, p.lane});
+  for (const Part& p : parts_) rows.push_back({p.entry->state.get(), p.positions, p.lane, p.deep});
   return rows;
 }
 

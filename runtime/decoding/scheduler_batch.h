@@ -23,7 +23,7 @@ class Scheduler::Batch {
   int64_t n_text_rows() const;  // single tokens
 
   // What the layers are given: values, and where they belong.
-  Tensor embed(ops::Context& cx) const;  // [n, hidden]
+  Tensor embed(ops::Context& cx);  // [n, hidden]
   std::vector<SequenceRows> rows() const;
   // Tells the sequences. x, y [n, hidden]: ahead of the layers and behind them.
   void hand_out(ops::Context& cx, const Tensor& x, const Tensor& y);
@@ -40,6 +40,7 @@ class Scheduler::Batch {
     Lane lane = Lane::text;
     Entry::Prefill* prompt = nullptr;  // of which it is a piece; nullptr: a token
     bool is_ahead = false;
+    DeepFeatures deep = {};  // when it is embedded
     int64_t n() const { return int64_t(ids.size()); }
     int64_t n_given() const { return n() - n_before - n_behind; }
   };

@@ -170,7 +170,7 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
   Precision precision() const override { return precision_; }
   std::string compute() const override { return device_ ? device_->name() : describe_cpu_level(); }
   const CheckpointDefaults& defaults() const override { return defaults_; }
-  int hidden() const override { return text().hidden(); }
+  int hidden() const override { return text().media_width(); }
   Nanoseconds chunk_duration() const override { return prompter().chunk_duration(); }
 
   std::unique_ptr<VideoTokenizer> make_video_tokenizer(const VideoOptions& asked) const override {

@@ -72,6 +72,21 @@ class RmsNorm {
   float eps_ = 0;
 };
 
+// RmsNorm of each head, in place.
+class HeadNorm {
+ public:
+  HeadNorm() = default;
+  HeadNorm(const Weights& w, int head_dim, float eps)
+      : weight_(w.load_f32("weight", {head_dim})), eps_(eps) {}
+  void operator()(ops::Context& cx, const ops::Heads& x, int64_t n) const {
+    ops::rms_norm_(cx, x, n, weight_, eps_);
+  }
+
+ private:
+  Tensor weight_;
+  float eps_ = 0;
+};
+
 class LayerNorm {
  public:
   LayerNorm() = default;

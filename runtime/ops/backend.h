@@ -41,6 +41,8 @@ class Backend {
                       Tensor& y) const = 0;
   virtual void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
                         Tensor& y) const = 0;
+  virtual void rms_norm_heads(Context& cx, Heads x, int64_t n, const Tensor& weight,
+                              float eps) const = 0;
   virtual void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias,
                           float eps, Tensor& y) const = 0;
   virtual void silu_mul(Context& cx, const Tensor& x, Tensor& y) const = 0;

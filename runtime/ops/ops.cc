@@ -209,6 +209,13 @@ void copy_rows(Context& cx, Heads to, Heads from, int64_t n) {
   backend(cx).copy_rows(cx, to, from, n);
 }
 
+void rms_norm_(Context& cx, Heads x, int64_t n, const Tensor& weight, float eps) {
+  if (weight.numel() != x.head_dim)
+    throw Error(ErrorCode::internal, "rms_norm: heads of " + std::to_string(x.head_dim) +
+                                         " with a weight of " + weight.shape().str());
+  backend(cx).rms_norm_heads(cx, x, n, weight, eps);
+}
+
 void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin) {
   backend(cx).rotary(cx, x, n, cos, sin);
 }

@@ -139,6 +139,9 @@ struct Heads {
 // The heads of n tokens, copied to another place of the same device.
 void copy_rows(Context& cx, Heads to, Heads from, int64_t n);
 
+// The same over each head of n tokens, in place; weight [head_dim].
+void rms_norm_(Context& cx, Heads x, int64_t n, const Tensor& weight, float eps);
+
 // Rotates each head of n tokens by halves: (a, b) ← (a·cos − b·sin, b·cos + a·sin), in place. cos,
 // sin: [n, head_dim/2].
 void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin);

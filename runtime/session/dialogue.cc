@@ -193,7 +193,12 @@ Answer Dialogue::ask(const std::string& question, const How& how) {
   answer.picture = picture_;
   answer.prompt_tokens = int(sequence_.length());
   answer.complete = false;
-  generate(answer, how, mask, begin);
+  try {
+    generate(answer, how, mask, begin);
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::invalid_argument) sequence_.back_to(before);
+    throw;
+  }
   answer.total = now() - begin;
   if (how.speech) how.speech->end();
   sequence_.back_to(before);
@@ -209,11 +214,19 @@ void Dialogue::say(const std::string& question, const std::string& text, SpeechS
   sequence_.back_to(before);
 }
 
+// Of an answer whose first tokens were a thought.
+TokenMask* Dialogue::begin_mask(SamplingOptions sampling, int n_tokens) {
+  sampling.max_tokens -= n_tokens;
+  return masks_.begin(sampling);
+}
+
 void Dialogue::generate(Answer& answer, const How& how, TokenMask* mask, Nanoseconds begin) {
   Utf8Stream characters;
+  const std::optional<int32_t> end_of_thought = prompter_.end_of_thought();
+  bool thinks = end_of_thought.has_value();
   while (answer.tokens < how.sampling.max_tokens && !how.interrupted) {
     const auto [id, probability] =
-        sequence_.choose(sampler_, how.sampling, mask, how.wants_probabilities);
+        sequence_.choose(sampler_, how.sampling, thinks ? nullptr : mask, how.wants_probabilities);
     if (answer.tokens == 0) answer.first_token = now() - begin;
     ++answer.tokens;
     if (prompter_.is_stop(id)) {
@@ -221,8 +234,17 @@ void Dialogue::generate(Answer& answer, const How& how, TokenMask* mask, Nanosec
       break;
     }
     const std::string bytes = prompter_.tokenizer().token_bytes(id);
+    if (thinks) {
+      thinks = id != *end_of_thought;
+      write(id, bytes, nullptr);
+      if (!thinks && mask) mask = begin_mask(how.sampling, answer.tokens);
+      continue;
+    }
     const bool markup = prompter_.tokenizer().is_special(id);
-    const std::string text = markup ? std::string() : characters.push(bytes);
+    std::string text = markup ? std::string() : characters.push(bytes);
+    // between a thought and the answer
+    if (end_of_thought && answer.text.empty())
+      text.erase(0, std::min(text.size(), text.find_first_not_of("\n")));
     answer.text += text;
     if (mask) mask->accept(id, bytes);
     how.on_token({bytes, text, markup, probability});

@@ -82,6 +82,7 @@ class Dialogue {
   Sequence::Mark put_question(const std::string& question, int max_tokens);
   void begin_speech(SpeechStream* speech);
   void write(int32_t id, std::string_view bytes, SpeechStream* speech);
+  TokenMask* begin_mask(SamplingOptions sampling, int n_tokens);
   void generate(Answer& answer, const How& how, TokenMask* mask, Nanoseconds begin);
 
   const Prompter& prompter_;

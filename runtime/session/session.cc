@@ -123,12 +123,12 @@ class LocalSession final : public Session {
   // --- what goes in
 
   Admission take_in(Segment& segment, bool live) {
-    if ((segment.n_tokens != 0 && segment.hidden != scheduler_.model().hidden()) ||
+    if ((segment.n_tokens != 0 && segment.hidden != scheduler_.model().media_width()) ||
         segment.embeddings.size() != size_t(segment.n_tokens) * size_t(segment.hidden))
-      throw Error(ErrorCode::invalid_argument, "a segment of " + std::to_string(segment.n_tokens) +
-                                                   " tokens of " + std::to_string(segment.hidden) +
-                                                   " values for a model of " +
-                                                   std::to_string(scheduler_.model().hidden()));
+      throw Error(ErrorCode::invalid_argument,
+                  "a segment of " + std::to_string(segment.n_tokens) + " tokens of " +
+                      std::to_string(segment.hidden) + " values for a model of " +
+                      std::to_string(scheduler_.model().media_width()));
     std::lock_guard guard(state_->lock);
     if (state_->failed) return {};
     const Admission admission = state_->inbox.put(segment, live);

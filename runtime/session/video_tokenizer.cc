@@ -19,7 +19,7 @@ class ModelVideoTokenizer final : public VideoTokenizer {
         pool_(pool),
         arena_(encoder.device()),
         spec_(encoder.spec()),
-        limits_(o.still ? spec_.image : spec_.video),
+        limits_(o.still ? spec_.image : limits_of_video(spec_.video, o)),
         still_(o.still),
         rate_(o.frame_rate) {
     if (o.min_pixels) limits_.min = o.min_pixels;
@@ -41,11 +41,13 @@ class ModelVideoTokenizer final : public VideoTokenizer {
         patches_ = Tensor::on(encoder_.device(), DType::f32, shape);
       take(frame, 0);
       start_ = frame.time;
+      frames_apart_ = 0;
       source_ = {frame.height, frame.width};
       has_first_ = true;
       return still_ ? finish() : std::nullopt;
     }
     take(frame, 1);
+    frames_apart_ = std::max<Nanoseconds>(0, frame.time - start_);
     return encode();
   }
 
@@ -58,6 +60,15 @@ class ModelVideoTokenizer final : public VideoTokenizer {
   void reset() override { has_first_ = false; }
 
  private:
+  // Limits of a whole video are shared by its frames, unless a frame's own are asked for.
+  static PixelLimits limits_of_video(PixelLimits limits, const VideoOptions& o) {
+    if (limits.frames == 1) return limits;
+    if (o.frames > 0) limits.frames = std::min(o.frames, limits.frames);
+    if (o.min_pixels || o.max_pixels)
+      return {limits.min / limits.frames, limits.max / limits.frames};
+    return limits;
+  }
+
   // On the host frames wait at their size for the pair; on a device each becomes its half of the
   // patches at once.
   void take(const VideoFrame& frame, int index) {
@@ -102,6 +113,7 @@ class ModelVideoTokenizer final : public VideoTokenizer {
     s.grid_w = plan_.tokens_w;
     s.seconds_per_grid = spec_.temporal_patch / rate_.value();
     s.start = start_;
+    s.frames_apart = frames_apart_;
     // The next image may begin when this one's time is over.
     const double seconds = still_ ? 1 / rate_.value() : s.seconds_per_grid;
     s.duration = Nanoseconds(std::llround(seconds * double(kSecond)));
@@ -125,7 +137,7 @@ class ModelVideoTokenizer final : public VideoTokenizer {
   std::vector<uint8_t> rgb_[2];
   Tensor patches_;
   bool has_first_ = false;
-  Nanoseconds start_ = 0;
+  Nanoseconds start_ = 0, frames_apart_ = 0;
 };
 
 }  // namespace

@@ -100,6 +100,27 @@ TEST_F(Kernels, RmsNorm) {
     }
 }
 
+TEST_F(Kernels, RmsNormOfHeads) {
+  constexpr int kHeads = 3, kStride = 700;
+  for (const int head_dim : {1, 31, 128, 200})
+    for (const int64_t n : {0, 1, 4}) {
+      const auto x = random_values(size_t(n * kStride), 1), w = random_values(size_t(head_dim), 2);
+      const Device<float> dx(x, stream_), dw(w, stream_);
+      ASSERT_EQ(rms_norm_heads(dx.get(), kStride, dw.get(), n, kHeads, head_dim, 1e-6f, stream_),
+                cudaSuccess);
+      std::vector<double> y(x.begin(), x.end());
+      for (int64_t i = 0; i < n; ++i)
+        for (int h = 0; h < kHeads; ++h) {
+          double* head = y.data() + i * kStride + h * head_dim;
+          double squares = 0;
+          for (int k = 0; k < head_dim; ++k) squares += head[k] * head[k];
+          for (int k = 0; k < head_dim; ++k)
+            head[k] *= w[size_t(k)] / std::sqrt(squares / head_dim + 1e-6);
+        }
+      expect_near(dx.read(stream_), y, std::to_string(n) + " × " + std::to_string(head_dim));
+    }
+}
+
 TEST_F(Kernels, LayerNorm) {
   for (const int width : {1, 31, 256, 257, 1280})
     for (const int64_t rows : {0, 1, 3}) {

@@ -11,12 +11,18 @@ namespace {
 class VisionLanguage : public GstTest {};
 
 struct Fixture {
-  const char *name, *frame_rate;
+  const char *name, *frame_rate, *tokenizer = "", *model = "";  // properties
 };
 // Of "b" the rate is what its video processor asks for, and sampling what its generation_config
 // asks for.
+// The pixels of a whole video are those of its five frames.
 constexpr Fixture kCases[] = {
-    {"qwen2_5_vl/a", "1/1"}, {"qwen2_5_vl/b", ""}, {"qwen2_vl/a", "1/1"}, {"qwen2_vl/b", ""}};
+    {"qwen2_5_vl/a", "1/1"},
+    {"qwen2_5_vl/b", ""},
+    {"qwen2_vl/a", "1/1"},
+    {"qwen2_vl/b", ""},
+    {"qwen3_vl/a", "1/1", "max-pixels=8000 "},
+    {"qwen3_vl/b", "", "min-pixels=20000 max-pixels=80000 ", "temperature=0 "}};
 
 std::string checkpoint(const std::string& fixture) {
   return OMNI_SOURCE_DIR "/tests/fixtures/" + fixture + "/checkpoint";
@@ -28,11 +34,11 @@ TEST_F(VisionLanguage, WritesTheReferenceTextFromRawFrames) {
   for (const Fixture& f : kCases) {
     const std::string name = f.name, rate = f.frame_rate;
     const Outcome o = run(
-        "omnimodel name=m trigger=eos precision=float32 max-tokens=16 "
+        "omnimodel name=m trigger=eos precision=float32 max-tokens=16 " + std::string(f.model) +
         "system-prompt=\"You watch a live feed.\" prompt=\"Describe what you see.\" model-path=" +
         checkpoint(name) + " filesrc location=" OMNI_SOURCE_DIR "/tests/fixtures/" + name +
         "/input/video.rgb ! rawvideoparse format=rgb width=168 height=92 framerate=" +
-        (rate.empty() ? "2/1" : rate) + " ! omnivideotokenizer " +
+        (rate.empty() ? "2/1" : rate) + " ! omnivideotokenizer " + f.tokenizer +
         (rate.empty() ? "" : "frame-rate=" + rate) +
         " ! m.video_0 m.text_0 ! filesink location=" + out);
     EXPECT_TRUE(o.eos) << name << ": " << o.error;

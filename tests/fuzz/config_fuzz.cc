@@ -12,6 +12,7 @@
 #include "qwen2_5_omni/config.h"
 #include "qwen2_5_vl/qwen2_5_vl.h"
 #include "qwen2_vl/qwen2_vl.h"
+#include "qwen3_vl/config.h"
 #include "text/bpe.h"
 #include "whisper/config.h"
 
@@ -70,6 +71,9 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   read([&] { omni::qwen2_5_omni::SpeechConfig::read(path); });
   read([&] { omni::qwen2_5_vl::check_config_keys(path); });
   read([&] { omni::qwen2_vl::check_config_keys(path); });
+  read([&] { omni::qwen3_vl::check_config_keys(path); });
+  read([&] { omni::qwen3_vl::Config::read(path); });
+  read([&] { omni::qwen3_vl::read_thinks(path); });
   read(
       [&] { omni::qwen::read_vision_language_text(omni::Json::parse_file(path / "config.json")); });
   read([&] {

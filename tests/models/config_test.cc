@@ -18,6 +18,7 @@
 #include "qwen2_5_omni/config_keys.h"
 #include "qwen2_5_vl/qwen2_5_vl.h"
 #include "qwen2_vl/qwen2_vl.h"
+#include "qwen3_vl/config.h"
 #include "text/bpe.h"
 #include "whisper/config.h"
 #include "whisper/config_keys.h"
@@ -247,6 +248,8 @@ TEST(ConfigKeys, EveryKeyOfEveryFixtureIsInAList) {
       unlisted = qwen2_5_vl::check_config_keys(folder);
     } else if (type == "qwen2_vl") {
       unlisted = qwen2_vl::check_config_keys(folder);
+    } else if (type == "qwen3_vl") {
+      unlisted = qwen3_vl::check_config_keys(folder);
     } else {
       unlisted = qwen2_5_omni::check_thinker_keys(folder);
       for (std::string& key : qwen2_5_omni::check_voice_keys(folder))
@@ -258,7 +261,7 @@ TEST(ConfigKeys, EveryKeyOfEveryFixtureIsInAList) {
     if (entry.path().filename() == "checkpoint") all_listed(entry.path());
   for (const auto& entry : fs::directory_iterator(OMNI_SOURCE_DIR "/models"))
     all_listed(entry.path());
-  EXPECT_GE(n, 11);
+  EXPECT_GE(n, 13);
 }
 
 TEST(ConfigKeys, ANewKeyIsTold) {

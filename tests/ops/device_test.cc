@@ -163,6 +163,12 @@ TEST_F(Devices, NormsAndActivations) {
       same("rms_norm " + what, [&](Side& s) {
         return ops::rms_norm(s.cx(), s.random({n, width}, 1), s.random({width}, 2), 1e-6f);
       });
+      same("rms_norm_ of heads " + what, [&](Side& s) {
+        Tensor x = s.random({n, 3 * width}, 1);
+        ops::rms_norm_(s.cx(), {static_cast<float*>(x.raw()) + width, 3 * width, 2, int(width)}, n,
+                       s.random({width}, 2), 1e-6f);
+        return x;
+      });
       same("layer_norm " + what, [&](Side& s) {
         return ops::layer_norm(s.cx(), s.random({n, width}, 1), s.random({width}, 2),
                                s.random({width}, 3), 1e-5f);

@@ -351,6 +351,28 @@ TEST_F(OpsTest, EmbeddingsOfEveryFormat) {
   }
 }
 
+// Heads in the middle of wider rows; what lies around them stays.
+TEST_F(OpsTest, RmsNormOfHeads) {
+  constexpr int kHeads = 3, kHeadDim = 12;
+  constexpr int64_t kRows = 40, kStride = 64, kFirst = 5;
+  auto x = random_values(size_t(kRows * kStride), 1), w = random_values(size_t(kHeadDim), 2);
+  std::vector<double> want(x.begin(), x.end());
+  for (int64_t i = 0; i < kRows; ++i)
+    for (int h = 0; h < kHeads; ++h) {
+      double* head = want.data() + i * kStride + kFirst + h * kHeadDim;
+      double squares = 0;
+      for (int k = 0; k < kHeadDim; ++k) squares += head[k] * head[k];
+      for (int k = 0; k < kHeadDim; ++k)
+        head[k] *= w[size_t(k)] / std::sqrt(squares / kHeadDim + 1e-6);
+    }
+  ops::rms_norm_(cx, {x.data() + kFirst, kStride, kHeads, kHeadDim}, kRows, tensor(w, {kHeadDim}),
+                 1e-6f);
+  EXPECT_LT(error(x.data(), want), 1e-6);
+  EXPECT_THROW(
+      ops::rms_norm_(cx, {x.data(), kStride, 2, 2 * kHeadDim}, 1, tensor(w, {kHeadDim}), 1e-6f),
+      Error);
+}
+
 TEST_F(OpsTest, WrongShapesThrow) {
   auto v = random_values(12, 1);
   const Matrix w = tensor(v, {3, 4});

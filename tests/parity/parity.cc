@@ -123,6 +123,7 @@ class Comparison {
     if (!image) {
       limits.min = engine_->defaults().min_pixels.value_or(limits.min);
       limits.max = engine_->defaults().max_pixels.value_or(limits.max);
+      if (limits.frames > 1) limits.frames = in_.frames;
     }
     const ImagePlan plan = vision.plan({frames[0].height, frames[0].width}, limits);
     std::vector<uint8_t> rgb[2];
@@ -153,6 +154,15 @@ class Comparison {
   VideoFrame frame(int index) const {
     return rgb_frame(in_.rgb, in_.width, in_.height, std::min(index, in_.frames - 1), 0);
   }
+  Nanoseconds time_of(int index) const {
+    return std::llround(index / in_.fps.value() * double(kSecond));
+  }
+  Segment pair_of_frames(int pair, std::vector<float>& patches) {
+    const int first = 2 * pair, second = std::min(first + 1, in_.frames - 1);
+    Segment s = picture({frame(first), frame(second)}, false, time_of(first), patches);
+    s.frames_apart = time_of(second) - time_of(first);
+    return s;
+  }
   VideoFrame image(size_t index) const {
     const Input::Image& i = in_.images.at(index);
     return rgb_frame(i.rgb, i.width, i.height, 0, 0);
@@ -166,9 +176,7 @@ class Comparison {
     };
     for (size_t i = 0; i < turn.n_images; ++i)
       add(picture({image(i), image(i)}, true, Nanoseconds(i), patches));
-    for (int p = 0; turn.video && p < (in_.frames + 1) / 2; ++p)
-      add(picture({frame(2 * p), frame(2 * p + 1)}, false,
-                  std::llround(p * 2 / in_.fps.value() * double(kSecond)), patches));
+    for (int p = 0; turn.video && p < (in_.frames + 1) / 2; ++p) add(pair_of_frames(p, patches));
     parts.tracks.video = true;
     check_pixels(name + (turn.video ? ".pixel_values_videos_every8" : ".pixel_values_every8"),
                  patches);
@@ -239,8 +247,15 @@ class Comparison {
     return prompt.substr(open.size(), prompt.find("<|im_end|>") - open.size());
   }
 
+  struct LaidOut {
+    Rows rows;
+    std::vector<float> x;                  // [n, hidden]
+    std::vector<std::vector<float>> deep;  // by level, likewise
+    Cursor cursor;
+  };
+
   // The chunks of one run, laid out as the session lays them out, but in one piece.
-  void lay_out(const Parts& parts, Cursor& cursor, Rows& rows, std::vector<float>& x) {
+  void lay_out(const Parts& parts, LaidOut& l) {
     const Nanoseconds chunk = family_.prompter->chunk_duration();
     Nanoseconds end = 0;
     for (const Segment& s : parts.segments)
@@ -251,55 +266,64 @@ class Comparison {
           if ((s.modality == Modality::audio) != sound || s.start < begin ||
               s.start >= begin + chunk)
             continue;
-          append(rows, family_.prompter->media(cursor, s, 0), x, s.embeddings.data());
+          append(l, family_.prompter->media(l.cursor, s, 0), s.embeddings.data());
         }
   }
 
-  // Text rows are looked up, the rows between have `values`.
-  void append(Rows& all, const Rows& rows, std::vector<float>& x, const float* values = nullptr) {
-    const size_t n = rows.size() * size_t(family_.text->hidden()),
-                 before = rows.n_before * size_t(family_.text->hidden()),
-                 behind = rows.n_behind * size_t(family_.text->hidden());
+  // Text rows are looked up, the rows between have `values` [n, media_width].
+  void append(LaidOut& l, const Rows& rows, const float* values = nullptr) {
+    const auto hidden = size_t(family_.text->hidden()), n = rows.size() - rows.n_behind;
+    l.deep.resize(size_t(family_.text->n_deep_levels()));
     Arena::Scope scope(arena_);
     auto c = cx();
     std::vector<float> e = host(family_.text->embed(c, rows.ids));
-    if (values) std::copy_n(values, n - before - behind, e.begin() + std::ptrdiff_t(before));
-    x.insert(x.end(), e.begin(), e.end());
-    all.ids.insert(all.ids.end(), rows.ids.begin(), rows.ids.end());
-    all.positions.insert(all.positions.end(), rows.positions.begin(), rows.positions.end());
+    std::vector<std::vector<float>> deep(l.deep.size(), std::vector<float>(e.size()));
+    for (size_t i = rows.n_before; values && i < n; ++i) {
+      std::copy_n(values, hidden, e.data() + i * hidden);
+      values += hidden;
+      for (std::vector<float>& level : deep) {
+        std::copy_n(values, hidden, level.data() + i * hidden);
+        values += hidden;
+      }
+    }
+    l.x.insert(l.x.end(), e.begin(), e.end());
+    for (size_t i = 0; i < deep.size(); ++i)
+      l.deep[i].insert(l.deep[i].end(), deep[i].begin(), deep[i].end());
+    l.rows.ids.insert(l.rows.ids.end(), rows.ids.begin(), rows.ids.end());
+    l.rows.positions.insert(l.rows.positions.end(), rows.positions.begin(), rows.positions.end());
   }
-  void append_text(Rows& all, const std::string& text, std::vector<float>& x, Cursor& cursor) {
+  void append_text(LaidOut& l, const std::string& text) {
     Rows rows;
     rows.ids = family_.prompter->tokenizer().encode_text(text);
-    for (size_t i = 0; i < rows.ids.size(); ++i, ++cursor.next)
-      rows.positions.push_back({cursor.next, cursor.next, cursor.next});
-    append(all, rows, x);
+    for (size_t i = 0; i < rows.ids.size(); ++i, ++l.cursor.next)
+      rows.positions.push_back({l.cursor.next, l.cursor.next, l.cursor.next});
+    append(l, rows);
   }
-
-  struct LaidOut {
-    Rows rows;
-    std::vector<float> x;
-    Cursor cursor;
-  };
+  // [n, hidden] behind the last norm, of all rows.
+  Tensor forward(LoneSequence& sequence, ops::Context& c, LaidOut& l) {
+    const Shape shape{int64_t(l.rows.size()), family_.text->hidden()};
+    DeepFeatures deep;
+    for (std::vector<float>& level : l.deep) deep.levels.push_back(there(level, shape));
+    return sequence.forward(*family_.text, c, there(l.x, shape), l.rows.positions, Lane::text,
+                            deep);
+  }
   // A prompt as rows of the text model.
   LaidOut lay_out_case(const std::string& name, const Json& c) {
     LaidOut l;
-    append(l.rows, family_.prompter->begin_dialogue(l.cursor, system_of(c)), l.x);
+    append(l, family_.prompter->begin_dialogue(l.cursor, system_of(c)));
     for (const Turn& turn : turns_of(name, c)) {
       Parts parts;
       if (turn.n_images || turn.video) add_pictures(name, turn, parts);
       if (turn.audio) add_sound(name, parts);
       if (parts.tracks.any()) {
-        append(l.rows,
-               family_.prompter->begin_run(l.cursor, parts.tracks, parts.segments[0].modality),
-               l.x);
-        lay_out(parts, l.cursor, l.rows, l.x);
-        append(l.rows, family_.prompter->end_run(l.cursor, parts.tracks), l.x);
+        append(l, family_.prompter->begin_run(l.cursor, parts.tracks, parts.segments[0].modality));
+        lay_out(parts, l);
+        append(l, family_.prompter->end_run(l.cursor, parts.tracks));
       }
-      append(l.rows, family_.prompter->ask(l.cursor, turn.user), l.x);
+      append(l, family_.prompter->ask(l.cursor, turn.user));
       if (!turn.assistant) continue;
-      append_text(l.rows, *turn.assistant, l.x, l.cursor);
-      append(l.rows, family_.prompter->next_turn(l.cursor), l.x);
+      append_text(l, *turn.assistant);
+      append(l, family_.prompter->next_turn(l.cursor));
     }
     return l;
   }
@@ -321,8 +345,7 @@ class Comparison {
       auto context = cx();
       LoneSequence sequence(*family_.text);
       const int64_t n = int64_t(l.rows.size());
-      const Tensor y = sequence.forward(*family_.text, context,
-                                        there(l.x, {n, family_.text->hidden()}), l.rows.positions);
+      const Tensor y = forward(sequence, context, l);
       expected_.compare(name + ".hidden_last_layer", host(y).data(), y.numel(), kFloat32);
       const Tensor logits = family_.text->logits(context, y.rows(n - 1, n));
       expected_.compare(name + ".logits_last", host(logits).data(), logits.numel(), kFloat32);
@@ -350,8 +373,7 @@ class Comparison {
       Arena::Scope scope(arena_);
       auto context = cx();
       LoneSequence sequence(*family_.text);
-      const Tensor y =
-          sequence.forward(*family_.text, context, there(l.x, {n, width}), l.rows.positions);
+      const Tensor y = forward(sequence, context, l);
       spoken.rows = host(y);
       for (int64_t i = 0; i < n; ++i)
         if (!media(l.rows.ids[size_t(i)]))
@@ -427,7 +449,8 @@ class Comparison {
       if (s) session->put(std::move(*s));
     };
     if (o.settings.has_video) {
-      auto video = engine_->make_video_tokenizer({.frame_rate = in_.fps, .still = !turn.video});
+      auto video = engine_->make_video_tokenizer(
+          {.frame_rate = in_.fps, .still = !turn.video, .frames = in_.frames});
       for (size_t i = 0; i < turn.n_images; ++i) {
         VideoFrame f = image(i);
         f.time = Nanoseconds(i);
@@ -435,7 +458,7 @@ class Comparison {
       }
       for (int i = 0; turn.video && i < in_.frames; ++i) {
         VideoFrame f = frame(i);
-        f.time = std::llround(i / in_.fps.value() * double(kSecond));
+        f.time = time_of(i);
         put(video->push(f));
       }
       put(video->finish());

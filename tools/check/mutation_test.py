@@ -13,12 +13,13 @@ import argparse, collections, pathlib, re, shutil, subprocess, sys, time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 M, Q, C, K, S = "runtime/models/qwen2_5_omni/", "runtime/models/qwen/", "runtime/captions/", "cuda/kernels/", "elements/streams/"
 T, E = "runtime/session/", "elements/"
+N = "runtime/models/qwen3_vl/"
 # name, file, text, replacement: the mistakes that people make with this model. Not among them, since it changes nothing: a bias on k (the same for all keys,
 # softmax does not see it).
 MUTANTS = [
     ("rotate pairs, not halves", "runtime/ops/cpu/kernels.inl", "const float a = x[i], b = x[i + half];\n    x[i] = a * cos[i] - b * sin[i];\n    x[i + half] = b * cos[i] + a * sin[i];",
      "const float a = x[2 * i], b = x[2 * i + 1];\n    x[2 * i] = a * cos[i] - b * sin[i];\n    x[2 * i + 1] = b * cos[i] + a * sin[i];"),
-    ("mrope sections in another order", Q + "text_model.cc", "? 0 : i < c.mrope_section[0] + c.mrope_section[1] ? 1 : 2", "? 2 : i < c.mrope_section[0] + c.mrope_section[1] ? 1 : 0"),
+    ("mrope sections in another order", Q + "text_model.cc", "return frequency < height ? 0 : frequency < width ? 1 : 2;", "return frequency < height ? 2 : frequency < width ? 1 : 0;"),
     ("audio positions go on between pieces", M + "audio_tower.cc", "positional_embedding_.rows(0, n_states)", "positional_embedding_.rows(std::min<int64_t>(10, config_.n_window - n_states), n_states + std::min<int64_t>(10, config_.n_window - n_states))"),
     ("an answer is about the time when it was there", "runtime/session/running_turn.cc", "emit(turn_.span, TurnDone{", "emit(span, TurnDone{"),
     ("odd last audio state kept", M + "audio_tower.cc", "n_tokens = n_states / 2;", "n_tokens = (n_states + 1) / 2;"),
@@ -86,6 +87,24 @@ MUTANTS = [
     ("qwen2_vl: the towers' full GELU", Q + "visual.cc", "ops::quick_gelu_", "ops::gelu_"),
     ("qwen2_vl: RMSNorm in the tower", Q + "visual.cc", "return LayerNorm(w, config_.hidden_size, kEps);", "return RmsNorm(w, config_.hidden_size, kEps);"),
     ("qwen2_vl: boxes in pixels", "runtime/models/qwen2_vl/qwen2_vl.cc", "Coordinates::thousandths_markup", "Coordinates::resized_pixels"),
+    ("qwen3_vl: levels of DeepStack in the order of the list", N + "visual.cc", "put(++level, merge(cx, deepstack_mergers_[size_t(m)], x, true));", "put(1 + m, merge(cx, deepstack_mergers_[size_t(m)], x, true));"),
+    ("qwen3_vl: DeepStack a layer late", Q + "text_model.cc", "const Tensor& level = r.deep.levels[layer];", "const Tensor& level = r.deep.levels[layer ? layer - 1 : 0];"),
+    ("qwen3_vl: DeepStack from the first row on", "runtime/decoding/scheduler_batch.cc", "deep_features(cx, media, model_.hidden(), p.n_before)", "deep_features(cx, media, model_.hidden(), 0)"),
+    ("qwen3_vl: mergers of inner blocks norm each patch", N + "visual.cc", "put(++level, merge(cx, deepstack_mergers_[size_t(m)], x, true));", "put(++level, merge(cx, deepstack_mergers_[size_t(m)], x, false));"),
+    ("qwen3_vl: axes section after section", N + "config.cc", "c.text.qk_norm = c.text.mrope_interleaved = true;", "c.text.qk_norm = true;"),
+    ("qwen3_vl: axes take turns to the end", Q + "text_model.cc", "return frequency < 3 * c.mrope_section[size_t(axis)] ? axis : 0;", "return axis;"),
+    ("qwen3_vl: queries and keys as projected", N + "config.cc", "c.text.qk_norm = c.text.mrope_interleaved = true;", "c.text.mrope_interleaved = true;"),
+    ("qwen3_vl: learned positions at the centres of patches", N + "visual.cc", "const float at = float(index) * float(side - 1) / float(std::max<int64_t>(size - 1, 1)),", "const float at = std::max(0.f, (float(index) + 0.5f) * float(side) / float(size) - 0.5f),"),
+    ("qwen3_vl: learned positions row by row", N + "visual.cc", "place(th * merge + mh, tw * merge + mw);", "place(th * merge + mw, tw * merge + mh);"),
+    ("qwen3_vl: nearest learned position", N + "visual.cc", "1 - (at - floor), at - floor};", "1, 0};"),
+    ("qwen3_vl: the towers' full GELU", N + "visual.cc", "ops::gelu_tanh_", "ops::gelu_"),
+    ("qwen3_vl: time of the first frame", N + "chat_template.cc", " + s.frames_apart / 2;", ";"),
+    ("qwen3_vl: an odd frame has a middle", "runtime/session/video_tokenizer.cc", "      frames_apart_ = 0;\n", ""),
+    ("qwen3_vl: time starts anew when the window slides", N + "chat_template.cc", "  cursor.departed += gone.time;\n", ""),
+    ("qwen3_vl: frames lie side by side", N + "chat_template.cc", "{base + t, base + h, base + w}", "{t, base + h, base + w}"),
+    ("qwen3_vl: limits of a video are those of a frame", N + "visual.cc", "limits.frames > 1\n", "false\n"),
+    ("qwen3_vl: boxes in pixels", N + "chat_template.h", "Coordinates::thousandths;", "Coordinates::resized_pixels;"),
+    ("qwen3_vl: the thought is told", "runtime/session/dialogue.cc", "bool thinks = end_of_thought.has_value();", "bool thinks = false;"),
     ("sampling is asked for though the checkpoint does not sample", "runtime/engine/engine.cc", "  if (!generation.boolean_or(\"do_sample\", false)) return;\n", ""),
     ("audio pads of what does not hear", "elements/common/gstomnicontext.cc", "if (abilities.audio) return true;", "return true;"),
     ("whisper: tanh GELU", "runtime/layers/encoder.cc", "ops::gelu_(cx, h);", "ops::gelu_tanh_(cx, h);"),

@@ -52,7 +52,9 @@ class OMNI_API Engine {
   virtual ~Engine() = default;
   // 16 hexadecimal digits: the same for the same files
   virtual const std::string& fingerprint() const = 0;
-  virtual int hidden() const = 0;           // width of embeddings
+  // Values of a token of media: the width of the text model, times 1 + the levels of features that
+  // it takes beside embeddings.
+  virtual int hidden() const = 0;
   virtual Precision precision() const = 0;  // never automatic
   // what computes: "avx2", "avx512 (bf16, vnni)", a device's name
   virtual std::string compute() const = 0;

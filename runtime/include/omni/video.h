@@ -38,6 +38,9 @@ struct VideoOptions {
   bool still = false;  // every frame is a picture of its own, without time
   Detail detail = Detail::automatic;
   int64_t min_pixels = 0, max_pixels = 0;  // of the resized picture; 0 = what the checkpoint says
+  // That will come, where it is known: some checkpoints have limits for a whole video, and take the
+  // longest that they allow otherwise.
+  int frames = 0;
 };
 
 // Picks frames by their time stamps: the first frame at or after each multiple of 1/rate, counted

@@ -1,6 +1,8 @@
 // A sequence that shares neither pages nor forwards with others.
 #pragma once
 
+#include <utility>
+
 #include "interface/paged_state.h"
 #include "interface/text_model.h"
 
@@ -13,8 +15,9 @@ struct LoneSequence {
       : LoneSequence(model.kv_layout(DType::f32), kLanes) {}
 
   Tensor forward(const TextModel& model, ops::Context& cx, const Tensor& x,
-                 std::span<const Position> positions, Lane lane = Lane::text) {
-    const SequenceRows rows{&state, positions, lane};
+                 std::span<const Position> positions, Lane lane = Lane::text,
+                 DeepFeatures deep = {}) {
+    const SequenceRows rows{&state, positions, lane, std::move(deep)};
     return model.forward(cx, x, {&rows, 1}, workspace);
   }
 

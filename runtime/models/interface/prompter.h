@@ -2,6 +2,7 @@
 // of each token. Const and shared by all sessions; computes nothing with weights.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "interface/rows.h"
@@ -31,6 +32,8 @@ class Prompter {
 
   virtual const BpeTokenizer& tokenizer() const = 0;
   virtual bool is_stop(int32_t id) const = 0;
+  // Where the answer begins with a thought that nobody is told: the token that ends it.
+  virtual std::optional<int32_t> end_of_thought() const { return std::nullopt; }
   virtual Coordinates coordinates() const = 0;  // how the model writes places
   // how media of several tracks are cut and laid one after the other
   virtual Nanoseconds chunk_duration() const = 0;

@@ -44,6 +44,7 @@ struct Cursor {
   int32_t n_steps = 0;             // of the grids of the open run
   int32_t text_next = 0;           // of the text behind the open run, where that is not next
   int32_t answer_next = 0;         // the answer begins there or later
+  Nanoseconds departed = 0;        // of the open run, that left
 };
 
 // What leaves the open run when the window slides.

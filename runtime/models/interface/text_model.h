@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "interface/forward_workspace.h"
 #include "interface/kv_pages.h"
@@ -12,11 +13,23 @@
 
 namespace omni {
 
+// What is added to some rows of a sequence behind the first layers, a level a layer: features of
+// the vision tower's inner blocks. (DeepStack, arXiv 2406.04334)
+struct DeepFeatures {
+  int64_t begin = 0;           // the first of the rows
+  std::vector<Tensor> levels;  // [n, hidden] each; none: nothing is added
+};
+// Of media [n, media_width] for the rows from `begin` on.
+DeepFeatures deep_features(ops::Context& cx, const Tensor& media, int hidden, int64_t begin);
+// [n, hidden] at the beginning of each row of media [n, media_width].
+Tensor embeddings_of(ops::Context& cx, const Tensor& media, int hidden);
+
 // The next rows of one sequence, all of one lane. The state has room for them.
 struct SequenceRows {
   SequenceState* state;
   std::span<const Position> positions;
   Lane lane = Lane::text;
+  DeepFeatures deep = {};
 };
 
 class TextModel {
@@ -26,6 +39,9 @@ class TextModel {
   // where its weights are and a Context's arena must be; nullptr: the host
   virtual const Device* device() const = 0;
   virtual int hidden() const = 0;
+  // of DeepFeatures: those of a row of media lie behind its embedding
+  virtual int n_deep_levels() const { return 0; }
+  int media_width() const { return hidden() * (1 + n_deep_levels()); }
   virtual int64_t max_positions() const = 0;
 
   // What lies in a page for its sequences, with keys and values of this type (f32 or bf16).

@@ -11,15 +11,17 @@
 
 namespace omni {
 
-// Area of a resized frame.
+// Area of a resized frame, or of all frames that share it.
 struct PixelLimits {
   int64_t min = 0, max = 0;
+  int frames = 1;
 };
 
 struct VisionSpec {
   PatchLayout layout;
   int temporal_patch = 2;  // frames in a patch
-  // what the processor's configuration asks for
+  // What the processor's configuration asks for. Where those of video are of a whole video,
+  // `frames` is the most that it may have.
   PixelLimits video, image;
   std::optional<Rational> frame_rate;  // of video
 };
@@ -42,7 +44,7 @@ class VisionEncoder {
   // Throws invalid_argument for a size that cannot be resized into `limits`.
   virtual ImagePlan plan(PictureSize source, PixelLimits limits) const = 0;
   // patches [grid_h · grid_w, patch_size] of the host or the device, in the layout's order →
-  // [tokens_h · tokens_w, hidden], row-major, in cx.arena
+  // [tokens_h · tokens_w, media_width], row-major, in cx.arena
   virtual Tensor encode(ops::Context& cx, const Tensor& patches, const ImagePlan& plan) const = 0;
 };
 

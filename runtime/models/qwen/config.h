@@ -33,6 +33,11 @@ struct TextConfig {
   float rms_norm_eps;
   bool tie_word_embeddings;
   int embedding_size;  // width of the embedding table: hidden_size but in a Talker
+  // Of the projections of queries, keys and values: biases, or a norm of each head's query and key.
+  bool qkv_bias = true, qk_norm = false;
+  // The axes of time, height and width take turns, not one section after the other.
+  bool mrope_interleaved = false;
+  int n_deep_levels = 0;  // of features that the first layers are given
 };
 // `tied`: where `j` does not say.
 TextConfig read_text(const Json& j, bool tied);

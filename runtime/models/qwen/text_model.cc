@@ -1,8 +1,36 @@
 #include "qwen/text_model.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace omni::qwen {
+
+namespace {
+
+int axis_of(const TextConfig& c, int frequency) {
+  if (c.mrope_interleaved) {
+    const int axis = frequency % 3;
+    return frequency < 3 * c.mrope_section[size_t(axis)] ? axis : 0;
+  }
+  const int height = c.mrope_section[0], width = height + c.mrope_section[1];
+  return frequency < height ? 0 : frequency < width ? 1 : 2;
+}
+
+// x[begin, …) += the features of the layer, where a sequence has any.
+void add_deep_features(ops::Context& cx, const Tensor& x, std::span<const SequenceRows> rows,
+                       size_t layer) {
+  int64_t begin = 0;
+  for (const SequenceRows& r : rows) {
+    if (layer < r.deep.levels.size()) {
+      const Tensor& level = r.deep.levels[layer];  // [n, hidden]
+      Tensor at = x.rows(begin + r.deep.begin, begin + r.deep.begin + level.dim(0));
+      ops::add_(cx, at, level);
+    }
+    begin += int64_t(r.positions.size());
+  }
+}
+
+}  // namespace
 
 TextModel::TextModel(const Weights& model, const Weights& head, const char* head_name,
                      const TextConfig& c, const LoadProgress& progress)
@@ -11,9 +39,7 @@ TextModel::TextModel(const Weights& model, const Weights& head, const char* head
                 kv = int64_t{c.num_key_value_heads} * c.head_dim;
   for (int i = 0; i < c.head_dim / 2; ++i) {
     frequency_.push_back(1.f / std::pow(float(c.rope_theta), float(2 * i) / float(c.head_dim)));
-    axis_.push_back(i < c.mrope_section[0]                        ? 0
-                    : i < c.mrope_section[0] + c.mrope_section[1] ? 1
-                                                                  : 2);
+    axis_.push_back(axis_of(c, i));
   }
   embed_tokens_ = to_device(
       model.scope("embed_tokens").get("weight", {c.vocab_size, c.embedding_size}), model.device());
@@ -22,8 +48,11 @@ TextModel::TextModel(const Weights& model, const Weights& head, const char* head
     layers_.push_back(
         {RmsNorm(l.scope("input_layernorm"), hidden, c.rms_norm_eps),
          RmsNorm(l.scope("post_attention_layernorm"), hidden, c.rms_norm_eps),
-         Linear(attn, {{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}}, hidden, Bias::each),
+         Linear(attn, {{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}}, hidden,
+                c.qkv_bias ? Bias::each : Bias::none),
          Linear(attn, {{"o_proj", hidden}}, q, Bias::none),
+         c.qk_norm ? HeadNorm(attn.scope("q_norm"), c.head_dim, c.rms_norm_eps) : HeadNorm(),
+         c.qk_norm ? HeadNorm(attn.scope("k_norm"), c.head_dim, c.rms_norm_eps) : HeadNorm(),
          SwiGluMlp(l.scope("mlp"), hidden, c.intermediate_size, Bias::none)});
     progress(double(i + 1) / c.num_hidden_layers);
   }
@@ -100,18 +129,23 @@ Tensor TextModel::forward(ops::Context& cx, const Tensor& x, std::span<const Seq
   const Variants variants = variants_of(rows);
   const ops::KvLayout layout = static_cast<const PagedState&>(*rows[0].state).layout();
   place(cx, rows, workspace, variants);
-  const Tensor y = workspace.run(cx, x, variants.code(), [&](const Tensor& input) {
+  const auto work = [&](const Tensor& input) {
     const Tensor hidden =
-        layers(cx, before ? before(input) : input, workspace.batch, layout, variants);
+        layers(cx, before ? before(input) : input, rows, workspace.batch, layout, variants);
     return behind ? behind(hidden) : hidden;
-  });
+  };
+  // A recorded step would read the features of the rows it was recorded with.
+  const bool is_deep = std::any_of(rows.begin(), rows.end(),
+                                   [](const SequenceRows& r) { return !r.deep.levels.empty(); });
+  const Tensor y = is_deep ? work(x) : workspace.run(cx, x, variants.code(), work);
   for (const SequenceRows& r : rows)
     static_cast<PagedState&>(*r.state).advance(r.lane, int64_t(r.positions.size()));
   return y;
 }
 
-Tensor TextModel::layers(ops::Context& cx, const Tensor& input, const ops::PagedBatch& batch,
-                         const ops::KvLayout& layout, const Variants& variants) const {
+Tensor TextModel::layers(ops::Context& cx, const Tensor& input, std::span<const SequenceRows> rows,
+                         const ops::PagedBatch& batch, const ops::KvLayout& layout,
+                         const Variants& variants) const {
   const int64_t n = input.dim(0);
   const int n_heads = config_.num_attention_heads, n_kv = config_.num_key_value_heads,
             head_dim = config_.head_dim;
@@ -129,6 +163,11 @@ Tensor TextModel::layers(ops::Context& cx, const Tensor& input, const ops::Paged
     const Layer& layer = layers_[size_t(i)];
     Tensor qkv = layer.qkv_proj(cx, layer.input_layernorm(cx, x));  // [n, q_width + 2 kv_width]
     std::array<ops::Heads, kLanes> variant{heads_of(qkv, 0, n_heads, head_dim)}, q;
+    const ops::Heads k = heads_of(qkv, q_width, n_kv, head_dim);
+    if (config_.qk_norm) {
+      layer.q_norm(cx, variant[0], n);
+      layer.k_norm(cx, k, n);
+    }
     for (int v = 1; v < variants.n; ++v) {
       const Tensor copy = cx.arena.f32({n, q_width});
       variant[size_t(v)] = heads_of(copy, 0, n_heads, head_dim);
@@ -137,7 +176,6 @@ Tensor TextModel::layers(ops::Context& cx, const Tensor& input, const ops::Paged
     for (int v = 0; v < variants.n; ++v) rotate(variant[size_t(v)], v);
     for (size_t lane = 0; lane < q.size(); ++lane)
       q[lane] = variant[size_t(variants.of_lane[lane])];
-    const ops::Heads k = heads_of(qkv, q_width, n_kv, head_dim);
     rotate(k, variants.n > 1 ? variants.n : 0);
     ops::append_to_pages(cx, batch, layout, i, k,
                          heads_of(qkv, q_width + kv_width, n_kv, head_dim));
@@ -145,6 +183,7 @@ Tensor TextModel::layers(ops::Context& cx, const Tensor& input, const ops::Paged
         ops::paged_attention(cx, std::span(q).first(size_t(batch.n_lanes())), batch, layout, i);
     ops::add_(cx, x, layer.o_proj(cx, attended));
     ops::add_(cx, x, layer.mlp(cx, layer.post_attention_layernorm(cx, x)));
+    add_deep_features(cx, x, rows, size_t(i));
   }
   ops::copy_(cx, out, norm_(cx, x));
   return out;

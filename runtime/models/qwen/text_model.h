@@ -24,6 +24,7 @@ class TextModel final : public omni::TextModel {
 
   const Device* device() const override { return device_; }
   int hidden() const override { return config_.hidden_size; }
+  int n_deep_levels() const override { return config_.n_deep_levels; }
   int64_t max_positions() const override { return config_.max_position_embeddings; }
   ops::KvLayout kv_layout(DType type) const override {
     return {type, config_.num_hidden_layers, config_.num_key_value_heads, config_.head_dim};
@@ -51,6 +52,7 @@ class TextModel final : public omni::TextModel {
   struct Layer {
     RmsNorm input_layernorm, post_attention_layernorm;
     Linear qkv_proj, o_proj;
+    HeadNorm q_norm, k_norm;  // where there are any
     SwiGluMlp mlp;
   };
   // A query meets the keys of a lane at its own position + the lane's offset: it is rotated once
@@ -70,18 +72,21 @@ class TextModel final : public omni::TextModel {
   // each, for every variant, then for the keys where there are several variants.
   void place(ops::Context& cx, std::span<const SequenceRows> rows, ForwardWorkspace& workspace,
              const Variants& variants) const;
-  Tensor layers(ops::Context& cx, const Tensor& input, const ops::PagedBatch& batch,
-                const ops::KvLayout& layout, const Variants& variants) const;
-  // Angle of each frequency: the first mrope_section[0] turn with time, the next with height, the
-  // rest with width.
+  Tensor layers(ops::Context& cx, const Tensor& input, std::span<const SequenceRows> rows,
+                const ops::PagedBatch& batch, const ops::KvLayout& layout,
+                const Variants& variants) const;
+  // Angle of each frequency.
   void rotary_row(const Position& position, const PagedState::StoredPosition& offset, float* cos,
                   float* sin) const;
 
   const Device* device_;
   TextConfig config_;
   std::vector<float> frequency_;  // [head_dim / 2]
-  std::vector<int> axis_;         // which coordinate each frequency turns with
-  Tensor embed_tokens_;           // in the file's type
+  // Which coordinate each frequency turns with: the first mrope_section[0] with time, the next with
+  // height, the rest with width; or, interleaved, every third with height and with width as long as
+  // their sections last, all others with time.
+  std::vector<int> axis_;
+  Tensor embed_tokens_;  // in the file's type
   std::vector<Layer> layers_;
   RmsNorm norm_;
   Linear lm_head_;

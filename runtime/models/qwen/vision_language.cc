@@ -49,15 +49,6 @@ const ConfigSection kVideoSections[] = {{"", kImageProcessorKeys, kVideoProcesso
 const ConfigSection kGenerationSections[] = {{"", kGenerationKeys, kGenerationConfigKeys},
                                              {"omni", kOmniKeys}};
 
-// video_processor of processor_config.json (transformers 5) or video_preprocessor_config.json; an
-// empty object where there is neither.
-Json read_video_processor(const std::filesystem::path& folder) {
-  const Json both = Json::parse_file_if_there(folder / "processor_config.json");
-  return both.has("video_processor")
-             ? both.at("video_processor")
-             : Json::parse_file_if_there(folder / "video_preprocessor_config.json");
-}
-
 // What a folder does not say is what the processors' classes do. (Qwen2VLImageProcessor,
 // Qwen2VLVideoProcessor)
 VisionSpec read_spec(const std::filesystem::path& folder, const VisionConfig& vision) {
@@ -65,24 +56,30 @@ VisionSpec read_spec(const std::filesystem::path& folder, const VisionConfig& vi
       read_vision_spec(read_image_processor(folder), vision, {56 * 56, 1280 * 28 * 28});
   const Json video = read_video_processor(folder);
   spec.video = read_pixels(video, {128 * 28 * 28, 768 * 28 * 28});
-  if (video.has("fps"))
-    spec.frame_rate = {int(std::lround(1000 * video.number("fps", 0.001, 1000))), 1000};
+  spec.frame_rate = read_frame_rate(video);
   return spec;
 }
 
-struct Halves {
-  Weights visual, text;
-};
+}  // namespace
 
-// As published and as transformers 5 writes it, or as versions before it did.
+Json read_video_processor(const std::filesystem::path& folder) {
+  const Json both = Json::parse_file_if_there(folder / "processor_config.json");
+  return both.has("video_processor")
+             ? both.at("video_processor")
+             : Json::parse_file_if_there(folder / "video_preprocessor_config.json");
+}
+
+std::optional<Rational> read_frame_rate(const Json& video) {
+  if (!video.has("fps")) return std::nullopt;
+  return Rational{int(std::lround(1000 * video.number("fps", 0.001, 1000))), 1000};
+}
+
 Halves halves_of(const Weights& file) {
   const Weights model = file.scope("model");
   if (model.has("language_model.embed_tokens.weight"))
     return {model.scope("visual"), model.scope("language_model")};
   return {file.scope("visual"), model};
 }
-
-}  // namespace
 
 TextConfig read_vision_language_text(const Json& config) {
   const bool tied = config.boolean_or("tie_word_embeddings", false);
@@ -92,16 +89,15 @@ TextConfig read_vision_language_text(const Json& config) {
 }
 
 std::vector<std::string> check_vision_language_keys(const std::filesystem::path& folder,
-                                                    std::span<const ConfigKey> vision,
-                                                    std::span<const ConfigKey> more_vision) {
+                                                    const VisionLanguageKeys& keys) {
   const ConfigSection config[] = {
       {"", kRoot, kTextKeys, kPretrainedConfigKeys},
-      {"rope_scaling", kRopeKeys},
-      {"rope_parameters", kRopeKeys},
-      {"text_config", kTextKeys, kPretrainedConfigKeys},
-      {"text_config.rope_scaling", kRopeKeys},
-      {"text_config.rope_parameters", kRopeKeys},
-      {"vision_config", vision, more_vision, kPretrainedConfigKeys},
+      {"rope_scaling", keys.rope},
+      {"rope_parameters", keys.rope},
+      {"text_config", kTextKeys, keys.more_text, kPretrainedConfigKeys},
+      {"text_config.rope_scaling", keys.rope},
+      {"text_config.rope_parameters", keys.rope},
+      {"vision_config", keys.vision, keys.more_vision, kPretrainedConfigKeys},
       {"vision_config.rope_parameters", kVisionRopeKeys},
   };
   const Json both = Json::parse_file_if_there(folder / "processor_config.json");

@@ -4,37 +4,14 @@
 #include "qwen/visual.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "qwen/patch_attention.h"
 
 namespace omni::qwen {
 
 namespace {
 
 constexpr float kEps = 1e-6f;
-constexpr double kRopeTheta = 10000;
-
-// Cosines and sines, [2, n, head_dim / 2], of the angles by (row, column) of each patch in window
-// order; the first half of the frequencies turns with the row, the other with the column.
-Tensor rotary_table(const Windows& windows, int merged_w, int merge, int head_dim) {
-  const int quarter = head_dim / 4, half = head_dim / 2;
-  const int64_t n = int64_t(windows.order.size()) * merge * merge;
-  Tensor table = Tensor::zeros(DType::f32, {2, n, half});  // [2, n, half]
-  float *c = table.f32(), *s = c + n * half;
-  for (int64_t token : windows.order)
-    for (int mh = 0; mh < merge; ++mh)
-      for (int mw = 0; mw < merge; ++mw) {
-        const int64_t place[2] = {token / merged_w * merge + mh, token % merged_w * merge + mw};
-        for (int64_t at : place)
-          for (int f = 0; f < quarter; ++f) {
-            const float frequency =
-                1.f / float(std::pow(float(kRopeTheta), float(2 * f) / float(half)));
-            const float angle = float(at) * frequency;
-            *c++ = std::cos(angle);
-            *s++ = std::sin(angle);
-          }
-      }
-  return table;
-}
 
 template <class Layer>
 Tensor apply(const Layer& layer, ops::Context& cx, const Tensor& x) {
@@ -89,19 +66,6 @@ Visual::Norm Visual::norm(const Weights& w) const {
   return LayerNorm(w, config_.hidden_size, kEps);
 }
 
-Tensor Visual::attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary,
-                      std::span<const int64_t> spans) const {
-  const int heads = config_.num_heads, head_dim = config_.hidden_size / heads;
-  Tensor qkv = block.qkv(cx, apply(block.norm1, cx, x));  // [n, 3 · hidden]
-  const ops::Heads q = heads_of(qkv, 0, heads, head_dim),
-                   k = heads_of(qkv, config_.hidden_size, heads, head_dim),
-                   v = heads_of(qkv, 2 * config_.hidden_size, heads, head_dim);
-  const auto *cos = static_cast<const float*>(rotary.raw()), *sin = cos + rotary.numel() / 2;
-  ops::rotary_(cx, q, x.dim(0), cos, sin);
-  ops::rotary_(cx, k, x.dim(0), cos, sin);
-  return block.proj(cx, ops::attention(cx, q, k, v, spans));
-}
-
 ImagePlan Visual::plan(PictureSize source, PixelLimits limits) const {
   const int patch = config_.patch_size, merge = config_.spatial_merge_size;
   const PictureSize size =
@@ -128,7 +92,7 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
   for (int64_t& b : window_spans) b *= unit;
   const int64_t whole[] = {0, n};
   const Tensor rotary = ops::from_host(  // [2, n, head_dim / 2]
-      cx, rotary_table(windows, merged_w, merge, config_.hidden_size / config_.num_heads));
+      cx, rotary_table(windows.order, merged_w, merge, config_.hidden_size / config_.num_heads));
 
   // [n_merged, unit · hidden]
   const Tensor embedded = patch_embed_(cx, ops::from_host(cx, patches))
@@ -140,7 +104,8 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
     const Block& block = blocks_[size_t(i)];
     const bool full = config_.fullatt_block_indexes.count(i) != 0;
     ops::add_(cx, x,
-              attend(cx, block, x, rotary, full ? std::span<const int64_t>(whole) : window_spans));
+              attend(cx, block.qkv, block.proj, apply(block.norm1, cx, x), config_.num_heads,
+                     rotary, full ? std::span<const int64_t>(whole) : window_spans));
     ops::add_(cx, x, apply(block.mlp, cx, apply(block.norm2, cx, x)));
   }
   // [n_merged, unit · hidden]

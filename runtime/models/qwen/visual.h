@@ -37,8 +37,6 @@ class Visual final : public VisionEncoder {
     std::variant<SwiGluMlp, Mlp> mlp;
   };
   Norm norm(const Weights& w) const;
-  Tensor attend(ops::Context& cx, const Block& block, const Tensor& x, const Tensor& rotary,
-                std::span<const int64_t> spans) const;
 
   const Device* device_;
   VisionConfig config_;

@@ -15,7 +15,8 @@ constexpr ConfigKey kVision[] = {
 }  // namespace
 
 std::vector<std::string> check_config_keys(const std::filesystem::path& folder) {
-  return qwen::check_vision_language_keys(folder, qwen::kVisionKeys, kVision);
+  return qwen::check_vision_language_keys(folder,
+                                          {.vision = qwen::kVisionKeys, .more_vision = kVision});
 }
 
 }  // namespace qwen2_5_vl

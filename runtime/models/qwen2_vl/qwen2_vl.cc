@@ -36,7 +36,7 @@ qwen::VisionConfig read_vision(const Json& j) {
 }  // namespace
 
 std::vector<std::string> check_config_keys(const std::filesystem::path& folder) {
-  return qwen::check_vision_language_keys(folder, kVision);
+  return qwen::check_vision_language_keys(folder, {.vision = kVision});
 }
 
 }  // namespace qwen2_vl

@@ -95,6 +95,17 @@ class CpuBackend final : public Backend {
              [&](int64_t i) { kernels().rms_norm(in + i * n, w, eps, n, out + i * n); });
   }
 
+  void rms_norm_heads(Context& cx, Heads x, int64_t n, const Tensor& weight,
+                      float eps) const override {
+    const float* w = weight.f32();
+    for_rows(cx, n, int64_t{x.n_heads} * x.head_dim, [&](int64_t i) {
+      for (int h = 0; h < x.n_heads; ++h) {
+        float* head = x.data + i * x.stride + h * x.head_dim;
+        kernels().rms_norm(head, w, eps, x.head_dim, head);
+      }
+    });
+  }
+
   void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
                   Tensor& y) const override {
     const int64_t n = last(x);

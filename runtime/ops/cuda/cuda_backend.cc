@@ -126,6 +126,12 @@ class CudaBackend final : public Backend {
         omni::cuda::rms_norm(data(x), data(weight), data(y), n_rows(x), width(x), eps, stream(cx)),
         "rms_norm");
   }
+  void rms_norm_heads(Context& cx, Heads x, int64_t n, const Tensor& weight,
+                      float eps) const override {
+    check(omni::cuda::rms_norm_heads(x.data, x.stride, data(weight), n, x.n_heads, x.head_dim, eps,
+                                     stream(cx)),
+          "rms_norm_heads");
+  }
   void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
                   Tensor& y) const override {
     check(omni::cuda::layer_norm(data(x), data(weight), data(bias), data(y), n_rows(x), width(x),
