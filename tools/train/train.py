@@ -77,7 +77,7 @@ def number_targets(sigma):
     return p / p.sum(1, keepdim=True)
 
 
-def text_losses(net, b, pictures, sounds, sigma):
+def text_losses(net, b, pictures, sounds, sigma, taps=True):
     t, mode, shape = (lambda k: tensor(b[k])), b["mode"], b["shape"]
     prefix, positions, at_pictures, at_sounds = net.prompt(mode, shape)
     n, p = len(b["ids"]), len(prefix)
@@ -108,7 +108,7 @@ def text_losses(net, b, pictures, sounds, sigma):
     weight = torch.where(coordinate, 1.5, 1.0)
     out["language"] = 2 * (loss * weight).sum() / weight.sum()
 
-    if pictures is not None:
+    if taps and pictures is not None:
         cells = t("label").shape[1]
         last = at_pictures[-cells:]
         media = tap[:, last]
@@ -132,7 +132,7 @@ def text_losses(net, b, pictures, sounds, sigma):
             out["look"] = -.3 * torch.log(found + 1e-4).mean()
             out["_looks"] = found.mean()
 
-    if sounds is not None:
+    if taps and sounds is not None:
         # So shall the audio tokens carry their time, second and tenth, and where an answer says when a sound was lost it shall look there.
         own = F.rms_norm(tap[:, at_sounds], (tap.shape[-1],))
         said = F.linear(net.heads["tap_time"](own).unflatten(-1, (2, -1)), embedding[net.numbers[:10]]).float()
@@ -189,9 +189,11 @@ def main():
         if (a.folder / f"{earlier}.pt").exists():
             net.load_state_dict(torch.load(a.folder / f"{earlier}.pt", map_location=a.device))
             print("begins with", earlier, flush=True)
+            taps = True
             break
     else:
-        if a.begin_with:  # what only training asks of it begins afresh
+        taps = not a.begin_with  # what only training asks of the media tokens is not in a checkpoint, and to learn it afresh would undo what they carry
+        if a.begin_with:
             net.hf.load_state_dict(Reader(a.begin_with).thinker.state_dict())
     opts, step, clips = optimisers(net, a.stage), 0, 0
     if state_file.exists():
@@ -214,7 +216,7 @@ def main():
             with torch.set_grad_enabled(s["towers"] > 0):
                 pictures = net.vision(net.patches(tensor(frames), b["shape"]).bfloat16(), b["shape"]) if frames is not None else None
                 sounds = net.audio(tensor(mel).bfloat16()) if mel is not None else None
-            losses = tower_losses(net, b, pictures, sounds) if a.stage == "towers" else text_losses(net, b, pictures, sounds, max(1.2, 6 * (1 - 2 * done)) if a.stage == "boxes" else 1.2)
+            losses = tower_losses(net, b, pictures, sounds) if a.stage == "towers" else text_losses(net, b, pictures, sounds, max(1.2, 6 * (1 - 2 * done)) if a.stage == "boxes" else 1.2, taps)
         sum(v for k, v in losses.items() if k[0] != "_").backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         for o, _ in opts:
