@@ -1,6 +1,7 @@
 """Batches of clips with the targets of both training stages, made by worker processes."""
 import multiprocessing
 import os
+import queue
 import random
 
 import numpy as np
@@ -154,7 +155,7 @@ def text_batch(clips, packer, mode, shape, n, boxes):
     pairs, tokens, announced = MODES[mode]
     frames = 1 if mode == "image" else pairs * 2
     none = (no_pictures(shape), no_sound()) if announced == "both" else (None, None)
-    videos = [clips.video(shape, frames, (.06, .31, .53, .1) if boxes else (.22, .17, .46, .15)) if pairs else none[0] for _ in range(n)]
+    videos = [clips.video(shape, frames, (.06, .31, .53, .1) if boxes else (.2, .16, .46, .18)) if pairs else none[0] for _ in range(n)]
     sounds = [clips.audio(tokens * TOKEN / RATE) if tokens else none[1] for _ in range(n)]
     packed = [packer.pack(v, a, clips.r) for v, a in zip(videos, sounds)]
     out = dict(mode=mode, shape=shape, count=sum(c for _, c in packed), **{k: np.stack([p[k] for p, _ in packed]) for k in packed[0][0]})
@@ -168,7 +169,7 @@ def text_batch(clips, packer, mode, shape, n, boxes):
     return out
 
 
-def _work(seed, queue, stage, bank, tokenizer, n, length):
+def _work(seed, made, stage, bank, tokenizer, n, length):
     torch.set_num_threads(1)
     torch.set_default_device("cpu")  # what forked this may have chosen a GPU
     os.nice(5)
@@ -176,20 +177,25 @@ def _work(seed, queue, stage, bank, tokenizer, n, length):
     if stage == "towers":
         while True:
             shape = r.choices(list(FRAMES), (.4, .3, .12, .09, .09))[0]
-            queue.put(crowded_batch(clips, shape, 2 * n) if r.random() < CROWDED else tower_batch(clips, shape, n))
+            made.put(crowded_batch(clips, shape, 2 * n) if r.random() < CROWDED else tower_batch(clips, shape, n))
     boxes = stage == "boxes"
     packer = Questions(Tokenizer.from_file(str(tokenizer)), length, boxes)
     while True:
         mode = r.choices(list(MODES), (.1, .1, 0, .5, 0, .3, 0, 0) if boxes else (.43, .08, .07, .17, .06, .14, .03, .02))[0]
         few = max(1, n // 2) if mode == "long" else n
-        queue.put(text_batch(clips, packer, mode, r.choices(list(FRAMES), (.45, .3, .13, .06, .06))[0], few, boxes))
+        made.put(text_batch(clips, packer, mode, r.choices(list(FRAMES), (.45, .3, .13, .06, .06))[0], few, boxes))
 
 
 def stream(stage, bank, tokenizer, n, length, seed, workers=1):
-    """Batches for ever."""
+    """Batches for ever, or until a worker dies."""
     context = multiprocessing.get_context("fork")
-    queue = context.Queue(6)
-    for i in range(workers):
-        context.Process(target=_work, args=(seed + i, queue, stage, bank, tokenizer, n, length), daemon=True).start()
+    made = context.Queue(6)
+    running = [context.Process(target=_work, args=(seed + i, made, stage, bank, tokenizer, n, length), daemon=True) for i in range(workers)]
+    for process in running:
+        process.start()
     while True:
-        yield queue.get()
+        try:
+            yield made.get(timeout=10)
+        except queue.Empty:
+            if not all(process.is_alive() for process in running):
+                raise RuntimeError("a worker died") from None

@@ -81,7 +81,7 @@ class Clips:
         low, high = [(.5, 1), (.07, .25), (.004, .02)][k := self.r.randrange(3)]
         return k, math.exp(self.r.uniform(math.log(low), math.log(high)))
 
-    def audio(self, seconds, kinds=(.1, .25, .11, .04, .04, .03, .24, .03, .16)):
+    def audio(self, seconds, kinds=(.1, .24, .11, .04, .04, .03, .22, .04, .18)):
         """A sound; kinds are the weights of SOUND_KINDS."""
         r, n = self.r, int(seconds * RATE)
         kind = r.choices(SOUND_KINDS, kinds)[0]
@@ -332,7 +332,7 @@ class Clips:
             if still[i]:
                 v.frames[i] = v.frames[i - 1]
 
-    def video(self, shape, n, kinds=(.22, .17, .46, .15)):
+    def video(self, shape, n, kinds=(.2, .16, .46, .18)):
         r, kind = self.r, self.r.choices(VIDEO_KINDS, kinds)[0]
         if kind == "pattern":
             picture = r.choice(PICTURES) if r.random() < .75 else r.choice(["snow", "black screen", "pinwheel", "spokes", "SMPTE color bars", "zone plate"])

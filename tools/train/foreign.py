@@ -2,13 +2,14 @@
 import io
 import math
 import pickle
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from vocabulary import FRAMES, RATE
 
-FONTS = {  # of Debian's packages; those of the second are never trained on
+FONTS = {  # of Debian's fonts-dejavu-core fonts-lato fonts-liberation fonts-open-sans fonts-linuxlibertine fonts-comic-neue, and fonts-cantarell fonts-ebgaramond fonts-firacode fonts-play
     "seen": "truetype/dejavu/DejaVuSans.ttf truetype/dejavu/DejaVuSans-Bold.ttf truetype/dejavu/DejaVuSansMono.ttf truetype/lato/Lato-Regular.ttf truetype/lato/Lato-Black.ttf truetype/liberation/LiberationSerif-Regular.ttf "
             "truetype/liberation/LiberationSans-Bold.ttf truetype/open-sans/OpenSans-Light.ttf opentype/linux-libertine/LinLibertine_R.otf opentype/comic-neue/ComicNeue-Bold.otf".split(),
     "unseen": "opentype/cantarell/Cantarell-Regular.otf opentype/ebgaramond/EBGaramond12-Regular.otf truetype/firacode/FiraCode-Regular.ttf opentype/play/Play-Bold.otf".split(),
@@ -26,7 +27,7 @@ class Foreign:
     def __init__(self, r, bank, unseen):
         self.r, self.name = r, "unseen" if unseen else "seen"
         self.bank = pickle.load(open(bank, "rb"))
-        self.fonts = [f for f in FONTS[self.name] if _font(f, 10)]
+        self.fonts = FONTS[self.name]
 
     # ---- sound
 
@@ -237,14 +238,6 @@ class Foreign:
         return im
 
 
-_known = {}
-
-
+@lru_cache(maxsize=None)
 def _font(name, size):
-    """None where the package is not there."""
-    if (name, size) not in _known:
-        try:
-            _known[name, size] = ImageFont.truetype("/usr/share/fonts/" + name, size)
-        except OSError:
-            _known[name, size] = None
-    return _known[name, size]
+    return ImageFont.truetype("/usr/share/fonts/" + name, size)

@@ -170,6 +170,7 @@ def main():
     a.add_argument("folder", type=Path)
     a.add_argument("stage", choices=STAGES)
     a.add_argument("--steps", type=int)
+    a.add_argument("--clips", type=int, dest="n", help="a batch")
     a.add_argument("--begin-with", type=Path, metavar="CHECKPOINT", help="where no earlier stage is in the folder: the Thinker of a checkpoint, models/nano for one; its tokenizer.json must be the folder's")
     a.add_argument("--rate", type=float, default=1, help="of the learning rates: .5 for weights that were trained before, whose last cooling a full rate undoes")
     a.add_argument("--cool", type=float, help="share of the steps that cool down; 1 with such weights")
@@ -179,7 +180,7 @@ def main():
     a = a.parse_args()
     torch.set_num_threads(a.threads)
     torch.set_default_device(a.device)
-    s = dict(STAGES[a.stage], **{k: v for k, v in (("steps", a.steps), ("cool", a.cool)) if v})
+    s = dict(STAGES[a.stage], **{k: v for k, v in (("steps", a.steps), ("n", a.n), ("cool", a.cool)) if v})
     torch.manual_seed(0)
     net = Thinker(Tokenizer.from_file(str(a.folder / "tokenizer.json")))
     state_file, final = a.folder / f"{a.stage}.state", a.folder / f"{a.stage}.pt"
