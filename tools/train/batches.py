@@ -165,6 +165,7 @@ def text_batch(clips, packer, mode, shape, n, boxes):
                    absolute=np.stack([c[2] for c in cells]), owner=np.stack([c[3] for c in cells]))
     if tokens:
         out["mel"] = np.stack([log_mel(part) for a in sounds for part in np.split(a.wave, range(UNIT, len(a.wave), UNIT))])
+        out["sound"] = np.stack([a.classes for a in sounds])
         out["silent"] = np.stack([tenths(tokens) == (-1 if a.lost is None else round(a.lost * 10)) for a in sounds])  # the step in which the sound is lost
     return out
 

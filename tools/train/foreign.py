@@ -99,8 +99,8 @@ class Foreign:
         wide = {"pal": 4 / 3, "ntsc": 4 / 3}.get(shape, w / h)
         cw = min(im.width, im.height * wide) * view[2]
         ch = cw / wide
-        x, y = view[0] * (im.width - cw), view[1] * (im.height - ch)
-        return np.asarray(im.resize((w, h), Image.BICUBIC, (x, y, x + cw, y + ch), reducing_gap=2.0))
+        x, y = view[0] * max(0, im.width - cw), view[1] * max(0, im.height - ch)
+        return np.asarray(im.resize((w, h), Image.BICUBIC, (x, y, min(im.width, x + cw), min(im.height, y + ch)), reducing_gap=2.0))
 
     def stored(self):
         bank = self.bank["pictures"]

@@ -206,6 +206,7 @@ def check():
     from vocabulary import QUESTIONS
     torch.manual_seed(0)
     t = train([q for qs in QUESTIONS.values() for q in qs] + ["user system assistant"], 800, "/tmp/check_tokenizer.json")
+    torch.set_num_threads(1)
     net = Thinker(t).eval()
     worst = 0
     for mode, (pairs, sounds, announced) in MODES.items():

@@ -4,6 +4,7 @@ towers  the vision and audio towers, by what their tokens should know (labels, b
 boxes   the text model on frozen towers, mostly boxes: the slowest skill first
 text    the text model on frozen towers, everything
 joint   all of it together, the towers slowly
+foreign the text model and, slowly, the audio tower of a finished checkpoint (--begin-with), which learns what it was not made for
 """
 import argparse
 import sys
@@ -20,11 +21,12 @@ from thinker_rows import Reader
 from tokenizer import HIGHEST
 from vocabulary import SOUNDS, WORDS
 
-STAGES = {  # steps, clips a batch, learning rates of Muon and AdamW, share of the steps that cool down, of the towers, packed answer tokens
+STAGES = {  # steps, clips a batch, learning rates of Muon and AdamW, share of the steps that cool down, of the rates for the towers, for the audio tower if another, packed answer tokens
     "towers": dict(steps=28100, n=16, muon=2e-3, adam=2e-3, cool=.3, towers=1.0, length=0),
     "boxes": dict(steps=650, n=16, muon=3e-3, adam=2e-3, cool=.3, towers=0.0, length=96),
     "text": dict(steps=8650, n=16, muon=3e-3, adam=1.5e-3, cool=.4, towers=0.0, length=160),
     "joint": dict(steps=2000, n=16, muon=1e-3, adam=5e-4, cool=.6, towers=.2, length=160),
+    "foreign": dict(steps=1500, n=8, muon=1e-3, adam=1e-3, cool=1, towers=0.0, hearing=.5, length=160),
 }
 ORDER = list(STAGES)
 
@@ -32,6 +34,13 @@ ORDER = list(STAGES)
 def tensor(array):
     """On the device that main chose."""
     return torch.from_numpy(array).to(torch.get_default_device())
+
+
+def sound_losses(net, sounds, true):
+    """Of the classes [n, tokens] that audio tokens [n, tokens, hidden] have."""
+    scores, word = net.heads["sound"](sounds).float(), true >= SOUNDS.index(WORDS[0])
+    right = (scores.argmax(-1) == true).float()
+    return {"sound": F.cross_entropy(scores.flatten(0, 1), true.flatten()), "_sound": right[~word].mean(), "_word": right[word].mean()}
 
 
 def tower_losses(net, b, pictures, sounds):
@@ -57,11 +66,7 @@ def tower_losses(net, b, pictures, sounds):
         out[name], out["_" + name] = w * F.cross_entropy(scores, true), (scores.argmax(-1) == true).float().mean()
     if sounds is None:
         return out
-    scores, true = head["sound"](sounds).float(), t("sound")
-    out["sound"] = F.cross_entropy(scores.flatten(0, 1), true.flatten())
-    word = true >= SOUNDS.index(WORDS[0])
-    right = (scores.argmax(-1) == true).float()
-    out["_sound"], out["_word"] = right[~word].mean(), right[word].mean()
+    out |= sound_losses(net, sounds, t("sound"))
     mean = sounds.mean(1)
     for name in ("level", "waveform"):
         known = t(name) >= 0
@@ -146,18 +151,28 @@ def text_losses(net, b, pictures, sounds, sigma, taps=True):
     return out
 
 
+def share(name, stage):
+    """Of the stage's learning rates, for a parameter."""
+    s = STAGES[stage]
+    hearing = s.get("hearing", s["towers"])
+    if "audio_tower" in name or name.startswith("heads.sound"):
+        return hearing if "audio_tower" in name else float(hearing > 0)
+    if "visual" in name or name.startswith("heads.") and "tap" not in name:
+        return s["towers"]
+    return 0.0 if stage == "towers" else 1.0
+
+
 def optimisers(net, stage):
-    """Muon for matrices, AdamW for the rest; towers in groups of their own."""
-    s, groups = STAGES[stage], {"muon": [], "muon towers": [], "adam": [], "adam towers": []}
+    """Muon for matrices, AdamW for the rest; a group for each learning rate."""
+    s, groups = STAGES[stage], {"muon": {}, "adam": {}}
     for name, p in net.named_parameters():
-        tower = "visual" in name or "audio_tower" in name or name.startswith("heads.") and "tap" not in name
-        frozen = name == "hf.lm_head.weight" or (tower and not s["towers"]) or (stage == "towers" and not tower)
-        p.requires_grad_(not frozen)
-        if not frozen:
-            groups[("muon" if p.ndim == 2 and "embed" not in name and "heads" not in name else "adam") + (" towers" if tower else "")].append(p)
+        scale = 0.0 if name == "hf.lm_head.weight" else share(name, stage)
+        p.requires_grad_(scale > 0)
+        if scale > 0:
+            groups["muon" if p.ndim == 2 and "embed" not in name and "heads" not in name else "adam"].setdefault(scale, []).append(p)
     made = []
     for kind in ("muon", "adam"):
-        parameters = [dict(params=groups[kind + suffix], scale=s["towers"] if suffix else 1.0) for suffix in ("", " towers") if groups[kind + suffix]]
+        parameters = [dict(params=params, scale=scale) for scale, params in groups[kind].items()]
         if not parameters:
             continue
         made.append((torch.optim.Muon(parameters, lr=s["muon"], weight_decay=.02, momentum=.95, nesterov=True, adjust_lr_fn="match_rms_adamw") if kind == "muon" else
@@ -190,12 +205,11 @@ def main():
         if (a.folder / f"{earlier}.pt").exists():
             net.load_state_dict(torch.load(a.folder / f"{earlier}.pt", map_location=a.device))
             print("begins with", earlier, flush=True)
-            taps = True
             break
     else:
-        taps = not a.begin_with  # what only training asks of the media tokens is not in a checkpoint, and to learn it afresh would undo what they carry
-        if a.begin_with:
+        if a.begin_with:  # what only training asks of it begins afresh
             net.hf.load_state_dict(Reader(a.begin_with).thinker.state_dict())
+    taps = not a.begin_with  # what only training asks of the media tokens is not in a checkpoint, and to learn it afresh would undo what they carry
     opts, step, clips = optimisers(net, a.stage), 0, 0
     if state_file.exists():
         state = torch.load(state_file, map_location=a.device)
@@ -216,8 +230,11 @@ def main():
             frames, mel = b.get("frames"), b.get("mel")
             with torch.set_grad_enabled(s["towers"] > 0):
                 pictures = net.vision(net.patches(tensor(frames), b["shape"]).bfloat16(), b["shape"]) if frames is not None else None
+            with torch.set_grad_enabled(s.get("hearing", s["towers"]) > 0):
                 sounds = net.audio(tensor(mel).bfloat16()) if mel is not None else None
             losses = tower_losses(net, b, pictures, sounds) if a.stage == "towers" else text_losses(net, b, pictures, sounds, max(1.2, 6 * (1 - 2 * done)) if a.stage == "boxes" else 1.2, taps)
+            if a.stage == "foreign" and sounds is not None:
+                losses |= sound_losses(net, sounds.reshape(len(b["sound"]), -1, sounds.shape[-1]), tensor(b["sound"]))
         sum(v for k, v in losses.items() if k[0] != "_").backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         for o, _ in opts:
