@@ -182,7 +182,7 @@ def _work(seed, made, stage, bank, tokenizer, n, length):
     boxes = stage == "boxes"
     packer = Questions(Tokenizer.from_file(str(tokenizer)), length, boxes)
     while True:
-        mode = r.choices(list(MODES), (.1, .1, 0, .5, 0, .3, 0, 0) if boxes else (.43, .08, .07, .17, .06, .14, .03, .02))[0]
+        mode = r.choices(list(MODES), (.1, .1, 0, .5, 0, .3, 0, 0) if boxes else (.41, .08, .06, .17, .06, .13, .05, .04))[0]
         few = max(1, n // 2) if mode == "long" else n
         made.put(text_batch(clips, packer, mode, r.choices(list(FRAMES), (.45, .3, .13, .06, .06))[0], few, boxes))
 
