@@ -1,6 +1,7 @@
 // answer_clips FOLDER < clips: answers questions about clips through the public API, for
-// tools/train/evaluate.py. A clip is a line `clip WIDTH HEIGHT FRAMES SAMPLES QUESTIONS STILL`, the
-// RGB frames (2 a second), the float32 samples (16 kHz), and QUESTIONS lines. Each answer is a
+// tools/train/evaluate.py. A clip is a line `clip WIDTH HEIGHT FRAMES SAMPLES QUESTIONS STILL
+// TRACKS`, the RGB frames (2 a second), the float32 samples (16 kHz), and QUESTIONS lines. TRACKS:
+// 1 video, 2 audio, 3 both; a track may have nothing. Each answer is a
 // line, with the milliseconds that it took from the first frame ahead of it.
 #include <chrono>
 #include <cstdio>
@@ -19,8 +20,8 @@ int main(int argc, char** argv) try {
   for (std::string head; std::getline(std::cin, head);) {
     std::istringstream s(head);
     std::string word;
-    int width = 0, height = 0, frames = 0, samples = 0, n_questions = 0, still = 0;
-    if (!(s >> word >> width >> height >> frames >> samples >> n_questions >> still) ||
+    int width = 0, height = 0, frames = 0, samples = 0, n_questions = 0, still = 0, tracks = 0;
+    if (!(s >> word >> width >> height >> frames >> samples >> n_questions >> still >> tracks) ||
         word != "clip")
       throw Error(ErrorCode::corrupt_file, "no clip: " + head);
     std::string rgb(size_t(width) * size_t(height) * 3 * size_t(frames), '\0');
@@ -31,8 +32,8 @@ int main(int argc, char** argv) try {
     const auto begin = std::chrono::steady_clock::now();
     SessionOptions options;
     options.system_prompt = engine->defaults().system_prompt.value_or("");
-    options.settings.has_video = frames > 0;
-    options.settings.has_audio = samples > 0;
+    options.settings.has_video = (tracks & 1) != 0;
+    options.settings.has_audio = (tracks & 2) != 0;
     options.settings.sampling.max_tokens = 160;
     options.most_waiting = SIZE_MAX;
     const auto session = engine->make_session(options);
@@ -52,15 +53,15 @@ int main(int argc, char** argv) try {
           session->put(std::move(*segment));
       }
       if (auto segment = video->finish()) session->put(std::move(*segment));
-      session->put(TrackEnded{Track::video});
     }
+    if (options.settings.has_video) session->put(TrackEnded{Track::video});
     if (samples > 0) {
       const auto audio = engine->make_audio_tokenizer({});
       audio->start(0);
       for (Segment& segment : audio->push(sound)) session->put(std::move(segment));
       for (Segment& segment : audio->finish()) session->put(std::move(segment));
-      session->put(TrackEnded{Track::audio});
     }
+    if (options.settings.has_audio) session->put(TrackEnded{Track::audio});
     for (int q = 0; q < n_questions; ++q) {
       std::string question;
       std::getline(std::cin, question);

@@ -1,6 +1,7 @@
 """Batches of clips with the targets of both training stages, made by worker processes."""
 import multiprocessing
 import os
+import queue
 import random
 
 import numpy as np
@@ -9,10 +10,10 @@ from tokenizers import Tokenizer
 from transformers import WhisperFeatureExtractor
 
 import questions
-from clips import Clips
+from clips import Clips, no_pictures, no_sound
 from model import MODES
 from tokenizer import HIGHEST
-from vocabulary import FRAMES, LABELS, LEVELS, PICTURES, RATE, TOKEN, UNIT
+from vocabulary import FRAMES, LABELS, LEVELS, OTHER, PICTURES, RATE, TOKEN, UNIT
 
 CROWDED = .65  # of the towers' batches
 _mel = None
@@ -51,18 +52,18 @@ def cell_targets(v, frame):
 
 
 def pictures_of_pairs(v):
-    """The index of PICTURES that each pair of frames shows at its end."""
+    """The index of PICTURES that each pair of frames shows at its end; one more is OTHER."""
     out = []
     for last in range(1, len(v.frames), 2):
         black = v.event and ((v.event[0] == "black" and v.event[1] <= last - 1) or (v.event[0] == "back" and v.event[1] >= last + 1))
-        out.append(PICTURES.index("black screen" if black else v.picture))
+        out.append(len(PICTURES) if v.picture == OTHER and not black else PICTURES.index("black screen" if black else v.picture))
     return out
 
 
 def tower_batch(clips, shape, n):
     """n clips of 2 s and as many sounds again, most of them speech."""
-    videos = [clips.video(shape, 4, (.12, .13, .75)) for _ in range(n)]
-    sounds = [clips.audio(2) for _ in range(n)] + [clips.audio(2, (.05, .2, .12, .04, .05, .03, .51)) for _ in range(n)]
+    videos = [clips.video(shape, 4, (.12, .12, .56, .2)) for _ in range(n)]
+    sounds = [clips.audio(2) for _ in range(n)] + [clips.audio(2, (.04, .15, .1, .03, .03, .03, .4, .02, .2)) for _ in range(n)]
     cells = [[cell_targets(v, f) for f in (1, 3)] for v in videos]
     return dict(shape=shape, frames=np.stack([v.frames for v in videos]), label=np.array([[c[0] for c in p] for p in cells]), box=np.array([[c[1] for c in p] for p in cells]),
                 picture=np.array([pictures_of_pairs(v) for v in videos]), changed=np.array([v.changed for v in videos], np.int64), mel=np.stack([log_mel(a.wave) for a in sounds]),
@@ -151,10 +152,11 @@ class Questions:
 
 
 def text_batch(clips, packer, mode, shape, n, boxes):
-    pairs, tokens, _ = MODES[mode]
+    pairs, tokens, announced = MODES[mode]
     frames = 1 if mode == "image" else pairs * 2
-    videos = [clips.video(shape, frames, (.06, .34, .6) if boxes else (.24, .2, .56)) if pairs else None for _ in range(n)]
-    sounds = [clips.audio(tokens * TOKEN / 16000) if tokens else None for _ in range(n)]
+    none = (no_pictures(shape), no_sound()) if announced == "both" else (None, None)
+    videos = [clips.video(shape, frames, (.06, .31, .53, .1) if boxes else (.2, .16, .46, .18)) if pairs else none[0] for _ in range(n)]
+    sounds = [clips.audio(tokens * TOKEN / RATE) if tokens else none[1] for _ in range(n)]
     packed = [packer.pack(v, a, clips.r) for v, a in zip(videos, sounds)]
     out = dict(mode=mode, shape=shape, count=sum(c for _, c in packed), **{k: np.stack([p[k] for p, _ in packed]) for k in packed[0][0]})
     if pairs:
@@ -163,11 +165,12 @@ def text_batch(clips, packer, mode, shape, n, boxes):
                    absolute=np.stack([c[2] for c in cells]), owner=np.stack([c[3] for c in cells]))
     if tokens:
         out["mel"] = np.stack([log_mel(part) for a in sounds for part in np.split(a.wave, range(UNIT, len(a.wave), UNIT))])
+        out["sound"] = np.stack([a.classes for a in sounds])
         out["silent"] = np.stack([tenths(tokens) == (-1 if a.lost is None else round(a.lost * 10)) for a in sounds])  # the step in which the sound is lost
     return out
 
 
-def _work(seed, queue, stage, bank, tokenizer, n, length):
+def _work(seed, made, stage, bank, tokenizer, n, length):
     torch.set_num_threads(1)
     torch.set_default_device("cpu")  # what forked this may have chosen a GPU
     os.nice(5)
@@ -175,20 +178,25 @@ def _work(seed, queue, stage, bank, tokenizer, n, length):
     if stage == "towers":
         while True:
             shape = r.choices(list(FRAMES), (.4, .3, .12, .09, .09))[0]
-            queue.put(crowded_batch(clips, shape, 2 * n) if r.random() < CROWDED else tower_batch(clips, shape, n))
+            made.put(crowded_batch(clips, shape, 2 * n) if r.random() < CROWDED else tower_batch(clips, shape, n))
     boxes = stage == "boxes"
     packer = Questions(Tokenizer.from_file(str(tokenizer)), length, boxes)
     while True:
-        mode = r.choices(list(MODES), (.1, .1, 0, .5, 0, .3) if boxes else (.45, .08, .08, .18, .06, .15))[0]
+        mode = r.choices(list(MODES), (.1, .1, 0, .5, 0, .3, 0, 0) if boxes else (.41, .08, .06, .17, .06, .13, .05, .04))[0]
         few = max(1, n // 2) if mode == "long" else n
-        queue.put(text_batch(clips, packer, mode, r.choices(list(FRAMES), (.45, .3, .13, .06, .06))[0], few, boxes))
+        made.put(text_batch(clips, packer, mode, r.choices(list(FRAMES), (.45, .3, .13, .06, .06))[0], few, boxes))
 
 
 def stream(stage, bank, tokenizer, n, length, seed, workers=1):
-    """Batches for ever."""
+    """Batches for ever, or until a worker dies."""
     context = multiprocessing.get_context("fork")
-    queue = context.Queue(6)
-    for i in range(workers):
-        context.Process(target=_work, args=(seed + i, queue, stage, bank, tokenizer, n, length), daemon=True).start()
+    made = context.Queue(6)
+    running = [context.Process(target=_work, args=(seed + i, made, stage, bank, tokenizer, n, length), daemon=True) for i in range(workers)]
+    for process in running:
+        process.start()
     while True:
-        yield queue.get()
+        try:
+            yield made.get(timeout=10)
+        except queue.Empty:
+            if not all(process.is_alive() for process in running):
+                raise RuntimeError("a worker died") from None

@@ -10,30 +10,34 @@ import numpy as np
 from PIL import Image
 
 import things
-from vocabulary import COLOURS, FRAMES, LABELS, LEVELS, MOVING, NOISES, PATTERNS, PICTURES, RATE, SHAPES, SOUNDS, THINGS, TOKEN, TONES, WAVES, WORDS
+from foreign import Foreign
+from vocabulary import COLOURS, FRAMES, LABELS, LEVELS, MOVING, NOISES, OTHER, PATTERNS, PICTURES, RATE, SHAPES, SOUNDS, THINGS, TOKEN, TONES, WAVES, WORDS
 
 PATTERN_NAMES = [p for p in PICTURES if p != "blinking screen"]
 SMALLEST = 28   # pixels of an object's longer side: a fifth of the height of a wide picture
 CROWD = 14      # objects that are tried to be placed in a crowded still
+VIDEO_KINDS = ["pattern", "ball", "objects", "other"]  # and missing
+SOUND_KINDS = ["silence", "tone", "noise", "ticks", "music", "hum", "speech", "other music", "other speech"]  # and missing; the last two are recorded, or of other words
+OWN_VIDEO, OWN_SOUND = (.24, .2, .56, 0), (.12, .3, .13, .05, .06, .04, .3, 0, 0)  # weights of what nano was made for
 LIVELY = {"snow", "pinwheel", "spokes"}  # patterns whose freeze is seen
 
 
 @dataclass
 class Video:
     shape: str
-    kind: str                     # pattern | ball | objects
-    picture: str                  # what is behind
+    kind: str                     # of VIDEO_KINDS
+    picture: str                  # what is behind, of PICTURES, or OTHER
     frames: np.ndarray = None     # uint8 [n, h, w, 3]
     boxes: list = None            # per frame [(label, x1, y1, x2, y2)], the same objects in each or none
     velocity: dict = field(default_factory=dict)  # label -> pixels a frame, of labels that are there once
     event: tuple = None           # (freeze | black | back, first frame of it)
-    ball_moves: bool = False
+    moves: bool = False           # a ball, or what is in an other picture
     changed: list = None          # per pair of frames: did the second differ, before noise
 
 
 @dataclass
 class Audio:
-    kind: str
+    kind: str                     # of SOUND_KINDS
     wave: np.ndarray              # float32
     classes: np.ndarray           # an index of SOUNDS for each token
     phrase: str = "silence"
@@ -43,9 +47,20 @@ class Audio:
     words: list = field(default_factory=list)
 
 
+def no_pictures(shape):
+    """Of a feed that has a video track."""
+    return Video(shape, "missing", "no picture", np.zeros((0, *FRAMES[shape][::-1], 3), np.uint8), [[]])
+
+
+def no_sound():
+    """Of a feed that has an audio track."""
+    return Audio("missing", np.zeros(0, np.float32), np.zeros(0, np.int64), "no sound")
+
+
 class Clips:
     def __init__(self, seed, bank, unseen=False):
         self.r, self.np, self.unseen = random.Random(seed), np.random.default_rng(seed), unseen
+        self.foreign = Foreign(self.r, bank.with_name("foreign-" + bank.name), unseen)
         bank = pickle.load(open(bank, "rb"))
         self.patterns, self.balls = {}, {}
         for p in bank["patterns"]:
@@ -66,9 +81,10 @@ class Clips:
         low, high = [(.5, 1), (.07, .25), (.004, .02)][k := self.r.randrange(3)]
         return k, math.exp(self.r.uniform(math.log(low), math.log(high)))
 
-    def audio(self, seconds, kinds=(.12, .3, .13, .05, .06, .04, .3)):
+    def audio(self, seconds, kinds=(.1, .24, .11, .04, .04, .03, .22, .04, .18)):
+        """A sound; kinds are the weights of SOUND_KINDS."""
         r, n = self.r, int(seconds * RATE)
-        kind = r.choices(["silence", "tone", "noise", "ticks", "music", "hum", "speech"], kinds)[0]
+        kind = r.choices(SOUND_KINDS, kinds)[0]
         a = Audio(kind, np.zeros(n, np.float32), np.zeros(n // TOKEN, np.int64))
         if kind == "silence":
             if r.random() < .4:
@@ -92,8 +108,8 @@ class Clips:
         elif kind == "ticks":
             a.wave, a.phrase = self._part(self.bank["ticks"], n) * r.uniform(.1, 1), "ticks"
             a.classes[:] = SOUNDS.index("ticks")
-        elif kind == "music":
-            a.wave, a.phrase = self._music(n), "music"
+        elif kind in ("music", "other music"):
+            a.wave, a.phrase = self._music(n) if kind == "music" else self.foreign.music(n) * r.uniform(.1, 1), "music"
             a.classes[:] = SOUNDS.index("music")
         elif kind == "hum":
             mains, t = r.choice([50, 60]), np.arange(n) / RATE
@@ -101,9 +117,11 @@ class Clips:
             a.wave *= r.uniform(.03, .5) / np.abs(a.wave).max()
             a.phrase = "hum"
             a.classes[:] = SOUNDS.index("hum")
-        else:
+        elif kind == "speech":
             self._speech(a, seconds)
-        if kind in ("tone", "noise", "music") and r.random() < .2:
+        else:
+            self._other_speech(a)
+        if kind in ("tone", "noise", "music", "other music") and r.random() < .2:
             step = r.randint(1, int(seconds * 5) - 1)
             a.lost = step / 5
             a.wave[step * RATE // 5 :] = 0
@@ -145,6 +163,14 @@ class Clips:
             a.wave += self.np.normal(0, math.exp(r.uniform(math.log(3e-4), math.log(.01))), n).astype(np.float32)
         a.phrase = "speech: " + " ".join(a.words)
 
+    def _other_speech(self, a):
+        wave, speaks = self.foreign.speech(len(a.wave))
+        a.wave = wave * self.r.uniform(.15, 1)
+        if self.r.random() < .4:
+            a.wave += self.np.normal(0, math.exp(self.r.uniform(math.log(3e-4), math.log(.01))), len(wave)).astype(np.float32)
+        a.classes[:] = np.where(speaks.reshape(-1, TOKEN).any(1), SOUNDS.index("speech"), 0)
+        a.phrase = "speech"
+
     # ---- picture
 
     def _take(self, frames, n):
@@ -171,7 +197,7 @@ class Clips:
         frames, boxes = b["frames"][o : o + n].copy(), b["boxes"][o : o + n].copy()
         if r.random() < .5:
             frames, boxes = frames[:, :, ::-1].copy(), np.stack([w - boxes[:, 2], boxes[:, 1], w - boxes[:, 0], boxes[:, 3]], 1)
-        return Video(shape, "ball", "black screen", frames, [[("ball", *b)] for b in boxes], ball_moves=True)
+        return Video(shape, "ball", "black screen", frames, [[("ball", *b)] for b in boxes], moves=True)
 
     def _drawn_ball(self, shape, n):
         r, (w, h) = self.r, FRAMES[shape]
@@ -194,7 +220,7 @@ class Clips:
             alpha = np.clip(radius - np.hypot(columns - cx, rows - cy) + .5, 0, 1)[..., None]
             frames[i] = frames[i] * (1 - alpha) + np.array(COLOURS[ball]) * alpha
             boxes.append([("ball", cx - radius, cy - radius, cx + radius, cy + radius)])
-        return Video(shape, "ball", back + " screen", frames, boxes, {"ball": (vx, vy)}, ball_moves=speed > 0)
+        return Video(shape, "ball", back + " screen", frames, boxes, {"ball": (vx, vy)}, moves=speed > 0)
 
     def _objects(self, shape, n):
         r, (w, h) = self.r, FRAMES[shape]
@@ -263,7 +289,7 @@ class Clips:
         """Now and then the picture freezes, goes black or comes back."""
         r, e = self.r, self.r.random()
         moves = n > 1 and all(np.abs(v.frames[i].astype(np.int16) - v.frames[i + 1]).mean() > .15 for i in range(n - 1))
-        seen = moves and v.picture != "blinking screen" and (v.kind == "ball" or v.picture in LIVELY or any(a or b for a, b in v.velocity.values()))
+        seen = moves and v.picture != "blinking screen" and (v.kind == "ball" or v.kind == "other" and v.moves or v.picture in LIVELY or any(a or b for a, b in v.velocity.values()))
         if e < .3 and seen and n > 2:
             first = r.randint(0 if v.picture == "snow" and v.kind == "pattern" else 1, n - 2)
             v.frames[first:] = v.frames[first]
@@ -306,8 +332,8 @@ class Clips:
             if still[i]:
                 v.frames[i] = v.frames[i - 1]
 
-    def video(self, shape, n, kinds=(.24, .2, .56)):
-        r, kind = self.r, self.r.choices(["pattern", "ball", "objects"], kinds)[0]
+    def video(self, shape, n, kinds=(.2, .16, .46, .18)):
+        r, kind = self.r, self.r.choices(VIDEO_KINDS, kinds)[0]
         if kind == "pattern":
             picture = r.choice(PICTURES) if r.random() < .75 else r.choice(["snow", "black screen", "pinwheel", "spokes", "SMPTE color bars", "zone plate"])
             frames = self._take(r.choice(self.patterns[shape, picture]), n)
@@ -317,8 +343,11 @@ class Clips:
             v = Video(shape, kind, picture, frames, [[] for _ in range(n)])
         elif kind == "ball":
             v = self._real_ball(shape, n) if r.random() < .5 else self._drawn_ball(shape, n)
-        else:
+        elif kind == "objects":
             v = self._objects(shape, n)
+        else:
+            frames, moves = self.foreign.picture(shape, n)
+            v = Video(shape, kind, OTHER, frames, [[] for _ in range(n)], moves=moves)
         self._event(v, n)
         v.changed = [bool(np.abs(v.frames[i].astype(np.int16) - v.frames[i + 1]).mean() > .1) for i in range(0, n - 1, 2)]
         self._degrade(v)

@@ -1,7 +1,7 @@
 """How good nano is: questions about clips that were never trained on, answered by gst-omni, counted.  `python evaluate.py MODEL --banks DIR/banks [--clips 300] [--out FILE.json]`
 
 The clips are composed of the bank `unseen`: real GStreamer output at other sizes and frame rates, other voices, other pictures of the objects. Each row counts at least --clips clips and has
-its 95 % interval (Wilson). --transformers N also asks transformers about N clips and counts equal answers."""
+its 95 % interval (Wilson). Then pictures, speech and music that it was not made for, of the bank `foreign-unseen`: does it say so, or invent. --transformers N also asks transformers about N clips and counts equal answers."""
 import argparse
 import json
 import math
@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import chi2
 
 import questions
-from clips import Clips
-from vocabulary import FRAMES, LEVELS, SYSTEM
+from clips import OWN_SOUND, OWN_VIDEO, SOUND_KINDS, Clips, no_pictures, no_sound
+from vocabulary import FRAMES, LABELS, LEVELS, OTHER, WORDS
 
 TIME = re.compile(r"(from|until|at) [\d.]+ s")
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -39,7 +40,8 @@ class GstOmni:
         frames = video.frames if video else np.zeros((0, 1, 1, 3), np.uint8)
         wave = audio.wave if audio else np.zeros(0, np.float32)
         n, h, w = frames.shape[:3]
-        self.p.stdin.write(f"clip {w} {h} {n} {len(wave)} {len(asked)} {int(n == 1)}\n".encode() + frames.tobytes() + wave.astype(np.float32).tobytes() + "".join(q + "\n" for q in asked).encode())
+        tracks = (2 if audio else 0) + (1 if video else 0)
+        self.p.stdin.write(f"clip {w} {h} {n} {len(wave)} {len(asked)} {int(n == 1)} {tracks}\n".encode() + frames.tobytes() + wave.astype(np.float32).tobytes() + "".join(q + "\n" for q in asked).encode())
         self.p.stdin.flush()
         answers = [self.p.stdout.readline().decode().rstrip("\n").split(" ", 1) for _ in asked]
         self.ms = float(answers[0][0]) if answers else 0
@@ -105,6 +107,10 @@ def ask(count, answer, r, video, audio, clean, mode):
     count.ms.append(answer.ms)
     quality = "clean" if clean else "degraded"
     for (kind, true, _), got in zip(pairs, said):
+        if kind in ("video", "caption") and v:
+            count.add("own picture called other", OTHER in got)
+        if kind in ("audio", "caption") and a and a.words:
+            count.add("own words called speech of others", got.endswith("speech."))
         if kind == "video":
             count.add(f"{mode}: video caption, {quality}", got == true)
             count.add(f"video caption of a {v.kind}, {quality}", got == true)
@@ -137,6 +143,43 @@ def ask(count, answer, r, video, audio, clean, mode):
     return pairs, asked, said
 
 
+def invented(got):
+    """The words and the objects that an answer claims to hear and see."""
+    heard = [w for said in re.findall(r"speech: ([^.]*)", got) for w in said.split()]
+    return heard, [l for l in LABELS if re.search(rf"\b{l}\b", got.split("Audio:")[0])]
+
+
+def per_minute(events, minutes):
+    """With its 95 % interval (Poisson, exact)."""
+    low = chi2.ppf(.025, 2 * events) / 2 if events else 0.0
+    return dict(per_minute=round(events / minutes, 3), interval=[round(x / minutes, 3) for x in (low, chi2.ppf(.975, 2 * events + 2) / 2)], minutes=round(minutes, 1))
+
+
+def foreign(clips, r, count, answer, shapes, n):
+    """Rows about what it was not made for. Returns invented words per minute of foreign speech, and examples of what it said wrongly."""
+    asked, words, wrong = [questions.question(k, None) for k in ("caption", "video", "detect", "count", "fault", "audio", "word")], 0, []
+    only = lambda kind: [float(k == kind) for k in SOUND_KINDS]
+    for _ in range(n):
+        video, audio = clips.video(r.choice(shapes), 4, (0, 0, 0, 1)), clips.audio(2, only("other speech"))
+        caption, picture, boxes, number, fault, sound, word = answer(video, audio, asked)
+        heard, seen = invented(caption)
+        words += max(len(heard), len(invented(sound)[0]), sum(w in WORDS for w in word.split()))
+        count.add("foreign picture: false objects", bool(seen or invented(picture)[1] or boxes != "[]" or number != "0"))
+        count.add("foreign picture: caption", picture == questions.picture_phrase(video) + ".")
+        count.add("foreign picture: fault report", fault == questions.fault(video, audio))
+        count.add("foreign speech: told as speech", sound == "speech.")
+        if caption != questions.caption(video, audio):
+            wrong.append(f"{questions.caption(video, audio)} -> {caption}")
+    for _ in range(n):
+        audio = clips.audio(2, only("other music"))
+        count.add("foreign music: exact", answer(None, audio, ["What do you hear?"])[0] == audio.phrase + ".")
+        video, audio = no_pictures("wide"), clips.audio(2, OWN_SOUND)
+        count.add("pictures missing: caption says so", answer(video, audio, ["Describe the feed."])[0].startswith("Video: no picture. Audio: "))
+        video, audio = clips.video(r.choice(shapes), 4, OWN_VIDEO), no_sound()
+        count.add("sound missing: caption says so", answer(video, audio, ["Describe the feed."])[0].endswith(" Audio: no sound."))
+    return per_minute(words, n * 2 / 60), wrong
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("model", type=Path)
@@ -157,15 +200,18 @@ def main():
         clips._degrade = (lambda v: None) if clean else degrade
         for kind in range(3):
             for i in range(a.clips):
-                video, audio = clips.video(r.choice(shapes), 4, [float(kind == k) for k in range(3)]), clips.audio(2)
+                video, audio = clips.video(r.choice(shapes), 4, [float(kind == k) for k in range(4)]), clips.audio(2, OWN_SOUND)
                 asked = ask(count, answer, r, video, audio, clean, "picture and sound")
                 if len(held) < a.transformers and i % 2 == 0:
                     held.append((video, audio, asked[1][0], asked[2][0]))
             print(f"{'clean' if clean else 'degraded'} {('patterns', 'balls', 'objects')[kind]}: {time.time() - begun:.0f} s", flush=True)
     for mode, frames, seconds in (("picture alone", 4, 0), ("still", 1, 0), ("sound alone", 0, 2), ("one second", 2, 1)):
         for _ in range(a.clips):
-            ask(count, answer, r, clips.video(r.choice(shapes), frames) if frames else None, clips.audio(seconds) if seconds else None, False, mode)
-    out = dict(rows=count.report(), ball_pixels=dict(median=float(np.median(count.pixels)), mean=float(np.mean(count.pixels))), ms=dict(median=float(np.median(count.ms)), p95=float(np.percentile(count.ms, 95))))
+            ask(count, answer, r, clips.video(r.choice(shapes), frames, OWN_VIDEO) if frames else None, clips.audio(seconds, OWN_SOUND) if seconds else None, False, mode)
+    clips._degrade = degrade
+    inventions, examples = foreign(clips, r, count, answer, shapes, a.clips)
+    print("\n".join(examples[:20]))
+    out = dict(rows=count.report(), invented_words=inventions, ball_pixels=dict(median=float(np.median(count.pixels)), mean=float(np.mean(count.pixels))), ms=dict(median=float(np.median(count.ms)), p95=float(np.percentile(count.ms, 95))))
     if held:
         from thinker_rows import Reader
         reader, same = Reader(a.model), 0

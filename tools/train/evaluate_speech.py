@@ -20,7 +20,7 @@ from scipy.signal import resample_poly
 from tokenizers import Tokenizer
 from transformers import Qwen2_5OmniForConditionalGeneration, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from clips import Clips
+from clips import OWN_SOUND, Clips
 from sentences import spoken, words_of
 from thinker_rows import Reader
 from vocabulary import FRAMES
@@ -152,7 +152,7 @@ def main():
         lines.append(f"{number}\t{who}\t{e}\t{text}\t{heard.strip()}")
 
     for number in range(a.clips):
-        video, audio, question = clips.video(r.choice(["wide", "classic"]), 4, (.7, .3, 0)), clips.audio(2), r.choice(QUESTIONS)
+        video, audio, question = clips.video(r.choice(["wide", "classic"]), 4, (.7, .3, 0, 0)), clips.audio(2, OWN_SOUND), r.choice(QUESTIONS)
         if number % a.part[1] != a.part[0]:
             continue
         text, wave = ours(a.model, video, audio, question, a.out)

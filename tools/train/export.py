@@ -2,7 +2,7 @@
 
 thinker  a Thinker in the Hugging Face layout (models/nano itself will do)
 net      what train.py left: the Thinker is this one, with the tokenizer beside it; of --thinker only what describes it is taken
-voice    where train_speech.py left dit.pt, vocoder.pt, talker.pt and rows.pkl; without it the checkpoint cannot speak
+voice    where train_speech.py left dit.pt, vocoder.pt, talker.pt and rows.pkl, or a checkpoint, whose voice is kept; without it the checkpoint cannot speak
 """
 import argparse
 import json
@@ -49,6 +49,17 @@ def thinker_of_net(state, base, out):
     (out / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
 
 
+def keep_voice(thinker, checkpoint, out):
+    """Writes a checkpoint with another Thinker of the same configuration."""
+    with safe_open(checkpoint / "model.safetensors", "pt") as f:
+        tensors = {k: f.get_tensor(k) for k in f.keys()}
+    tensors |= {"thinker." + k: t for k, t in thinker.items()}
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    (out / "model.safetensors").chmod(0o644)
+    for name in ("config.json", "generation_config.json", "spk_dict.pt"):
+        shutil.copy(checkpoint / name, out / name)
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--thinker", type=Path, required=True)
@@ -67,6 +78,9 @@ def main():
     if not a.voice:
         save_file(tensors, a.out / "model.safetensors", metadata={"format": "pt"})
         (a.out / "config.json").write_text(json.dumps(thinker_config, indent=2) + "\n")
+        return
+    if (a.voice / "config.json").exists():
+        keep_voice(tensors, a.voice, a.out)
         return
     rows = pickle.load(open(a.voice / "rows.pkl", "rb"))
     talker_config, wave_config = speech.talker_config(**rows["ids"]), speech.token2wav_config()

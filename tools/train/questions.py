@@ -23,10 +23,10 @@ def begins(v):
 
 
 def picture_phrase(v):
-    if v.kind == "pattern":
+    if v.kind in ("pattern", "other", "missing"):
         phrase = v.picture
     elif v.kind == "ball":
-        phrase = ("moving ball" if v.ball_moves else "ball") + " on " + v.picture
+        phrase = ("moving ball" if v.moves else "ball") + " on " + v.picture
     else:
         last = seen(v, -1) or seen(v, 0)
         phrase = ", ".join(b[0] for b in last) + (" on " if last else "") + v.picture
@@ -41,13 +41,15 @@ def fault(v, a):
     if v and v.event:
         (kind, first), at = v.event, begins(v)
         found.append({"freeze": "Video frozen from " + at if first else "Video frozen", "black": "Black from " + at, "back": "Black until " + at}[kind])
+    elif v and v.kind == "missing":
+        found.append("No picture")
     elif v and v.kind == "pattern" and v.picture == "black screen":
         found.append("Black picture")
     elif v and v.kind == "pattern" and v.picture == "snow":
         found.append("No signal")
     if a and a.lost is not None:
         found.append(f"Audio lost at {a.lost:.1f} s")
-    elif a and a.kind == "silence":
+    elif a and a.kind in ("silence", "missing"):
         found.append("No audio")
     return ". ".join(found or ["No fault"]) + "."
 
@@ -76,7 +78,7 @@ def answers(v, a, r):
     """[(kind, answer, label or None)]; v or a is None where the clip has no picture or no sound."""
     out = [("caption", caption(v, a), None), ("fault", fault(v, a), None)]
     if a:
-        out += [("audio", a.phrase + ".", None), ("word", " ".join(a.words) or "nothing", None)]
+        out += [("audio", a.phrase + ".", None), ("word", " ".join(a.words) or ("speech" if a.kind == "other speech" else "nothing"), None)]
     if v:
         objects = seen(v, -1)
         labels = [o[0] for o in objects]

@@ -75,7 +75,7 @@ def main():
     a.add_argument("folder", type=Path)
     a.add_argument("--thinker", type=Path, required=True)
     a.add_argument("--clips", type=int, default=2000)
-    a.add_argument("--kinds", type=float, nargs=3, default=(.5, .2, .3), help="patterns, balls, objects")
+    a.add_argument("--kinds", type=float, nargs=4, default=(.45, .18, .27, .1), help="patterns, balls, objects, other pictures")
     a.add_argument("--seed", type=int, default=1)
     a = a.parse_args()
     torch.set_num_threads(1)

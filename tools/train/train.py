@@ -4,6 +4,7 @@ towers  the vision and audio towers, by what their tokens should know (labels, b
 boxes   the text model on frozen towers, mostly boxes: the slowest skill first
 text    the text model on frozen towers, everything
 joint   all of it together, the towers slowly
+foreign the text model and, slowly, the audio tower of a finished checkpoint (--begin-with), which learns what it was not made for
 """
 import argparse
 import sys
@@ -20,11 +21,12 @@ from thinker_rows import Reader
 from tokenizer import HIGHEST
 from vocabulary import SOUNDS, WORDS
 
-STAGES = {  # steps, clips a batch, learning rates of Muon and AdamW, share of the steps that cool down, of the towers, packed answer tokens
+STAGES = {  # steps, clips a batch, learning rates of Muon and AdamW, share of the steps that cool down, of the rates for the towers, for the audio tower if another, packed answer tokens
     "towers": dict(steps=28100, n=16, muon=2e-3, adam=2e-3, cool=.3, towers=1.0, length=0),
     "boxes": dict(steps=650, n=16, muon=3e-3, adam=2e-3, cool=.3, towers=0.0, length=96),
     "text": dict(steps=8650, n=16, muon=3e-3, adam=1.5e-3, cool=.4, towers=0.0, length=160),
     "joint": dict(steps=2000, n=16, muon=1e-3, adam=5e-4, cool=.6, towers=.2, length=160),
+    "foreign": dict(steps=1500, n=8, muon=1e-3, adam=1e-3, cool=1, towers=0.0, hearing=.5, length=160),
 }
 ORDER = list(STAGES)
 
@@ -32,6 +34,13 @@ ORDER = list(STAGES)
 def tensor(array):
     """On the device that main chose."""
     return torch.from_numpy(array).to(torch.get_default_device())
+
+
+def sound_losses(net, sounds, true):
+    """Of the classes [n, tokens] that audio tokens [n, tokens, hidden] have."""
+    scores, word = net.heads["sound"](sounds).float(), true >= SOUNDS.index(WORDS[0])
+    right = (scores.argmax(-1) == true).float()
+    return {"sound": F.cross_entropy(scores.flatten(0, 1), true.flatten()), "_sound": right[~word].mean(), "_word": right[word].mean()}
 
 
 def tower_losses(net, b, pictures, sounds):
@@ -57,11 +66,7 @@ def tower_losses(net, b, pictures, sounds):
         out[name], out["_" + name] = w * F.cross_entropy(scores, true), (scores.argmax(-1) == true).float().mean()
     if sounds is None:
         return out
-    scores, true = head["sound"](sounds).float(), t("sound")
-    out["sound"] = F.cross_entropy(scores.flatten(0, 1), true.flatten())
-    word = true >= SOUNDS.index(WORDS[0])
-    right = (scores.argmax(-1) == true).float()
-    out["_sound"], out["_word"] = right[~word].mean(), right[word].mean()
+    out |= sound_losses(net, sounds, t("sound"))
     mean = sounds.mean(1)
     for name in ("level", "waveform"):
         known = t(name) >= 0
@@ -77,7 +82,7 @@ def number_targets(sigma):
     return p / p.sum(1, keepdim=True)
 
 
-def text_losses(net, b, pictures, sounds, sigma):
+def text_losses(net, b, pictures, sounds, sigma, taps=True):
     t, mode, shape = (lambda k: tensor(b[k])), b["mode"], b["shape"]
     prefix, positions, at_pictures, at_sounds = net.prompt(mode, shape)
     n, p = len(b["ids"]), len(prefix)
@@ -108,7 +113,7 @@ def text_losses(net, b, pictures, sounds, sigma):
     weight = torch.where(coordinate, 1.5, 1.0)
     out["language"] = 2 * (loss * weight).sum() / weight.sum()
 
-    if pictures is not None:
+    if taps and pictures is not None:
         cells = t("label").shape[1]
         last = at_pictures[-cells:]
         media = tap[:, last]
@@ -132,7 +137,7 @@ def text_losses(net, b, pictures, sounds, sigma):
             out["look"] = -.3 * torch.log(found + 1e-4).mean()
             out["_looks"] = found.mean()
 
-    if sounds is not None:
+    if taps and sounds is not None:
         # So shall the audio tokens carry their time, second and tenth, and where an answer says when a sound was lost it shall look there.
         own = F.rms_norm(tap[:, at_sounds], (tap.shape[-1],))
         said = F.linear(net.heads["tap_time"](own).unflatten(-1, (2, -1)), embedding[net.numbers[:10]]).float()
@@ -146,18 +151,28 @@ def text_losses(net, b, pictures, sounds, sigma):
     return out
 
 
+def share(name, stage):
+    """Of the stage's learning rates, for a parameter."""
+    s = STAGES[stage]
+    hearing = s.get("hearing", s["towers"])
+    if "audio_tower" in name or name.startswith("heads.sound"):
+        return hearing if "audio_tower" in name else float(hearing > 0)
+    if "visual" in name or name.startswith("heads.") and "tap" not in name:
+        return s["towers"]
+    return 0.0 if stage == "towers" else 1.0
+
+
 def optimisers(net, stage):
-    """Muon for matrices, AdamW for the rest; towers in groups of their own."""
-    s, groups = STAGES[stage], {"muon": [], "muon towers": [], "adam": [], "adam towers": []}
+    """Muon for matrices, AdamW for the rest; a group for each learning rate."""
+    s, groups = STAGES[stage], {"muon": {}, "adam": {}}
     for name, p in net.named_parameters():
-        tower = "visual" in name or "audio_tower" in name or name.startswith("heads.") and "tap" not in name
-        frozen = name == "hf.lm_head.weight" or (tower and not s["towers"]) or (stage == "towers" and not tower)
-        p.requires_grad_(not frozen)
-        if not frozen:
-            groups[("muon" if p.ndim == 2 and "embed" not in name and "heads" not in name else "adam") + (" towers" if tower else "")].append(p)
+        scale = 0.0 if name == "hf.lm_head.weight" else share(name, stage)
+        p.requires_grad_(scale > 0)
+        if scale > 0:
+            groups["muon" if p.ndim == 2 and "embed" not in name and "heads" not in name else "adam"].setdefault(scale, []).append(p)
     made = []
     for kind in ("muon", "adam"):
-        parameters = [dict(params=groups[kind + suffix], scale=s["towers"] if suffix else 1.0) for suffix in ("", " towers") if groups[kind + suffix]]
+        parameters = [dict(params=params, scale=scale) for scale, params in groups[kind].items()]
         if not parameters:
             continue
         made.append((torch.optim.Muon(parameters, lr=s["muon"], weight_decay=.02, momentum=.95, nesterov=True, adjust_lr_fn="match_rms_adamw") if kind == "muon" else
@@ -170,6 +185,7 @@ def main():
     a.add_argument("folder", type=Path)
     a.add_argument("stage", choices=STAGES)
     a.add_argument("--steps", type=int)
+    a.add_argument("--clips", type=int, dest="n", help="a batch")
     a.add_argument("--begin-with", type=Path, metavar="CHECKPOINT", help="where no earlier stage is in the folder: the Thinker of a checkpoint, models/nano for one; its tokenizer.json must be the folder's")
     a.add_argument("--rate", type=float, default=1, help="of the learning rates: .5 for weights that were trained before, whose last cooling a full rate undoes")
     a.add_argument("--cool", type=float, help="share of the steps that cool down; 1 with such weights")
@@ -179,7 +195,7 @@ def main():
     a = a.parse_args()
     torch.set_num_threads(a.threads)
     torch.set_default_device(a.device)
-    s = dict(STAGES[a.stage], **{k: v for k, v in (("steps", a.steps), ("cool", a.cool)) if v})
+    s = dict(STAGES[a.stage], **{k: v for k, v in (("steps", a.steps), ("n", a.n), ("cool", a.cool)) if v})
     torch.manual_seed(0)
     net = Thinker(Tokenizer.from_file(str(a.folder / "tokenizer.json")))
     state_file, final = a.folder / f"{a.stage}.state", a.folder / f"{a.stage}.pt"
@@ -193,6 +209,7 @@ def main():
     else:
         if a.begin_with:  # what only training asks of it begins afresh
             net.hf.load_state_dict(Reader(a.begin_with).thinker.state_dict())
+    taps = not a.begin_with  # what only training asks of the media tokens is not in a checkpoint, and to learn it afresh would undo what they carry
     opts, step, clips = optimisers(net, a.stage), 0, 0
     if state_file.exists():
         state = torch.load(state_file, map_location=a.device)
@@ -213,8 +230,11 @@ def main():
             frames, mel = b.get("frames"), b.get("mel")
             with torch.set_grad_enabled(s["towers"] > 0):
                 pictures = net.vision(net.patches(tensor(frames), b["shape"]).bfloat16(), b["shape"]) if frames is not None else None
+            with torch.set_grad_enabled(s.get("hearing", s["towers"]) > 0):
                 sounds = net.audio(tensor(mel).bfloat16()) if mel is not None else None
-            losses = tower_losses(net, b, pictures, sounds) if a.stage == "towers" else text_losses(net, b, pictures, sounds, max(1.2, 6 * (1 - 2 * done)) if a.stage == "boxes" else 1.2)
+            losses = tower_losses(net, b, pictures, sounds) if a.stage == "towers" else text_losses(net, b, pictures, sounds, max(1.2, 6 * (1 - 2 * done)) if a.stage == "boxes" else 1.2, taps)
+            if a.stage == "foreign" and sounds is not None:
+                losses |= sound_losses(net, sounds.reshape(len(b["sound"]), -1, sounds.shape[-1]), tensor(b["sound"]))
         sum(v for k, v in losses.items() if k[0] != "_").backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         for o, _ in opts:

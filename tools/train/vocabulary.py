@@ -14,6 +14,7 @@ PATTERNS = {
 MOVING = {0, 1, 12, 14, 15, 16, 20, 21, 22}  # these need more than one sampled frame
 SOLID = list(COLOURS)[5:]                    # colours without a pattern of their own
 PICTURES = list(dict.fromkeys(PATTERNS.values())) + [c + " screen" for c in SOLID]
+OTHER = "other picture"                      # whatever is none of these, and has none of the objects that it knows
 
 SHAPES = ["square", "triangle", "star", "heart", "arrow", "cross", "ring", "diamond", "crescent", "hexagon"]  # drawn afresh each time
 THINGS = ["airplane", "apple", "banana", "bus", "butterfly", "camera", "car", "clock", "dog", "duck", "fish", "flower", "guitar", "house", "key", "penguin", "pizza", "pumpkin",
@@ -24,7 +25,7 @@ TONES = [100, 250, 440, 600, 800, 1000, 2000, 3000, 4000, 6000]
 WAVES = {"sine": 0, "square": 1, "saw": 2, "triangle": 3}  # above 1 kHz only sine
 NOISES = {"white noise": [5, 9], "pink noise": [6], "red noise": [10], "blue noise": [11], "violet noise": [12]}
 WORDS = ("zero one two three four five six seven eight nine go stop left right up down yes no on off red green blue camera audio video signal alarm ready hello").split()
-SOUNDS = ["silence"] + [str(f) for f in TONES] + list(NOISES) + ["ticks", "music", "hum"] + WORDS  # classes of a 40 ms audio token
+SOUNDS = ["silence"] + [str(f) for f in TONES] + list(NOISES) + ["ticks", "music", "hum", "speech"] + WORDS  # classes of a 40 ms audio token; speech is of other words
 LEVELS = ["loud", "", "quiet"]                                                                     # peak .5-1, .07-.25, .004-.02
 
 VOICES = ["en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-us+m1", "en-us+m3", "en-us+m4", "en-gb+m7", "en-us+f1", "en-us+f2", "en-gb+f4", "en-us+f3", "en-029", "en-gb-x-gbcwmd",
