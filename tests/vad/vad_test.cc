@@ -194,7 +194,7 @@ TEST(VoiceGate, LooksAtTheWindowsOfTheStretch) {
   const std::vector<float> voice = speech(), p = probabilities(voice, 512);
   VoiceGate gate;
   gate.push(voice);
-  constexpr int64_t kWindow = 512, kForgotten = 100;
+  constexpr int64_t kWindow = 512, kForgotten = 110;
   const auto expect_all = [&](int64_t from) {
     for (int64_t w = from; w + 1 < int64_t(p.size()); ++w) {
       EXPECT_EQ(gate.may_hold_a_voice(w * kWindow, (w + 1) * kWindow), p[size_t(w)] >= .35f) << w;
