@@ -112,14 +112,15 @@ class SwiGluMlp {
   Linear gate_up_proj_, down_proj_;
 };
 
-// fc2(activation(fc1(x)))
+// fc2(activation(fc1(x))); `prefix` stands ahead of both names.
 class Mlp {
  public:
   using Activation = void (*)(ops::Context& cx, Tensor& x);
   Mlp() = default;
-  Mlp(const Weights& w, int64_t hidden, int64_t intermediate, Activation activation)
-      : fc1_(w, {{"fc1", intermediate}}, hidden, Bias::each),
-        fc2_(w, {{"fc2", hidden}}, intermediate, Bias::each),
+  Mlp(const Weights& w, int64_t n_in, int64_t intermediate, int64_t n_out, Activation activation,
+      const std::string& prefix = "")
+      : fc1_(w, {{prefix + "fc1", intermediate}}, n_in, Bias::each),
+        fc2_(w, {{prefix + "fc2", n_out}}, intermediate, Bias::each),
         activation_(activation) {}
   Tensor operator()(ops::Context& cx, const Tensor& x) const {
     Tensor h = fc1_(cx, x);  // [n, intermediate]

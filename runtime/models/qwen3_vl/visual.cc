@@ -41,12 +41,12 @@ Visual::Visual(const Weights& w, const VisionConfig& c, const VisionSpec& spec)
         {LayerNorm(b.scope("norm1"), hidden, kEps), LayerNorm(b.scope("norm2"), hidden, kEps),
          Linear(attn, {{"qkv", 3 * hidden}}, hidden, Bias::each),
          Linear(attn, {{"proj", hidden}}, hidden, Bias::each),
-         VisionMlp(b.scope("mlp"), hidden, c.intermediate_size, hidden, ops::gelu_tanh_)});
+         Mlp(b.scope("mlp"), hidden, c.intermediate_size, hidden, ops::gelu_tanh_, "linear_")});
   }
   const int64_t merged = hidden * c.spatial_merge_size * c.spatial_merge_size;
   const auto merger = [&](const Weights& m, int64_t width) {
     return Merger{LayerNorm(m.scope("norm"), width, kEps),
-                  VisionMlp(m, merged, merged, c.out_hidden_size, ops::gelu_)};
+                  Mlp(m, merged, merged, c.out_hidden_size, ops::gelu_, "linear_")};
   };
   merger_ = merger(w.scope("merger"), hidden);
   deepstack_merger_of_.assign(size_t(c.depth), -1);

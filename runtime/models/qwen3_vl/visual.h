@@ -11,26 +11,6 @@
 
 namespace omni::qwen3_vl {
 
-// linear_fc2(activation(linear_fc1(x)))
-class VisionMlp {
- public:
-  VisionMlp() = default;
-  VisionMlp(const Weights& w, int64_t n_in, int64_t intermediate, int64_t n_out,
-            Mlp::Activation activation)
-      : fc1_(w, {{"linear_fc1", intermediate}}, n_in, Bias::each),
-        fc2_(w, {{"linear_fc2", n_out}}, intermediate, Bias::each),
-        activation_(activation) {}
-  Tensor operator()(ops::Context& cx, const Tensor& x) const {
-    Tensor h = fc1_(cx, x);  // [n, intermediate]
-    activation_(cx, h);
-    return fc2_(cx, h);
-  }
-
- private:
-  Linear fc1_, fc2_;
-  Mlp::Activation activation_ = nullptr;
-};
-
 class Visual final : public VisionEncoder {
  public:
   Visual(const Weights& w, const VisionConfig& config, const VisionSpec& spec);
@@ -47,11 +27,11 @@ class Visual final : public VisionEncoder {
   struct Block {
     LayerNorm norm1, norm2;
     Linear qkv, proj;
-    VisionMlp mlp;
+    Mlp mlp;
   };
   struct Merger {
     LayerNorm norm;
-    VisionMlp mlp;
+    Mlp mlp;
   };
   // [n, hidden], bilinear between the learned positions, whose corners are those of the grid; on
   // the host
