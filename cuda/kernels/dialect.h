@@ -8,6 +8,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
+
+#include <atomic>
 #endif
 
 #if defined(__CUDACC__)
@@ -26,6 +28,34 @@ cudaError_t launch(const char*, void (*kernel)(P...), const LaunchShape& shape, 
   c.gridDim = shape.grid, c.blockDim = shape.block, c.stream = stream;
   return cudaLaunchKernelEx(&c, kernel, static_cast<P>(arguments)...);
 }
+
+// Whether kernels of the current device may begin before what they wait for has ended.
+inline bool begins_early() {
+  constexpr int kMostDevices = 64;
+  static std::atomic<signed char> known[kMostDevices];  // 0: not asked yet
+  int device = 0, major = 0;
+  if (cudaGetDevice(&device) != cudaSuccess || device >= kMostDevices) return false;
+  if (!known[device]) {
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    known[device] = major >= 9 ? 1 : -1;
+  }
+  return known[device] > 0;
+}
+
+// The same for a kernel that calls wait_for_input() before it reads or writes anything that another
+// kernel writes or reads: its blocks come to the device while the kernel before it ends.
+// (programmatic dependent launch: CUDA programming guide, 4.5)
+template <class... P, class... A>
+cudaError_t launch_early(const char*, void (*kernel)(P...), const LaunchShape& shape,
+                         cudaStream_t stream, A... arguments) {
+  cudaLaunchConfig_t c = {};
+  c.gridDim = shape.grid, c.blockDim = shape.block, c.stream = stream;
+  cudaLaunchAttribute early;
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  if (begins_early()) c.attrs = &early, c.numAttrs = 1;
+  return cudaLaunchKernelEx(&c, kernel, static_cast<P>(arguments)...);
+}
 }  // namespace omni::cuda
 #elif !OMNI_CUDA_TOOLKIT
 #include "emu/device.h"
@@ -39,6 +69,11 @@ template <class... P, class... A>
 cudaError_t launch(const char* name, void (*kernel)(P...), const LaunchShape& shape,
                    cudaStream_t stream, A... arguments) {
   return emu::launch(shape, stream, name, [=] { kernel(static_cast<P>(arguments)...); });
+}
+template <class... P, class... A>
+cudaError_t launch_early(const char* name, void (*kernel)(P...), const LaunchShape& shape,
+                         cudaStream_t stream, A... arguments) {
+  return launch(name, kernel, shape, stream, arguments...);
 }
 }  // namespace omni::cuda
 #endif
@@ -55,6 +90,14 @@ __device__ inline float to_float(bf16 x) { return __bfloat162float(x); }
 __device__ inline float to_float(half x) { return __half2float(x); }
 __device__ inline void assign(float& y, float x) { y = x; }
 __device__ inline void assign(bf16& y, float x) { y = __float2bfloat16_rn(x); }
+
+// Of a kernel that launch_early() launched: the next one may begin, too; and until all kernels
+// before this one have ended.
+__device__ inline void wait_for_input() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;\ngriddepcontrol.wait;" ::: "memory");
+#endif
+}
 
 // A thread a value: how to launch it, and which value is a thread's (to be compared with n).
 constexpr int kOneEach = 256;

@@ -1,25 +1,28 @@
-// A thread a value.
+// A thread a value; no __restrict__ where y may be x.
 #include "kernels/elementwise.h"
 
 namespace omni::cuda {
 
 namespace {
 
-__global__ void __launch_bounds__(kOneEach) gelu_kernel(float* __restrict__ x, int64_t n) {
+template <class Y>
+__global__ void __launch_bounds__(kOneEach) gelu_kernel(const float* x, Y* y, int64_t n) {
   const int64_t i = one_each_index();
-  if (i < n) x[i] = .5f * x[i] * (1.f + erff(x[i] * .70710678f));
+  if (i < n) assign(y[i], .5f * x[i] * (1.f + erff(x[i] * .70710678f)));
 }
 
-__global__ void __launch_bounds__(kOneEach) gelu_tanh_kernel(float* __restrict__ x, int64_t n) {
+template <class Y>
+__global__ void __launch_bounds__(kOneEach) gelu_tanh_kernel(const float* x, Y* y, int64_t n) {
   const int64_t i = one_each_index();
   if (i >= n) return;
   const float v = x[i];
-  x[i] = .5f * v * (1.f + tanhf(.79788456f * (v + .044715f * v * v * v)));
+  assign(y[i], .5f * v * (1.f + tanhf(.79788456f * (v + .044715f * v * v * v))));
 }
 
-__global__ void __launch_bounds__(kOneEach) quick_gelu_kernel(float* __restrict__ x, int64_t n) {
+template <class Y>
+__global__ void __launch_bounds__(kOneEach) quick_gelu_kernel(const float* x, Y* y, int64_t n) {
   const int64_t i = one_each_index();
-  if (i < n) x[i] /= 1.f + __expf(-1.702f * x[i]);
+  if (i < n) assign(y[i], x[i] / (1.f + __expf(-1.702f * x[i])));
 }
 
 __global__ void __launch_bounds__(kOneEach) silu_kernel(float* __restrict__ x, int64_t n) {
@@ -54,15 +57,24 @@ __global__ void __launch_bounds__(kOneEach)
 
 }  // namespace
 
-cudaError_t gelu(float* x, int64_t n, cudaStream_t stream) {
-  return n ? launch("gelu", gelu_kernel, one_each(n), stream, x, n) : cudaSuccess;
+template <class Y>
+cudaError_t gelu(const float* x, Y* y, int64_t n, cudaStream_t stream) {
+  return n ? launch("gelu", gelu_kernel<Y>, one_each(n), stream, x, y, n) : cudaSuccess;
 }
-cudaError_t gelu_tanh(float* x, int64_t n, cudaStream_t stream) {
-  return n ? launch("gelu_tanh", gelu_tanh_kernel, one_each(n), stream, x, n) : cudaSuccess;
+template <class Y>
+cudaError_t gelu_tanh(const float* x, Y* y, int64_t n, cudaStream_t stream) {
+  return n ? launch("gelu_tanh", gelu_tanh_kernel<Y>, one_each(n), stream, x, y, n) : cudaSuccess;
 }
-cudaError_t quick_gelu(float* x, int64_t n, cudaStream_t stream) {
-  return n ? launch("quick_gelu", quick_gelu_kernel, one_each(n), stream, x, n) : cudaSuccess;
+template <class Y>
+cudaError_t quick_gelu(const float* x, Y* y, int64_t n, cudaStream_t stream) {
+  return n ? launch("quick_gelu", quick_gelu_kernel<Y>, one_each(n), stream, x, y, n) : cudaSuccess;
 }
+template cudaError_t gelu(const float*, float*, int64_t, cudaStream_t);
+template cudaError_t gelu(const float*, bf16*, int64_t, cudaStream_t);
+template cudaError_t gelu_tanh(const float*, float*, int64_t, cudaStream_t);
+template cudaError_t gelu_tanh(const float*, bf16*, int64_t, cudaStream_t);
+template cudaError_t quick_gelu(const float*, float*, int64_t, cudaStream_t);
+template cudaError_t quick_gelu(const float*, bf16*, int64_t, cudaStream_t);
 cudaError_t silu(float* x, int64_t n, cudaStream_t stream) {
   return n ? launch("silu", silu_kernel, one_each(n), stream, x, n) : cudaSuccess;
 }

@@ -1,4 +1,4 @@
-// One value at a time, in place.
+// One value at a time.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +7,16 @@
 
 namespace omni::cuda {
 
-// x ← x/2 · (1 + erf(x/√2)), and its approximation x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))).
-// (torch.nn.functional.gelu)
-cudaError_t gelu(float* x, int64_t n, cudaStream_t stream);
-cudaError_t gelu_tanh(float* x, int64_t n, cudaStream_t stream);
+// y = x/2 · (1 + erf(x/√2)), and its approximation x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))). Y:
+// float, where y may be x, or bf16. (torch.nn.functional.gelu)
+template <class Y>
+cudaError_t gelu(const float* x, Y* y, int64_t n, cudaStream_t stream);
+template <class Y>
+cudaError_t gelu_tanh(const float* x, Y* y, int64_t n, cudaStream_t stream);
 
-// x ← x / (1 + e^(−1.702 x)). (transformers, QuickGELUActivation)
-cudaError_t quick_gelu(float* x, int64_t n, cudaStream_t stream);
+// y = x / (1 + e^(−1.702 x)), likewise. (transformers, QuickGELUActivation)
+template <class Y>
+cudaError_t quick_gelu(const float* x, Y* y, int64_t n, cudaStream_t stream);
 
 // x ← x / (1 + e^−x). (torch.nn.functional.silu)
 cudaError_t silu(float* x, int64_t n, cudaStream_t stream);

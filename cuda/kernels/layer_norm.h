@@ -8,7 +8,8 @@
 namespace omni::cuda {
 
 // x, y: [n_rows, width], weight, bias: [width], all on the device.
-cudaError_t layer_norm(const float* x, const float* weight, const float* bias, float* y,
-                       int64_t n_rows, int width, float eps, cudaStream_t stream);
+template <class Y>
+cudaError_t layer_norm(const float* x, const float* weight, const float* bias, Y* y, int64_t n_rows,
+                       int width, float eps, cudaStream_t stream);
 
 }  // namespace omni::cuda

@@ -1,6 +1,6 @@
 // Few rows: a warp for each output, whose lanes stride over the inputs, sixteen bytes of weights at
 // a time where they are aligned. Many: tiles of 64 rows by 64 outputs, 16 inputs deep, 4 × 4 sums a
-// thread; or, of bfloat16, tiles of 64 by 128, 32 deep, on tensor cores, 32 × 32 a warp.
+// thread. On tensor cores: tiles of 64 by 128, 32 deep, 32 × 32 a warp.
 #include "kernels/linear.h"
 #include "kernels/mma.h"
 
@@ -90,18 +90,10 @@ __global__ void __launch_bounds__(kThreads)
 // a line of 80 bytes: fragments come from 32 different banks
 constexpr int kRows = 64, kOutputs = 128, kDeep = 32, kLine = kDeep + 8;
 
-__device__ inline uint32_t two_bf16(float low, float high) {
-  bf16 pair[2];
-  assign(pair[0], low), assign(pair[1], high);
-  uint32_t bits;
-  memcpy(&bits, pair, 4);
-  return bits;
-}
-
 // n_in is a multiple of 8. While the warps multiply a tile, the next one is on its way to
 // registers.
 __global__ void __launch_bounds__(kThreads)
-    linear_tensor_kernel(const float* __restrict__ x, const bf16* __restrict__ weight,
+    linear_tensor_kernel(const bf16* __restrict__ x, const bf16* __restrict__ weight,
                          const float* __restrict__ bias, float* __restrict__ y, int64_t n, int n_in,
                          int n_out) {
   OMNI_SHARED(uint32_t, a, kRows * kLine / 2);
@@ -112,14 +104,13 @@ __global__ void __launch_bounds__(kThreads)
   // this thread fetches 8 inputs of one row of x and of two rows of the weight
   const int row = t / 4, part = t % 4 * 8;
   const bool has_row = first_row + row < n;
-  uint4 next_x[2], next_w[2];
+  uint4 next_x, next_w[2];
   const auto fetch = [&](int begin) {
     const bool inside = begin + part < n_in;
+    next_x = inside && has_row
+                 ? *reinterpret_cast<const uint4*>(x + (first_row + row) * n_in + begin + part)
+                 : uint4{0, 0, 0, 0};
     OMNI_UNROLL for (int i = 0; i < 2; ++i) {
-      next_x[i] =
-          inside && has_row
-              ? reinterpret_cast<const uint4*>(x + (first_row + row) * n_in + begin + part)[i]
-              : uint4{0, 0, 0, 0};
       const int output = first_output + row + 64 * i;
       next_w[i] =
           inside && output < n_out
@@ -135,13 +126,9 @@ __global__ void __launch_bounds__(kThreads)
   fetch(0);
   for (int begin = 0; begin < n_in; begin += kDeep) {
     __syncthreads();  // the tiles may still be read
-    OMNI_UNROLL for (int i = 0; i < 2; ++i) {
-      float f[4];
-      memcpy(f, &next_x[i], 16);
-      uint32_t* to = a + (row * kLine + part) / 2 + 2 * i;
-      to[0] = two_bf16(f[0], f[1]), to[1] = two_bf16(f[2], f[3]);
-      *reinterpret_cast<uint4*>(b + ((row + 64 * i) * kLine + part) / 2) = next_w[i];
-    }
+    *reinterpret_cast<uint4*>(a + (row * kLine + part) / 2) = next_x;
+    OMNI_UNROLL for (int i = 0; i < 2; ++i) *
+        reinterpret_cast<uint4*>(b + ((row + 64 * i) * kLine + part) / 2) = next_w[i];
     __syncthreads();
     if (begin + kDeep < n_in) fetch(begin + kDeep);
     OMNI_UNROLL for (int deep = 0; deep < kDeep / 2; deep += 8) {  // 16 inputs, in pairs
@@ -163,22 +150,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-bool on_tensor_cores(const float*, int) { return false; }
-bool on_tensor_cores(const bf16* weight, int n_in) {
-  return n_in % 8 == 0 && reinterpret_cast<uintptr_t>(weight) % 16 == 0;
-}
-cudaError_t linear_tensor(const float*, const float*, const float*, float*, int64_t, int, int,
-                          cudaStream_t) {
-  return cudaErrorInvalidValue;
-}
-cudaError_t linear_tensor(const float* x, const bf16* weight, const float* bias, float* y,
-                          int64_t n, int n_in, int n_out, cudaStream_t stream) {
-  return launch("linear_tensor", linear_tensor_kernel,
-                {{unsigned((n_out + kOutputs - 1) / kOutputs), unsigned((n + kRows - 1) / kRows)},
-                 {kThreads}},
-                stream, x, weight, bias, y, n, n_in, n_out);
-}
-
 }  // namespace
 
 template <class W>
@@ -194,8 +165,6 @@ cudaError_t linear(const float* x, const W* weight, const float* bias, float* y,
                   : launch("linear_few", linear_few_kernel<W, false>, shape, stream, x, weight,
                            bias, y, int(n), n_in, n_out);
   }
-  if (on_tensor_cores(weight, n_in) && reinterpret_cast<uintptr_t>(x) % 16 == 0)
-    return linear_tensor(x, weight, bias, y, n, n_in, n_out, stream);
   return launch(
       "linear_many", linear_many_kernel<W>,
       {{unsigned((n_out + kTile - 1) / kTile), unsigned((n + kTile - 1) / kTile)}, {kThreads}},
@@ -206,5 +175,15 @@ template cudaError_t linear(const float*, const float*, const float*, float*, in
                             cudaStream_t);
 template cudaError_t linear(const float*, const bf16*, const float*, float*, int64_t, int, int,
                             cudaStream_t);
+
+cudaError_t linear_tensor(const bf16* x, const bf16* weight, const float* bias, float* y, int64_t n,
+                          int n_in, int n_out, cudaStream_t stream) {
+  if (n_in % 8) return cudaErrorInvalidValue;
+  if (n == 0 || n_out == 0) return cudaSuccess;
+  return launch("linear_tensor", linear_tensor_kernel,
+                {{unsigned((n_out + kOutputs - 1) / kOutputs), unsigned((n + kRows - 1) / kRows)},
+                 {kThreads}},
+                stream, x, weight, bias, y, n, n_in, n_out);
+}
 
 }  // namespace omni::cuda

@@ -16,4 +16,8 @@ template <class W>
 cudaError_t linear(const float* x, const W* weight, const float* bias, float* y, int64_t n,
                    int n_in, int n_out, cudaStream_t stream);
 
+// The same on tensor cores; n_in: a multiple of 8; x and weight aligned to 16 bytes.
+cudaError_t linear_tensor(const bf16* x, const bf16* weight, const float* bias, float* y, int64_t n,
+                          int n_in, int n_out, cudaStream_t stream);
+
 }  // namespace omni::cuda

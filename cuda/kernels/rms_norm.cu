@@ -7,10 +7,12 @@ namespace {
 
 constexpr int kThreads = 256;
 
+template <class Y>
 __global__ void __launch_bounds__(kThreads)
     rms_norm_kernel(const float* __restrict__ x, const float* __restrict__ weight,
-                    float* __restrict__ y, int width, float eps) {
+                    Y* __restrict__ y, int width, float eps) {
   OMNI_SHARED(float, partial, kThreads / 32);
+  wait_for_input();
   x += int64_t(blockIdx.x) * width, y += int64_t(blockIdx.x) * width;
   float squares = 0;
   for (int i = int(threadIdx.x); i < width; i += kThreads) {
@@ -18,7 +20,7 @@ __global__ void __launch_bounds__(kThreads)
     squares += v * v;
   }
   const float scale = rsqrtf(block_sum(squares, partial) / float(width) + eps);
-  for (int i = int(threadIdx.x); i < width; i += kThreads) y[i] = x[i] * scale * weight[i];
+  for (int i = int(threadIdx.x); i < width; i += kThreads) assign(y[i], x[i] * scale * weight[i]);
 }
 
 // In place; a block for each head of a token.
@@ -35,12 +37,16 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-cudaError_t rms_norm(const float* x, const float* weight, float* y, int64_t n_rows, int width,
+template <class Y>
+cudaError_t rms_norm(const float* x, const float* weight, Y* y, int64_t n_rows, int width,
                      float eps, cudaStream_t stream) {
   if (n_rows == 0) return cudaSuccess;
-  return launch("rms_norm", rms_norm_kernel, {{unsigned(n_rows)}, {kThreads}}, stream, x, weight, y,
-                width, eps);
+  return launch_early("rms_norm", rms_norm_kernel<Y>, {{unsigned(n_rows)}, {kThreads}}, stream, x,
+                      weight, y, width, eps);
 }
+template cudaError_t rms_norm(const float*, const float*, float*, int64_t, int, float,
+                              cudaStream_t);
+template cudaError_t rms_norm(const float*, const float*, bf16*, int64_t, int, float, cudaStream_t);
 
 cudaError_t rms_norm_heads(float* x, int64_t stride, const float* weight, int64_t n, int n_heads,
                            int head_dim, float eps, cudaStream_t stream) {

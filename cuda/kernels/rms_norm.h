@@ -8,8 +8,9 @@
 
 namespace omni::cuda {
 
-// x, y: [n_rows, width], weight: [width], all on the device.
-cudaError_t rms_norm(const float* x, const float* weight, float* y, int64_t n_rows, int width,
+// x, y: [n_rows, width], weight: [width], all on the device. Y: float or bf16.
+template <class Y>
+cudaError_t rms_norm(const float* x, const float* weight, Y* y, int64_t n_rows, int width,
                      float eps, cudaStream_t stream);
 
 // The same over each head of n tokens, in place; head h of token i starts at x + i · stride + h ·

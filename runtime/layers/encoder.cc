@@ -28,17 +28,18 @@ void EncoderLayer::operator()(ops::Context& cx, Tensor& x) const {
   const int head_dim = int(d) / n_heads_;
   const int64_t whole[] = {0, n};
   Arena::Scope scope(cx.arena);
-  const Tensor qkv = qkv_proj_(cx, self_attn_layer_norm_(cx, x));  // [n, 3 · d_model]
-  const Tensor attended =                                          // [n, d_model]
+  const Tensor qkv = qkv_proj_(  // [n, 3 · d_model]
+      cx, self_attn_layer_norm_(cx, x, qkv_proj_.operand()));
+  const Tensor attended =  // [n, d_model]
       ops::attention(cx, heads_of(qkv, 0, n_heads_, head_dim), heads_of(qkv, d, n_heads_, head_dim),
                      heads_of(qkv, 2 * d, n_heads_, head_dim), std::span<const int64_t>(whole));
-  ops::add_(cx, x, out_proj_(cx, attended));
+  out_proj_.add_to(cx, x, attended);
   for (int64_t begin = 0; begin < n; begin += kRows) {
     Arena::Scope inner(cx.arena);
-    Tensor some = x.rows(begin, std::min(n, begin + kRows));  // [rows, d_model]
-    Tensor h = fc1_(cx, final_layer_norm_(cx, some));         // [rows, ffn_dim]
-    ops::gelu_(cx, h);
-    ops::add_(cx, some, fc2_(cx, h));
+    Tensor some = x.rows(begin, std::min(n, begin + kRows));           // [rows, d_model]
+    Tensor h = fc1_(cx, final_layer_norm_(cx, some, fc1_.operand()));  // [rows, ffn_dim]
+    ops::gelu_(cx, h, fc2_.operand());
+    fc2_.add_to(cx, some, h);
   }
 }
 

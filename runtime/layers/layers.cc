@@ -59,10 +59,6 @@ SwiGluMlp::SwiGluMlp(const Weights& w, int64_t hidden, int64_t intermediate, Bia
     : gate_up_proj_(w, {{"gate_proj", intermediate}, {"up_proj", intermediate}}, hidden, bias),
       down_proj_(w, {{"down_proj", hidden}}, intermediate, bias) {}
 
-Tensor SwiGluMlp::operator()(ops::Context& cx, const Tensor& x) const {
-  return down_proj_(cx, ops::silu_mul(cx, gate_up_proj_(cx, x)));
-}
-
 ops::Heads heads_of(const Tensor& qkv, int64_t offset, int n_heads, int head_dim) {
   return {static_cast<float*>(const_cast<void*>(qkv.raw())) + offset, qkv.dim(1), n_heads,
           head_dim};

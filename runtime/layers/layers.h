@@ -37,6 +37,16 @@ class Linear {
   Tensor operator()(ops::Context& cx, const Tensor& x) const {
     return ops::linear(cx, x, *weight_, bias_);
   }
+  // What x is best in, for ops that make it.
+  DType operand() const { return ops::operand_of(*weight_); }
+  // y ← y + (*this)(x)
+  void add_to(ops::Context& cx, Tensor& y, const Tensor& x) const {
+    ops::add_linear_(cx, y, x, *weight_, bias_);
+  }
+  // silu(the first half of (*this)(x)) · the second half
+  Tensor silu_mul(ops::Context& cx, const Tensor& x, DType out) const {
+    return ops::linear_silu_mul(cx, x, *weight_, bias_, out);
+  }
 
  private:
   std::shared_ptr<const ops::PackedMatrix> weight_;
@@ -63,8 +73,8 @@ class RmsNorm {
  public:
   RmsNorm() = default;
   RmsNorm(const Weights& w, int64_t n, float eps) : weight_(w.load_f32("weight", {n})), eps_(eps) {}
-  Tensor operator()(ops::Context& cx, const Tensor& x) const {
-    return ops::rms_norm(cx, x, weight_, eps_);
+  Tensor operator()(ops::Context& cx, const Tensor& x, DType out = DType::f32) const {
+    return ops::rms_norm(cx, x, weight_, eps_, out);
   }
 
  private:
@@ -92,8 +102,8 @@ class LayerNorm {
   LayerNorm() = default;
   LayerNorm(const Weights& w, int64_t n, float eps)
       : weight_(w.load_f32("weight", {n})), bias_(w.load_f32("bias", {n})), eps_(eps) {}
-  Tensor operator()(ops::Context& cx, const Tensor& x) const {
-    return ops::layer_norm(cx, x, weight_, bias_, eps_);
+  Tensor operator()(ops::Context& cx, const Tensor& x, DType out = DType::f32) const {
+    return ops::layer_norm(cx, x, weight_, bias_, eps_, out);
   }
 
  private:
@@ -106,7 +116,11 @@ class SwiGluMlp {
  public:
   SwiGluMlp() = default;
   SwiGluMlp(const Weights& w, int64_t hidden, int64_t intermediate, Bias bias);
-  Tensor operator()(ops::Context& cx, const Tensor& x) const;
+  DType operand() const { return gate_up_proj_.operand(); }
+  // y ← y + the MLP of x
+  void add_to(ops::Context& cx, Tensor& y, const Tensor& x) const {
+    down_proj_.add_to(cx, y, gate_up_proj_.silu_mul(cx, x, down_proj_.operand()));
+  }
 
  private:
   Linear gate_up_proj_, down_proj_;
@@ -115,20 +129,27 @@ class SwiGluMlp {
 // fc2(activation(fc1(x))); `prefix` stands ahead of both names.
 class Mlp {
  public:
-  using Activation = void (*)(ops::Context& cx, Tensor& x);
+  using Activation = void (*)(ops::Context& cx, Tensor& x, DType out);
   Mlp() = default;
   Mlp(const Weights& w, int64_t n_in, int64_t intermediate, int64_t n_out, Activation activation,
       const std::string& prefix = "")
       : fc1_(w, {{prefix + "fc1", intermediate}}, n_in, Bias::each),
         fc2_(w, {{prefix + "fc2", n_out}}, intermediate, Bias::each),
         activation_(activation) {}
-  Tensor operator()(ops::Context& cx, const Tensor& x) const {
-    Tensor h = fc1_(cx, x);  // [n, intermediate]
-    activation_(cx, h);
-    return fc2_(cx, h);
+  DType operand() const { return fc1_.operand(); }
+  Tensor operator()(ops::Context& cx, const Tensor& x) const { return fc2_(cx, inner(cx, x)); }
+  // y ← y + the MLP of x
+  void add_to(ops::Context& cx, Tensor& y, const Tensor& x) const {
+    fc2_.add_to(cx, y, inner(cx, x));
   }
 
  private:
+  Tensor inner(ops::Context& cx, const Tensor& x) const {
+    Tensor h = fc1_(cx, x);  // [n, intermediate]
+    activation_(cx, h, fc2_.operand());
+    return h;
+  }
+
   Linear fc1_, fc2_;
   Activation activation_ = nullptr;
 };

@@ -15,6 +15,7 @@ class PackedMatrix {
   virtual ~PackedMatrix() = default;
   int64_t n_out() const { return n_out_; }
   int64_t n_in() const { return n_in_; }
+  virtual DType operand() const { return DType::f32; }
 
  protected:
   PackedMatrix(int64_t n_out, int64_t n_in) : n_out_(n_out), n_in_(n_in) {}
@@ -39,6 +40,11 @@ class Backend {
                                                           MatmulPrecision precision) const = 0;
   virtual void linear(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
                       Tensor& y) const = 0;
+  // Not at once, where the backend has nothing better.
+  virtual void add_linear(Context& cx, const Tensor& x, const PackedMatrix& weight,
+                          const Tensor& bias, Tensor& y) const;
+  virtual void linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& weight,
+                               const Tensor& bias, Tensor& y) const;
   virtual void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
                         Tensor& y) const = 0;
   virtual void rms_norm_heads(Context& cx, Heads x, int64_t n, const Tensor& weight,
@@ -46,9 +52,10 @@ class Backend {
   virtual void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias,
                           float eps, Tensor& y) const = 0;
   virtual void silu_mul(Context& cx, const Tensor& x, Tensor& y) const = 0;
-  virtual void gelu(Context& cx, Tensor& x) const = 0;
-  virtual void gelu_tanh(Context& cx, Tensor& x) const = 0;
-  virtual void quick_gelu(Context& cx, Tensor& x) const = 0;
+  // y may be x
+  virtual void gelu(Context& cx, const Tensor& x, Tensor& y) const = 0;
+  virtual void gelu_tanh(Context& cx, const Tensor& x, Tensor& y) const = 0;
+  virtual void quick_gelu(Context& cx, const Tensor& x, Tensor& y) const = 0;
   virtual void silu(Context& cx, Tensor& x) const = 0;
   virtual void div(Context& cx, Tensor& x, float divisor) const = 0;
   virtual void add(Context& cx, Tensor& x, const Tensor& y) const = 0;

@@ -62,41 +62,98 @@ std::shared_ptr<const PackedMatrix> pack_linear(std::span<const Matrix> parts,
   return backend_of(device).pack_linear(parts, precision);
 }
 
+DType operand_of(const PackedMatrix& weight) { return weight.operand(); }
+
+namespace {
+
+void check_linear(const Tensor& x, const PackedMatrix& weight) {
+  if (x.rank() != 2 || x.dim(1) != weight.n_in() ||
+      (x.dtype() != DType::f32 && x.dtype() != weight.operand()))
+    throw Error(ErrorCode::internal, "linear: x " + x.shape().str() + " of " + name_of(x.dtype()) +
+                                         " with a weight of " + std::to_string(weight.n_in()) +
+                                         " inputs");
+}
+
+}  // namespace
+
 Tensor linear(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias) {
-  if (x.rank() != 2 || x.dim(1) != weight.n_in())
-    throw Error(ErrorCode::internal, "linear: x " + x.shape().str() + " with a weight of " +
-                                         std::to_string(weight.n_in()) + " inputs");
+  check_linear(x, weight);
   Tensor y = cx.arena.f32({x.dim(0), weight.n_out()});
   backend(cx).linear(cx, x, weight, bias, y);
   return y;
 }
 
-Tensor rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps) {
+void add_linear_(Context& cx, Tensor& y, const Tensor& x, const PackedMatrix& weight,
+                 const Tensor& bias) {
+  check_linear(x, weight);
+  if (y.rank() != 2 || y.dim(0) != x.dim(0) || y.dim(1) != weight.n_out())
+    throw Error(ErrorCode::internal, "add_linear_: y " + y.shape().str() + " and x " +
+                                         x.shape().str() + " with a weight of " +
+                                         std::to_string(weight.n_out()) + " outputs");
+  Arena::Scope scope(cx.arena);
+  backend(cx).add_linear(cx, x, weight, bias, y);
+}
+
+Tensor linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
+                       DType out) {
+  check_linear(x, weight);
+  Tensor y = cx.arena.tensor(out, {x.dim(0), weight.n_out() / 2});
+  Arena::Scope scope(cx.arena);
+  backend(cx).linear_silu_mul(cx, x, weight, bias, y);
+  return y;
+}
+
+void Backend::add_linear(Context& cx, const Tensor& x, const PackedMatrix& weight,
+                         const Tensor& bias, Tensor& y) const {
+  Tensor more = cx.arena.f32(y.shape());
+  linear(cx, x, weight, bias, more);
+  add(cx, y, more);
+}
+
+void Backend::linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& weight,
+                              const Tensor& bias, Tensor& y) const {
+  Tensor gate_up = cx.arena.f32({x.dim(0), weight.n_out()});
+  linear(cx, x, weight, bias, gate_up);
+  silu_mul(cx, gate_up, y);
+}
+
+Tensor rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps, DType out) {
   require(weight.numel() == last(x), "rms_norm", x, weight);
-  Tensor y = cx.arena.f32(x.shape());
+  Tensor y = cx.arena.tensor(out, x.shape());
   backend(cx).rms_norm(cx, x, weight, eps, y);
   return y;
 }
 
-Tensor layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                  float eps) {
+Tensor layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
+                  DType out) {
   require(weight.numel() == last(x) && bias.numel() == last(x), "layer_norm", x, weight);
-  Tensor y = cx.arena.f32(x.shape());
+  Tensor y = cx.arena.tensor(out, x.shape());
   backend(cx).layer_norm(cx, x, weight, bias, eps, y);
   return y;
 }
 
-Tensor silu_mul(Context& cx, const Tensor& x) {
+Tensor silu_mul(Context& cx, const Tensor& x, DType out) {
   const int64_t m = last(x) / 2;
   require(last(x) == 2 * m, "silu_mul", x, x);
-  Tensor y = cx.arena.f32({n_rows(x), m});
+  Tensor y = cx.arena.tensor(out, {n_rows(x), m});
   backend(cx).silu_mul(cx, x, y);
   return y;
 }
 
-void gelu_(Context& cx, Tensor& x) { backend(cx).gelu(cx, x); }
-void gelu_tanh_(Context& cx, Tensor& x) { backend(cx).gelu_tanh(cx, x); }
-void quick_gelu_(Context& cx, Tensor& x) { backend(cx).quick_gelu(cx, x); }
+namespace {
+
+void activate(Context& cx, Tensor& x, DType out,
+              void (Backend::*activation)(Context&, const Tensor&, Tensor&) const) {
+  Tensor y = out == x.dtype() ? x : cx.arena.tensor(out, x.shape());
+  (backend(cx).*activation)(cx, x, y);
+  x = y;
+}
+
+}  // namespace
+
+void gelu_(Context& cx, Tensor& x, DType out) { activate(cx, x, out, &Backend::gelu); }
+void gelu_tanh_(Context& cx, Tensor& x, DType out) { activate(cx, x, out, &Backend::gelu_tanh); }
+void quick_gelu_(Context& cx, Tensor& x, DType out) { activate(cx, x, out, &Backend::quick_gelu); }
 
 void silu_(Context& cx, Tensor& x) { backend(cx).silu(cx, x); }
 void div_(Context& cx, Tensor& x, float divisor) { backend(cx).div(cx, x, divisor); }

@@ -1,4 +1,6 @@
-// Operations on tensors, named as in PyTorch's functional API. Activations are float32 [n, ...];
+// Operations on tensors, named as in PyTorch's functional API. Activations are float32 [n, ...], or
+// bfloat16 where an op is asked for them (`out`) to feed a product that rounds them anyway
+// (operand_of());
 // results live in the context's arena, on its device, unless said otherwise; all tensors of a call,
 // and all pointers but those of spans, are there too. On a device an op only asks for the work:
 // to_host() waits for it. Shapes are checked, and a wrong one throws `internal` with both shapes:
@@ -44,27 +46,40 @@ std::shared_ptr<const PackedMatrix> pack_linear(std::span<const Matrix> parts,
                                                 MatmulPrecision precision,
                                                 const Device* device = nullptr);
 
+// What linear() wants x in: bfloat16 for weights of a device that are rounded to it, and float32,
+// which it always takes.
+DType operand_of(const PackedMatrix& weight);
+
 // y[n, n_out] = x[n, k] · weightᵀ + bias. `bias` [n_out] may be undefined.
 Tensor linear(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias);
 
+// y ← y + x · weightᵀ + bias, in place.
+void add_linear_(Context& cx, Tensor& y, const Tensor& x, const PackedMatrix& weight,
+                 const Tensor& bias);
+
+// silu_mul(linear(x)): y[n, n_out / 2].
+Tensor linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
+                       DType out = DType::f32);
+
 // y = x / sqrt(mean(x²) + eps) · weight, over the last dimension. (arXiv 1910.07467)
-Tensor rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps);
+Tensor rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
+                DType out = DType::f32);
 
 // y = (x − mean) / sqrt(var + eps) · weight + bias, over the last dimension. (arXiv 1607.06450)
-Tensor layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                  float eps);
+Tensor layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
+                  DType out = DType::f32);
 
 // x[n, 2m] holds gate‖up: y[n, m] = silu(gate) · up. (SwiGLU, arXiv 2002.05202)
-Tensor silu_mul(Context& cx, const Tensor& x);
+Tensor silu_mul(Context& cx, const Tensor& x, DType out = DType::f32);
 
-// x ← x/2 · (1 + erf(x/√2)), in place.
-void gelu_(Context& cx, Tensor& x);
+// x ← x/2 · (1 + erf(x/√2)), in place where `out` is float32; otherwise x becomes another tensor.
+void gelu_(Context& cx, Tensor& x, DType out = DType::f32);
 
-// x ← x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))), in place.
-void gelu_tanh_(Context& cx, Tensor& x);
+// x ← x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))), likewise.
+void gelu_tanh_(Context& cx, Tensor& x, DType out = DType::f32);
 
-// x ← x / (1 + e^(−1.702 x)), in place. (arXiv 1606.08415, the approximation by a sigmoid)
-void quick_gelu_(Context& cx, Tensor& x);
+// x ← x / (1 + e^(−1.702 x)), likewise. (arXiv 1606.08415, the approximation by a sigmoid)
+void quick_gelu_(Context& cx, Tensor& x, DType out = DType::f32);
 
 // x ← x / (1 + e^−x), in place.
 void silu_(Context& cx, Tensor& x);

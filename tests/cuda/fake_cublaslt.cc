@@ -7,6 +7,7 @@
 #include <map>
 #include <vector>
 
+#include "core/dtype.h"
 #include "ops/cuda/products.h"
 
 using namespace omni::ops::cuda::cublaslt;
@@ -41,8 +42,8 @@ float read(const void* p, int type, int64_t i) {
 
 int check(const Desc& desc, const Layout& a, const Layout& b, const Layout& d) {
   if (desc.compute != COMPUTE_32F || desc.scale != R_32F) return NOT_SUPPORTED;
-  if (a.type != b.type || d.type != R_32F || (a.type != R_32F && a.type != R_16BF))
-    return NOT_SUPPORTED;
+  if (a.type != b.type || (a.type != R_32F && a.type != R_16BF)) return NOT_SUPPORTED;
+  if (d.type != R_32F && (d.type != R_16BF || a.type != R_16BF)) return NOT_SUPPORTED;
   // what the project asks for
   if (desc.get<int>(MATMUL_DESC_TRANSA, 0) != OP_T) return NOT_SUPPORTED;
   if (a.rows != b.rows || a.columns != d.rows || b.columns != d.columns) return INVALID_VALUE;
@@ -51,6 +52,9 @@ int check(const Desc& desc, const Layout& a, const Layout& b, const Layout& d) {
   if ((desc.get<int>(MATMUL_DESC_EPILOGUE, 1) == EPILOGUE_BIAS) !=
       (desc.get<const float*>(MATMUL_DESC_BIAS_POINTER, nullptr) != nullptr))
     return INVALID_VALUE;
+  // of the type of a bfloat16 result, which a float32 one is not
+  if (d.type == R_16BF && desc.get<int>(MATMUL_DESC_EPILOGUE, 1) == EPILOGUE_BIAS)
+    return NOT_SUPPORTED;
   return SUCCESS;
 }
 
@@ -95,10 +99,10 @@ API cublasLtMatmulAlgoGetHeuristic(void*, Desc* desc, Layout* a, Layout* b, Layo
   return *found ? SUCCESS : NOT_SUPPORTED;
 }
 API cublasLtMatmul(void*, Desc* desc, const float* alpha, const void* a, Layout* la, const void* b,
-                   Layout* lb, const float* beta, const void*, Layout*, float* d, Layout* ld,
+                   Layout* lb, const float* beta, const void* c, Layout*, void* d, Layout* ld,
                    const void* algorithm, void* workspace, size_t workspace_bytes, void* stream) {
   if (const int status = check(*desc, *la, *lb, *ld)) return status;
-  if (!algorithm || !workspace || workspace_bytes < size_t{1} << 20 || *alpha != 1 || *beta != 0)
+  if (!algorithm || !workspace || workspace_bytes < size_t{1} << 20 || *alpha != 1 || c != d)
     return INVALID_VALUE;
   for (const void* p : {a, b, static_cast<const void*>(d)})
     if (reinterpret_cast<uintptr_t>(p) % 16) return INVALID_VALUE;  // as the preference says
@@ -110,14 +114,20 @@ API cublasLtMatmul(void*, Desc* desc, const float* alpha, const void* a, Layout*
   if (!wait || !copy) return NOT_SUPPORTED;
   wait(stream);
   const auto* bias = desc->get<const float*>(MATMUL_DESC_BIAS_POINTER, nullptr);
-  std::vector<float> out(ld->rows * ld->columns);
+  const size_t size = ld->type == R_16BF ? 2 : 4;
+  std::vector<char> out(ld->rows * ld->columns * size);
   for (uint64_t column = 0; column < ld->columns; ++column)
     for (uint64_t row = 0; row < ld->rows; ++row) {
+      const uint64_t at = column * uint64_t(ld->leading) + row;
       double sum = bias ? bias[row] : 0;
+      if (*beta != 0) sum += double(*beta) * read(c, ld->type, int64_t(at));
       for (uint64_t k = 0; k < la->rows; ++k)
         sum += double(read(a, la->type, int64_t(row) * la->leading + int64_t(k))) *
                read(b, lb->type, int64_t(column) * lb->leading + int64_t(k));
-      out[column * uint64_t(ld->leading) + row] = float(sum);
+      const auto result = float(sum);
+      const auto narrow = omni::to_bfloat16(result);
+      std::memcpy(out.data() + at * size, size == 4 ? static_cast<const void*>(&result) : &narrow,
+                  size);
     }
-  return copy(d, out.data(), out.size() * sizeof(float), 4, stream);
+  return copy(d, out.data(), out.size(), 4, stream);
 }

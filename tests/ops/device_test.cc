@@ -36,11 +36,15 @@ class Side {
   ops::Context& cx() { return cx_; }
   // The same random values on either side.
   Tensor random(Shape shape, uint32_t seed) { return there(random_on_host(shape, seed)); }
-  // Such as bfloat16 holds: not every level of the host rounds x.
-  Tensor random_bf16(Shape shape, uint32_t seed) {
-    Tensor x = random_on_host(shape, seed);
-    for (int64_t i = 0; i < x.numel(); ++i) x.f32()[i] = to_float(to_bfloat16(x.f32()[i]));
-    return there(x);
+  // Such as bfloat16 holds (not every level of the host rounds x), as this type.
+  Tensor random_bf16(Shape shape, uint32_t seed, DType type = DType::f32) {
+    Tensor x = random_on_host(shape, seed), narrow = Tensor::zeros(DType::bf16, shape);
+    for (int64_t i = 0; i < x.numel(); ++i) {
+      const BFloat16 value = to_bfloat16(x.f32()[i]);
+      static_cast<BFloat16*>(narrow.raw())[i] = value;
+      x.f32()[i] = to_float(value);
+    }
+    return there(type == DType::bf16 ? narrow : x);
   }
   Tensor there(const Tensor& x) { return to_device(x, device_); }
   std::shared_ptr<const ops::PackedMatrix> weight(Shape shape, uint32_t seed,
@@ -56,8 +60,13 @@ class Side {
     const Matrix matrix(w);
     return ops::pack_linear({&matrix, 1}, precision, device_);
   }
+  bool is_host() const { return !device_; }
   std::vector<float> read(const Tensor& x) {
     std::vector<float> room;
+    if (x.dtype() == DType::bf16) {
+      const Tensor wide = to_f32(to_device(ops::clone(cx_, x), nullptr));
+      return {wide.f32(), wide.f32() + wide.numel()};
+    }
     const auto v = ops::to_host(cx_, x, room);
     return {v.begin(), v.end()};
   }
@@ -97,14 +106,19 @@ class Devices : public testing::Test {
 #else
   static constexpr double kTolerance = 1e-5;
 #endif
-  void same(const std::string& what, const std::function<Tensor(Side&)>& op) {
+  static constexpr double kBfloat16 = 1. / 128;  // twice what rounding changes
+  void same_rounded(const std::string& what, const std::function<Tensor(Side&)>& op) {
+    same(what, op, kBfloat16);
+  }
+  void same(const std::string& what, const std::function<Tensor(Side&)>& op,
+            double tolerance = kTolerance) {
     Side host(nullptr), device(cuda());
     const auto a = host.read(op(host)), b = device.read(op(device));
     ASSERT_EQ(a.size(), b.size()) << what;
     double scale = 1e-30;
     for (float x : a) scale = std::max(scale, double(std::abs(x)));
     for (size_t i = 0; i < a.size(); ++i)
-      ASSERT_LE(std::abs(double(a[i]) - b[i]) / scale, kTolerance) << what << " at " << i;
+      ASSERT_LE(std::abs(double(a[i]) - b[i]) / scale, tolerance) << what << " at " << i;
   }
 };
 
@@ -125,6 +139,52 @@ TEST_F(Devices, Linear) {
                });
 }
 
+// What a product becomes: added to what is there, or the middle of a SwiGLU layer; from bfloat16
+// where the weights are.
+TEST_F(Devices, LinearIntoOthers) {
+  for (const auto precision : {ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16})
+    for (const int64_t n : {0, 1, 8, 9, 16, 17, 70})
+      for (const auto& [n_in, n_out] :
+           std::vector<std::pair<int64_t, int64_t>>{{16, 64}, {37, 66}, {264, 18}, {1096, 34}})
+        for (const bool biased : {false, true}) {
+          const std::string what = std::to_string(n) + " " + std::to_string(n_in) + " " +
+                                   std::to_string(n_out) + (biased ? " biased" : "");
+          const auto input = [&](Side& s) {
+            const auto w = s.weight({n_out, n_in}, 2, precision, DType::bf16);
+            return s.random_bf16({n, n_in}, 1, ops::operand_of(*w));
+          };
+          const auto bias = [&](Side& s) { return biased ? s.random({n_out}, 3) : Tensor(); };
+          same("add_linear_ " + what, [&](Side& s) {
+            Tensor y = s.random({n, n_out}, 4);
+            ops::add_linear_(s.cx(), y, input(s),
+                             *s.weight({n_out, n_in}, 2, precision, DType::bf16), bias(s));
+            return y;
+          });
+          same("linear_silu_mul " + what, [&](Side& s) {
+            return ops::linear_silu_mul(
+                s.cx(), input(s), *s.weight({n_out, n_in}, 2, precision, DType::bf16), bias(s));
+          });
+          if (precision == ops::MatmulPrecision::bf16 && n_in % 8 == 0)
+            same_rounded("linear_silu_mul, rounded " + what, [&](Side& s) {
+              return ops::linear_silu_mul(s.cx(), input(s),
+                                          *s.weight({n_out, n_in}, 2, precision, DType::bf16),
+                                          bias(s), s.is_host() ? DType::f32 : DType::bf16);
+            });
+        }
+}
+
+// Of few rows none depends on the others, nor on where it stands.
+TEST_F(Devices, FewRowsAreAlone) {
+  Side device(cuda());
+  const auto w = device.weight({40, 136}, 2, ops::MatmulPrecision::bf16, DType::bf16);
+  const Tensor x = device.random({16, 136}, 1);
+  const auto all = device.read(ops::linear(device.cx(), x, *w, Tensor()));
+  for (int64_t i = 0; i < 16; ++i) {
+    const auto one = device.read(ops::linear(device.cx(), x.rows(i, i + 1), *w, Tensor()));
+    for (size_t o = 0; o < 40; ++o) ASSERT_EQ(one[o], all[size_t(i) * 40 + o]) << i << " " << o;
+  }
+}
+
 // The same through cuBLASLt, where it is asked for (OMNI_CUBLASLT=1): the test above, and that it
 // is really asked.
 TEST_F(Devices, ProductsThroughCublasLt) {
@@ -137,9 +197,9 @@ TEST_F(Devices, ProductsThroughCublasLt) {
                bias = device.random({48}, 3);
   Tensor y = device.cx().arena.f32({70, 48});
   ASSERT_TRUE(stream.products()->run(
-      {70, 32, 48, false, true}, x.raw(), w.raw(), static_cast<const float*>(bias.raw()),
-      static_cast<float*>(y.raw()), device.cx().arena.allocate(ops::cuda::Products::kWorkspace),
-      stream.get()));
+      {70, 32, 48, false, false, true, ops::cuda::Products::Into::y}, x.raw(), w.raw(),
+      static_cast<const float*>(bias.raw()), y.raw(),
+      device.cx().arena.allocate(ops::cuda::Products::kWorkspace), stream.get()));
   same("its own kernels", [&](Side& s) {
     return ops::linear(s.cx(), s.random({70, 32}, 1),
                        *s.weight({48, 32}, 2, ops::MatmulPrecision::f32), s.random({48}, 3));
@@ -176,6 +236,27 @@ TEST_F(Devices, NormsAndActivations) {
       same("silu_mul " + what, [&](Side& s) {
         return ops::silu_mul(s.cx(), s.random({n, width}, 1));
       });
+      const auto rounded = [&](const std::string& name,
+                               const std::function<Tensor(Side&, DType)>& op) {
+        same_rounded(name + ", rounded " + what,
+                     [&](Side& s) { return op(s, s.is_host() ? DType::f32 : DType::bf16); });
+      };
+      rounded("rms_norm", [&](Side& s, DType out) {
+        return ops::rms_norm(s.cx(), s.random({n, width}, 1), s.random({width}, 2), 1e-6f, out);
+      });
+      rounded("layer_norm", [&](Side& s, DType out) {
+        return ops::layer_norm(s.cx(), s.random({n, width}, 1), s.random({width}, 2),
+                               s.random({width}, 3), 1e-5f, out);
+      });
+      rounded("silu_mul", [&](Side& s, DType out) {
+        return ops::silu_mul(s.cx(), s.random({n, width}, 1), out);
+      });
+      for (const auto activation : {ops::gelu_, ops::gelu_tanh_, ops::quick_gelu_})
+        rounded("an activation", [&](Side& s, DType out) {
+          Tensor x = s.random({n, width}, 1);
+          activation(s.cx(), x, out);
+          return x;
+        });
       const auto in_place = [&](const char* name, const std::function<void(Side&, Tensor&)>& op) {
         same(name + (" " + what), [&](Side& s) {
           Tensor x = s.random({n, width}, 1);

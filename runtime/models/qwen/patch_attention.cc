@@ -31,18 +31,19 @@ Tensor rotary_table(std::span<const int64_t> tokens, int merged_w, int merge, in
   return table;
 }
 
-Tensor attend(ops::Context& cx, const Linear& qkv, const Linear& proj, const Tensor& x, int n_heads,
-              const Tensor& rotary, std::span<const int64_t> spans) {
+void add_attention(ops::Context& cx, Tensor& x, const Tensor& normed, const Linear& qkv,
+                   const Linear& proj, int n_heads, const Tensor& rotary,
+                   std::span<const int64_t> spans) {
   const int64_t n = x.dim(0), hidden = x.dim(1);
   const int head_dim = int(hidden) / n_heads;
-  const Tensor y = qkv(cx, x);  // [n, 3 · hidden]
+  const Tensor y = qkv(cx, normed);  // [n, 3 · hidden]
   const ops::Heads q = heads_of(y, 0, n_heads, head_dim),
                    k = heads_of(y, hidden, n_heads, head_dim),
                    v = heads_of(y, 2 * hidden, n_heads, head_dim);
   const auto *cos = static_cast<const float*>(rotary.raw()), *sin = cos + rotary.numel() / 2;
   ops::rotary_(cx, q, n, cos, sin);
   ops::rotary_(cx, k, n, cos, sin);
-  return proj(cx, ops::attention(cx, q, k, v, spans));
+  proj.add_to(cx, x, ops::attention(cx, q, k, v, spans));
 }
 
 }  // namespace omni::qwen

@@ -13,9 +13,10 @@ namespace omni::qwen {
 // the other with the column.
 Tensor rotary_table(std::span<const int64_t> tokens, int merged_w, int merge, int head_dim);
 
-// x [n, hidden], normalised; rotary as above, where the computation is. Patches see one another
-// inside a span. → [n, hidden]
-Tensor attend(ops::Context& cx, const Linear& qkv, const Linear& proj, const Tensor& x, int n_heads,
-              const Tensor& rotary, std::span<const int64_t> spans);
+// x [n, hidden] ← x + attention of `normed` [n, hidden]; rotary as above, where the computation is.
+// Patches see one another inside a span.
+void add_attention(ops::Context& cx, Tensor& x, const Tensor& normed, const Linear& qkv,
+                   const Linear& proj, int n_heads, const Tensor& rotary,
+                   std::span<const int64_t> spans);
 
 }  // namespace omni::qwen

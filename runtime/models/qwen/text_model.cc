@@ -161,7 +161,8 @@ Tensor TextModel::layers(ops::Context& cx, const Tensor& input, std::span<const 
   for (int i = 0; i < config_.num_hidden_layers; ++i) {
     Arena::Scope inner(cx.arena);
     const Layer& layer = layers_[size_t(i)];
-    Tensor qkv = layer.qkv_proj(cx, layer.input_layernorm(cx, x));  // [n, q_width + 2 kv_width]
+    Tensor qkv = layer.qkv_proj(  // [n, q_width + 2 kv_width]
+        cx, layer.input_layernorm(cx, x, layer.qkv_proj.operand()));
     std::array<ops::Heads, kLanes> variant{heads_of(qkv, 0, n_heads, head_dim)}, q;
     const ops::Heads k = heads_of(qkv, q_width, n_kv, head_dim);
     if (config_.qk_norm) {
@@ -181,8 +182,8 @@ Tensor TextModel::layers(ops::Context& cx, const Tensor& input, std::span<const 
                          heads_of(qkv, q_width + kv_width, n_kv, head_dim));
     const Tensor attended =  // [n, q_width]
         ops::paged_attention(cx, std::span(q).first(size_t(batch.n_lanes())), batch, layout, i);
-    ops::add_(cx, x, layer.o_proj(cx, attended));
-    ops::add_(cx, x, layer.mlp(cx, layer.post_attention_layernorm(cx, x)));
+    layer.o_proj.add_to(cx, x, attended);
+    layer.mlp.add_to(cx, x, layer.post_attention_layernorm(cx, x, layer.mlp.operand()));
     add_deep_features(cx, x, rows, size_t(i));
   }
   ops::copy_(cx, out, norm_(cx, x));

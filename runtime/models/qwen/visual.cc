@@ -13,9 +13,9 @@ namespace {
 
 constexpr float kEps = 1e-6f;
 
-template <class Layer>
-Tensor apply(const Layer& layer, ops::Context& cx, const Tensor& x) {
-  return std::visit([&](const auto& l) { return l(cx, x); }, layer);
+template <class Norm>
+Tensor apply(const Norm& norm, ops::Context& cx, const Tensor& x, DType out) {
+  return std::visit([&](const auto& n) { return n(cx, x, out); }, norm);
 }
 
 }  // namespace
@@ -103,15 +103,16 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
     Arena::Scope inner(cx.arena);
     const Block& block = blocks_[size_t(i)];
     const bool full = config_.fullatt_block_indexes.count(i) != 0;
-    ops::add_(cx, x,
-              attend(cx, block.qkv, block.proj, apply(block.norm1, cx, x), config_.num_heads,
-                     rotary, full ? std::span<const int64_t>(whole) : window_spans));
-    ops::add_(cx, x, apply(block.mlp, cx, apply(block.norm2, cx, x)));
+    add_attention(cx, x, apply(block.norm1, cx, x, block.qkv.operand()), block.qkv, block.proj,
+                  config_.num_heads, rotary, full ? std::span<const int64_t>(whole) : window_spans);
+    std::visit(
+        [&](const auto& mlp) { mlp.add_to(cx, x, apply(block.norm2, cx, x, mlp.operand())); },
+        block.mlp);
   }
   // [n_merged, unit · hidden]
-  Tensor merged =
-      mlp_0_(cx, apply(ln_q_, cx, x).reshape({n_merged, int64_t{unit} * config_.hidden_size}));
-  ops::gelu_(cx, merged);
+  Tensor merged = mlp_0_(cx, apply(ln_q_, cx, x, mlp_0_.operand())
+                                 .reshape({n_merged, int64_t{unit} * config_.hidden_size}));
+  ops::gelu_(cx, merged, mlp_2_.operand());
   std::vector<int64_t> back(windows.order.size());
   for (size_t i = 0; i < back.size(); ++i) back[size_t(windows.order[i])] = int64_t(i);
   ops::copy_(cx, out, ops::index_select(cx, mlp_2_(cx, merged), back));

@@ -98,8 +98,9 @@ Tensor Visual::position_embeddings(const ImagePlan& plan) const {
 Tensor Visual::merge(ops::Context& cx, const Merger& merger, const Tensor& x, bool is_inner) const {
   const int64_t unit = int64_t{config_.spatial_merge_size} * config_.spatial_merge_size;
   const Shape merged{x.dim(0) / unit, unit * x.dim(1)};
-  return merger.mlp(
-      cx, is_inner ? merger.norm(cx, x.reshape(merged)) : merger.norm(cx, x).reshape(merged));
+  const DType operand = merger.mlp.operand();
+  return merger.mlp(cx, is_inner ? merger.norm(cx, x.reshape(merged), operand)
+                                 : merger.norm(cx, x, operand).reshape(merged));
 }
 
 Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& plan) const {
@@ -125,10 +126,9 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
   for (size_t i = 0; i < blocks_.size(); ++i) {
     Arena::Scope inner(cx.arena);
     const Block& block = blocks_[i];
-    ops::add_(cx, x,
-              qwen::attend(cx, block.qkv, block.proj, block.norm1(cx, x), config_.num_heads, rotary,
-                           std::span<const int64_t>(whole)));
-    ops::add_(cx, x, block.mlp(cx, block.norm2(cx, x)));
+    qwen::add_attention(cx, x, block.norm1(cx, x, block.qkv.operand()), block.qkv, block.proj,
+                        config_.num_heads, rotary, std::span<const int64_t>(whole));
+    block.mlp.add_to(cx, x, block.norm2(cx, x, block.mlp.operand()));
     if (const int m = deepstack_merger_of_[i]; m >= 0)
       put(++level, merge(cx, deepstack_mergers_[size_t(m)], x, true));
   }

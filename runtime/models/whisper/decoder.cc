@@ -66,25 +66,24 @@ Tensor Decoder::forward(ops::Context& cx, std::span<const int32_t> ids, const En
   for (int i = 0; i < config_.decoder_layers; ++i) {
     const Layer& l = layers_[size_t(i)];
     Arena::Scope scope(cx.arena);
-    Tensor qkv = l.qkv_proj(cx, l.self_attn_layer_norm(cx, x));
+    Tensor qkv = l.qkv_proj(cx, l.self_attn_layer_norm(cx, x, l.qkv_proj.operand()));
     ops::append_to_pages(cx, batch, sequence.pages.layout(), i, heads_of(qkv, d, heads, head_dim),
                          heads_of(qkv, 2 * d, heads, head_dim));
     const ops::Heads own = heads_of(qkv, 0, heads, head_dim);
-    ops::add_(
-        cx, x,
-        l.out_proj(cx, ops::paged_attention(cx, {&own, 1}, batch, sequence.pages.layout(), i)));
+    l.out_proj.add_to(cx, x,
+                      ops::paged_attention(cx, {&own, 1}, batch, sequence.pages.layout(), i));
 
-    const Tensor q = l.cross_q_proj(cx, l.encoder_attn_layer_norm(cx, x));
+    const Tensor q = l.cross_q_proj(cx, l.encoder_attn_layer_norm(cx, x, l.cross_q_proj.operand()));
     const Tensor kv = sound.keys_values[size_t(i)];
     if (attention) align(cx, q, kv, i, *attention);
-    ops::add_(cx, x,
-              l.cross_out_proj(cx, ops::attention(cx, heads_of(q, 0, heads, head_dim),
-                                                  heads_of(kv, 0, heads, head_dim),
-                                                  heads_of(kv, d, heads, head_dim), everything)));
+    l.cross_out_proj.add_to(
+        cx, x,
+        ops::attention(cx, heads_of(q, 0, heads, head_dim), heads_of(kv, 0, heads, head_dim),
+                       heads_of(kv, d, heads, head_dim), everything));
 
-    Tensor h = l.fc1(cx, l.final_layer_norm(cx, x));
-    ops::gelu_(cx, h);
-    ops::add_(cx, x, l.fc2(cx, h));
+    Tensor h = l.fc1(cx, l.final_layer_norm(cx, x, l.fc1.operand()));
+    ops::gelu_(cx, h, l.fc2.operand());
+    l.fc2.add_to(cx, x, h);
   }
   sequence.state.advance(Lane::text, n);
   return layer_norm_(cx, x);

@@ -124,22 +124,22 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void gelu(Context& cx, Tensor& x) const override {
-    const int64_t n = last(x);
-    float* values = x.f32();
-    for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().gelu(values + i * n, n); });
+  void gelu(Context& cx, const Tensor&, Tensor& y) const override {  // in place
+    const int64_t n = last(y);
+    float* values = y.f32();
+    for_rows(cx, n_rows(y), 2 * n, [&](int64_t i) { kernels().gelu(values + i * n, n); });
   }
 
-  void gelu_tanh(Context& cx, Tensor& x) const override {
-    const int64_t n = last(x);
-    float* values = x.f32();
-    for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().gelu_tanh(values + i * n, n); });
+  void gelu_tanh(Context& cx, const Tensor&, Tensor& y) const override {  // in place
+    const int64_t n = last(y);
+    float* values = y.f32();
+    for_rows(cx, n_rows(y), 2 * n, [&](int64_t i) { kernels().gelu_tanh(values + i * n, n); });
   }
 
-  void quick_gelu(Context& cx, Tensor& x) const override {
-    const int64_t n = last(x);
-    float* values = x.f32();
-    for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) { kernels().quick_gelu(values + i * n, n); });
+  void quick_gelu(Context& cx, const Tensor&, Tensor& y) const override {  // in place
+    const int64_t n = last(y);
+    float* values = y.f32();
+    for_rows(cx, n_rows(y), 2 * n, [&](int64_t i) { kernels().quick_gelu(values + i * n, n); });
   }
 
   void silu(Context& cx, Tensor& x) const override {

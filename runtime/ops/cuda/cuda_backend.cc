@@ -10,6 +10,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/layer_norm.h"
 #include "kernels/linear.h"
+#include "kernels/linear_few.h"
 #include "kernels/paged_attention.h"
 #include "kernels/paged_decode.h"
 #include "kernels/rms_norm.h"
@@ -26,9 +27,16 @@ namespace {
 
 using omni::cuda::bf16;
 using omni::cuda::half;
+using omni::cuda::Into;
 
 cudaStream_t stream(Context& cx) { return static_cast<Stream&>(cx.arena.queue()).get(); }
 float* data(Tensor& x) { return static_cast<float*>(x.raw()); }
+const bf16* narrow_data(const Tensor& x) { return static_cast<const bf16*>(x.raw()); }
+// work(the data of y, as what it is of)
+template <class Work>
+void with_type(Tensor& y, const Work& work) {
+  y.dtype() == DType::bf16 ? work(static_cast<bf16*>(y.raw())) : work(data(y));
+}
 const float* data(const Tensor& x) { return static_cast<const float*>(x.raw()); }
 int width(const Tensor& x) { return int(x.dim(x.rank() - 1)); }
 int64_t n_rows(const Tensor& x) { return width(x) ? x.numel() / width(x) : 0; }
@@ -74,6 +82,8 @@ class CudaWeight final : public PackedMatrix {
     values_ = to_device(joined, device);
   }
   bool is_bf16() const { return bf16_; }
+  // Of tensor cores, which take eight values at a time.
+  DType operand() const override { return bf16_ && n_in() % 8 == 0 ? DType::bf16 : DType::f32; }
   const void* values() const { return values_.raw(); }
   // The same values as float32, which cuDNN wants; made when they are first asked for.
   const float* in_f32() const {
@@ -107,24 +117,51 @@ class CudaBackend final : public Backend {
   void linear(Context& cx, const Tensor& x, const PackedMatrix& packed, const Tensor& bias,
               Tensor& y) const override {
     const auto& w = static_cast<const CudaWeight&>(packed);
+    Arena::Scope scope(cx.arena);
+    if (w.operand() == DType::bf16) return on_tensor_cores(cx, operand(cx, x), w, bias, y);
     const float* b = bias.defined() ? data(bias) : nullptr;
     const int n_in = int(w.n_in()), n_out = int(w.n_out());
-    if (x.dim(0) > omni::cuda::kFewRows && large_product(cx, x, w, b, y)) return;
     if (w.is_bf16())
       check(omni::cuda::linear(data(x), static_cast<const bf16*>(w.values()), b, data(y), x.dim(0),
                                n_in, n_out, stream(cx)),
             "linear");
-    else
+    else if (x.dim(0) <= omni::cuda::kFewRows ||
+             !through_library(cx, x, w, bias, y, Products::Into::y))
       check(omni::cuda::linear(data(x), static_cast<const float*>(w.values()), b, data(y), x.dim(0),
                                n_in, n_out, stream(cx)),
             "linear");
   }
+  void add_linear(Context& cx, const Tensor& x, const PackedMatrix& packed, const Tensor& bias,
+                  Tensor& y) const override {
+    const auto& w = static_cast<const CudaWeight&>(packed);
+    if (w.operand() != DType::bf16) return Backend::add_linear(cx, x, packed, bias, y);
+    const Tensor narrow = operand(cx, x);
+    if (x.dim(0) <= omni::cuda::kMostFewRows)
+      few_rows(cx, narrow, w, bias, Into::sum, y);
+    else if (!through_library(cx, narrow, w, bias, y, Products::Into::sum))
+      Backend::add_linear(cx, narrow, packed, bias, y);
+  }
+  void linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& packed, const Tensor& bias,
+                       Tensor& y) const override {
+    const auto& w = static_cast<const CudaWeight&>(packed);
+    if (w.operand() != DType::bf16 || y.dtype() != DType::bf16)
+      return Backend::linear_silu_mul(cx, x, packed, bias, y);
+    const Tensor narrow = operand(cx, x);
+    if (x.dim(0) <= omni::cuda::kMostFewRows)
+      return few_rows(cx, narrow, w, bias, Into::silu_mul, y);
+    Tensor gate_up = cx.arena.tensor(DType::bf16, {x.dim(0), w.n_out()});
+    if (!bias.defined() && through_library(cx, narrow, w, bias, gate_up, Products::Into::y))
+      silu_mul(cx, gate_up, y);
+    else
+      Backend::linear_silu_mul(cx, narrow, packed, bias, y);
+  }
 
   void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
                 Tensor& y) const override {
-    check(
-        omni::cuda::rms_norm(data(x), data(weight), data(y), n_rows(x), width(x), eps, stream(cx)),
-        "rms_norm");
+    with_type(y, [&](auto* to) {
+      check(omni::cuda::rms_norm(data(x), data(weight), to, n_rows(x), width(x), eps, stream(cx)),
+            "rms_norm");
+    });
   }
   void rms_norm_heads(Context& cx, Heads x, int64_t n, const Tensor& weight,
                       float eps) const override {
@@ -134,21 +171,34 @@ class CudaBackend final : public Backend {
   }
   void layer_norm(Context& cx, const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
                   Tensor& y) const override {
-    check(omni::cuda::layer_norm(data(x), data(weight), data(bias), data(y), n_rows(x), width(x),
-                                 eps, stream(cx)),
-          "layer_norm");
+    with_type(y, [&](auto* to) {
+      check(omni::cuda::layer_norm(data(x), data(weight), data(bias), to, n_rows(x), width(x), eps,
+                                   stream(cx)),
+            "layer_norm");
+    });
   }
   void silu_mul(Context& cx, const Tensor& x, Tensor& y) const override {
-    check(omni::cuda::silu_mul(data(x), data(y), n_rows(y), width(y), stream(cx)), "silu_mul");
+    if (x.dtype() == DType::bf16)
+      return check(omni::cuda::silu_mul(narrow_data(x), static_cast<bf16*>(y.raw()), n_rows(y),
+                                        width(y), stream(cx)),
+                   "silu_mul");
+    with_type(y, [&](auto* to) {
+      check(omni::cuda::silu_mul(data(x), to, n_rows(y), width(y), stream(cx)), "silu_mul");
+    });
   }
-  void gelu(Context& cx, Tensor& x) const override {
-    check(omni::cuda::gelu(data(x), x.numel(), stream(cx)), "gelu");
+  void gelu(Context& cx, const Tensor& x, Tensor& y) const override {
+    with_type(
+        y, [&](auto* to) { check(omni::cuda::gelu(data(x), to, x.numel(), stream(cx)), "gelu"); });
   }
-  void gelu_tanh(Context& cx, Tensor& x) const override {
-    check(omni::cuda::gelu_tanh(data(x), x.numel(), stream(cx)), "gelu_tanh");
+  void gelu_tanh(Context& cx, const Tensor& x, Tensor& y) const override {
+    with_type(y, [&](auto* to) {
+      check(omni::cuda::gelu_tanh(data(x), to, x.numel(), stream(cx)), "gelu_tanh");
+    });
   }
-  void quick_gelu(Context& cx, Tensor& x) const override {
-    check(omni::cuda::quick_gelu(data(x), x.numel(), stream(cx)), "quick_gelu");
+  void quick_gelu(Context& cx, const Tensor& x, Tensor& y) const override {
+    with_type(y, [&](auto* to) {
+      check(omni::cuda::quick_gelu(data(x), to, x.numel(), stream(cx)), "quick_gelu");
+    });
   }
   void silu(Context& cx, Tensor& x) const override {
     check(omni::cuda::silu(data(x), x.numel(), stream(cx)), "silu");
@@ -287,24 +337,47 @@ class CudaBackend final : public Backend {
   }
 
  private:
-  // Through cuBLASLt, if it is wanted and can.
-  static bool large_product(Context& cx, const Tensor& x, const CudaWeight& w, const float* bias,
-                            Tensor& y) {
+  // x in bfloat16.
+  static Tensor operand(Context& cx, const Tensor& x) {
+    if (x.dtype() == DType::bf16) return x;
+    Tensor narrow = cx.arena.tensor(DType::bf16, x.shape());
+    check(omni::cuda::narrow(data(x), static_cast<bf16*>(narrow.raw()), x.numel(), stream(cx)),
+          "narrow");
+    return narrow;
+  }
+
+  static void on_tensor_cores(Context& cx, const Tensor& x, const CudaWeight& w, const Tensor& bias,
+                              Tensor& y) {
+    if (x.dim(0) <= omni::cuda::kMostFewRows) return few_rows(cx, x, w, bias, Into::y, y);
+    if (through_library(cx, x, w, bias, y, Products::Into::y)) return;
+    check(omni::cuda::linear_tensor(narrow_data(x), static_cast<const bf16*>(w.values()),
+                                    bias.defined() ? data(bias) : nullptr, data(y), x.dim(0),
+                                    int(w.n_in()), int(w.n_out()), stream(cx)),
+          "linear_tensor");
+  }
+
+  static void few_rows(Context& cx, const Tensor& x, const CudaWeight& w, const Tensor& bias,
+                       Into into, Tensor& y) {
+    check(omni::cuda::linear_few(narrow_data(x), static_cast<const bf16*>(w.values()),
+                                 bias.defined() ? data(bias) : nullptr, into, y.raw(),
+                                 int(x.dim(0)), int(w.n_in()), int(w.n_out()), stream(cx)),
+          "linear_few");
+  }
+
+  // Through cuBLASLt, if it is there and can.
+  static bool through_library(Context& cx, const Tensor& x, const CudaWeight& w, const Tensor& bias,
+                              Tensor& y, Products::Into into) {
     Products* products = static_cast<Stream&>(cx.arena.queue()).products();
     if (!products || y.numel() == 0) return false;
+    const float* b = bias.defined() ? data(bias) : nullptr;
     for (const void* p :
-         {x.raw(), w.values(), static_cast<const void*>(y.raw()), static_cast<const void*>(bias)})
+         {x.raw(), w.values(), static_cast<const void*>(y.raw()), static_cast<const void*>(b)})
       if (reinterpret_cast<uintptr_t>(p) % Products::kAlign) return false;
     Arena::Scope scope(cx.arena);
-    const void* factors = x.raw();
-    if (w.is_bf16()) {
-      auto* narrow = static_cast<bf16*>(cx.arena.allocate(size_t(x.numel()) * sizeof(bf16)));
-      check(omni::cuda::narrow(data(x), narrow, x.numel(), stream(cx)), "narrow");
-      factors = narrow;
-    }
     void* workspace = cx.arena.allocate(Products::kWorkspace);
-    return products->run({x.dim(0), int(w.n_in()), int(w.n_out()), w.is_bf16(), bias != nullptr},
-                         factors, w.values(), bias, data(y), workspace, stream(cx));
+    return products->run({x.dim(0), int(w.n_in()), int(w.n_out()), w.is_bf16(),
+                          y.dtype() == DType::bf16, b != nullptr, into},
+                         x.raw(), w.values(), b, y.raw(), workspace, stream(cx));
   }
 
   static omni::cuda::PagedShape paged_shape(const PagedBatch& batch, const KvLayout& layout,

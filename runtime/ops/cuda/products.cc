@@ -65,7 +65,7 @@ const CublasLt* CublasLt::open(std::string* why) {
 
 const CublasLt* Products::wanted() {
   static const CublasLt* library =
-      wanted_library<CublasLt>("OMNI_CUBLASLT", "large products through cuBLASLt");
+      wanted_library<CublasLt>("OMNI_CUBLASLT", "products of many rows through cuBLASLt");
   return library;
 }
 
@@ -73,58 +73,82 @@ Products::Products(const CublasLt& library) : library_(library) {
   require(library.create(&handle_), "cublasLtCreate");
 }
 
-Products::~Products() { library_.destroy(handle_); }
+Products::~Products() {
+  plans_.clear();
+  library_.destroy(handle_);
+}
 
 // In cuBLAS's columns x is [n_in, n], the weight [n_in, n_out] and y [n_out, n]: y = weightᵀ · x,
 // and a bias goes along the columns.
-bool Products::run(const ProductShape& s, const void* x, const void* weight, const float* bias,
-                   float* y, void* workspace, cudaStream_t stream) {
-  const int type = s.bf16 ? R_16BF : R_32F, transposed = OP_T, biased = EPILOGUE_BIAS;
-  Made desc(library_.desc_destroy), a(library_.layout_destroy), b(library_.layout_destroy),
-      d(library_.layout_destroy);
-  require(library_.desc_create(desc.out(), COMPUTE_32F, R_32F), "cublasLtMatmulDescCreate");
-  require(library_.desc_set(desc, MATMUL_DESC_TRANSA, &transposed, sizeof transposed),
-          "cublasLtMatmulDescSetAttribute");
-  if (s.biased) {
-    require(library_.desc_set(desc, MATMUL_DESC_EPILOGUE, &biased, sizeof biased),
-            "cublasLtMatmulDescSetAttribute");
-    require(library_.desc_set(desc, MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
-            "cublasLtMatmulDescSetAttribute");
-  }
-  require(library_.layout_create(a.out(), type, uint64_t(s.n_in), uint64_t(s.n_out), s.n_in),
-          "cublasLtMatrixLayoutCreate");
-  require(library_.layout_create(b.out(), type, uint64_t(s.n_in), uint64_t(s.n), s.n_in),
-          "cublasLtMatrixLayoutCreate");
-  require(library_.layout_create(d.out(), R_32F, uint64_t(s.n_out), uint64_t(s.n), s.n_out),
-          "cublasLtMatrixLayoutCreate");
+struct Products::Plan {
+  explicit Plan(const CublasLt& library)
+      : desc(library.desc_destroy),
+        weight(library.layout_destroy),
+        x(library.layout_destroy),
+        y(library.layout_destroy) {}
+  Made desc, weight, x, y;
+  std::optional<HeuristicResult> algorithm;
+};
 
-  const auto [it, is_new] = algorithms_.try_emplace(s);
-  if (is_new) {
-    Made preference(library_.preference_destroy);
-    require(library_.preference_create(preference.out()), "cublasLtMatmulPreferenceCreate");
-    require(library_.preference_set(preference, MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace,
-                                    sizeof kWorkspace),
-            "cublasLtMatmulPreferenceSetAttribute");
-    const uint32_t align = kAlign;
-    for (int matrix = 0; matrix < 4; ++matrix)
-      require(library_.preference_set(preference, MATMUL_PREF_MIN_ALIGNMENT_A_BYTES + matrix,
-                                      &align, sizeof align),
-              "cublasLtMatmulPreferenceSetAttribute");
-    HeuristicResult best{};
-    int found = 0;
-    if (library_.heuristic(handle_, desc, a, b, d, d, preference, 1, &best, &found) == 0 && found &&
-        best.state == 0)
-      it->second = best;
-    else
-      log(LogLevel::info, "cuBLASLt has no algorithm for " + std::to_string(s.n) + " × " +
-                              std::to_string(s.n_in) + " → " + std::to_string(s.n_out) +
-                              "; through the project's own kernels");
+Products::Plan& Products::plan_of(const Shape& s, const float* bias) {
+  const auto [it, is_new] = plans_.try_emplace(s);
+  if (!is_new) return *it->second;
+  it->second = std::make_unique<Plan>(library_);
+  Plan& plan = *it->second;
+  const int type = s.bf16 ? R_16BF : R_32F, type_out = s.bf16_out ? R_16BF : R_32F,
+            transposed = OP_T, biased = EPILOGUE_BIAS;
+  require(library_.desc_create(plan.desc.out(), COMPUTE_32F, R_32F), "cublasLtMatmulDescCreate");
+  const auto set = [&](int name, const void* value, size_t bytes) {
+    require(library_.desc_set(plan.desc, name, value, bytes), "cublasLtMatmulDescSetAttribute");
+  };
+  set(MATMUL_DESC_TRANSA, &transposed, sizeof transposed);
+  if (s.biased) {
+    set(MATMUL_DESC_EPILOGUE, &biased, sizeof biased);
+    set(MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias);  // one like those of the products
   }
-  if (!it->second) return false;
-  const float one = 1, zero = 0;
-  require(library_.matmul(handle_, desc, &one, weight, a, x, b, &zero, y, d, y, d,
-                          it->second->algorithm, workspace, kWorkspace, stream),
-          "cublasLtMatmul");
+  const auto lay_out = [&](Made& layout, int of, int rows, int64_t columns) {
+    require(library_.layout_create(layout.out(), of, uint64_t(rows), uint64_t(columns), rows),
+            "cublasLtMatrixLayoutCreate");
+  };
+  lay_out(plan.weight, type, s.n_in, s.n_out);
+  lay_out(plan.x, type, s.n_in, s.n);
+  lay_out(plan.y, type_out, s.n_out, s.n);
+
+  Made preference(library_.preference_destroy);
+  require(library_.preference_create(preference.out()), "cublasLtMatmulPreferenceCreate");
+  require(library_.preference_set(preference, MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspace,
+                                  sizeof kWorkspace),
+          "cublasLtMatmulPreferenceSetAttribute");
+  const uint32_t align = kAlign;
+  for (int matrix = 0; matrix < 4; ++matrix)
+    require(library_.preference_set(preference, MATMUL_PREF_MIN_ALIGNMENT_A_BYTES + matrix, &align,
+                                    sizeof align),
+            "cublasLtMatmulPreferenceSetAttribute");
+  HeuristicResult best{};
+  int found = 0;
+  if (library_.heuristic(handle_, plan.desc, plan.weight, plan.x, plan.y, plan.y, preference, 1,
+                         &best, &found) == 0 &&
+      found && best.state == 0)
+    plan.algorithm = best;
+  else
+    log(LogLevel::info, "cuBLASLt has no algorithm for " + std::to_string(s.n) + " × " +
+                            std::to_string(s.n_in) + " → " + std::to_string(s.n_out) +
+                            "; through the project's own kernels");
+  return plan;
+}
+
+bool Products::run(const Shape& s, const void* x, const void* weight, const float* bias, void* y,
+                   void* workspace, cudaStream_t stream) {
+  const Plan& plan = plan_of(s, bias);
+  if (!plan.algorithm) return false;
+  if (s.biased)
+    require(library_.desc_set(plan.desc, MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
+            "cublasLtMatmulDescSetAttribute");
+  const float one = 1, before = s.into == Into::sum ? 1 : 0;
+  require(
+      library_.matmul(handle_, plan.desc, &one, weight, plan.weight, x, plan.x, &before, y, plan.y,
+                      y, plan.y, plan.algorithm->algorithm, workspace, kWorkspace, stream),
+      "cublasLtMatmul");
   return true;
 }
 

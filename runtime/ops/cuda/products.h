@@ -1,6 +1,5 @@
-// Large products of one stream through cuBLASLt, where OMNI_CUBLASLT=1 is in the environment and
-// libcublasLt.so.13 (or .12) is there. Off otherwise, as for cuDNN: what is faster has not been
-// measured on any GPU (tools/gpu-check does).
+// Products of many rows, of one stream, through cuBLASLt, where libcublasLt.so.13 (or .12) is there
+// and OMNI_CUBLASLT=0 is not in the environment.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -8,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -60,20 +60,22 @@ class CublasLt {
                 size_t workspace_bytes, cudaStream_t stream);
 };
 
-// y [n, n_out] = x [n, n_in] · weightᵀ + bias: x and weight [n_out, n_in] both float32 (products
-// exact) or both bfloat16 (sums float32); y and bias float32; bias may be nullptr.
-struct ProductShape {
-  int64_t n;
-  int n_in, n_out;
-  bool bf16, biased;
-  auto operator<=>(const ProductShape&) const = default;
-};
-
 class Products {
  public:
+  enum class Into { y, sum };  // sum: is added to what y holds
+  // y [n, n_out] = x [n, n_in] · weightᵀ + bias: x and weight [n_out, n_in] both float32 (products
+  // exact) or both bfloat16 (sums float32); y float32 or, without a bias, bfloat16.
+  struct Shape {
+    int64_t n;
+    int n_in, n_out;
+    bool bf16, bf16_out, biased;
+    Into into;
+    auto operator<=>(const Shape&) const = default;
+  };
+
   static constexpr size_t kWorkspace = size_t{32} << 20;
   static constexpr uintptr_t kAlign = 16;  // of every pointer
-  // nullptr: not wanted, or (which is logged once) not there
+  // nullptr: not wanted, or (which is logged) not there
   static const CublasLt* wanted();
 
   explicit Products(const CublasLt& library);  // throws device
@@ -81,13 +83,16 @@ class Products {
   Products(const Products&) = delete;
 
   // False where cuBLASLt offers no algorithm. Throws device. `workspace`: kWorkspace bytes.
-  bool run(const ProductShape& shape, const void* x, const void* weight, const float* bias,
-           float* y, void* workspace, cudaStream_t stream);
+  bool run(const Shape& shape, const void* x, const void* weight, const float* bias, void* y,
+           void* workspace, cudaStream_t stream);
 
  private:
+  struct Plan;
+  Plan& plan_of(const Shape& shape, const float* bias);
+
   const CublasLt& library_;
   CublasLt::Handle handle_ = nullptr;
-  std::map<ProductShape, std::optional<cublaslt::HeuristicResult>> algorithms_;
+  std::map<Shape, std::unique_ptr<Plan>> plans_;  // of each shape that was asked for
 };
 
 }  // namespace omni::ops::cuda
