@@ -37,9 +37,12 @@ __global__ void __launch_bounds__(kOneEach)
 }
 
 __global__ void __launch_bounds__(kOneEach)
-    narrow_kernel(const float* __restrict__ x, bf16* __restrict__ y, int64_t n) {
+    narrow_kernel(const float* __restrict__ x, bf16* __restrict__ y, int64_t n, int width, int to) {
+  wait_for_input();
   const int64_t i = one_each_index();
-  if (i < n) assign(y[i], x[i]);
+  if (i >= n) return;
+  const int64_t row = i / to, column = i - row * to;
+  assign(y[i], column < width ? x[row * width + column] : 0.f);
 }
 
 __global__ void __launch_bounds__(kOneEach)
@@ -81,8 +84,11 @@ cudaError_t silu(float* x, int64_t n, cudaStream_t stream) {
 cudaError_t div(float* x, float divisor, int64_t n, cudaStream_t stream) {
   return n ? launch("div", div_kernel, one_each(n), stream, x, divisor, n) : cudaSuccess;
 }
-cudaError_t narrow(const float* x, bf16* y, int64_t n, cudaStream_t stream) {
-  return n ? launch("narrow", narrow_kernel, one_each(n), stream, x, y, n) : cudaSuccess;
+cudaError_t narrow(const float* x, bf16* y, int64_t n_rows, int width, int to,
+                   cudaStream_t stream) {
+  const int64_t n = n_rows * to;
+  return n ? launch_early("narrow", narrow_kernel, one_each(n), stream, x, y, n, width, to)
+           : cudaSuccess;
 }
 cudaError_t add(float* x, const float* y, int64_t n, cudaStream_t stream) {
   return n ? launch("add", add_kernel, one_each(n), stream, x, y, n) : cudaSuccess;

@@ -23,8 +23,8 @@ cudaError_t silu(float* x, int64_t n, cudaStream_t stream);
 // x ← x / divisor.
 cudaError_t div(float* x, float divisor, int64_t n, cudaStream_t stream);
 
-// y[n] = x[n], rounded to the nearest.
-cudaError_t narrow(const float* x, bf16* y, int64_t n, cudaStream_t stream);
+// y[n_rows, to] = x[n_rows, width], rounded to the nearest, then zeros.
+cudaError_t narrow(const float* x, bf16* y, int64_t n_rows, int width, int to, cudaStream_t stream);
 
 // x ← x + y.
 cudaError_t add(float* x, const float* y, int64_t n, cudaStream_t stream);

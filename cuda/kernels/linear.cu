@@ -1,6 +1,6 @@
-// Few rows: a warp for each output, whose lanes stride over the inputs, sixteen bytes of weights at
-// a time where they are aligned. Many: tiles of 64 rows by 64 outputs, 16 inputs deep, 4 × 4 sums a
-// thread. On tensor cores: tiles of 64 by 128, 32 deep, 32 × 32 a warp.
+// Of float32, few rows: a warp for each output, whose lanes stride over the inputs, sixteen bytes
+// of weights at a time where they are aligned. Many: tiles of 64 rows by 64 outputs, 16 inputs
+// deep, 4 × 4 sums a thread. On tensor cores: tiles of 64 by 128, 32 deep, 32 × 32 a warp.
 #include "kernels/linear.h"
 #include "kernels/mma.h"
 
@@ -11,35 +11,26 @@ namespace {
 constexpr int kThreads = 256, kWarps = kThreads / 32;
 constexpr int kTile = 64, kDepth = 16, kPad = 4;
 
-// x as it meets a weight of type W.
-__device__ inline float meeting(float x, float) { return x; }
-__device__ inline float meeting(float x, bf16) {
-  bf16 r;
-  assign(r, x);
-  return to_float(r);
-}
-
-template <class W, bool kVector>
+template <bool kVector>
 __global__ void __launch_bounds__(kThreads)
-    linear_few_kernel(const float* __restrict__ x, const W* __restrict__ weight,
+    linear_row_kernel(const float* __restrict__ x, const float* __restrict__ weight,
                       const float* __restrict__ bias, float* __restrict__ y, int n, int n_in,
                       int n_out) {
-  constexpr int kStep = kVector ? int(16 / sizeof(W)) : 1;
+  constexpr int kStep = kVector ? 4 : 1;
   const int output = int(blockIdx.x) * kWarps + int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
   if (output >= n_out) return;
-  const W* row = weight + int64_t(output) * n_in;
+  const float* row = weight + int64_t(output) * n_in;
   float sum[kFewRows];
   for (int r = 0; r < kFewRows; ++r) sum[r] = 0;
   for (int i = lane * kStep; i < n_in; i += 32 * kStep) {
-    alignas(16) W w[kStep];
+    alignas(16) float w[kStep];
     if constexpr (kVector)
       *reinterpret_cast<uint4*>(w) = *reinterpret_cast<const uint4*>(row + i);
     else
       w[0] = row[i];
     for (int r = 0; r < kFewRows; ++r)
       if (r < n)
-        for (int s = 0; s < kStep; ++s)
-          sum[r] += to_float(w[s]) * meeting(x[int64_t(r) * n_in + i + s], W());
+        for (int s = 0; s < kStep; ++s) sum[r] += w[s] * x[int64_t(r) * n_in + i + s];
   }
   for (int r = 0; r < kFewRows; ++r) {
     if (r >= n) break;
@@ -48,9 +39,8 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <class W>
 __global__ void __launch_bounds__(kThreads)
-    linear_many_kernel(const float* __restrict__ x, const W* __restrict__ weight,
+    linear_many_kernel(const float* __restrict__ x, const float* __restrict__ weight,
                        const float* __restrict__ bias, float* __restrict__ y, int64_t n, int n_in,
                        int n_out) {
   OMNI_SHARED(float, a, kDepth*(kTile + kPad));
@@ -67,11 +57,10 @@ __global__ void __launch_bounds__(kThreads)
       const int r = at / kDepth, d = at % kDepth;
       const bool inside = begin + d < n_in;
       a[d * (kTile + kPad) + r] =
-          inside && first_row + r < n ? meeting(x[(first_row + r) * n_in + begin + d], W()) : 0.f;
-      b[d * (kTile + kPad) + r] =
-          inside && first_output + r < n_out
-              ? to_float(weight[int64_t(first_output + r) * n_in + begin + d])
-              : 0.f;
+          inside && first_row + r < n ? x[(first_row + r) * n_in + begin + d] : 0.f;
+      b[d * (kTile + kPad) + r] = inside && first_output + r < n_out
+                                      ? weight[int64_t(first_output + r) * n_in + begin + d]
+                                      : 0.f;
     }
     __syncthreads();
     for (int d = 0; d < kDepth; ++d)
@@ -152,29 +141,22 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-template <class W>
-cudaError_t linear(const float* x, const W* weight, const float* bias, float* y, int64_t n,
+cudaError_t linear(const float* x, const float* weight, const float* bias, float* y, int64_t n,
                    int n_in, int n_out, cudaStream_t stream) {
   if (n == 0 || n_out == 0) return cudaSuccess;
   if (n <= kFewRows) {
     const LaunchShape shape{{unsigned((n_out + kWarps - 1) / kWarps)}, {kThreads}};
-    const bool vector =
-        int64_t(n_in) * int(sizeof(W)) % 16 == 0 && reinterpret_cast<uintptr_t>(weight) % 16 == 0;
-    return vector ? launch("linear_few", linear_few_kernel<W, true>, shape, stream, x, weight, bias,
-                           y, int(n), n_in, n_out)
-                  : launch("linear_few", linear_few_kernel<W, false>, shape, stream, x, weight,
-                           bias, y, int(n), n_in, n_out);
+    const bool vector = n_in % 4 == 0 && reinterpret_cast<uintptr_t>(weight) % 16 == 0;
+    return vector ? launch("linear_row", linear_row_kernel<true>, shape, stream, x, weight, bias, y,
+                           int(n), n_in, n_out)
+                  : launch("linear_row", linear_row_kernel<false>, shape, stream, x, weight, bias,
+                           y, int(n), n_in, n_out);
   }
   return launch(
-      "linear_many", linear_many_kernel<W>,
+      "linear_many", linear_many_kernel,
       {{unsigned((n_out + kTile - 1) / kTile), unsigned((n + kTile - 1) / kTile)}, {kThreads}},
       stream, x, weight, bias, y, n, n_in, n_out);
 }
-
-template cudaError_t linear(const float*, const float*, const float*, float*, int64_t, int, int,
-                            cudaStream_t);
-template cudaError_t linear(const float*, const bf16*, const float*, float*, int64_t, int, int,
-                            cudaStream_t);
 
 cudaError_t linear_tensor(const bf16* x, const bf16* weight, const float* bias, float* y, int64_t n,
                           int n_in, int n_out, cudaStream_t stream) {

@@ -5,12 +5,11 @@ namespace omni::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
-
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kOneEach)
     rotate_kernel(float* __restrict__ x, int64_t stride, const float* __restrict__ cos,
                   const float* __restrict__ sin, int64_t n_pairs, int n_heads, int half) {
-  const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  wait_for_input();
+  const int64_t i = one_each_index();
   if (i >= n_pairs) return;
   const int64_t token = i / (int64_t(n_heads) * half), in_token = i - token * n_heads * half;
   const int head = int(in_token / half), k = int(in_token - int64_t(head) * half);
@@ -20,14 +19,84 @@ __global__ void __launch_bounds__(kThreads)
   pair[half] = b * c + a * s;
 }
 
+__global__ void __launch_bounds__(kOneEach)
+    rotary_table_kernel(const RotaryPosition* __restrict__ positions, int64_t n,
+                        const float* __restrict__ frequency, const int* __restrict__ axis, int half,
+                        float* __restrict__ cos_of, float* __restrict__ sin_of) {
+  const int64_t i = one_each_index();
+  if (i >= n) return;
+  const int64_t token = i / half;
+  const int k = int(i - token * half);
+  const double angle = double(positions[token].axis[axis[k]]) * double(frequency[k]);
+  cos_of[i] = float(cos(angle));
+  sin_of[i] = float(sin(angle));
+}
+
+template <class T>
+__global__ void __launch_bounds__(kOneEach)
+    rotate_and_append_kernel(QueriesKeysValues of, const PageSlot* __restrict__ slots,
+                             int64_t n_pairs, PagedShape s) {
+  wait_for_input();
+  const int64_t i = one_each_index();
+  if (i >= n_pairs) return;
+  const int half = s.head_dim / 2, per_token = (s.n_heads + 2 * s.n_kv_heads) * half;
+  const int64_t token = i / per_token;
+  const int in_token = int(i - token * per_token), head = in_token / half, c = in_token % half;
+  if (head < s.n_heads) {
+    float* pair = of.q + token * of.q_stride + head * s.head_dim + c;
+    const float a = pair[0], b = pair[half], x = of.q_angles.cos[token * half + c],
+                y = of.q_angles.sin[token * half + c];
+    pair[0] = a * x - b * y;
+    pair[half] = b * x + a * y;
+    return;
+  }
+  const bool is_key = head < s.n_heads + s.n_kv_heads;
+  const int kv_head = head - s.n_heads - (is_key ? 0 : s.n_kv_heads), at = kv_head * s.head_dim + c;
+  const float* pair = (is_key ? of.k + token * of.k_stride : of.v + token * of.v_stride) + at;
+  float a = pair[0], b = pair[half];
+  if (is_key) {
+    const float x = of.k_angles.cos[token * half + c], y = of.k_angles.sin[token * half + c],
+                first = a * x - b * y;
+    b = b * x + a * y;
+    a = first;
+  }
+  const PageSlot slot = slots[token];
+  T* to = static_cast<T*>(slot.page) + (is_key ? s.keys : s.values) +
+          slot.row * s.n_kv_heads * s.head_dim + at;
+  assign(to[0], a);
+  assign(to[half], b);
+}
+
 }  // namespace
 
 cudaError_t rotate(float* x, int64_t stride, const float* cos, const float* sin, int64_t n_tokens,
                    int n_heads, int head_dim, cudaStream_t stream) {
   const int64_t n = n_tokens * n_heads * (head_dim / 2);
-  if (n == 0) return cudaSuccess;
-  return launch("rotate", rotate_kernel, {{unsigned((n + kThreads - 1) / kThreads)}, {kThreads}},
-                stream, x, stride, cos, sin, n, n_heads, head_dim / 2);
+  return n ? launch_early("rotate", rotate_kernel, one_each(n), stream, x, stride, cos, sin, n,
+                          n_heads, head_dim / 2)
+           : cudaSuccess;
 }
+
+cudaError_t rotary_table(const RotaryPosition* positions, int64_t n, const float* frequency,
+                         const int* axis, int half, float* cos, float* sin, cudaStream_t stream) {
+  n *= half;
+  return n ? launch("rotary_table", rotary_table_kernel, one_each(n), stream, positions, n,
+                    frequency, axis, half, cos, sin)
+           : cudaSuccess;
+}
+
+template <class T>
+cudaError_t rotate_and_append(const QueriesKeysValues& of, const PageSlot* slots, int64_t n_tokens,
+                              const PagedShape& s, cudaStream_t stream) {
+  if (s.head_dim % 2) return cudaErrorInvalidValue;
+  const int64_t n = n_tokens * (s.n_heads + 2 * s.n_kv_heads) * (s.head_dim / 2);
+  return n ? launch_early("rotate_and_append", rotate_and_append_kernel<T>, one_each(n), stream, of,
+                          slots, n, s)
+           : cudaSuccess;
+}
+template cudaError_t rotate_and_append<float>(const QueriesKeysValues&, const PageSlot*, int64_t,
+                                              const PagedShape&, cudaStream_t);
+template cudaError_t rotate_and_append<bf16>(const QueriesKeysValues&, const PageSlot*, int64_t,
+                                             const PagedShape&, cudaStream_t);
 
 }  // namespace omni::cuda

@@ -1,17 +1,42 @@
-// Rotary position embedding on the heads of queries or keys, in place: pairs (i, i + head_dim / 2),
-// as transformers' rotate_half. Which angle belongs to which token, M-RoPE's sections included, is
-// in cos and sin.
+// Rotary embeddings: the halves of each head rotated against one another. (Su et al.: RoFormer,
+// 2021; transformers, rotate_half)
 #pragma once
 
 #include <cstdint>
 
-#include "kernels/dialect.h"
+#include "kernels/pages.h"
 
 namespace omni::cuda {
 
-// x: [n_tokens, stride], of which [n_heads, head_dim] are turned; cos, sin: [n_tokens,
-// head_dim / 2].
+// (a, b) ← (a·cos − b·sin, b·cos + a·sin) for each head of n tokens, in place; head h of token i
+// starts at x + i · stride + h · head_dim; cos, sin: [n, head_dim/2].
 cudaError_t rotate(float* x, int64_t stride, const float* cos, const float* sin, int64_t n_tokens,
                    int n_heads, int head_dim, cudaStream_t stream);
+
+// Where a token stands, on three axes.
+struct RotaryPosition {
+  int64_t axis[3];
+};
+
+// cos, sin [n, half] of position[axis[i]] · frequency[i], of doubles: positions grow as long as a
+// stream runs.
+cudaError_t rotary_table(const RotaryPosition* positions, int64_t n, const float* frequency,
+                         const int* axis, int half, float* cos, float* sin, cudaStream_t stream);
+
+// Queries and keys of a step, as they leave their product, with their angles.
+struct Rotary {
+  const float *cos, *sin;  // [n, head_dim / 2]
+};
+struct QueriesKeysValues {
+  float* q;  // [n, n_heads · head_dim], rotated in place
+  int64_t q_stride;
+  const float *k, *v;  // [n, n_kv_heads · head_dim], which go to the pages, keys rotated
+  int64_t k_stride, v_stride;
+  Rotary q_angles, k_angles;
+};
+// T: what pages hold, float or bf16. slots: [n].
+template <class T>
+cudaError_t rotate_and_append(const QueriesKeysValues& of, const PageSlot* slots, int64_t n,
+                              const PagedShape& shape, cudaStream_t stream);
 
 }  // namespace omni::cuda

@@ -28,7 +28,8 @@ Scheduler::Scheduler(const TextModel& model, ThreadPool& pool, const Options& op
     : model_(model),
       pool_(pool),
       arena_(model.device()),
-      pages_(model.kv_layout(options.kv_type), most_bytes(options, model.device())),
+      pages_(model.kv_layout(options.kv_type.value_or(model.kv_type())),
+             most_bytes(options, model.device())),
       thread_([this] { run(); }) {}
 
 Scheduler::~Scheduler() {

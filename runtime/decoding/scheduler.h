@@ -32,11 +32,12 @@ namespace omni {
 
 class Scheduler {
  public:
-  static constexpr int64_t kMostPromptRows = 512;  // a turn
+  static constexpr int64_t kMostPromptRows = 512;  // a turn of the host's
+  static constexpr int64_t kMostPromptRowsOfDevice = 2048;
   static constexpr int kMostTurnsPassedOver = 4;
 
   struct Options {
-    DType kv_type = DType::f32;
+    std::optional<DType> kv_type;  // what the model finds best
     // of pages; 0: as much as the host has of memory, and as much as can be had of a device's
     size_t most_kv_bytes = 0;
   };

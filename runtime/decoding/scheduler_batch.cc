@@ -49,9 +49,10 @@ std::vector<Scheduler::Batch::Waiting> Scheduler::Batch::waiting(const Entries& 
 }
 
 void Scheduler::Batch::add_prompts(const Entries& entries, uint64_t& n_arrived) {
+  const int64_t most_rows = most_prompt_rows();
   int64_t n_rows = 0;
   for (const Waiting& w : waiting(entries, n_arrived)) {
-    if (!add_piece(w, kMostPromptRows - n_rows)) continue;
+    if (!add_piece(w, most_rows - n_rows)) continue;
     n_rows += parts_.back().n();
     w.prompt->n_passed_over = 0;
     w.prompt->arrival = ++n_arrived;
@@ -62,7 +63,7 @@ void Scheduler::Batch::add_prompts(const Entries& entries, uint64_t& n_arrived) 
 // over. False: it was, or there was no memory for it.
 bool Scheduler::Batch::add_piece(const Waiting& waiting, int64_t most_rows) {
   Entry::Prefill& p = *waiting.prompt;
-  const int64_t n = std::min(int64_t(p.rows.size()) - p.n_done, kMostPromptRows);
+  const int64_t n = std::min(int64_t(p.rows.size()) - p.n_done, most_prompt_rows());
   if (n > most_rows) {
     ++p.n_passed_over;
     return false;

@@ -15,7 +15,8 @@ class Scheduler::Batch {
 
   // Sequences that have failed, or find no pages, are told and stay out.
   void add_tokens(const Entries& entries);
-  // Live before file, then in the order of their arrival, up to kMostPromptRows. n_arrived: so far.
+  // Live before file, then in the order of their arrival, up to most_prompt_rows(). n_arrived: so
+  // far.
   void add_prompts(const Entries& entries, uint64_t& n_arrived);
 
   bool empty() const { return parts_.empty(); }
@@ -49,6 +50,9 @@ class Scheduler::Batch {
     Entry::Prefill* prompt;
   };
 
+  int64_t most_prompt_rows() const {
+    return model_.device() ? kMostPromptRowsOfDevice : kMostPromptRows;
+  }
   static std::vector<Waiting> waiting(const Entries& entries, uint64_t& n_arrived);
   bool add_piece(const Waiting& waiting, int64_t most_rows);
   Part piece_of(const Waiting& waiting, int64_t n) const;  // the next n rows

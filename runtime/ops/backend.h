@@ -79,11 +79,17 @@ class Backend {
                           const Tensor& beta_reciprocal, const float* filter, Tensor& y) const = 0;
   virtual void rotary(Context& cx, Heads x, int64_t n, const float* cos,
                       const float* sin) const = 0;
+  virtual void rotary_table(Context& cx, const RotaryPosition* positions, const Tensor& frequency,
+                            const Tensor& axis, Tensor& y) const = 0;
   virtual void attention_weights(Context& cx, Heads q, Heads k, Tensor& y) const = 0;
   virtual void attention(Context& cx, Heads q, Heads k, Heads v,
                          std::span<const AttentionRange> ranges, Tensor& y) const = 0;
   virtual void append_to_pages(Context& cx, const PagedBatch& batch, const KvLayout& layout,
                                int layer, Heads k, Heads v) const = 0;
+  // Not at once, where the backend has nothing better.
+  virtual void rotate_and_append(Context& cx, const PagedBatch& batch, const KvLayout& layout,
+                                 int layer, Heads q, Heads k, Heads v, const Rotary& of_q,
+                                 const Rotary& of_k) const;
   virtual void paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
                                const KvLayout& layout, int layer, Tensor& y) const = 0;
   // Asked for on a device only.

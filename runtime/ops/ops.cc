@@ -277,6 +277,14 @@ void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin
   backend(cx).rotary(cx, x, n, cos, sin);
 }
 
+Tensor rotary_table(Context& cx, const RotaryPosition* positions, int64_t n,
+                    const Tensor& frequency, const Tensor& axis) {
+  require(frequency.numel() == axis.numel(), "rotary_table", frequency, axis);
+  Tensor y = cx.arena.f32({2, n, frequency.numel()});
+  backend(cx).rotary_table(cx, positions, frequency, axis, y);
+  return y;
+}
+
 namespace {
 
 void check_heads(Heads q, Heads k, Heads v) {
@@ -332,6 +340,22 @@ void append_to_pages(Context& cx, const PagedBatch& batch, const KvLayout& layou
   check_pages(batch, layout, layer, k);
   check_pages(batch, layout, layer, v);
   backend(cx).append_to_pages(cx, batch, layout, layer, k, v);
+}
+
+void rotate_and_append(Context& cx, const PagedBatch& batch, const KvLayout& layout, int layer,
+                       Heads q, Heads k, Heads v, const Rotary& of_q, const Rotary& of_k) {
+  check_pages(batch, layout, layer, k);
+  check_pages(batch, layout, layer, v);
+  check_heads(q, k, v);
+  backend(cx).rotate_and_append(cx, batch, layout, layer, q, k, v, of_q, of_k);
+}
+
+void Backend::rotate_and_append(Context& cx, const PagedBatch& batch, const KvLayout& layout,
+                                int layer, Heads q, Heads k, Heads v, const Rotary& of_q,
+                                const Rotary& of_k) const {
+  rotary(cx, q, batch.n_tokens(), of_q.cos, of_q.sin);
+  rotary(cx, k, batch.n_tokens(), of_k.cos, of_k.sin);
+  append_to_pages(cx, batch, layout, layer, k, v);
 }
 
 Tensor paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,

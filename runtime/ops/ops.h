@@ -8,6 +8,7 @@
 // with different contexts.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <span>
 #include <vector>
@@ -156,6 +157,13 @@ void copy_rows(Context& cx, Heads to, Heads from, int64_t n);
 
 // The same over each head of n tokens, in place; weight [head_dim].
 void rms_norm_(Context& cx, Heads x, int64_t n, const Tensor& weight, float eps);
+
+// Where a token stands: time, height, width. Grows as long as a stream runs.
+using RotaryPosition = std::array<int64_t, 3>;
+// Cosines and sines, [2, n, half], of position[axis[i]] · frequency[i], computed in double
+// precision. positions: n, where the ops run; frequency [half] float32, axis [half] int32.
+Tensor rotary_table(Context& cx, const RotaryPosition* positions, int64_t n,
+                    const Tensor& frequency, const Tensor& axis);
 
 // Rotates each head of n tokens by halves: (a, b) ← (a·cos − b·sin, b·cos + a·sin), in place. cos,
 // sin: [n, head_dim/2].

@@ -24,6 +24,13 @@ struct KvLayout {
 void append_to_pages(Context& cx, const PagedBatch& batch, const KvLayout& layout, int layer,
                      Heads k, Heads v);
 
+struct Rotary {
+  const float *cos, *sin;  // [n_tokens, head_dim / 2]
+};
+// rotary_() of q, in place, and of k on its way to append_to_pages(). k stays, or is rotated, too.
+void rotate_and_append(Context& cx, const PagedBatch& batch, const KvLayout& layout, int layer,
+                       Heads q, Heads k, Heads v, const Rotary& of_q, const Rotary& of_k);
+
 // softmax(q · kᵀ / √head_dim) · v of each of the batch's tokens over what it sees of all lanes of
 // its sequence, its own key among them: append_to_pages() comes first. q: a variant a lane, which
 // meets that lane's keys; they may be the same. Grouped queries: n_heads is a multiple of

@@ -23,8 +23,8 @@ PagedBatch::PagedBatch(int n_lanes) : n_lanes_(n_lanes) {
 }
 
 void PagedBatch::clear() {
-  floats_.clear(), slots_.clear(), seen_.clear(), singles_.clear(), spans_.clear(), tiles_.clear(),
-      tables_.clear();
+  positions_.clear(), slots_.clear(), seen_.clear(), singles_.clear(), spans_.clear(),
+      tiles_.clear(), tables_.clear();
   there_ = {}, shape_ = {};
 }
 
@@ -55,10 +55,10 @@ void PagedBatch::add(std::span<const Lane> lanes, std::span<const uint8_t> lane_
   spans_.push_back({begin, int32_t(slots_.size())});
 }
 
-std::span<float> PagedBatch::add_floats(int64_t n) {
-  const size_t before = floats_.size();
-  floats_.resize(before + size_t(n));
-  return std::span(floats_).subspan(before);
+std::span<RotaryPosition> PagedBatch::add_positions(int64_t n) {
+  const size_t before = positions_.size();
+  positions_.resize(before + size_t(n));
+  return std::span(positions_).subspan(before);
 }
 
 void PagedBatch::cut_into_tiles() {
@@ -88,14 +88,14 @@ void PagedBatch::cut_into_tiles() {
 void PagedBatch::upload(Context& cx) {
   cut_into_tiles();
   if (!cx.arena.device()) {
-    there_ = {floats_.data(),  slots_.data(), seen_.data(),
-              singles_.data(), tiles_.data(), tables_.data()};
+    there_ = {positions_.data(), slots_.data(), seen_.data(),
+              singles_.data(),   tiles_.data(), tables_.data()};
     return;
   }
   const std::span<const std::byte> parts[] = {
-      std::as_bytes(std::span(floats_)), std::as_bytes(std::span(slots_)),
-      std::as_bytes(std::span(seen_)),   std::as_bytes(std::span(singles_)),
-      std::as_bytes(std::span(tiles_)),  std::as_bytes(std::span(tables_))};
+      std::as_bytes(std::span(positions_)), std::as_bytes(std::span(slots_)),
+      std::as_bytes(std::span(seen_)),      std::as_bytes(std::span(singles_)),
+      std::as_bytes(std::span(tiles_)),     std::as_bytes(std::span(tables_))};
   constexpr size_t kAlign = 16;
   size_t at[std::size(parts) + 1] = {};
   for (size_t i = 0; i < std::size(parts); ++i)
@@ -110,7 +110,7 @@ void PagedBatch::upload(Context& cx) {
   const auto part = [&]<class T>(size_t i, const T*& to) {
     to = reinterpret_cast<const T*>(there + at[i]);
   };
-  part(0, there_.floats), part(1, there_.slots), part(2, there_.seen), part(3, there_.singles),
+  part(0, there_.positions), part(1, there_.slots), part(2, there_.seen), part(3, there_.singles),
       part(4, there_.tiles);
   there_.tables = reinterpret_cast<void* const*>(there + at[5]);
   shape_.there = there, shape_.tables = int64_t(at[5]);

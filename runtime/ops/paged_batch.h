@@ -55,8 +55,8 @@ class PagedBatch {
   // row of lane lane_of[i], and sees the rows of all lanes up to its own. The pages have room for
   // them. Throws internal where they have not.
   void add(std::span<const Lane> lanes, std::span<const uint8_t> lane_of);
-  // n floats that go to the device with the rest, such as angles: to be filled before upload().
-  std::span<float> add_floats(int64_t n);
+  // n positions that go to the device with the rest: to be filled before upload().
+  std::span<RotaryPosition> add_positions(int64_t n);
   // Ends what is added; needed on the host, too. Copies it to the context's device, always the same
   // context's; the copy stays until the next one.
   void upload(Context& cx);
@@ -69,9 +69,8 @@ class PagedBatch {
   const Seen& seen(int64_t token, int lane) const { return seen_[size_t(token * n_lanes_ + lane)]; }
 
   // Where the ops run, after upload().
-  const float* floats() const { return there_.floats; }
   struct There {
-    const float* floats;
+    const RotaryPosition* positions;
     const Slot* slots;       // [n_tokens]
     const Seen* seen;        // [n_tokens, n_lanes]
     const int32_t* singles;  // [n_singles]: tokens alone in their span
@@ -85,7 +84,7 @@ class PagedBatch {
   void cut_into_tiles();
 
   int n_lanes_;
-  std::vector<float> floats_;
+  std::vector<RotaryPosition> positions_;
   std::vector<Slot> slots_;
   std::vector<Seen> seen_;
   std::vector<int32_t> singles_;

@@ -13,6 +13,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/layer_norm.h"
 #include "kernels/linear.h"
+#include "kernels/linear_few.h"
 #include "kernels/paged_attention.h"
 #include "kernels/paged_decode.h"
 #include "kernels/rms_norm.h"
@@ -256,11 +257,18 @@ TEST(Bounds, OfEachKernel) {
   for (const int64_t n : {1, 8, 9, 63, 65})
     for (const int n_out : {1, 65, 129}) {
       const auto x = buffer(n * 40), w = buffer(n_out * 40), b = buffer(n_out);
-      const Device<bf16> half(random_values(size_t(n_out) * 40, 2), s);
-      const Device<float> y(size_t(n * n_out)), z(size_t(n * n_out));
+      const Device<bf16> narrow_x(random_values(size_t(n) * 40, 3), s),
+          narrow(random_values(size_t(n_out) * 40, 2), s);
+      const Device<float> y(size_t(n * n_out)), z(size_t(n * n_out)), few(size_t(n * n_out));
       EXPECT_EQ(linear(x->get(), w->get(), b->get(), y.get(), n, 40, n_out, s), cudaSuccess);
-      EXPECT_EQ(linear(x->get(), half.get(), b->get(), z.get(), n, 40, n_out, s), cudaSuccess);
+      EXPECT_EQ(linear_tensor(narrow_x.get(), narrow.get(), b->get(), z.get(), n, 40, n_out, s),
+                cudaSuccess);
       y.read(s), z.read(s);  // all of it is written
+      if (n > kMostFewRows) continue;
+      EXPECT_EQ(linear_few(narrow_x.get(), narrow.get(), b->get(), Into::y, few.get(), int(n), 40,
+                           n_out, s),
+                cudaSuccess);
+      few.read(s);
     }
   for (const int n : {1, 15, 17, 40}) {
     const auto q = buffer(n * 4 * 36), kv = buffer((n + 3) * 2 * 36);
@@ -292,9 +300,9 @@ TEST(Bounds, OfEachKernel) {
     EXPECT_EQ(avg_pool_pairs(x->get(), pooled.get(), n / 2, 7, s), cudaSuccess);
     EXPECT_EQ(copy_rows(rows.get() + 2, 9, x->get(), 7, n, 7, s), cudaSuccess);
     unfolded.read(s), folded.read(s), bent.read(s), pooled.read(s);
-    EXPECT_EQ(gelu(x->get(), n * 7, s), cudaSuccess);
-    EXPECT_EQ(gelu_tanh(x->get(), n * 7, s), cudaSuccess);
-    EXPECT_EQ(quick_gelu(x->get(), n * 7, s), cudaSuccess);
+    EXPECT_EQ(gelu(x->get(), x->get(), n * 7, s), cudaSuccess);
+    EXPECT_EQ(gelu_tanh(x->get(), x->get(), n * 7, s), cudaSuccess);
+    EXPECT_EQ(quick_gelu(x->get(), x->get(), n * 7, s), cudaSuccess);
     EXPECT_EQ(silu(x->get(), n * 7, s), cudaSuccess);
     EXPECT_EQ(div(x->get(), 2, n * 7, s), cudaSuccess);
     EXPECT_EQ(add(x->get(), more->get(), n * 7, s), cudaSuccess);

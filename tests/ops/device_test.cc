@@ -568,15 +568,24 @@ TEST_F(Devices, StepsAreTheSameForEveryRow) {
     KvPages pages(layout);
     PagedState one(pages, 1), two(pages, 1);
     ForwardWorkspace workspace(1);
+    const Tensor frequency = s->random({kHeadDim / 2}, 7);
+    Tensor axes = Tensor::zeros(DType::i32, {kHeadDim / 2});
+    for (int i = 0; i < kHeadDim / 2; ++i) static_cast<int32_t*>(axes.raw())[i] = i % 3;
+    const Tensor axis = s->there(axes);
     ops::PagedBatch& batch = workspace.batch;
     const auto work = [&](const Tensor& x) {
       Tensor q = ops::clone(cx, x);
       const int64_t n = x.dim(0);
       const ops::Heads heads{static_cast<float*>(q.raw()), kWidth, kHeads, kHeadDim};
-      ops::rotary_(cx, heads, n, batch.floats(), batch.floats() + n * kHeadDim / 2);
-      ops::append_to_pages(
+      const Tensor angles = ops::rotary_table(cx, batch.there().positions, n, frequency, axis);
+      const auto* cos = static_cast<const float*>(angles.raw());
+      const ops::Rotary rotary{cos, cos + angles.numel() / 2};
+      const Tensor k = ops::clone(cx, x);
+      ops::rotate_and_append(
           cx, batch, layout, 0, heads,
-          {static_cast<float*>(const_cast<void*>(x.raw())), kWidth, kHeads, kHeadDim});
+          {static_cast<float*>(const_cast<void*>(k.raw())), kWidth, kHeads, kHeadDim},
+          {static_cast<float*>(const_cast<void*>(x.raw())), kWidth, kHeads, kHeadDim}, rotary,
+          rotary);
       return ops::paged_attention(cx, {&heads, 1}, batch, layout, 0);
     };
     for (int row = 0; row < 150; ++row) {
@@ -590,10 +599,7 @@ TEST_F(Devices, StepsAreTheSameForEveryRow) {
         batch.add(state->lanes(), std::vector<uint8_t>{0});
       }
       const auto n = int64_t(states.size());
-      const auto angles = batch.add_floats(n * kHeadDim);
-      for (size_t i = 0; i < angles.size(); ++i)
-        angles[i] = i < angles.size() / 2 ? std::cos(float(row) / float(i + 1))
-                                          : std::sin(float(row) / float(i + 1 - angles.size() / 2));
+      for (ops::RotaryPosition& p : batch.add_positions(n)) p = {row, 2 * row + 1, 3};
       batch.upload(cx);
       results[side].push_back(
           s->read(workspace.run(cx, s->random({n, kWidth}, uint32_t(row)), 0, work)));

@@ -44,6 +44,8 @@ class TextModel {
   int media_width() const { return hidden() * (1 + n_deep_levels()); }
   virtual int64_t max_positions() const = 0;
 
+  // what keys and values are best kept in where nobody asks for anything else
+  virtual DType kv_type() const { return DType::f32; }
   // What lies in a page for its sequences, with keys and values of this type (f32 or bf16).
   virtual ops::KvLayout kv_layout(DType type) const = 0;
   virtual std::unique_ptr<SequenceState> new_state(KvPages& pages) const = 0;

@@ -37,10 +37,14 @@ TextModel::TextModel(const Weights& model, const Weights& head, const char* head
     : device_(model.device()), config_(c) {
   const int64_t hidden = c.hidden_size, q = int64_t{c.num_attention_heads} * c.head_dim,
                 kv = int64_t{c.num_key_value_heads} * c.head_dim;
+  Tensor frequency = Tensor::zeros(DType::f32, {c.head_dim / 2}),
+         axis = Tensor::zeros(DType::i32, {c.head_dim / 2});
   for (int i = 0; i < c.head_dim / 2; ++i) {
-    frequency_.push_back(1.f / std::pow(float(c.rope_theta), float(2 * i) / float(c.head_dim)));
-    axis_.push_back(axis_of(c, i));
+    frequency.f32()[i] = 1.f / std::pow(float(c.rope_theta), float(2 * i) / float(c.head_dim));
+    static_cast<int32_t*>(axis.raw())[i] = axis_of(c, i);
   }
+  frequency_ = to_device(frequency, device_);
+  axis_ = to_device(axis, device_);
   embed_tokens_ = to_device(
       model.scope("embed_tokens").get("weight", {c.vocab_size, c.embedding_size}), model.device());
   for (int i = 0; i < c.num_hidden_layers; ++i) {
@@ -61,16 +65,6 @@ TextModel::TextModel(const Weights& model, const Weights& head, const char* head
     lm_head_ = Linear(model.at_least_int8(), {{"embed_tokens", c.vocab_size}}, hidden, Bias::none);
   else
     lm_head_ = Linear(head.at_least_int8(), {{head_name, c.vocab_size}}, hidden, Bias::none);
-}
-
-void TextModel::rotary_row(const Position& position, const PagedState::StoredPosition& offset,
-                           float* cos, float* sin) const {
-  for (size_t i = 0; i < frequency_.size(); ++i) {
-    const auto axis = size_t(axis_[i]);
-    const double angle = double(position[axis] + offset[axis]) * double(frequency_[i]);
-    cos[i] = float(std::cos(angle));
-    sin[i] = float(std::sin(angle));
-  }
 }
 
 TextModel::Variants TextModel::variants_of(std::span<const SequenceRows> rows) {
@@ -94,24 +88,29 @@ void TextModel::place(ops::Context& cx, std::span<const SequenceRows> rows,
     lane_of.assign(r.positions.size(), uint8_t(r.lane));
     batch.add(static_cast<const PagedState&>(*r.state).lanes(), lane_of);
   }
-  const int64_t half = config_.head_dim / 2, table = batch.n_tokens() * half;
-  const auto angles = batch.add_floats(2 * table * (v.n > 1 ? v.n + 1 : 1));
-  float* row = angles.data();
-  for (const SequenceRows& r : rows)
+  const auto n = size_t(batch.n_tokens());
+  const auto positions = batch.add_positions(int64_t(n) * (v.n > 1 ? v.n + 1 : 1));
+  size_t i = 0;
+  for (const SequenceRows& r : rows) {
+    const auto& state = static_cast<const PagedState&>(*r.state);
     for (const Position& position : r.positions) {
-      const auto& state = static_cast<const PagedState&>(*r.state);
-      rotary_row(position, {}, row, row + table);
+      const auto moved = [&](int lane) {
+        ops::RotaryPosition p;
+        for (size_t axis = 0; axis < p.size(); ++axis)
+          p[axis] = position[axis] + state.offset(lane)[axis];
+        return p;
+      };
+      positions[i] = {position[0], position[1], position[2]};
+      for (int variant = 1; variant < v.n; ++variant)
+        positions[size_t(variant) * n + i] = positions[i];
       for (int lane = 1; lane < state.n_lanes(); ++lane)
         if (const int variant = v.of_lane[size_t(lane)])
-          rotary_row(position, state.offset(lane), row + 2 * variant * table,
-                     row + (2 * variant + 1) * table);
-      if (v.n > 1) {
-        const float* own = row + 2 * v.of_lane[size_t(r.lane)] * table;
-        std::copy_n(own, half, row + 2 * v.n * table);
-        std::copy_n(own + table, half, row + (2 * v.n + 1) * table);
-      }
-      row += half;
+          positions[size_t(variant) * n + i] = moved(lane);
+      if (v.n > 1)
+        positions[size_t(v.n) * n + i] = positions[size_t(v.of_lane[size_t(r.lane)]) * n + i];
+      ++i;
     }
+  }
   batch.upload(cx);
 }
 
@@ -149,14 +148,16 @@ Tensor TextModel::layers(ops::Context& cx, const Tensor& input, std::span<const 
   const int64_t n = input.dim(0);
   const int n_heads = config_.num_attention_heads, n_kv = config_.num_key_value_heads,
             head_dim = config_.head_dim;
-  const int64_t q_width = int64_t{n_heads} * head_dim, kv_width = int64_t{n_kv} * head_dim,
-                table = n * head_dim / 2;
-  const float* angles = batch.floats();
-  const auto rotate = [&](const ops::Heads& heads, int variant) {
-    ops::rotary_(cx, heads, n, angles + 2 * variant * table, angles + (2 * variant + 1) * table);
-  };
+  const int64_t q_width = int64_t{n_heads} * head_dim, kv_width = int64_t{n_kv} * head_dim;
   Tensor out = cx.arena.f32({n, config_.hidden_size});
   Arena::Scope scope(cx.arena);
+  const int n_tables = variants.n > 1 ? variants.n + 1 : 1;
+  const Tensor angles =  // [2, n_tables · n, head_dim / 2]
+      ops::rotary_table(cx, batch.there().positions, n_tables * n, frequency_, axis_);
+  const auto table = [&](int variant) {
+    const auto* cos = static_cast<const float*>(angles.raw()) + variant * n * head_dim / 2;
+    return ops::Rotary{cos, cos + angles.numel() / 2};
+  };
   Tensor x = ops::clone(cx, input);  // [n, hidden]
   for (int i = 0; i < config_.num_hidden_layers; ++i) {
     Arena::Scope inner(cx.arena);
@@ -174,12 +175,13 @@ Tensor TextModel::layers(ops::Context& cx, const Tensor& input, std::span<const 
       variant[size_t(v)] = heads_of(copy, 0, n_heads, head_dim);
       ops::copy_rows(cx, variant[size_t(v)], variant[0], n);
     }
-    for (int v = 0; v < variants.n; ++v) rotate(variant[size_t(v)], v);
+    for (int v = 1; v < variants.n; ++v)
+      ops::rotary_(cx, variant[size_t(v)], n, table(v).cos, table(v).sin);
     for (size_t lane = 0; lane < q.size(); ++lane)
       q[lane] = variant[size_t(variants.of_lane[lane])];
-    rotate(k, variants.n > 1 ? variants.n : 0);
-    ops::append_to_pages(cx, batch, layout, i, k,
-                         heads_of(qkv, q_width + kv_width, n_kv, head_dim));
+    ops::rotate_and_append(cx, batch, layout, i, variant[0], k,
+                           heads_of(qkv, q_width + kv_width, n_kv, head_dim), table(0),
+                           table(n_tables - 1));
     const Tensor attended =  // [n, q_width]
         ops::paged_attention(cx, std::span(q).first(size_t(batch.n_lanes())), batch, layout, i);
     layer.o_proj.add_to(cx, x, attended);

@@ -26,6 +26,7 @@ class TextModel final : public omni::TextModel {
   int hidden() const override { return config_.hidden_size; }
   int n_deep_levels() const override { return config_.n_deep_levels; }
   int64_t max_positions() const override { return config_.max_position_embeddings; }
+  DType kv_type() const override { return layers_.front().qkv_proj.operand(); }
   ops::KvLayout kv_layout(DType type) const override {
     return {type, config_.num_hidden_layers, config_.num_key_value_heads, config_.head_dim};
   }
@@ -68,24 +69,19 @@ class TextModel final : public omni::TextModel {
     }
   };
   static Variants variants_of(std::span<const SequenceRows> rows);
-  // The tokens of the batch and their angles: a table of cosines and one of sines, [n, head_dim/2]
-  // each, for every variant, then for the keys where there are several variants.
+  // The tokens of the batch and their positions: [n] for every variant, then for the keys where
+  // there are several variants.
   void place(ops::Context& cx, std::span<const SequenceRows> rows, ForwardWorkspace& workspace,
              const Variants& variants) const;
   Tensor layers(ops::Context& cx, const Tensor& input, std::span<const SequenceRows> rows,
                 const ops::PagedBatch& batch, const ops::KvLayout& layout,
                 const Variants& variants) const;
-  // Angle of each frequency.
-  void rotary_row(const Position& position, const PagedState::StoredPosition& offset, float* cos,
-                  float* sin) const;
-
   const Device* device_;
   TextConfig config_;
-  std::vector<float> frequency_;  // [head_dim / 2]
-  // Which coordinate each frequency turns with: the first mrope_section[0] with time, the next with
-  // height, the rest with width; or, interleaved, every third with height and with width as long as
-  // their sections last, all others with time.
-  std::vector<int> axis_;
+  // [head_dim / 2]: the frequencies, and which coordinate each turns with: the first
+  // mrope_section[0] with time, the next with height, the rest with width; or, interleaved, every
+  // third with height and with width as long as their sections last, all others with time.
+  Tensor frequency_, axis_;
   Tensor embed_tokens_;  // in the file's type
   std::vector<Layer> layers_;
   RmsNorm norm_;

@@ -319,6 +319,21 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void rotary_table(Context& cx, const RotaryPosition* positions, const Tensor& frequency,
+                    const Tensor& axis, Tensor& y) const override {
+    const int64_t n = y.dim(1), half = y.dim(2);
+    const auto* axis_of = static_cast<const int32_t*>(axis.raw());
+    constexpr double kAsPasses = 100;  // a cosine and a sine, in passes over a value
+    for_rows(cx, n, int64_t(kAsPasses) * half, [&](int64_t i) {
+      float *cos = y.f32() + i * half, *sin = cos + n * half;
+      for (int64_t k = 0; k < half; ++k) {
+        const double angle = double(positions[i][size_t(axis_of[k])]) * double(frequency.f32()[k]);
+        cos[k] = float(std::cos(angle));
+        sin[k] = float(std::sin(angle));
+      }
+    });
+  }
+
   void append_to_pages(Context& cx, const PagedBatch& batch, const KvLayout& layout, int layer,
                        Heads k, Heads v) const override {
     const int64_t row = layout.row();

@@ -59,47 +59,61 @@ static_assert(omni::cuda::kPageRows == kPageRows &&
               omni::cuda::kPagedTileQueries == PagedBatch::kTileQueries &&
               omni::cuda::kStretchKeys == PagedBatch::kStretchKeys);
 
+// Rows of bfloat16 are filled up with zeros to what tensor cores take.
 class CudaWeight final : public PackedMatrix {
  public:
   CudaWeight(std::span<const Matrix> parts, bool in_bf16, const Device* device)
-      : PackedMatrix(count_rows(parts), parts[0].n_in), bf16_(in_bf16) {
-    Tensor joined = Tensor::zeros(bf16_ ? DType::bf16 : DType::f32, {n_out(), n_in()});
-    int64_t first = 0;
-    for (const Matrix& part : parts) {
-      Tensor to = joined.rows(first, first + part.n_out);
-      if (part.values.dtype() == to.dtype()) {
-        std::memcpy(to.raw(), part.values.raw(), part.values.nbytes());
-      } else {
-        const Tensor values = dequantize(part, 0, part.n_out);
-        if (bf16_)
-          std::transform(values.f32(), values.f32() + values.numel(),
-                         static_cast<BFloat16*>(to.raw()), to_bfloat16);
-        else
-          std::copy_n(values.f32(), values.numel(), to.f32());
-      }
-      first += part.n_out;
-    }
+      : PackedMatrix(count_rows(parts), parts[0].n_in),
+        bf16_(in_bf16),
+        row_(in_bf16 ? (n_in() + kTensorStep - 1) / kTensorStep * kTensorStep : n_in()) {
+    Tensor joined = Tensor::zeros(bf16_ ? DType::bf16 : DType::f32, {n_out(), row_});
+    auto* to = static_cast<char*>(joined.raw());
+    const size_t row_bytes = size_t(row_) * size_of(joined.dtype());
+    for (const Matrix& part : parts)
+      for (int64_t row = 0; row < part.n_out; ++row, to += row_bytes) put(part, row, to);
     values_ = to_device(joined, device);
   }
   bool is_bf16() const { return bf16_; }
-  // Of tensor cores, which take eight values at a time.
-  DType operand() const override { return bf16_ && n_in() % 8 == 0 ? DType::bf16 : DType::f32; }
+  DType operand() const override { return bf16_ && row_ == n_in() ? DType::bf16 : DType::f32; }
   const void* values() const { return values_.raw(); }
-  // The same values as float32, which cuDNN wants; made when they are first asked for.
+  int row() const { return int(row_); }  // values of a row, those that fill it up among them
+  // [n_out, n_in] as float32, which cuDNN wants; made when they are first asked for.
   const float* in_f32() const {
     std::call_once(widened_, [&] {
-      wide_ = bf16_ ? to_device(to_f32(to_device(values_, nullptr)), values_.device()) : values_;
+      if (!bf16_) return void(wide_ = values_);
+      const Tensor all = to_f32(to_device(values_, nullptr));
+      Tensor tight = Tensor::zeros(DType::f32, {n_out(), n_in()});
+      for (int64_t i = 0; i < n_out(); ++i)
+        std::copy_n(all.f32() + i * row_, n_in(), tight.f32() + i * n_in());
+      wide_ = to_device(tight, values_.device());
     });
     return static_cast<const float*>(wide_.raw());
   }
 
  private:
+  static constexpr int64_t kTensorStep = 8;
   static int64_t count_rows(std::span<const Matrix> parts) {
     int64_t n = 0;
     for (const Matrix& p : parts) n += p.n_out;
     return n;
   }
+  void put(const Matrix& part, int64_t row, void* to) const {
+    const DType type = bf16_ ? DType::bf16 : DType::f32;
+    if (part.values.dtype() == type) {
+      const auto bytes = size_t(part.n_in) * size_of(type);
+      std::memcpy(to, static_cast<const char*>(part.values.raw()) + size_t(row) * bytes, bytes);
+      return;
+    }
+    const Tensor values = dequantize(part, row, row + 1);
+    if (bf16_)
+      std::transform(values.f32(), values.f32() + values.numel(), static_cast<BFloat16*>(to),
+                     to_bfloat16);
+    else
+      std::copy_n(values.f32(), values.numel(), static_cast<float*>(to));
+  }
+
   bool bf16_;
+  int64_t row_;
   Tensor values_;
   mutable std::once_flag widened_;
   mutable Tensor wide_;
@@ -118,42 +132,37 @@ class CudaBackend final : public Backend {
               Tensor& y) const override {
     const auto& w = static_cast<const CudaWeight&>(packed);
     Arena::Scope scope(cx.arena);
-    if (w.operand() == DType::bf16) return on_tensor_cores(cx, operand(cx, x), w, bias, y);
-    const float* b = bias.defined() ? data(bias) : nullptr;
-    const int n_in = int(w.n_in()), n_out = int(w.n_out());
-    if (w.is_bf16())
-      check(omni::cuda::linear(data(x), static_cast<const bf16*>(w.values()), b, data(y), x.dim(0),
-                               n_in, n_out, stream(cx)),
-            "linear");
-    else if (x.dim(0) <= omni::cuda::kFewRows ||
-             !through_library(cx, x, w, bias, y, Products::Into::y))
-      check(omni::cuda::linear(data(x), static_cast<const float*>(w.values()), b, data(y), x.dim(0),
-                               n_in, n_out, stream(cx)),
-            "linear");
+    if (w.is_bf16()) return on_tensor_cores(cx, narrow(cx, x, w), w, bias, y);
+    if (x.dim(0) > omni::cuda::kFewRows && through_library(cx, x, w, bias, y, Products::Into::y))
+      return;
+    check(omni::cuda::linear(data(x), static_cast<const float*>(w.values()),
+                             bias.defined() ? data(bias) : nullptr, data(y), x.dim(0),
+                             int(w.n_in()), int(w.n_out()), stream(cx)),
+          "linear");
   }
   void add_linear(Context& cx, const Tensor& x, const PackedMatrix& packed, const Tensor& bias,
                   Tensor& y) const override {
     const auto& w = static_cast<const CudaWeight&>(packed);
-    if (w.operand() != DType::bf16) return Backend::add_linear(cx, x, packed, bias, y);
-    const Tensor narrow = operand(cx, x);
+    if (!w.is_bf16()) return Backend::add_linear(cx, x, packed, bias, y);
+    const Tensor operand = narrow(cx, x, w);
     if (x.dim(0) <= omni::cuda::kMostFewRows)
-      few_rows(cx, narrow, w, bias, Into::sum, y);
-    else if (!through_library(cx, narrow, w, bias, y, Products::Into::sum))
-      Backend::add_linear(cx, narrow, packed, bias, y);
+      few_rows(cx, operand, w, bias, Into::sum, y);
+    else if (!through_library(cx, operand, w, bias, y, Products::Into::sum))
+      Backend::add_linear(cx, operand, packed, bias, y);
   }
   void linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& packed, const Tensor& bias,
                        Tensor& y) const override {
     const auto& w = static_cast<const CudaWeight&>(packed);
-    if (w.operand() != DType::bf16 || y.dtype() != DType::bf16)
+    if (!w.is_bf16() || y.dtype() != DType::bf16)
       return Backend::linear_silu_mul(cx, x, packed, bias, y);
-    const Tensor narrow = operand(cx, x);
+    const Tensor operand = narrow(cx, x, w);
     if (x.dim(0) <= omni::cuda::kMostFewRows)
-      return few_rows(cx, narrow, w, bias, Into::silu_mul, y);
+      return few_rows(cx, operand, w, bias, Into::silu_mul, y);
     Tensor gate_up = cx.arena.tensor(DType::bf16, {x.dim(0), w.n_out()});
-    if (!bias.defined() && through_library(cx, narrow, w, bias, gate_up, Products::Into::y))
+    if (!bias.defined() && through_library(cx, operand, w, bias, gate_up, Products::Into::y))
       silu_mul(cx, gate_up, y);
     else
-      Backend::linear_silu_mul(cx, narrow, packed, bias, y);
+      Backend::linear_silu_mul(cx, operand, packed, bias, y);
   }
 
   void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
@@ -271,6 +280,15 @@ class CudaBackend final : public Backend {
           "rotate");
   }
 
+  void rotary_table(Context& cx, const RotaryPosition* positions, const Tensor& frequency,
+                    const Tensor& axis, Tensor& y) const override {
+    const int64_t n = y.dim(1), half = y.dim(2);
+    check(omni::cuda::rotary_table(as<omni::cuda::RotaryPosition>(positions), n, data(frequency),
+                                   static_cast<const int*>(axis.raw()), int(half), data(y),
+                                   data(y) + n * half, stream(cx)),
+          "rotary_table");
+  }
+
   void attention_weights(Context& cx, Heads q, Heads k, Tensor& y) const override {
     check(omni::cuda::attention_weights(q.data, q.stride, k.data, k.stride, data(y), y.dim(0),
                                         int(y.dim(1)), q.head_dim, stream(cx)),
@@ -310,6 +328,26 @@ class CudaBackend final : public Backend {
     layout.dtype == DType::bf16 ? append(bf16()) : append(float());
   }
 
+  void rotate_and_append(Context& cx, const PagedBatch& batch, const KvLayout& layout, int layer,
+                         Heads q, Heads k, Heads v, const Rotary& of_q,
+                         const Rotary& of_k) const override {
+    const omni::cuda::PagedShape shape = paged_shape(batch, layout, layer, q.n_heads);
+    const auto* slots = as<omni::cuda::PageSlot>(batch.there().slots);
+    const omni::cuda::QueriesKeysValues of{q.data,
+                                           q.stride,
+                                           k.data,
+                                           v.data,
+                                           k.stride,
+                                           v.stride,
+                                           {of_q.cos, of_q.sin},
+                                           {of_k.cos, of_k.sin}};
+    check(
+        layout.dtype == DType::bf16
+            ? omni::cuda::rotate_and_append<bf16>(of, slots, batch.n_tokens(), shape, stream(cx))
+            : omni::cuda::rotate_and_append<float>(of, slots, batch.n_tokens(), shape, stream(cx)),
+        "rotate_and_append");
+  }
+
   void paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
                        const KvLayout& layout, int layer, Tensor& y) const override {
     layout.dtype == DType::bf16 ? attend_to_pages<bf16>(cx, q, batch, layout, layer, y)
@@ -337,13 +375,14 @@ class CudaBackend final : public Backend {
   }
 
  private:
-  // x in bfloat16.
-  static Tensor operand(Context& cx, const Tensor& x) {
+  // x in bfloat16, in rows as long as those of w.
+  static Tensor narrow(Context& cx, const Tensor& x, const CudaWeight& w) {
     if (x.dtype() == DType::bf16) return x;
-    Tensor narrow = cx.arena.tensor(DType::bf16, x.shape());
-    check(omni::cuda::narrow(data(x), static_cast<bf16*>(narrow.raw()), x.numel(), stream(cx)),
+    Tensor y = cx.arena.tensor(DType::bf16, {x.dim(0), w.row()});
+    check(omni::cuda::narrow(data(x), static_cast<bf16*>(y.raw()), x.dim(0), width(x), w.row(),
+                             stream(cx)),
           "narrow");
-    return narrow;
+    return y;
   }
 
   static void on_tensor_cores(Context& cx, const Tensor& x, const CudaWeight& w, const Tensor& bias,
@@ -352,7 +391,7 @@ class CudaBackend final : public Backend {
     if (through_library(cx, x, w, bias, y, Products::Into::y)) return;
     check(omni::cuda::linear_tensor(narrow_data(x), static_cast<const bf16*>(w.values()),
                                     bias.defined() ? data(bias) : nullptr, data(y), x.dim(0),
-                                    int(w.n_in()), int(w.n_out()), stream(cx)),
+                                    w.row(), int(w.n_out()), stream(cx)),
           "linear_tensor");
   }
 
@@ -360,7 +399,7 @@ class CudaBackend final : public Backend {
                        Into into, Tensor& y) {
     check(omni::cuda::linear_few(narrow_data(x), static_cast<const bf16*>(w.values()),
                                  bias.defined() ? data(bias) : nullptr, into, y.raw(),
-                                 int(x.dim(0)), int(w.n_in()), int(w.n_out()), stream(cx)),
+                                 int(x.dim(0)), w.row(), int(w.n_out()), stream(cx)),
           "linear_few");
   }
 
@@ -375,8 +414,8 @@ class CudaBackend final : public Backend {
       if (reinterpret_cast<uintptr_t>(p) % Products::kAlign) return false;
     Arena::Scope scope(cx.arena);
     void* workspace = cx.arena.allocate(Products::kWorkspace);
-    return products->run({x.dim(0), int(w.n_in()), int(w.n_out()), w.is_bf16(),
-                          y.dtype() == DType::bf16, b != nullptr, into},
+    return products->run({x.dim(0), w.row(), int(w.n_out()), w.is_bf16(), y.dtype() == DType::bf16,
+                          b != nullptr, into},
                          x.raw(), w.values(), b, y.raw(), workspace, stream(cx));
   }
 
