@@ -42,9 +42,17 @@ class Backend {
                       Tensor& y) const = 0;
   // Not at once, where the backend has nothing better.
   virtual void add_linear(Context& cx, const Tensor& x, const PackedMatrix& weight,
-                          const Tensor& bias, Tensor& y) const;
+                          const Tensor& bias, Tensor& y) const {
+    Tensor more = cx.arena.f32(y.shape());
+    linear(cx, x, weight, bias, more);
+    add(cx, y, more);
+  }
   virtual void linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& weight,
-                               const Tensor& bias, Tensor& y) const;
+                               const Tensor& bias, Tensor& y) const {
+    Tensor gate_up = cx.arena.f32({x.dim(0), weight.n_out()});
+    linear(cx, x, weight, bias, gate_up);
+    silu_mul(cx, gate_up, y);
+  }
   virtual void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
                         Tensor& y) const = 0;
   virtual void rms_norm_heads(Context& cx, Heads x, int64_t n, const Tensor& weight,
@@ -89,7 +97,11 @@ class Backend {
   // Not at once, where the backend has nothing better.
   virtual void rotate_and_append(Context& cx, const PagedBatch& batch, const KvLayout& layout,
                                  int layer, Heads q, Heads k, Heads v, const Rotary& of_q,
-                                 const Rotary& of_k) const;
+                                 const Rotary& of_k) const {
+    rotary(cx, q, batch.n_tokens(), of_q.cos, of_q.sin);
+    rotary(cx, k, batch.n_tokens(), of_k.cos, of_k.sin);
+    append_to_pages(cx, batch, layout, layer, k, v);
+  }
   virtual void paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
                                const KvLayout& layout, int layer, Tensor& y) const = 0;
   // Asked for on a device only.

@@ -103,20 +103,6 @@ Tensor linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& weight,
   return y;
 }
 
-void Backend::add_linear(Context& cx, const Tensor& x, const PackedMatrix& weight,
-                         const Tensor& bias, Tensor& y) const {
-  Tensor more = cx.arena.f32(y.shape());
-  linear(cx, x, weight, bias, more);
-  add(cx, y, more);
-}
-
-void Backend::linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& weight,
-                              const Tensor& bias, Tensor& y) const {
-  Tensor gate_up = cx.arena.f32({x.dim(0), weight.n_out()});
-  linear(cx, x, weight, bias, gate_up);
-  silu_mul(cx, gate_up, y);
-}
-
 Tensor rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps, DType out) {
   require(weight.numel() == last(x), "rms_norm", x, weight);
   Tensor y = cx.arena.tensor(out, x.shape());
@@ -348,14 +334,6 @@ void rotate_and_append(Context& cx, const PagedBatch& batch, const KvLayout& lay
   check_pages(batch, layout, layer, v);
   check_heads(q, k, v);
   backend(cx).rotate_and_append(cx, batch, layout, layer, q, k, v, of_q, of_k);
-}
-
-void Backend::rotate_and_append(Context& cx, const PagedBatch& batch, const KvLayout& layout,
-                                int layer, Heads q, Heads k, Heads v, const Rotary& of_q,
-                                const Rotary& of_k) const {
-  rotary(cx, q, batch.n_tokens(), of_q.cos, of_q.sin);
-  rotary(cx, k, batch.n_tokens(), of_k.cos, of_k.sin);
-  append_to_pages(cx, batch, layout, layer, k, v);
 }
 
 Tensor paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
