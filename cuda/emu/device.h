@@ -22,6 +22,12 @@ struct uint3 {
 struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(8) float2 {
+  float x, y;
+};
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
   constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
@@ -36,11 +42,13 @@ namespace omni::emu {
 
 struct LaunchShape {
   dim3 grid, block;
+  unsigned shared = 0;  // bytes of dynamic_shared()
 };
 
 cudaError_t launch(const LaunchShape& shape, cudaStream_t stream, const char* name,
                    std::function<void()> thread_body);
 void* shared_array(const void* site, size_t bytes);
+void* dynamic_shared();
 void sync_threads(int line);
 void sync_warp(unsigned mask, int line);
 // Every lane of `mask` gives four bytes and gets those of lane source(lane).
@@ -49,6 +57,16 @@ uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line);
 // Every lane of `mask` offers an address and gets those of all 32; what they point at must stay
 // until the next operation of the warp.
 const void* const* exchange(unsigned mask, const void* mine, int line);
+
+bool any(unsigned mask, bool predicate, int line);
+// Behind an exchange: nobody looks at what was offered any more. Like it, orders no memory.
+inline void leave_exchange(int line) { exchange(0xffffffffu, nullptr, line); }
+
+// A copy to shared memory that is done as late as it may be: `to` is undefined until this thread
+// waits for the group. nullptr: zeros.
+void copy_async(void* to, const void* from, size_t bytes);
+void end_copies();
+void wait_for_copies(int n_open);
 
 // Threads are fibers of one thread, so nothing comes between. The checker does not see it: atomics
 // are no race among one another.
@@ -72,10 +90,12 @@ inline int lane() {
 #define OMNI_SHARED(T, name, n)      \
   static const char name##_site = 0; \
   T* name = static_cast<T*>(::omni::emu::shared_array(&name##_site, sizeof(T) * (n)))
+#define OMNI_DYNAMIC_SHARED(T, name) T* name = static_cast<T*>(::omni::emu::dynamic_shared())
 #define __syncthreads() ::omni::emu::sync_threads(__LINE__)
 #define __syncwarp() ::omni::emu::sync_warp(0xffffffffu, __LINE__)
 #define __shfl_xor_sync(mask, value, delta) \
   ::omni::emu::shuffle_as(mask, value, ::omni::emu::lane() ^ (delta), __LINE__)
+#define __any_sync(mask, predicate) ::omni::emu::any(mask, predicate, __LINE__)
 #define __shfl_sync(mask, value, source) ::omni::emu::shuffle_as(mask, value, source, __LINE__)
 
 struct __nv_bfloat16 {

@@ -15,7 +15,8 @@ namespace omni::emu {
 
 namespace {
 
-constexpr size_t kSharedLimit = 48 << 10;  // without opting in
+constexpr size_t kSharedLimit = 48 << 10;  // of arrays
+constexpr size_t kMostShared = 227 << 10;  // with what a launch asks for
 constexpr unsigned kMostThreads = 1024;
 
 struct Thread {
@@ -27,8 +28,16 @@ struct Thread {
   uint32_t mask = 0, value = 0, result = 0;
   bool orders = false;  // is a __syncwarp: other operations of a warp say nothing about its memory
   const void* offered = nullptr;
-  const void* offers[32];
+  const void* offers[32] = {};
   int source = 0;
+  struct Copy {
+    void* to;
+    const void* from;  // nullptr: zeros
+    size_t bytes;
+    int group;
+  };
+  std::vector<Copy> copies;  // that it has not waited for
+  int group = 0;             // of its next copy
 };
 
 class Block {
@@ -43,12 +52,14 @@ class Block {
     Memory::instance().forget(shared_memory(), used_);  // what the block before left
     used_ = 0;
     sites_.clear();
+    dynamic_ = shape_.shared ? take(shape_.shared, kMostShared) : nullptr;
     for (unsigned i = 0; i < n_; ++i) {
       Thread& t = *threads()[i];
       t.index = {i % shape_.block.x, i / shape_.block.x % shape_.block.y,
                  i / (shape_.block.x * shape_.block.y)};
       t.block_phase = t.warp_phase = 0;
       t.waits = Thread::Waits::no;
+      t.copies.clear(), t.group = 0;
       note(i);
     }
     bool begun = false;
@@ -71,15 +82,37 @@ class Block {
       moved |= release_block();
       if (std::all_of(threads().begin(), threads().begin() + n_,
                       [](const auto& t) { return t->fiber.finished(); }))
-        return;
+        return look_for_open_copies();
       if (!moved) return stuck();
     }
   }
 
   void* shared(const void* site, size_t bytes) {
     void*& p = sites_[site];
-    if (!p) p = take(bytes);
+    if (!p) p = take(bytes, shape_.shared + kSharedLimit);
     return p;
+  }
+  void* dynamic_shared() { return dynamic_; }
+
+  void copy_async(void* to, const void* from, size_t bytes) {
+    auto& memory = Memory::instance();
+    Thread& t = current();
+    if (reinterpret_cast<char*>(to) < shared_memory() ||
+        reinterpret_cast<char*>(to) >= shared_memory() + kMostShared)
+      report(std::string(name_) + ": copy_async", "to memory that is not shared");
+    if (from) memory.kernel_reads(from, bytes, t.access, true);
+    memory.kernel_will_write(to, bytes, t.access);
+    t.copies.push_back({to, from, bytes, t.group});
+  }
+  void end_copies() { ++current().group; }
+  void wait_for_copies(int n_open) {
+    Thread& t = current();
+    std::erase_if(t.copies, [&](const Thread::Copy& c) {
+      if (c.group >= t.group - n_open) return false;
+      Memory::instance().kernel_writes(c.to, c.bytes, t.access, true);
+      c.from ? std::memcpy(c.to, c.from, c.bytes) : std::memset(c.to, 0, c.bytes);
+      return true;
+    });
   }
 
   void wait_block(int line) { wait(Thread::Waits::block, line); }
@@ -108,20 +141,26 @@ class Block {
   // One for all launches: they run one after the other.
   static char* shared_memory() {
     static auto* all =
-        static_cast<char*>(Memory::instance().allocate(kSharedLimit, "shared memory"));
+        static_cast<char*>(Memory::instance().allocate(kMostShared, "shared memory"));
     return all;
   }
   Thread& current() { return *threads()[now_]; }
 
-  void* take(size_t bytes) {
+  void* take(size_t bytes, size_t limit) {
+    limit = std::min(limit, kMostShared);
     const size_t at = (used_ + 15) / 16 * 16;
     used_ = at + bytes;
-    if (used_ <= kSharedLimit) return shared_memory() + at;
-    report(std::string(name_) + ": shared memory", std::to_string(used_) +
-                                                       " bytes of shared memory; a block has " +
-                                                       std::to_string(kSharedLimit));
-    used_ = kSharedLimit;
+    if (used_ <= limit) return shared_memory() + at;
+    report(std::string(name_) + ": shared memory",
+           std::to_string(used_) + " bytes of shared memory; a block has " + std::to_string(limit));
+    used_ = kMostShared;
     return shared_memory();
+  }
+  void look_for_open_copies() {
+    for (unsigned i = 0; i < n_; ++i)
+      if (!threads()[i]->copies.empty())
+        return report(std::string(name_) + ": copy_async",
+                      "thread " + std::to_string(i) + " does not wait for its copies");
   }
   void note(unsigned i) {
     Thread& t = *threads()[i];
@@ -218,6 +257,7 @@ class Block {
   const unsigned n_;
   static inline size_t used_ = 0;  // of shared_memory()
   std::map<const void*, void*> sites_;
+  void* dynamic_ = nullptr;
   uint32_t number_ = 0;
   unsigned now_ = 0;
 };
@@ -247,16 +287,29 @@ cudaError_t launch(const LaunchShape& shape, cudaStream_t stream, const char* na
   const uint64_t threads = uint64_t(shape.block.x) * shape.block.y * shape.block.z,
                  blocks = uint64_t(shape.grid.x) * shape.grid.y * shape.grid.z;
   if (threads == 0 || threads > kMostThreads || shape.block.z > 64 || blocks == 0 ||
-      shape.grid.y > 65535 || shape.grid.z > 65535 || shape.grid.x > 0x7fffffffu)
+      shape.grid.y > 65535 || shape.grid.z > 65535 || shape.grid.x > 0x7fffffffu ||
+      shape.shared > kMostShared)
     return cudaErrorInvalidConfiguration;
   return enqueue(stream, [shape, name, body = std::move(body)] { run_launch(shape, name, body); });
 }
 
 void* shared_array(const void* site, size_t bytes) { return g_block->shared(site, bytes); }
+void* dynamic_shared() { return g_block->dynamic_shared(); }
+void copy_async(void* to, const void* from, size_t bytes) { g_block->copy_async(to, from, bytes); }
+void end_copies() { g_block->end_copies(); }
+void wait_for_copies(int n_open) { g_block->wait_for_copies(n_open); }
 void sync_threads(int line) { g_block->wait_block(line); }
 void sync_warp(unsigned mask, int line) { g_block->wait_warp(mask, 0, int(lane()), line, true); }
 const void* const* exchange(unsigned mask, const void* mine, int line) {
   return g_block->exchange(mask, mine, line);
+}
+bool any(unsigned mask, bool predicate, int line) {
+  const void* const* all = exchange(mask, &predicate, line);
+  bool found = false;
+  for (unsigned l = 0; l < 32; ++l)
+    if (mask >> l & 1 && all[l]) found = found || *static_cast<const bool*>(all[l]);
+  leave_exchange(line);
+  return found;
 }
 uint32_t shuffle(unsigned mask, uint32_t value, int source_lane, int line) {
   return g_block->wait_warp(mask, value, source_lane, line);

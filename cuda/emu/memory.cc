@@ -169,4 +169,9 @@ void Memory::kernel_writes(const void* p, size_t size, uint32_t now, bool aligne
   });
 }
 
+void Memory::kernel_will_write(void* p, size_t size, uint32_t now) {
+  kernel_writes(p, size, now, true);
+  if (is_live(p, size)) forget(p, size);
+}
+
 }  // namespace omni::emu

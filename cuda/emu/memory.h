@@ -51,6 +51,8 @@ class Memory {
   // From the hooks of -fsanitize=thread. `size` bytes at p by access number `who`.
   void kernel_reads(const void* p, size_t size, uint32_t who, bool aligned);
   void kernel_writes(const void* p, size_t size, uint32_t who, bool aligned);
+  // Written at some time from now on: nothing can be read until kernel_writes() tells when.
+  void kernel_will_write(void* p, size_t size, uint32_t who);
   bool is_launching() const { return launching_; }
 
  private:

@@ -10,12 +10,14 @@ namespace {
 constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = kTileQueries / kWarps,
               kKeys = kStepKeys;
 
-template <int kWidth>  // at least head_dim, a multiple of 32: how much shared memory a block needs
-                       // decides how many fit
-__global__ void __launch_bounds__(kThreads)
-    attention_kernel(const float* __restrict__ q, const float* __restrict__ k,
-                     const float* __restrict__ v, float* __restrict__ y,
-                     const AttentionTile* __restrict__ tiles, AttentionShape s, float scale) {
+template <int kWidth, class Y>  // at least head_dim, a multiple of 32: how much shared memory a
+                                // block needs decides how many fit
+                                __global__ void __launch_bounds__(kThreads)
+                                    attention_kernel(const float* __restrict__ q,
+                                                     const float* __restrict__ k,
+                                                     const float* __restrict__ v, Y* __restrict__ y,
+                                                     const AttentionTile* __restrict__ tiles,
+                                                     AttentionShape s, float scale) {
   constexpr int kParts = kWidth / 32;
   OMNI_SHARED(float, query, kTileQueries* kWidth);
   OMNI_SHARED(float, key, kKeys*(kWidth + 1));
@@ -58,7 +60,7 @@ __global__ void __launch_bounds__(kThreads)
     const int mine = warp * kQueries + i;
     for (int p = 0; p < kParts; ++p)
       if (mine < tile.n_queries && lane + 32 * p < head_dim)
-        y[int64_t(mine) * s.n_heads * head_dim + lane + 32 * p] = part[i][p] / sum[i];
+        assign(y[int64_t(mine) * s.n_heads * head_dim + lane + 32 * p], part[i][p] / sum[i]);
   }
 }
 
@@ -85,18 +87,26 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-cudaError_t attention(const float* q, const float* k, const float* v, float* y,
+template <class Y>
+cudaError_t attention(const float* q, const float* k, const float* v, Y* y,
                       const AttentionTile* tiles, int n_tiles, const AttentionShape& s,
                       cudaStream_t stream) {
   if (s.head_dim < 1 || s.head_dim > kWidestHead || s.n_kv_heads < 1 || s.n_heads % s.n_kv_heads)
     return cudaErrorInvalidValue;
   if (n_tiles == 0) return cudaSuccess;
-  const auto kernel = s.head_dim <= 64   ? attention_kernel<64>
-                      : s.head_dim <= 96 ? attention_kernel<96>
-                                         : attention_kernel<kWidestHead>;
+  const auto kernel = s.head_dim <= 64   ? attention_kernel<64, Y>
+                      : s.head_dim <= 96 ? attention_kernel<96, Y>
+                                         : attention_kernel<kWidestHead, Y>;
   return launch("attention", kernel, {{unsigned(n_tiles), unsigned(s.n_heads)}, {kThreads}}, stream,
                 q, k, v, y, tiles, s, 1.f / sqrtf(float(s.head_dim)));
 }
+
+template cudaError_t attention<float>(const float*, const float*, const float*, float*,
+                                      const AttentionTile*, int, const AttentionShape&,
+                                      cudaStream_t);
+template cudaError_t attention<bf16>(const float*, const float*, const float*, bf16*,
+                                     const AttentionTile*, int, const AttentionShape&,
+                                     cudaStream_t);
 
 cudaError_t attention_weights(const float* q, int64_t q_stride, const float* k, int64_t k_stride,
                               float* y, int64_t n, int n_keys, int head_dim, cudaStream_t stream) {

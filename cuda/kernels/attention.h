@@ -24,8 +24,9 @@ struct AttentionShape {
   int n_heads, n_kv_heads, head_dim;  // at most kWidestHead
 };
 
-// All on the device, tiles too. cudaErrorInvalidValue for what it cannot do.
-cudaError_t attention(const float* q, const float* k, const float* v, float* y,
+// All on the device, tiles too. Y: float or bf16. cudaErrorInvalidValue for what it cannot do.
+template <class Y>
+cudaError_t attention(const float* q, const float* k, const float* v, Y* y,
                       const AttentionTile* tiles, int n_tiles, const AttentionShape& shape,
                       cudaStream_t stream);
 

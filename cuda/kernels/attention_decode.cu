@@ -49,8 +49,9 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // A block a head: the stretches, each by how far its maximum is below the highest.
+template <class Y>
 __global__ void __launch_bounds__(kThreads)
-    attention_join_kernel(const float* __restrict__ partial, float* __restrict__ y, int n_stretches,
+    attention_join_kernel(const float* __restrict__ partial, Y* __restrict__ y, int n_stretches,
                           int head_dim) {
   const float* mine = partial + int64_t(blockIdx.x) * n_stretches * (head_dim + 2);
   float highest = mine[0];
@@ -62,14 +63,15 @@ __global__ void __launch_bounds__(kThreads)
       const float share = __expf(one[0] - highest);
       sum += share * one[2 + c], weights += share * one[1];
     }
-    y[int64_t(blockIdx.x) * head_dim + c] = sum / weights;
+    assign(y[int64_t(blockIdx.x) * head_dim + c], sum / weights);
   }
 }
 
 }  // namespace
 
+template <class Y>
 cudaError_t attention_decode(const float* q, const float* k, const float* v, int64_t kv_stride,
-                             float* y, float* partial, int n_heads, int n_kv_heads, int head_dim,
+                             Y* y, float* partial, int n_heads, int n_kv_heads, int head_dim,
                              int n_keys, float scale, cudaStream_t stream) {
   if (n_keys < 1 || head_dim < 1 || head_dim > kDecodeHead || n_kv_heads < 1 ||
       n_heads % n_kv_heads)
@@ -79,9 +81,15 @@ cudaError_t attention_decode(const float* q, const float* k, const float* v, int
                                {{n_stretches, unsigned(n_heads)}, {kThreads}}, stream, q, k, v,
                                kv_stride, partial, n_heads / n_kv_heads, head_dim, n_keys, scale);
   return e == cudaSuccess
-             ? launch("attention_join", attention_join_kernel, {{unsigned(n_heads)}, {kThreads}},
+             ? launch("attention_join", attention_join_kernel<Y>, {{unsigned(n_heads)}, {kThreads}},
                       stream, partial, y, int(n_stretches), head_dim)
              : e;
 }
+
+template cudaError_t attention_decode<float>(const float*, const float*, const float*, int64_t,
+                                             float*, float*, int, int, int, int, float,
+                                             cudaStream_t);
+template cudaError_t attention_decode<bf16>(const float*, const float*, const float*, int64_t,
+                                            bf16*, float*, int, int, int, int, float, cudaStream_t);
 
 }  // namespace omni::cuda

@@ -15,9 +15,10 @@ constexpr int kDecodeHead = 256;  // widest head
 
 // q, y: [n_heads, head_dim]; k, v: [n_keys, kv_stride] with [n_kv_heads, head_dim] in a row;
 // partial: n_heads · ⌈n_keys / kDecodeKeys⌉ · (head_dim + 2) floats. head_dim is at most
-// kDecodeHead. cudaErrorInvalidValue for what it cannot do.
+// kDecodeHead. Y: float or bf16. cudaErrorInvalidValue for what it cannot do.
+template <class Y>
 cudaError_t attention_decode(const float* q, const float* k, const float* v, int64_t kv_stride,
-                             float* y, float* partial, int n_heads, int n_kv_heads, int head_dim,
+                             Y* y, float* partial, int n_heads, int n_kv_heads, int head_dim,
                              int n_keys, float scale, cudaStream_t stream);
 
 }  // namespace omni::cuda

@@ -14,18 +14,32 @@
 
 #if defined(__CUDACC__)
 #define OMNI_SHARED(T, name, n) __shared__ T name[n]
+// The LaunchShape's `shared` bytes.
+#define OMNI_DYNAMIC_SHARED(T, name)             \
+  extern __shared__ uint4 omni_dynamic_shared[]; \
+  T* name = reinterpret_cast<T*>(omni_dynamic_shared)
 #define OMNI_UNROLL _Pragma("unroll")  // before a loop over an array that shall stay in registers
+#define OMNI_UNROLL_1 _Pragma("unroll 1")
 #define OMNI_UNROLL_2 _Pragma("unroll 2")  // by two only: where more would spill registers
+#define OMNI_UNROLL_4 _Pragma("unroll 4")
 
 namespace omni::cuda {
 struct LaunchShape {
   dim3 grid, block;
+  unsigned shared = 0;  // bytes of OMNI_DYNAMIC_SHARED
 };
+constexpr unsigned kSharedUnasked = 48 << 10;  // more has to be asked for
 template <class... P, class... A>
 cudaError_t launch(const char*, void (*kernel)(P...), const LaunchShape& shape, cudaStream_t stream,
                    A... arguments) {
+  if (shape.shared > kSharedUnasked) {
+    const cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                               int(shape.shared));
+    if (e != cudaSuccess) return e;
+  }
   cudaLaunchConfig_t c = {};
   c.gridDim = shape.grid, c.blockDim = shape.block, c.stream = stream;
+  c.dynamicSmemBytes = shape.shared;
   return cudaLaunchKernelEx(&c, kernel, static_cast<P>(arguments)...);
 }
 
@@ -61,7 +75,9 @@ cudaError_t launch_early(const char*, void (*kernel)(P...), const LaunchShape& s
 #include "emu/device.h"
 
 #define OMNI_UNROLL
+#define OMNI_UNROLL_1
 #define OMNI_UNROLL_2
+#define OMNI_UNROLL_4
 
 namespace omni::cuda {
 using LaunchShape = emu::LaunchShape;

@@ -1,5 +1,5 @@
-// Block (tile, head): four warps, four queries each. A lane of a warp holds a key's score, then a
-// part of the head of the sum.
+// Block (part of a tile, head): four warps, four queries each. A lane of a warp holds a key's
+// score, then a part of the head of the sum.
 #include "kernels/attention_step.h"
 #include "kernels/paged_attention.h"
 
@@ -7,7 +7,8 @@ namespace omni::cuda {
 
 namespace {
 
-constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = kPagedTileQueries / kWarps,
+constexpr int kWarps = 4, kThreads = 32 * kWarps, kPartQueries = 16,
+              kQueries = kPartQueries / kWarps, kParts = kPagedTileQueries / kPartQueries,
               kKeys = kStepKeys;
 
 // A thread a component of key and value.
@@ -25,28 +26,32 @@ __global__ void __launch_bounds__(kOneEach)
   assign(to[s.values], v[token * v_stride + c]);
 }
 
-template <class T, int kWidth>  // at least head_dim, a multiple of 32: how much shared memory a
-                                // block needs decides how many fit
-__global__ void __launch_bounds__(kThreads)
-    paged_attention_kernel(LaneQueries q, void* const* __restrict__ tables,
-                           const SeenRows* __restrict__ seen, const QueryRange* __restrict__ tiles,
-                           float* __restrict__ y, PagedShape s, float scale) {
-  constexpr int kParts = kWidth / 32;
-  OMNI_SHARED(float, query, kPagedTileQueries* kWidth);
+template <class T, class Y, int kWidth>  // at least head_dim, a multiple of 32: how much shared
+                                         // memory a block needs decides how many fit
+                                         __global__ void __launch_bounds__(kThreads)
+                                             paged_attention_kernel(
+                                                 LaneQueries q, void* const* __restrict__ tables,
+                                                 const SeenRows* __restrict__ seen,
+                                                 const QueryRange* __restrict__ tiles,
+                                                 Y* __restrict__ y, PagedShape s, float scale) {
+  constexpr int kColumns = kWidth / 32;
+  OMNI_SHARED(float, query, kPartQueries* kWidth);
   OMNI_SHARED(float, key, kKeys*(kWidth + 1));
   OMNI_SHARED(float, value, kKeys* kWidth);
   OMNI_SHARED(float, weight, kWarps* kKeys);
-  const QueryRange tile = tiles[blockIdx.x];
-  const int n_queries = tile.end - tile.begin, head = int(blockIdx.y), head_dim = s.head_dim,
-            kv_head = head / (s.n_heads / s.n_kv_heads), lane = int(threadIdx.x) % 32,
-            warp = int(threadIdx.x) / 32;
+  QueryRange tile = tiles[blockIdx.x / kParts];
+  tile.begin += int(blockIdx.x) % kParts * kPartQueries;
+  if (tile.begin >= tile.end) return;
+  const int n_queries = min(kPartQueries, tile.end - tile.begin), head = int(blockIdx.y),
+            head_dim = s.head_dim, kv_head = head / (s.n_heads / s.n_kv_heads),
+            lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
   seen += int64_t(tile.begin) * s.n_lanes;
   y += (int64_t(tile.begin) * s.n_heads + head) * head_dim;
 
-  float highest[kQueries], sum[kQueries], part[kQueries][kParts];
+  float highest[kQueries], sum[kQueries], part[kQueries][kColumns];
   OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
     highest[i] = -INFINITY, sum[i] = 0;
-    for (int p = 0; p < kParts; ++p) part[i][p] = 0;
+    for (int p = 0; p < kColumns; ++p) part[i][p] = 0;
   }
 
   for (int l = 0; l < s.n_lanes; ++l) {
@@ -78,9 +83,9 @@ __global__ void __launch_bounds__(kThreads)
   }
   OMNI_UNROLL for (int i = 0; i < kQueries; ++i) {
     const int mine = warp * kQueries + i;
-    for (int p = 0; p < kParts; ++p)
+    for (int p = 0; p < kColumns; ++p)
       if (mine < n_queries && lane + 32 * p < head_dim)
-        y[int64_t(mine) * s.n_heads * head_dim + lane + 32 * p] = part[i][p] / sum[i];
+        assign(y[int64_t(mine) * s.n_heads * head_dim + lane + 32 * p], part[i][p] / sum[i]);
   }
 }
 
@@ -96,18 +101,19 @@ cudaError_t append_to_pages(const float* k, int64_t k_stride, const float* v, in
            : cudaSuccess;
 }
 
-template <class T>
+template <class T, class Y>
 cudaError_t paged_attention(const LaneQueries& q, void* const* tables, const SeenRows* seen,
-                            const QueryRange* tiles, int n_tiles, float* y, const PagedShape& s,
+                            const QueryRange* tiles, int n_tiles, Y* y, const PagedShape& s,
                             cudaStream_t stream) {
   if (s.head_dim < 1 || s.head_dim > kWidestPagedHead || s.n_kv_heads < 1 ||
       s.n_heads % s.n_kv_heads)
     return cudaErrorInvalidValue;
   if (n_tiles == 0) return cudaSuccess;
-  const auto kernel = s.head_dim <= 64 ? paged_attention_kernel<T, 64>
-                                       : paged_attention_kernel<T, kWidestPagedHead>;
-  return launch("paged_attention", kernel, {{unsigned(n_tiles), unsigned(s.n_heads)}, {kThreads}},
-                stream, q, tables, seen, tiles, y, s, 1.f / sqrtf(float(s.head_dim)));
+  const auto kernel = s.head_dim <= 64 ? paged_attention_kernel<T, Y, 64>
+                                       : paged_attention_kernel<T, Y, kWidestPagedHead>;
+  return launch("paged_attention", kernel,
+                {{unsigned(n_tiles * kParts), unsigned(s.n_heads)}, {kThreads}}, stream, q, tables,
+                seen, tiles, y, s, 1.f / sqrtf(float(s.head_dim)));
 }
 
 template cudaError_t append_to_pages<float>(const float*, int64_t, const float*, int64_t,
@@ -116,11 +122,14 @@ template cudaError_t append_to_pages<float>(const float*, int64_t, const float*,
 template cudaError_t append_to_pages<bf16>(const float*, int64_t, const float*, int64_t,
                                            const PageSlot*, int64_t, const PagedShape&,
                                            cudaStream_t);
-template cudaError_t paged_attention<float>(const LaneQueries&, void* const*, const SeenRows*,
-                                            const QueryRange*, int, float*, const PagedShape&,
-                                            cudaStream_t);
-template cudaError_t paged_attention<bf16>(const LaneQueries&, void* const*, const SeenRows*,
-                                           const QueryRange*, int, float*, const PagedShape&,
-                                           cudaStream_t);
+#define OMNI_PAGED_ATTENTION(T, Y)                                                           \
+  template cudaError_t paged_attention<T>(const LaneQueries&, void* const*, const SeenRows*, \
+                                          const QueryRange*, int, Y*, const PagedShape&,     \
+                                          cudaStream_t);
+OMNI_PAGED_ATTENTION(float, float)
+OMNI_PAGED_ATTENTION(float, bf16)
+OMNI_PAGED_ATTENTION(bf16, float)
+OMNI_PAGED_ATTENTION(bf16, bf16)
+#undef OMNI_PAGED_ATTENTION
 
 }  // namespace omni::cuda

@@ -6,7 +6,7 @@
 
 namespace omni::cuda {
 
-constexpr int kPagedTileQueries = 16, kWidestPagedHead = 128;
+constexpr int kPagedTileQueries = 128, kWidestPagedHead = 128;
 
 struct QueryRange {
   int begin, end;  // at most kPagedTileQueries, of one sequence
@@ -19,10 +19,10 @@ cudaError_t append_to_pages(const float* k, int64_t k_stride, const float* v, in
                             cudaStream_t stream);
 
 // All on the device: tiles [n_tiles], seen [any, n_lanes] and tables; y: [any, n_heads · head_dim].
-// cudaErrorInvalidValue for what it cannot do.
-template <class T>
+// T, Y: float or bf16. cudaErrorInvalidValue for what it cannot do.
+template <class T, class Y>
 cudaError_t paged_attention(const LaneQueries& q, void* const* tables, const SeenRows* seen,
-                            const QueryRange* tiles, int n_tiles, float* y, const PagedShape& shape,
+                            const QueryRange* tiles, int n_tiles, Y* y, const PagedShape& shape,
                             cudaStream_t stream);
 
 }  // namespace omni::cuda

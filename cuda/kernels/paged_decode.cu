@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "kernels/paged_decode.h"
 
 namespace omni::cuda {
@@ -6,10 +8,6 @@ namespace {
 
 constexpr int kThreads = kStretchKeys, kWarps = kThreads / 32;
 constexpr int kComponents = 32;  // of the keys that are there at a time
-
-__device__ inline int stretches_of(const SeenRows& rows) {
-  return (rows.end - rows.first + kStretchKeys - 1) / kStretchKeys;
-}
 
 // Block (stretch, key head and part of its group, token). Scores: the keys pass through shared
 // memory some components at a time, a thread a key. Softmax against the stretch's own maximum: a
@@ -28,18 +26,12 @@ __global__ void __launch_bounds__(kThreads)
   const int group = s.n_heads / s.n_kv_heads, parts = (group + kHeads - 1) / kHeads,
             kv_head = int(blockIdx.y) / parts, first_head = int(blockIdx.y) % parts * kHeads,
             n_heads = min(kHeads, group - first_head), head = kv_head * group + first_head;
-  SeenRows rows = {0, 0, 0};
-  int stretch = int(blockIdx.x), l = -1;
-  while (l + 1 < s.n_lanes) {
-    rows = seen[int64_t(token) * s.n_lanes + ++l];
-    if (stretch < stretches_of(rows)) break;
-    stretch -= stretches_of(rows);
-    rows.end = rows.first;
-  }
-  const int begin = rows.first + stretch * kStretchKeys, n = min(kStretchKeys, rows.end - begin);
+  int l = 0;
+  const SeenRows rows = stretch_rows(seen, token, s.n_lanes, int(blockIdx.x), l);
+  const int n = rows.end - rows.first;
   if (n <= 0) return;
 
-  if (me < n) row_at[me] = row_in_page<T>(tables, rows.table, begin + me, kv_head, s);
+  if (me < n) row_at[me] = row_in_page<T>(tables, rows.table, rows.first + me, kv_head, s);
   const Queries of = of_lane(q, l);
   const float* from = of.q + token * of.stride + int64_t(head) * head_dim;
   for (int i = me; i < kHeads * head_dim; i += kThreads)
@@ -92,61 +84,95 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Block (head, token): the stretches, each by how far its maximum is below the highest.
-__global__ void __launch_bounds__(kThreads)
+constexpr int kJoinWarps = 8, kJoinThreads = 32 * kJoinWarps;
+
+// Block (head, token): the stretches, each by how far its maximum is below the highest. A warp
+// takes every eighth of them, a lane every 32nd component.
+template <int kColumns, class Y>  // 32 · kColumns: at least head_dim
+__global__ void __launch_bounds__(kJoinThreads)
     paged_join_kernel(const float* __restrict__ partial, const SeenRows* __restrict__ seen,
-                      const int* __restrict__ tokens, int most_stretches, float* __restrict__ y,
+                      const int* __restrict__ tokens, int most_stretches, Y* __restrict__ y,
                       int n_heads, int head_dim, int n_lanes) {
-  const int token = tokens[blockIdx.y];
+  OMNI_SHARED(float, part_sum, kJoinWarps * 32 * kColumns);
+  OMNI_SHARED(float, part_weight, kJoinWarps);
+  const int token = tokens[blockIdx.y], lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
   int n_stretches = 0;
   for (int l = 0; l < n_lanes; ++l) n_stretches += stretches_of(seen[int64_t(token) * n_lanes + l]);
-  partial += (int64_t(blockIdx.y) * n_heads + blockIdx.x) * most_stretches * (head_dim + 2);
-  y += (int64_t(token) * n_heads + blockIdx.x) * head_dim;
-  float highest = partial[0];
-  for (int i = 1; i < n_stretches; ++i)
-    highest = fmaxf(highest, partial[int64_t(i) * (head_dim + 2)]);
-  for (int c = int(threadIdx.x); c < head_dim; c += kThreads) {
-    float sum = 0, weights = 0;
-    for (int i = 0; i < n_stretches; ++i) {
-      const float* one = partial + int64_t(i) * (head_dim + 2);
-      const float share = __expf(one[0] - highest);
-      sum += share * one[2 + c], weights += share * one[1];
-    }
-    y[c] = sum / weights;
+  const int to_next = head_dim + 2;  // stretch
+  partial += (int64_t(blockIdx.y) * n_heads + blockIdx.x) * most_stretches * to_next;
+  float highest = -INFINITY;
+  for (int i = lane; i < n_stretches; i += 32) highest = fmaxf(highest, partial[i * to_next]);
+  highest = warp_max(highest);
+  float sum[kColumns], weight = 0;
+  OMNI_UNROLL for (int c = 0; c < kColumns; ++c) sum[c] = 0;
+  OMNI_UNROLL_4 for (int i = warp; i < n_stretches; i += kJoinWarps) {
+    const float* one = partial + i * to_next;
+    const float share = __expf(one[0] - highest);
+    weight += share * one[1];
+    OMNI_UNROLL for (int c = 0; c < kColumns; ++c) if (32 * c + lane < head_dim) sum[c] +=
+        share * one[2 + 32 * c + lane];
   }
+  OMNI_UNROLL for (int c = 0; c < kColumns; ++c) part_sum[(warp * kColumns + c) * 32 + lane] =
+      sum[c];
+  if (lane == 0) part_weight[warp] = weight;
+  __syncthreads();
+  const int d = int(threadIdx.x);
+  if (d >= head_dim) return;
+  float total = 0, weights = 0;
+  OMNI_UNROLL for (int w = 0; w < kJoinWarps; ++w) {
+    total += part_sum[w * kColumns * 32 + d];
+    weights += part_weight[w];
+  }
+  assign(y[(int64_t(token) * n_heads + blockIdx.x) * head_dim + d], total / weights);
 }
-
-}  // namespace
+static_assert(kJoinThreads >= kWidestDecodeHead);
 
 template <class T>
-cudaError_t paged_decode(const LaneQueries& q, void* const* tables, const SeenRows* seen,
-                         const int* tokens, int n_tokens, int most_stretches, float* partial,
-                         float* y, const PagedShape& s, cudaStream_t stream) {
-  if (s.head_dim < 1 || s.head_dim > kWidestDecodeHead || s.n_kv_heads < 1 ||
-      s.n_heads % s.n_kv_heads)
-    return cudaErrorInvalidValue;
-  if (n_tokens == 0) return cudaSuccess;
+cudaError_t stretches(const LaneQueries& q, void* const* tables, const SeenRows* seen,
+                      const int* tokens, int n_tokens, int most_stretches, float* partial,
+                      const PagedShape& s, cudaStream_t stream) {
   const int group = s.n_heads / s.n_kv_heads, at_a_time = group == 1 ? 1 : group <= 4 ? 4 : 8;
   const auto kernel = at_a_time == 1   ? paged_stretch_kernel<T, 1>
                       : at_a_time == 4 ? paged_stretch_kernel<T, 4>
                                        : paged_stretch_kernel<T, 8>;
   const unsigned parts = unsigned((group + at_a_time - 1) / at_a_time);
-  const cudaError_t e = launch(
+  return launch(
       "paged_stretch", kernel,
       {{unsigned(most_stretches), unsigned(s.n_kv_heads) * parts, unsigned(n_tokens)}, {kThreads}},
       stream, q, tables, seen, tokens, partial, s, 1.f / sqrtf(float(s.head_dim)));
-  return e == cudaSuccess
-             ? launch("paged_join", paged_join_kernel,
-                      {{unsigned(s.n_heads), unsigned(n_tokens)}, {kThreads}}, stream, partial,
-                      seen, tokens, most_stretches, y, s.n_heads, s.head_dim, s.n_lanes)
-             : e;
 }
 
-template cudaError_t paged_decode<float>(const LaneQueries&, void* const*, const SeenRows*,
-                                         const int*, int, int, float*, float*, const PagedShape&,
-                                         cudaStream_t);
-template cudaError_t paged_decode<bf16>(const LaneQueries&, void* const*, const SeenRows*,
-                                        const int*, int, int, float*, float*, const PagedShape&,
-                                        cudaStream_t);
+}  // namespace
+
+template <class T, class Y>
+cudaError_t paged_decode(const LaneQueries& q, void* const* tables, const SeenRows* seen,
+                         const int* tokens, int n_tokens, int most_stretches, float* partial, Y* y,
+                         const PagedShape& s, cudaStream_t stream) {
+  if (s.head_dim < 1 || s.head_dim > kWidestDecodeHead || s.n_kv_heads < 1 ||
+      s.n_heads % s.n_kv_heads)
+    return cudaErrorInvalidValue;
+  if (n_tokens == 0) return cudaSuccess;
+  const bool on_tensor_cores = std::is_same_v<T, bf16> && can_stretch(s);
+  const cudaError_t e =
+      on_tensor_cores
+          ? paged_stretch(q, tables, seen, tokens, n_tokens, most_stretches, partial, y, s, stream)
+          : stretches<T>(q, tables, seen, tokens, n_tokens, most_stretches, partial, s, stream);
+  if (e != cudaSuccess || (on_tensor_cores && most_stretches == 1)) return e;
+  return launch(
+      "paged_join",
+      s.head_dim <= 128 ? paged_join_kernel<4, Y> : paged_join_kernel<kWidestDecodeHead / 32, Y>,
+      {{unsigned(s.n_heads), unsigned(n_tokens)}, {kJoinThreads}}, stream, partial, seen, tokens,
+      most_stretches, y, s.n_heads, s.head_dim, s.n_lanes);
+}
+
+#define OMNI_PAGED_DECODE(T, Y)                                                             \
+  template cudaError_t paged_decode<T>(const LaneQueries&, void* const*, const SeenRows*,   \
+                                       const int*, int, int, float*, Y*, const PagedShape&, \
+                                       cudaStream_t);
+OMNI_PAGED_DECODE(float, float)
+OMNI_PAGED_DECODE(float, bf16)
+OMNI_PAGED_DECODE(bf16, float)
+OMNI_PAGED_DECODE(bf16, bf16)
+#undef OMNI_PAGED_DECODE
 
 }  // namespace omni::cuda

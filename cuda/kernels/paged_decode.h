@@ -4,20 +4,19 @@
 // joins them. No atomics: the same bits each time, whichever other tokens there are.
 #pragma once
 
-#include "kernels/pages.h"
+#include "kernels/paged_stretch.h"
 
 namespace omni::cuda {
 
-constexpr int kStretchKeys = 128;
 constexpr int kWidestDecodeHead = 256;
 
 // tokens: [n_tokens], which rows of q, seen [any, n_lanes] and y [any, n_heads · head_dim] they
 // are. most_stretches: at least Σ ⌈(end − first) / kStretchKeys⌉ over the lanes of each token;
-// partial: n_tokens · n_heads · most_stretches · (head_dim + 2) floats. All on the device. T: float
-// or bf16. cudaErrorInvalidValue for what it cannot do.
-template <class T>
+// partial: n_tokens · n_heads · most_stretches · (head_dim + 2) floats. All on the device. T, Y:
+// float or bf16. cudaErrorInvalidValue for what it cannot do.
+template <class T, class Y>
 cudaError_t paged_decode(const LaneQueries& q, void* const* tables, const SeenRows* seen,
-                         const int* tokens, int n_tokens, int most_stretches, float* partial,
-                         float* y, const PagedShape& shape, cudaStream_t stream);
+                         const int* tokens, int n_tokens, int most_stretches, float* partial, Y* y,
+                         const PagedShape& shape, cudaStream_t stream);
 
 }  // namespace omni::cuda

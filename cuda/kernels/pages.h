@@ -39,6 +39,14 @@ struct LaneQueries {
 
 #if defined(__CUDACC__) || !OMNI_CUDA_TOOLKIT
 
+// Whether each token's and head's queries begin at a multiple of sixteen bytes.
+inline bool is_wide(const LaneQueries& q, const PagedShape& s) {
+  bool wide = s.head_dim % 4 == 0;
+  for (int l = 0; l < s.n_lanes; ++l)
+    wide = wide && reinterpret_cast<uintptr_t>(q.lane[l].q) % 16 == 0 && q.lane[l].stride % 4 == 0;
+  return wide;
+}
+
 // By comparisons: a kernel's parameter that a variable indexes is copied to the stack.
 __device__ inline Queries of_lane(const LaneQueries& all, int lane) {
   Queries q = all.lane[0];

@@ -293,21 +293,31 @@ void check_heads(Heads q, Heads k, Heads v) {
                                          " key heads");
 }
 
+// The host knows float32 only.
+Tensor result_of(Context& cx, DType out, Shape shape) {
+  if (out != DType::f32 && (out != DType::bf16 || !cx.arena.device()))
+    throw Error(ErrorCode::internal, std::string("a result in ") + name_of(out) +
+                                         (cx.arena.device() ? "" : " on the host"));
+  return cx.arena.tensor(out, shape);
+}
+
 }  // namespace
 
-Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges) {
+Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges,
+                 DType out) {
   check_heads(q, k, v);
   Tensor y =
-      cx.arena.f32({ranges.empty() ? 0 : ranges.back().end, int64_t(q.n_heads) * q.head_dim});
+      result_of(cx, out, {ranges.empty() ? 0 : ranges.back().end, int64_t(q.n_heads) * q.head_dim});
   backend(cx).attention(cx, q, k, v, ranges, y);
   return y;
 }
 
-Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const int64_t> spans) {
+Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const int64_t> spans,
+                 DType out) {
   std::vector<AttentionRange> ranges;
   for (size_t s = 1; s < spans.size(); ++s)
     ranges.push_back({spans[s - 1], spans[s], spans[s - 1], spans[s] - spans[s - 1]});
-  return attention(cx, q, k, v, std::span<const AttentionRange>(ranges));
+  return attention(cx, q, k, v, std::span<const AttentionRange>(ranges), out);
 }
 
 Tensor attention_weights(Context& cx, Heads q, int64_t n, Heads k, int64_t n_keys) {
@@ -349,7 +359,7 @@ void rotate_and_append(Context& cx, const PagedBatch& batch, const KvLayout& lay
 }
 
 Tensor paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
-                       const KvLayout& layout, int layer) {
+                       const KvLayout& layout, int layer, DType out) {
   check_pages(batch, layout, layer, {nullptr, 0, layout.n_kv_heads, layout.head_dim});
   if (int(q.size()) != batch.n_lanes())
     throw Error(ErrorCode::internal, "paged_attention: " + std::to_string(q.size()) +
@@ -363,7 +373,7 @@ Tensor paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& 
                                            std::to_string(q[0].n_heads) + " and " +
                                            std::to_string(variant.n_heads) + " heads");
   }
-  Tensor y = cx.arena.f32({batch.n_tokens(), int64_t{q[0].n_heads} * q[0].head_dim});
+  Tensor y = result_of(cx, out, {batch.n_tokens(), int64_t{q[0].n_heads} * q[0].head_dim});
   backend(cx).paged_attention(cx, q, batch, layout, layer, y);
   return y;
 }

@@ -181,13 +181,17 @@ void rotary_(Context& cx, Heads x, int64_t n, const float* cos, const float* sin
 
 // softmax(q · kᵀ / √head_dim) · v with grouped queries (q.n_heads is a multiple of k.n_heads).
 // Bidirectional inside each span: tokens [spans[i], spans[i+1]) see one another and nobody else.
+// out = bf16, on a device only: y is rounded to bfloat16, and so may be the factors of the products
+// (queries, keys, values, weights of the softmax); sums and softmax are float32.
 // y[n, q.n_heads · head_dim]
-Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const int64_t> spans);
+Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const int64_t> spans,
+                 DType out = DType::f32);
 // Queries [begin, end) see keys [first_key, first_key + n_keys). Ranges cover the queries in order.
 struct AttentionRange {
   int64_t begin, end, first_key, n_keys;
 };
-Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges);
+Tensor attention(Context& cx, Heads q, Heads k, Heads v, std::span<const AttentionRange> ranges,
+                 DType out = DType::f32);
 // softmax(q · kᵀ / √head_dim) of one head: [n, n_keys].
 Tensor attention_weights(Context& cx, Heads q, int64_t n, Heads k, int64_t n_keys);
 

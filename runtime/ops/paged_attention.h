@@ -35,8 +35,9 @@ void rotate_and_append(Context& cx, const PagedBatch& batch, const KvLayout& lay
 // its sequence, its own key among them: append_to_pages() comes first. q: a variant a lane, which
 // meets that lane's keys; they may be the same. Grouped queries: n_heads is a multiple of
 // n_kv_heads. What a token gets does not depend on the batch's other sequences.
+// out = bf16: as of attention() in ops.h; factors are rounded where the pages hold bfloat16.
 // y[n_tokens, n_heads · head_dim]
 Tensor paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
-                       const KvLayout& layout, int layer);
+                       const KvLayout& layout, int layer, DType out = DType::f32);
 
 }  // namespace omni::ops

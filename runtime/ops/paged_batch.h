@@ -18,7 +18,7 @@ constexpr int64_t kPageRows = 64;  // tokens whose keys and values share a page
 class PagedBatch {
  public:
   static constexpr int kMostLanes = 4;
-  static constexpr int kTileQueries = 16;   // of spans that a device cuts into tiles
+  static constexpr int kTileQueries = 128;  // of spans that a device cuts into tiles
   static constexpr int kStretchKeys = 128;  // of tokens alone in their span, whose keys it splits
 
   struct Lane {

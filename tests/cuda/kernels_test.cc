@@ -232,10 +232,12 @@ TEST_F(Kernels, AttentionDecode) {
 TEST(Refused, HeadsThatKernelsOfPagesHaveNoRoomFor) {
   const LaneQueries q{};
   const auto tiles = [&](const PagedShape& s) {
-    return paged_attention<float>(q, nullptr, nullptr, nullptr, 0, nullptr, s, nullptr);
+    return paged_attention<float>(q, nullptr, nullptr, nullptr, 0, static_cast<float*>(nullptr), s,
+                                  nullptr);
   };
   const auto step = [&](const PagedShape& s) {
-    return paged_decode<bf16>(q, nullptr, nullptr, nullptr, 0, 1, nullptr, nullptr, s, nullptr);
+    return paged_decode<bf16>(q, nullptr, nullptr, nullptr, 0, 1, nullptr,
+                              static_cast<float*>(nullptr), s, nullptr);
   };
   EXPECT_EQ(tiles({0, 0, 4, 2, kWidestPagedHead, 1}), cudaSuccess);
   EXPECT_EQ(tiles({0, 0, 4, 2, kWidestPagedHead + 1, 1}), cudaErrorInvalidValue);

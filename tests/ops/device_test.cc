@@ -565,6 +565,46 @@ TEST_F(Devices, OtherSequencesInPagesChangeNoBit) {
   }
 }
 
+// On tensor cores where pages hold bfloat16 and heads suit them, several tiles and pages long;
+// rounded results of the others.
+TEST_F(Devices, RoundedAttentionOverPages) {
+  std::vector<PagedCase> cases = paged_cases();
+  for (const auto& [n_heads, n_kv_heads, head_dim] :
+       {std::tuple{2, 1, 64}, {3, 3, 72}, {2, 2, 80}, {2, 1, 96}, {4, 2, 128}}) {
+    PagedCase c;
+    c.layout = {DType::bf16, 2, n_kv_heads, head_dim};
+    c.n_heads = n_heads, c.n_lanes = 2;
+    const auto tokens = [](int n) {
+      std::vector<uint8_t> lane_of;
+      for (int i = 0; i < n; ++i) lane_of.push_back(uint8_t(i % 7 == 3));
+      return lane_of;
+    };
+    c.sequences = {{{{0, 0}, {0, 0}}, tokens(130), 1},
+                   {{{70, 193}, {0, 0}}, tokens(33), 2},
+                   {{{0, 0}, {5, 64}}, tokens(2), 3}};
+    cases.push_back(c);
+    c.sharpness = 8;  // the highest score grows from page to page
+    cases.push_back(c);
+  }
+  const auto values = [](Side& side, const Tensor& y) {
+    return y.dtype() == DType::bf16 ? side.read(to_f32(to_device(y, nullptr))) : side.read(y);
+  };
+  for (const PagedCase& c : cases) {
+    if (c.layout.dtype == DType::f32 && c.layout.head_dim != 16) continue;
+    Side host(nullptr), device(cuda());
+    PagedMemory on_host(host.cx(), c), on_device(device.cx(), c);
+    const auto a = values(host, on_host.run()), b = values(device, on_device.run(DType::bf16));
+    ASSERT_EQ(a.size(), b.size()) << c.str();
+    double worst = 0, scale = 1e-30;
+    for (size_t i = 0; i < a.size(); ++i) {
+      ASSERT_TRUE(std::isfinite(b[i])) << c.str() << " at " << i;
+      worst = std::max(worst, std::abs(double(a[i]) - b[i]));
+      scale = std::max(scale, double(std::abs(a[i])));
+    }
+    EXPECT_LT(worst / scale, 1e-2 * c.sharpness) << c.str();
+  }
+}
+
 // A step of three sequences, recorded once and run as they grow, over pages and over stretches:
 // what the batch uploads is all that differs.
 TEST_F(Devices, RecordedStepsReadTheirBatch) {

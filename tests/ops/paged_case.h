@@ -23,6 +23,7 @@ struct PagedCase {
   ops::KvLayout layout{DType::f32, 2, 1, 16};
   std::vector<Sequence> sequences;
   bool one_variant = false;  // of the queries, for all lanes
+  float sharpness = 1;       // of the queries: how far scores lie apart
   int layer = 1;
 
   int n_tokens() const {
@@ -55,7 +56,7 @@ struct PagedCase {
     for (const Sequence& s : sequences) {
       const auto own = random_values(s.lane_of.size() * size_t(q_stride()),
                                      s.seed * 31 + (one_variant ? 0 : uint32_t(lane)));
-      q.insert(q.end(), own.begin(), own.end());
+      for (const float x : own) q.push_back(sharpness * x);
     }
     return q;
   }
@@ -184,19 +185,19 @@ class PagedMemory {
     };
     ops::append_to_pages(cx_, batch_, case_.layout, case_.layer, heads(kv), heads(kv + row));
   }
-  Tensor attend() {
+  Tensor attend(DType out = DType::f32) {
     std::vector<ops::Heads> q;
     for (int l = 0; l < case_.n_lanes; ++l) {
       Tensor& variant = q_[case_.one_variant ? 0 : size_t(l)];
       q.push_back({static_cast<float*>(variant.raw()), case_.q_stride(), case_.n_heads,
                    case_.layout.head_dim});
     }
-    return ops::paged_attention(cx_, q, batch_, case_.layout, case_.layer);
+    return ops::paged_attention(cx_, q, batch_, case_.layout, case_.layer, out);
   }
-  Tensor run() {
+  Tensor run(DType out = DType::f32) {
     batch_.upload(cx_);
     append();
-    return attend();
+    return attend(out);
   }
 
  private:

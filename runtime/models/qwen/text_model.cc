@@ -183,7 +183,8 @@ Tensor TextModel::layers(ops::Context& cx, const Tensor& input, std::span<const 
                            heads_of(qkv, q_width + kv_width, n_kv, head_dim), table(0),
                            table(n_tables - 1));
     const Tensor attended =  // [n, q_width]
-        ops::paged_attention(cx, std::span(q).first(size_t(batch.n_lanes())), batch, layout, i);
+        ops::paged_attention(cx, std::span(q).first(size_t(batch.n_lanes())), batch, layout, i,
+                             layer.o_proj.operand());
     layer.o_proj.add_to(cx, x, attended);
     layer.mlp.add_to(cx, x, layer.post_attention_layernorm(cx, x, layer.mlp.operand()));
     add_deep_features(cx, x, rows, size_t(i));

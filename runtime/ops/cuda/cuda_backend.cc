@@ -14,6 +14,7 @@
 #include "kernels/linear_quantized.h"
 #include "kernels/paged_attention.h"
 #include "kernels/paged_decode.h"
+#include "kernels/paged_prefill.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotate.h"
 #include "kernels/rows.h"
@@ -340,11 +341,13 @@ class CudaBackend final : public Backend {
       for (int64_t begin = r.begin; begin < r.end; begin += kTileQueries)
         tiles.push_back({begin, r.first_key, int(std::min<int64_t>(kTileQueries, r.end - begin)),
                          int(r.n_keys)});
-    check(omni::cuda::attention(q.data, k.data, v.data, data(y),
-                                uploaded(cx, tiles.data(), tiles.size()), int(tiles.size()),
-                                {q.stride, k.stride, v.stride, q.n_heads, k.n_heads, q.head_dim},
-                                stream(cx)),
-          "attention");
+    const AttentionTile* there = uploaded(cx, tiles.data(), tiles.size());
+    with_type(y, [&](auto* to) {
+      check(omni::cuda::attention(q.data, k.data, v.data, to, there, int(tiles.size()),
+                                  {q.stride, k.stride, v.stride, q.n_heads, k.n_heads, q.head_dim},
+                                  stream(cx)),
+            "attention");
+    });
   }
 
   void append_to_pages(Context& cx, const PagedBatch& batch, const KvLayout& layout, int layer,
@@ -489,17 +492,28 @@ class CudaBackend final : public Backend {
     const auto* seen = as<SeenRows>(there.seen);
     LaneQueries queries{};
     for (size_t l = 0; l < q.size(); ++l) queries.lane[l] = {q[l].data, q[l].stride};
-    check(omni::cuda::paged_attention<T>(queries, there.tables, seen, as<QueryRange>(there.tiles),
-                                         int(work.n_tiles), data(y), shape, stream(cx)),
-          "paged_attention");
+    const auto* tiles = as<QueryRange>(there.tiles);
+    const int n_tiles = int(work.n_tiles);
+    if (layout.dtype == DType::bf16 && y.dtype() == DType::bf16 && can_prefill(shape))
+      check(paged_prefill(queries, there.tables, seen, tiles, n_tiles, static_cast<bf16*>(y.raw()),
+                          shape, stream(cx)),
+            "paged_prefill");
+    else
+      with_type(y, [&](auto* to) {
+        check(omni::cuda::paged_attention<T>(queries, there.tables, seen, tiles, n_tiles, to, shape,
+                                             stream(cx)),
+              "paged_attention");
+      });
     if (work.n_singles == 0) return;
     Arena::Scope scope(cx.arena);
     auto* partial = static_cast<float*>(cx.arena.allocate(
         size_t(work.n_singles * shape.n_heads * work.most_stretches * (shape.head_dim + 2)) *
         sizeof(float)));
-    check(paged_decode<T>(queries, there.tables, seen, there.singles, int(work.n_singles),
-                          int(work.most_stretches), partial, data(y), shape, stream(cx)),
-          "paged_decode");
+    with_type(y, [&](auto* to) {
+      check(paged_decode<T>(queries, there.tables, seen, there.singles, int(work.n_singles),
+                            int(work.most_stretches), partial, to, shape, stream(cx)),
+            "paged_decode");
+    });
   }
 
   // One query's attention over n_keys keys.
@@ -508,9 +522,12 @@ class CudaBackend final : public Backend {
     const int64_t n_stretches = (n_keys + kDecodeKeys - 1) / kDecodeKeys;
     auto* partial = static_cast<float*>(
         cx.arena.allocate(size_t(q.n_heads * n_stretches * (q.head_dim + 2)) * sizeof(float)));
-    check(attention_decode(q.data, k.data, v.data, k.stride, data(y), partial, q.n_heads, k.n_heads,
+    with_type(y, [&](auto* to) {
+      check(
+          attention_decode(q.data, k.data, v.data, k.stride, to, partial, q.n_heads, k.n_heads,
                            q.head_dim, int(n_keys), 1.f / std::sqrt(float(q.head_dim)), stream(cx)),
           "attention_decode");
+    });
   }
 
   void select(Context& cx, const Tensor& table, std::span<const int64_t> rows, Tensor& y) const {
