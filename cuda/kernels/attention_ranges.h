@@ -10,9 +10,8 @@ namespace omni::cuda {
 bool can_attend_to_ranges(const AttentionShape& shape);
 // How many queries a tile is best to have where a range has so many.
 inline int range_tile_queries(int64_t most_queries) { return most_queries <= 64 ? 64 : 128; }
-// As attention(), with tiles of at most tile_queries (64 or 128). Y: float or bf16.
-template <class Y>
-cudaError_t attention_ranges(const float* q, const float* k, const float* v, Y* y,
+// As attention(), with tiles of at most tile_queries (64 or 128).
+cudaError_t attention_ranges(const float* q, const float* k, const float* v, bf16* y,
                              const AttentionTile* tiles, int n_tiles, int tile_queries,
                              const AttentionShape& shape, cudaStream_t stream);
 
