@@ -2,6 +2,8 @@
 // and from there to registers, and what the emulation computes in their stead.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/dialect.h"
 
 namespace omni::cuda {

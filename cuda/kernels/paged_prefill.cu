@@ -36,11 +36,11 @@ __device__ inline void fetch_page(bf16* to, const bf16* from, int first, int end
   end_copies();
 }
 
-template <int kWidth, class Y>
+template <int kWidth>
 __global__ void __launch_bounds__(kThreads, 2)
     paged_prefill_kernel(LaneQueries q, void* const* __restrict__ tables,
                          const SeenRows* __restrict__ seen, const QueryRange* __restrict__ tiles,
-                         Y* __restrict__ y, PagedShape s, float scale, bool wide) {
+                         bf16* __restrict__ y, PagedShape s, float scale, bool wide) {
   constexpr int kLine = kMmaLine<kWidth>;
   OMNI_DYNAMIC_SHARED(bf16, query);
   bf16 *key = query + kPagedTileQueries * kLine, *next_key = key + kPageRows * kLine,
@@ -121,12 +121,12 @@ __global__ void __launch_bounds__(kThreads, 2)
                n_mine, s.head_dim);
 }
 
-template <int kWidth, class Y>
+template <int kWidth>
 cudaError_t prefill(const LaneQueries& q, void* const* tables, const SeenRows* seen,
-                    const QueryRange* tiles, int n_tiles, Y* y, const PagedShape& s,
+                    const QueryRange* tiles, int n_tiles, bf16* y, const PagedShape& s,
                     cudaStream_t stream) {
   constexpr float kLog2E = 1.44269504f;
-  return launch("paged_prefill", paged_prefill_kernel<kWidth, Y>,
+  return launch("paged_prefill", paged_prefill_kernel<kWidth>,
                 {{unsigned(s.n_heads), unsigned(n_tiles)}, {kThreads}, kSharedBytes<kWidth>},
                 stream, q, tables, seen, tiles, y, s, kLog2E / sqrtf(float(s.head_dim)),
                 is_wide(q, s));
@@ -138,24 +138,16 @@ bool can_prefill(const PagedShape& s) {
   return s.head_dim >= 8 && s.head_dim % 8 == 0 && s.head_dim <= kWidestMmaHead;
 }
 
-template <class Y>
 cudaError_t paged_prefill(const LaneQueries& q, void* const* tables, const SeenRows* seen,
-                          const QueryRange* tiles, int n_tiles, Y* y, const PagedShape& s,
+                          const QueryRange* tiles, int n_tiles, bf16* y, const PagedShape& s,
                           cudaStream_t stream) {
   if (!can_prefill(s) || s.n_kv_heads < 1 || s.n_heads % s.n_kv_heads) return cudaErrorInvalidValue;
   if (n_tiles == 0) return cudaSuccess;
-  const auto run = s.head_dim <= 64   ? prefill<64, Y>
-                   : s.head_dim <= 80 ? prefill<80, Y>
-                   : s.head_dim <= 96 ? prefill<96, Y>
-                                      : prefill<128, Y>;
+  const auto run = s.head_dim <= 64   ? prefill<64>
+                   : s.head_dim <= 80 ? prefill<80>
+                   : s.head_dim <= 96 ? prefill<96>
+                                      : prefill<128>;
   return run(q, tables, seen, tiles, n_tiles, y, s, stream);
 }
-
-template cudaError_t paged_prefill<float>(const LaneQueries&, void* const*, const SeenRows*,
-                                          const QueryRange*, int, float*, const PagedShape&,
-                                          cudaStream_t);
-template cudaError_t paged_prefill<bf16>(const LaneQueries&, void* const*, const SeenRows*,
-                                         const QueryRange*, int, bf16*, const PagedShape&,
-                                         cudaStream_t);
 
 }  // namespace omni::cuda

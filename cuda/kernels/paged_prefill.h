@@ -9,9 +9,8 @@ namespace omni::cuda {
 // head_dim: a multiple of 8, at most 128; pages and y aligned to sixteen bytes. Otherwise as
 // paged_attention() of bfloat16 pages.
 bool can_prefill(const PagedShape& shape);
-template <class Y>  // float or bf16
 cudaError_t paged_prefill(const LaneQueries& q, void* const* tables, const SeenRows* seen,
-                          const QueryRange* tiles, int n_tiles, Y* y, const PagedShape& shape,
+                          const QueryRange* tiles, int n_tiles, bf16* y, const PagedShape& shape,
                           cudaStream_t stream);
 
 }  // namespace omni::cuda

@@ -1,13 +1,16 @@
 // bench_attention: causal attention of one layer over keys and values in pages (float32, bfloat16),
 // by turns. OMNI_THREADS (1), OMNI_CPU_ISA. What a prompt's piece and a step of one and of four
-// sequences cost; a step reads memory that no cache holds, as a model's many layers do.
+// sequences cost; a step reads memory that no cache holds, as a model's many layers do. With the
+// name of a device (cuda, cuda:N): what it takes there.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
 
+#include "bench/attention_on_device.h"
 #include "core/cpu_level.h"
+#include "engine/devices.h"
 #include "ops/paged_attention.h"
 
 using namespace omni;
@@ -78,7 +81,11 @@ double median(std::vector<double> x) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc > 1) {
+    if (const Device* device = open_device(argv[1])) bench_attention_on(device);
+    return 0;
+  }
   const char* threads = std::getenv("OMNI_THREADS");
   ThreadPool pool(threads ? std::atoi(threads) : 1);
   Arena arena;

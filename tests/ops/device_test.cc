@@ -124,6 +124,19 @@ class Devices : public testing::Test {
   }
 };
 
+// b: a with factors and result rounded to bfloat16.
+void expect_rounded(const std::vector<float>& a, const std::vector<float>& b, double tolerance,
+                    const std::string& what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  double worst = 0, scale = 1e-30;
+  for (size_t i = 0; i < a.size(); ++i) {
+    ASSERT_TRUE(std::isfinite(b[i])) << what << " at " << i;
+    worst = std::max(worst, std::abs(double(a[i]) - b[i]));
+    scale = std::max(scale, double(std::abs(a[i])));
+  }
+  EXPECT_LT(worst / scale, tolerance) << what;
+}
+
 TEST_F(Devices, Linear) {
   for (const auto precision : {ops::MatmulPrecision::f32, ops::MatmulPrecision::bf16})
     for (const DType stored : {DType::f32, DType::bf16})
@@ -565,6 +578,50 @@ TEST_F(Devices, OtherSequencesInPagesChangeNoBit) {
   }
 }
 
+// On tensor cores where heads suit them: windows, whole pictures, more keys than queries, ranges
+// that begin anywhere, rows that are not aligned.
+TEST_F(Devices, RoundedAttention) {
+  struct Case {
+    int n_heads, n_kv_heads, head_dim;
+    int64_t padding;  // of a row
+    std::vector<ops::AttentionRange> ranges;
+  };
+  const std::vector<ops::AttentionRange> windows{
+      {0, 64, 0, 64}, {64, 128, 64, 64}, {128, 140, 128, 12}},
+      whole{{0, 150, 0, 150}}, uneven{{0, 3, 5, 140}, {3, 120, 0, 33}, {120, 121, 149, 1}},
+      one{{0, 1, 3, 140}};
+  for (const Case& c : {Case{2, 2, 80, 0, windows},
+                        {1, 1, 64, 0, whole},
+                        {4, 2, 72, 0, uneven},
+                        {2, 1, 128, 0, whole},
+                        {1, 1, 96, 0, windows},
+                        {2, 1, 40, 3, uneven},
+                        {2, 2, 128, 1, windows},
+                        {2, 1, 36, 0, uneven},
+                        {2, 2, 80, 0, one},
+                        {1, 1, 80, 0, whole},
+                        {1, 1, 96, 0, whole}}) {
+    const int64_t n = c.ranges.back().end, q_row = int64_t{c.n_heads} * c.head_dim,
+                  kv_row = int64_t{c.n_kv_heads} * c.head_dim;
+    const auto attend = [&](Side& s, DType out) {
+      const Tensor q = s.random({n, q_row + c.padding}, 1),
+                   kv = s.random({150, 2 * kv_row + c.padding}, 2);
+      const auto at = [](const Tensor& x) {
+        return static_cast<float*>(const_cast<void*>(x.raw()));
+      };
+      const int64_t stride = 2 * kv_row + c.padding;
+      return ops::attention(s.cx(), {at(q), q_row + c.padding, c.n_heads, c.head_dim},
+                            {at(kv), stride, c.n_kv_heads, c.head_dim},
+                            {at(kv) + kv_row, stride, c.n_kv_heads, c.head_dim},
+                            std::span<const ops::AttentionRange>(c.ranges), out);
+    };
+    Side host(nullptr), device(cuda());
+    expect_rounded(host.read(attend(host, DType::f32)),
+                   device.read(to_f32(to_device(attend(device, DType::bf16), nullptr))), 1e-2,
+                   std::to_string(c.head_dim) + " of " + std::to_string(c.ranges.size()));
+  }
+}
+
 // On tensor cores where pages hold bfloat16 and heads suit them, several tiles and pages long;
 // rounded results of the others.
 TEST_F(Devices, RoundedAttentionOverPages) {
@@ -586,22 +643,13 @@ TEST_F(Devices, RoundedAttentionOverPages) {
     c.sharpness = 8;  // the highest score grows from page to page
     cases.push_back(c);
   }
-  const auto values = [](Side& side, const Tensor& y) {
-    return y.dtype() == DType::bf16 ? side.read(to_f32(to_device(y, nullptr))) : side.read(y);
-  };
   for (const PagedCase& c : cases) {
     if (c.layout.dtype == DType::f32 && c.layout.head_dim != 16) continue;
     Side host(nullptr), device(cuda());
     PagedMemory on_host(host.cx(), c), on_device(device.cx(), c);
-    const auto a = values(host, on_host.run()), b = values(device, on_device.run(DType::bf16));
-    ASSERT_EQ(a.size(), b.size()) << c.str();
-    double worst = 0, scale = 1e-30;
-    for (size_t i = 0; i < a.size(); ++i) {
-      ASSERT_TRUE(std::isfinite(b[i])) << c.str() << " at " << i;
-      worst = std::max(worst, std::abs(double(a[i]) - b[i]));
-      scale = std::max(scale, double(std::abs(a[i])));
-    }
-    EXPECT_LT(worst / scale, 1e-2 * c.sharpness) << c.str();
+    expect_rounded(host.read(on_host.run()),
+                   device.read(to_f32(to_device(on_device.run(DType::bf16), nullptr))),
+                   1e-2 * c.sharpness, c.str());
   }
 }
 

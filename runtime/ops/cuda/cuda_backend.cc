@@ -6,6 +6,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/attention_decode.h"
+#include "kernels/attention_ranges.h"
 #include "kernels/convolution.h"
 #include "kernels/elementwise.h"
 #include "kernels/layer_norm.h"
@@ -336,15 +337,23 @@ class CudaBackend final : public Backend {
       const AttentionRange& r = ranges[0];
       return one_over(cx, q, k.from(r.first_key), v.from(r.first_key), r.n_keys, y);
     }
+    const AttentionShape shape = {q.stride, k.stride, v.stride, q.n_heads, k.n_heads, q.head_dim};
+    const bool rounded = y.dtype() == DType::bf16 && can_attend_to_ranges(shape);
+    int64_t most_queries = 0;
+    for (const AttentionRange& r : ranges) most_queries = std::max(most_queries, r.end - r.begin);
+    const int at_a_time = rounded ? range_tile_queries(most_queries) : kTileQueries;
     std::vector<AttentionTile> tiles;
     for (const AttentionRange& r : ranges)
-      for (int64_t begin = r.begin; begin < r.end; begin += kTileQueries)
-        tiles.push_back({begin, r.first_key, int(std::min<int64_t>(kTileQueries, r.end - begin)),
-                         int(r.n_keys)});
+      for (int64_t begin = r.begin; begin < r.end; begin += at_a_time)
+        tiles.push_back(
+            {begin, r.first_key, int(std::min<int64_t>(at_a_time, r.end - begin)), int(r.n_keys)});
     const AttentionTile* there = uploaded(cx, tiles.data(), tiles.size());
+    if (rounded)
+      return check(attention_ranges(q.data, k.data, v.data, static_cast<bf16*>(y.raw()), there,
+                                    int(tiles.size()), at_a_time, shape, stream(cx)),
+                   "attention_ranges");
     with_type(y, [&](auto* to) {
-      check(omni::cuda::attention(q.data, k.data, v.data, to, there, int(tiles.size()),
-                                  {q.stride, k.stride, v.stride, q.n_heads, k.n_heads, q.head_dim},
+      check(omni::cuda::attention(q.data, k.data, v.data, to, there, int(tiles.size()), shape,
                                   stream(cx)),
             "attention");
     });
