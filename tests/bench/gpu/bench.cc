@@ -61,7 +61,7 @@ double product_rate(Bench& bench) {
   const int64_t n = bench.sizes().matrix;
   const Matrix weight(noise(bench, DType::bf16, {n, n}));
   const auto packed = ops::pack_linear({&weight, 1}, ops::MatmulPrecision::bf16, bench.device());
-  const Tensor x = noise(bench, DType::f32, {n, n});
+  const Tensor x = noise(bench, ops::operand_of(*packed), {n, n});
   Computation c(bench);
   const double time = median_seconds(bench.sizes().repeats, [&] {
     Arena::Scope scope(c.arena);
