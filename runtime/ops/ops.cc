@@ -57,8 +57,11 @@ Tensor clone(Context& cx, const Tensor& x) {
 
 std::shared_ptr<const PackedMatrix> pack_linear(std::span<const Matrix> parts,
                                                 MatmulPrecision precision, const Device* device) {
-  for (const Matrix& p : parts)
+  for (const Matrix& p : parts) {
     require(p.n_in == parts[0].n_in, "pack_linear", p.values, parts[0].values);
+    if (p.values.device())
+      throw Error(ErrorCode::internal, "pack_linear: a matrix on " + p.values.device()->name());
+  }
   return backend_of(device).pack_linear(parts, precision);
 }
 

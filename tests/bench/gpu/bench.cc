@@ -21,26 +21,8 @@ Precision default_precision(const std::filesystem::path& folder, const Device* d
                                                                           : Precision::float32;
 }
 
-double copy_rate(Bench& bench) {
-  const size_t bytes = bench.sizes().copy_bytes;
-  const auto n = int64_t(bytes / sizeof(float));
-  Computation c(bench);
-  Tensor to = Tensor::on(bench.device(), DType::f32, {n}),
-         from = Tensor::on(bench.device(), DType::f32, {n});
-  constexpr int kCopies = 4;
-  const double time = median_seconds(bench.sizes().repeats, [&] {
-    for (int i = 0; i < kCopies; ++i)
-      if (c.arena.device())
-        c.arena.queue().copy(to.raw(), from.raw(), bytes);
-      else
-        std::memcpy(to.raw(), from.raw(), bytes);
-    c.wait();
-  });
-  return kCopies * 2.0 * double(bytes) / time;
-}
-
-// Noise, so that no product runs faster for its zeros.
-Tensor noise(Bench& bench, DType dtype, Shape shape) {
+// Nothing is timed on zeros, which some things are faster with.
+Tensor noise(DType dtype, Shape shape) {
   Tensor x = Tensor::zeros(dtype, shape);
   uint32_t state = 1;
   for (int64_t i = 0; i < x.numel(); ++i) {
@@ -53,15 +35,33 @@ Tensor noise(Bench& bench, DType dtype, Shape shape) {
     else
       static_cast<float*>(x.raw())[i] = value;
   }
-  return to_device(x, bench.device());
+  return x;
+}
+
+double copy_rate(Bench& bench) {
+  const size_t bytes = bench.sizes().copy_bytes;
+  const auto n = int64_t(bytes / sizeof(float));
+  Computation c(bench);
+  const Tensor from = to_device(noise(DType::f32, {n}), bench.device());
+  Tensor to = Tensor::on(bench.device(), DType::f32, {n});
+  constexpr int kCopies = 4;
+  const double time = median_seconds(bench.sizes().repeats, [&] {
+    for (int i = 0; i < kCopies; ++i)
+      if (c.arena.device())
+        c.arena.queue().copy(to.raw(), from.raw(), bytes);
+      else
+        std::memcpy(to.raw(), from.raw(), bytes);
+    c.wait();
+  });
+  return kCopies * 2.0 * double(bytes) / time;
 }
 
 // Through the product that a forward of many rows uses.
 double product_rate(Bench& bench) {
   const int64_t n = bench.sizes().matrix;
-  const Matrix weight(noise(bench, DType::bf16, {n, n}));
+  const Matrix weight(noise(DType::bf16, {n, n}));
   const auto packed = ops::pack_linear({&weight, 1}, ops::MatmulPrecision::bf16, bench.device());
-  const Tensor x = noise(bench, DType::f32, {n, n});
+  const Tensor x = to_device(noise(ops::operand_of(*packed), {n, n}), bench.device());
   Computation c(bench);
   const double time = median_seconds(bench.sizes().repeats, [&] {
     Arena::Scope scope(c.arena);

@@ -39,7 +39,7 @@ double median_seconds(int n, const Body& body) {
 // one does.
 struct Sizes {
   int repeats = 5;
-  size_t copy_bytes = size_t{1} << 30;
+  size_t copy_bytes = size_t{512} << 20;
   int64_t matrix = 8192;
   std::vector<int64_t> prompts{16, 128, 512, 2048, 4096};
   struct Decode {

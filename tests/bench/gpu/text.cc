@@ -29,8 +29,7 @@ Rows rows_of(int64_t n) {
 // The whole prompt in one forward.
 double seconds_of_forward(Bench& bench, const TextModel& model, int64_t n) {
   Computation c(bench);
-  const bool halves = bench.device() && bench.precision() != Precision::float32;
-  LoneSequence sequence(model.kv_layout(halves ? DType::bf16 : DType::f32), kLanes);
+  LoneSequence sequence(model.kv_layout(model.kv_type()), kLanes);
   const Rows rows = rows_of(n);
   return median_seconds(bench.sizes().repeats, [&] {
     Arena::Scope scope(c.arena);
@@ -105,8 +104,7 @@ struct StepParts {
 // The parts of a step of one sequence, each waited for.
 StepParts parts_of_step(Bench& bench, const TextModel& model, int64_t behind) {
   Computation c(bench);
-  const bool halves = bench.device() && bench.precision() != Precision::float32;
-  LoneSequence sequence(model.kv_layout(halves ? DType::bf16 : DType::f32), kLanes);
+  LoneSequence sequence(model.kv_layout(model.kv_type()), kLanes);
   const auto forward = [&](const Rows& rows) {
     sequence.state.reserve(c.arena, Lane::text, int64_t(rows.size()));
     const Tensor y = sequence.forward(model, c.cx, model.embed(c.cx, rows.ids), rows.positions);
