@@ -58,6 +58,16 @@ __global__ void __launch_bounds__(kOneEach)
   if (i < n) x[i] += y[i] * scale[i % width];
 }
 
+__global__ void __launch_bounds__(kOneEach)
+    weighted_sum_kernel(float* y, WeightedTerms terms, int64_t n) {
+  const int64_t i = one_each_index();
+  if (i >= n) return;
+  float sum = 0;
+  OMNI_UNROLL for (int t = 0; t < WeightedTerms::kMost; ++t) if (t < terms.n) sum +=
+      terms.weight[t] * terms.x[t][i];
+  y[i] = sum;
+}
+
 }  // namespace
 
 template <class Y>
@@ -97,6 +107,10 @@ cudaError_t add_scaled(float* x, const float* y, const float* scale, int64_t n_r
                        cudaStream_t stream) {
   const int64_t n = n_rows * width;
   return n ? launch("add_scaled", add_scaled_kernel, one_each(n), stream, x, y, scale, n, width)
+           : cudaSuccess;
+}
+cudaError_t weighted_sum(float* y, const WeightedTerms& terms, int64_t n, cudaStream_t stream) {
+  return n ? launch("weighted_sum", weighted_sum_kernel, one_each(n), stream, y, terms, n)
            : cudaSuccess;
 }
 

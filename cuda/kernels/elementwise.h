@@ -32,4 +32,13 @@ cudaError_t add(float* x, const float* y, int64_t n, cudaStream_t stream);
 cudaError_t add_scaled(float* x, const float* y, const float* scale, int64_t n_rows, int width,
                        cudaStream_t stream);
 
+// y ← Σ weight · x of n tensors, of which y may be one.
+struct WeightedTerms {
+  static constexpr int kMost = 5;
+  const float* x[kMost];
+  float weight[kMost];
+  int n;
+};
+cudaError_t weighted_sum(float* y, const WeightedTerms& terms, int64_t n, cudaStream_t stream);
+
 }  // namespace omni::cuda

@@ -10,6 +10,7 @@ constexpr size_t kAlign = 256, kFirstBlock = size_t{1} << 20;
 }
 
 Arena::~Arena() {
+  attached_.clear();
   for (const Block& b : blocks_) {
     if (queue_)
       queue_->release(b.data);

@@ -5,8 +5,12 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
+#include <memory>
+#include <utility>
 #include <vector>
 
+#include "core/identity.h"
 #include "core/tensor.h"
 
 namespace omni {
@@ -14,7 +18,7 @@ namespace omni {
 class Arena {
  public:
   explicit Arena(const Device* device = nullptr)
-      : device_(device), queue_(device ? device->make_queue() : nullptr) {}
+      : Arena(device, device ? device->make_queue() : nullptr) {}
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -32,6 +36,18 @@ class Arena {
   // Memory of its own, zeroed on the host, uninitialised on a device, where it is taken and given
   // back in the order of the queue's work: nothing waits for it, and no other queue may use it.
   Tensor lasting(DType dtype, Shape shape);
+  // An arena of the same thread with memory of its own, whose work goes to the same queue.
+  std::unique_ptr<Arena> beside() const {
+    return std::unique_ptr<Arena>(new Arena(device_, queue_));
+  }
+  // What lasts with this arena, such as what was recorded in its queue: one for each key, made when
+  // it is first asked for.
+  template <class T>
+  T& attached(const Identity& key) {
+    auto& there = attached_[key.number()];
+    if (!there) there = std::make_shared<T>();
+    return *static_cast<T*>(there.get());
+  }
 
   class Scope {
    public:
@@ -46,6 +62,9 @@ class Arena {
   };
 
  private:
+  Arena(const Device* device, std::shared_ptr<Device::Queue> queue)
+      : device_(device), queue_(std::move(queue)) {}
+
   struct Block {
     void* data;
     size_t size;
@@ -53,8 +72,9 @@ class Arena {
   const Device* device_;
   std::shared_ptr<Device::Queue> queue_;
   std::vector<Block> blocks_;
-  size_t block_ = 0;  // index of the block in use
-  size_t used_ = 0;   // bytes used of it
+  size_t block_ = 0;                                    // index of the block in use
+  size_t used_ = 0;                                     // bytes used of it
+  std::map<uint64_t, std::shared_ptr<void>> attached_;  // by the number of their key
 };
 
 }  // namespace omni

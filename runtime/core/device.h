@@ -56,7 +56,7 @@ class Device {
     // what is asked for from now on; nothing, where the mark was never set
     virtual void run_behind(const Mark& there) = 0;
     // `work` asks this queue for computations and copies on the device: no upload, no waiting, no
-    // memory.
+    // memory. What a computation is told beside its tensors (ids, ranges) is recorded with it.
     virtual std::unique_ptr<Recording> record(const std::function<void()>& work) = 0;
     virtual void run(const Recording& recording) = 0;
   };

@@ -59,8 +59,11 @@ class Conv1d {
   Conv1d() = default;
   Conv1d(const Weights& w, int64_t c_in, int64_t c_out, const ops::Conv1dOptions& options,
          Bias bias);
-  Tensor operator()(ops::Context& cx, const Tensor& x) const {
-    return ops::conv1d(cx, x, *weight_, bias_, options_);
+  // recurs: as ops::Conv1dOptions has it.
+  Tensor operator()(ops::Context& cx, const Tensor& x, bool recurs = true) const {
+    ops::Conv1dOptions options = options_;
+    options.recurs = recurs;
+    return ops::conv1d(cx, x, *weight_, bias_, options);
   }
 
  private:

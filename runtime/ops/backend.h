@@ -68,6 +68,7 @@ class Backend {
   virtual void div(Context& cx, Tensor& x, float divisor) const = 0;
   virtual void add(Context& cx, Tensor& x, const Tensor& y) const = 0;
   virtual void add_scaled(Context& cx, Tensor& x, const Tensor& y, const float* scale) const = 0;
+  virtual void weighted_sum(Context& cx, Tensor& y, std::span<const Term> terms) const = 0;
   virtual void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table,
                          Tensor& y) const = 0;
   virtual void index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows,

@@ -149,6 +149,13 @@ void add_scaled_(Context& cx, Tensor& x, const Tensor& y, const float* scale) {
   backend(cx).add_scaled(cx, x, y, scale);
 }
 
+void weighted_sum(Context& cx, Tensor& y, std::span<const Term> terms) {
+  if (terms.empty() || terms.size() > kMostTerms)
+    throw Error(ErrorCode::internal, "weighted_sum: " + std::to_string(terms.size()) + " terms");
+  for (const Term& t : terms) require(t.x.numel() == y.numel(), "weighted_sum", y, t.x);
+  backend(cx).weighted_sum(cx, y, terms);
+}
+
 void add_(Context& cx, Tensor& x, const Tensor& y) {
   require(x.numel() == y.numel(), "add_", x, y);
   backend(cx).add(cx, x, y);
@@ -185,14 +192,18 @@ namespace {
 
 // By the backend at once, or as products of unfolded columns, some rows at a time.
 void convolve(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
-              const Unfold& whole, Tensor& y) {
-  if (whole.padding == Padding::zeros && backend(cx).convolution(cx, x, weight, bias, whole, y))
+              const Unfold& whole, bool recurs, Tensor& y) {
+  if (recurs && whole.padding == Padding::zeros &&
+      backend(cx).convolution(cx, x, weight, bias, whole, y))
     return;
-  constexpr int64_t kRows = 384;
-  for (int64_t begin = 0; begin < whole.n; begin += kRows) {
+  // what caches hold, or a device's memory
+  constexpr int64_t kRows = 384, kMostValues = int64_t{16} << 20;
+  const int64_t most =
+      cx.arena.device() ? std::max(kRows, kMostValues / (whole.kernel * x.dim(1))) : kRows;
+  for (int64_t begin = 0; begin < whole.n; begin += most) {
     Arena::Scope scope(cx.arena);
     Unfold some = whole;
-    some.first = begin, some.n = std::min(kRows, whole.n - begin);
+    some.first = begin, some.n = std::min(most, whole.n - begin);
     Tensor columns = cx.arena.f32({some.n, whole.kernel * x.dim(1)}),
            part = y.rows(begin, begin + some.n);
     backend(cx).unfold(cx, x, some, columns);
@@ -213,7 +224,8 @@ Tensor conv1d(Context& cx, const Tensor& x, const PackedMatrix& weight, const Te
     throw Error(ErrorCode::invalid_argument,
                 "conv1d: " + std::to_string(n) + " frames are too few to be reflected");
   Tensor y = cx.arena.f32({n_out, weight.n_out()});
-  convolve(cx, x, weight, bias, {0, n_out, o.kernel, o.stride, o.dilation, before, o.padding}, y);
+  convolve(cx, x, weight, bias, {0, n_out, o.kernel, o.stride, o.dilation, before, o.padding},
+           o.recurs, y);
   return y;
 }
 

@@ -91,6 +91,14 @@ void div_(Context& cx, Tensor& x, float divisor);
 // x ← x + y · scale[column], in place; scale [columns].
 void add_scaled_(Context& cx, Tensor& x, const Tensor& y, const float* scale);
 
+// y ← Σ weight · x of at most kMostTerms tensors like y, which may be one of them.
+struct Term {
+  Tensor x;
+  float weight;
+};
+constexpr size_t kMostTerms = 5;
+void weighted_sum(Context& cx, Tensor& y, std::span<const Term> terms);
+
 // x ← x + y, in place.
 void add_(Context& cx, Tensor& x, const Tensor& y);
 
@@ -109,6 +117,8 @@ enum class Padding { zeros, reflect };
 struct Conv1dOptions {
   int kernel = 1, stride = 1, dilation = 1;
   Padding padding = Padding::zeros;  // kernel/2 · dilation rows before and after
+  // Others of as many rows will come: a library may take its time to plan it.
+  bool recurs = true;
 };
 // Convolution over time: x[n, c_in] → y[(n − 1)/stride + 1, c_out]; `weight` is packed from [c_out,
 // kernel · c_in], tap-major. Reflection needs n > kernel/2 · dilation.

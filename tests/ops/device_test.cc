@@ -14,6 +14,7 @@
 #include "decoding/sampler.h"
 #include "interface/forward_workspace.h"
 #include "interface/paged_state.h"
+#include "layers/recorded.h"
 #include "ops/cuda/cuda_device.h"
 #include "ops/cuda/open.h"
 #include "ops/ops.h"
@@ -270,6 +271,11 @@ TEST_F(Devices, NormsAndActivations) {
       in_place("silu", [](Side& s, Tensor& x) { ops::silu_(s.cx(), x); });
       in_place("div", [](Side& s, Tensor& x) { ops::div_(s.cx(), x, 3); });
       in_place("add", [&](Side& s, Tensor& x) { ops::add_(s.cx(), x, s.random({n, width}, 4)); });
+      in_place("weighted_sum", [&](Side& s, Tensor& x) {
+        const ops::Term terms[] = {{x, 1.f}, {s.random({n, width}, 6), .5f}, {x, -3.f}};
+        ops::weighted_sum(s.cx(), x, terms);
+        ops::weighted_sum(s.cx(), x, std::span(terms).last(2));
+      });
       in_place("add_scaled", [&](Side& s, Tensor& x) {
         const Tensor scale = s.random({width}, 5);
         ops::add_scaled_(s.cx(), x, s.random({n, width}, 4),
@@ -614,10 +620,73 @@ TEST_F(Devices, StepsAreTheSameForEveryRow) {
       ASSERT_NEAR(results[0][row][i], results[1][row][i], kTolerance * 4) << "row " << row;
 }
 
+// A layer of a tower, again and again with other values: one run, one recording, then replays, a
+// shape apart from the other; another owner and another arena have their own.
+TEST_F(Devices, RecordedWork) {
+  Side host(nullptr), device(cuda());
+  constexpr int64_t kWidth = 24;
+  const Recorded recorded, other;  // of the weights, which last as long
+  const auto on_host = host.weight({3 * kWidth, kWidth}, 2, ops::MatmulPrecision::f32),
+             on_device = device.weight({3 * kWidth, kWidth}, 2, ops::MatmulPrecision::f32);
+  int n_asked = 0;
+  const auto layer = [&](Side& s, const Recorded& by, int64_t n, uint32_t seed, float divisor) {
+    const auto work = [&](ops::Context& cx, std::span<const Tensor> inputs) {
+      if (cx.arena.device()) ++n_asked;
+      const Tensor qkv =
+          ops::linear(cx, inputs[0], cx.arena.device() ? *on_device : *on_host, Tensor());
+      const auto heads = [&](int part) {
+        return ops::Heads{static_cast<float*>(const_cast<void*>(qkv.raw())) + part * kWidth,
+                          3 * kWidth, 2, kWidth / 2};
+      };
+      const int64_t spans[] = {0, n / 3, n}, last[] = {n - 1, 0};
+      Tensor y = ops::attention(cx, heads(0), heads(1), heads(2), std::span<const int64_t>(spans));
+      y = ops::attention(cx, heads(2), heads(0), heads(1), std::span<const int64_t>(spans));
+      ops::add_(cx, y, inputs[1]);
+      ops::div_(cx, y, divisor);
+      return Recorded::Tensors{y, ops::index_select(cx, y, last)};
+    };
+    const Tensor inputs[] = {s.random({n, kWidth}, seed), s.random({n, kWidth}, seed + 1),
+                             Tensor()};
+    Arena::Scope scope(s.cx().arena);
+    const auto results = by(s.cx(), inputs, int64_t(divisor), work);
+    auto all = s.read(results[0]);
+    for (const float x : s.read(results[1])) all.push_back(x);
+    return all;
+  };
+  const auto compare = [&](Side& side, const Recorded& by, int64_t n, uint32_t seed,
+                           float divisor) {
+    const auto a = layer(host, by, n, seed, divisor), b = layer(side, by, n, seed, divisor);
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i)
+      ASSERT_NEAR(a[i], b[i], 50 * kTolerance) << n << " rows, " << seed << ", at " << i;
+  };
+  for (uint32_t seed = 0; seed < 5; ++seed)
+    for (const int64_t n : {40, 3, 90}) compare(device, recorded, n, seed, 1);
+  EXPECT_EQ(n_asked, 6) << "two times a shape";
+  for (uint32_t seed = 0; seed < 3; ++seed) compare(device, recorded, 40, seed, 3);
+  EXPECT_EQ(n_asked, 8) << "and a variant";
+  for (uint32_t seed = 0; seed < 3; ++seed) compare(device, other, 40, seed, 1);
+  EXPECT_EQ(n_asked, 10) << "and an owner";
+  Side second(cuda());
+  for (uint32_t seed = 0; seed < 3; ++seed) compare(second, recorded, 40, seed, 1);
+  EXPECT_EQ(n_asked, 12) << "and an arena";
+  for (size_t i = 1; i < Recorded::kMost; ++i) compare(second, recorded, 3, 0, float(i));
+  n_asked = 0;
+  compare(second, recorded, 40, 9, 1);
+  EXPECT_EQ(n_asked, 0);
+  compare(second, recorded, 3, 0, Recorded::kMost);
+  compare(second, recorded, 40, 9, 1);
+  EXPECT_EQ(n_asked, 1) << "it was used after the others";
+  compare(second, recorded, 3, 0, 1);
+  EXPECT_EQ(n_asked, 2) << "the one longest unused was forgotten";
+}
+
 TEST_F(Devices, RecordingRefusesToWait) {
   Side device(cuda());
-  const Tensor x = device.random({1, 4}, 1);
+  const Tensor x = device.random({1, 4}, 1), elsewhere = Side(nullptr).random({1, 4}, 2);
   EXPECT_THROW(device.cx().arena.queue().record([&] { device.read(x); }), Error);
+  EXPECT_THROW(device.cx().arena.queue().record([&] { ops::from_host(device.cx(), elsewhere); }),
+               Error);
   EXPECT_EQ(device.read(x).size(), 4u);  // and is usable after
 }
 

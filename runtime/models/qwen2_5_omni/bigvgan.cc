@@ -9,6 +9,8 @@ namespace omni::qwen2_5_omni {
 
 namespace {
 
+constexpr int64_t kLeastFrames = 64;
+
 // A sinc of cutoff 1/4 in a Kaiser window, 12 taps; not in the checkpoint. (kaiser_sinc_filter1d)
 Tensor kaiser_sinc_filter() {
   constexpr int n = 12;
@@ -42,7 +44,7 @@ BigVgan::Snake BigVgan::snake(const Weights& w, int64_t channels) {
 }
 
 BigVgan::BigVgan(const Weights& w, const BigVganConfig& c)
-    : config_(c), filter_(to_device(kaiser_sinc_filter(), w.device())) {
+    : device_(w.device()), config_(c), filter_(to_device(kaiser_sinc_filter(), w.device())) {
   int64_t channels = c.upsample_initial_channel;
   conv_pre_ = Conv1d(w.scope("conv_pre"), c.mel_dim, channels, {.kernel = 7}, Bias::each);
   for (size_t i = 0; i < c.upsample_rates.size(); ++i) {
@@ -112,35 +114,54 @@ std::vector<float> BigVgan::forward(ops::Context& cx, const Tensor& mel) const {
     const float db = 20 * std::log10(std::max(std::exp(mel.f32()[i]), floor)) - 20;
     loudness.f32()[i] = std::clamp(2 * ((db - kLowest) / -kLowest) - 1, -1.f, 1.f);
   }
-  Tensor x = conv_pre_(cx, ops::from_host(cx, loudness));  // [frames, channels]
-  for (const Upsampling& u : ups_) {
-    // [stride · rows of x, channels / 2]
-    x = ops::conv_transpose1d(cx, x, *u.weight, u.bias, u.kernel, u.stride,
-                              (u.kernel - u.stride) / 2);
-    Tensor sum = cx.arena.f32(x.shape());  // as x
-    for (const AmpBlock& b : u.blocks) {
-      Arena::Scope inner(cx.arena);
-      Tensor h = ops::clone(cx, x);  // as x
-      for (size_t d = 0; d < b.convs1.size(); ++d) {
-        Arena::Scope step(cx.arena);
-        // as x
-        const Tensor first = b.convs1[d](cx, activate(cx, h, b.activations[2 * d]));
-        ops::add_(cx, h, b.convs2[d](cx, activate(cx, first, b.activations[2 * d + 1])));
-      }
-      if (&b == &u.blocks.front())
-        ops::copy_(cx, sum, h);
-      else
-        ops::add_(cx, sum, h);
-    }
-    ops::div_(cx, sum, float(u.blocks.size()));
-    x = sum;
-  }
-  x = conv_post_(cx, activate(cx, x, activation_post_));  // [samples, 1]
+  const Tensor inputs[] = {loudness};
+  const Tensor x =  // [samples, 1]
+      recorded_(cx, inputs, 0, [&](ops::Context& inner, std::span<const Tensor> in) {
+        return Recorded::Tensors{samples(inner, in[0])};
+      })[0];
   std::vector<float> room;
   const auto samples = ops::to_host(cx, x, room);
   std::vector<float> wave(samples.begin(), samples.end());
   for (float& v : wave) v = std::clamp(v, -1.f, 1.f);
   return wave;
+}
+
+int64_t BigVgan::preferred_frames(int64_t n) const {
+  if (!device_) return n;
+  int64_t preferred = kLeastFrames;
+  while (preferred < n) preferred *= 2;
+  return preferred;
+}
+
+Tensor BigVgan::samples(ops::Context& cx, const Tensor& loudness) const {
+  const bool recurs = preferred_frames(loudness.dim(0)) == loudness.dim(0);
+  Tensor x = conv_pre_(cx, loudness, recurs);  // [frames, channels]
+  for (const Upsampling& u : ups_) x = amplitudes(cx, x, u, recurs);
+  return conv_post_(cx, activate(cx, x, activation_post_), recurs);
+}
+
+// x [n, channels] → [n · stride, channels / 2]
+Tensor BigVgan::amplitudes(ops::Context& cx, const Tensor& input, const Upsampling& u,
+                           bool recurs) const {
+  const Tensor x = ops::conv_transpose1d(cx, input, *u.weight, u.bias, u.kernel, u.stride,
+                                         (u.kernel - u.stride) / 2);
+  Tensor sum = cx.arena.f32(x.shape());  // as x
+  for (const AmpBlock& b : u.blocks) {
+    Arena::Scope inner(cx.arena);
+    Tensor h = ops::clone(cx, x);  // as x
+    for (size_t d = 0; d < b.convs1.size(); ++d) {
+      Arena::Scope step(cx.arena);
+      // as x
+      const Tensor first = b.convs1[d](cx, activate(cx, h, b.activations[2 * d]), recurs);
+      ops::add_(cx, h, b.convs2[d](cx, activate(cx, first, b.activations[2 * d + 1]), recurs));
+    }
+    if (&b == &u.blocks.front())
+      ops::copy_(cx, sum, h);
+    else
+      ops::add_(cx, sum, h);
+  }
+  ops::div_(cx, sum, float(u.blocks.size()));
+  return sum;
 }
 
 }  // namespace omni::qwen2_5_omni

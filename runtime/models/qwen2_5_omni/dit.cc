@@ -3,6 +3,7 @@
 #include "qwen2_5_omni/dit.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -39,13 +40,6 @@ Tensor stack(std::initializer_list<Tensor> parts) {
     at += p.numel();
   }
   return all;
-}
-
-// A copy of its own memory.
-Tensor own(ops::Context& cx, const Tensor& x) {
-  Tensor y = Tensor::on(x.device(), DType::f32, x.shape());  // as x
-  ops::copy_(cx, y, x);
-  return y;
 }
 
 // A linear layer whose outputs from those positions on, `n` each, are scales: they are used as 1 +
@@ -107,24 +101,33 @@ Dit::Dit(const Weights& w, const DitConfig& c, const LoadProgress& progress)
   proj_out_ = Linear(w, {{"proj_out", c.mel_dim}}, hidden, Bias::each);
 }
 
-Dit::Modulation Dit::modulation(ops::Context& cx, float time) const {
+Tensor Dit::modulations(ops::Context& cx, std::span<const float> times) const {
+  const int64_t n = int64_t(times.size()), hidden = config_.hidden_size, width = modulation_width();
+  Tensor all = cx.arena.lasting(DType::f32, {n, width});  // [times, width]
   Arena::Scope scope(cx.arena);
   constexpr int half = kTimeFrequencies / 2;
-  std::vector<float> waves(kTimeFrequencies);
-  for (int i = 0; i < half; ++i) {
-    const float angle = 1000.f * time * std::exp(float(i) * -float(std::log(10000.0) / (half - 1)));
-    waves[size_t(i)] = std::sin(angle);
-    waves[size_t(half + i)] = std::cos(angle);
-  }
-  Tensor t = time_mlp0_(  // [1, hidden]
-      cx, ops::from_host(cx, Tensor::view(waves.data(), DType::f32, {1, kTimeFrequencies})));
+  Tensor waves = Tensor::zeros(DType::f32, {n, kTimeFrequencies});  // [times, kTimeFrequencies]
+  for (int64_t row = 0; row < n; ++row)
+    for (int i = 0; i < half; ++i) {
+      const float angle =
+          1000.f * times[size_t(row)] * std::exp(float(i) * -float(std::log(10000.0) / (half - 1)));
+      waves.f32()[row * kTimeFrequencies + i] = std::sin(angle);
+      waves.f32()[row * kTimeFrequencies + half + i] = std::cos(angle);
+    }
+  Tensor t = time_mlp0_(cx, ops::from_host(cx, waves));  // [times, hidden]
   ops::silu_(cx, t);
   t = time_mlp2_(cx, t);
   ops::silu_(cx, t);
-  Modulation m;
-  for (const Layer& l : layers_) m.layers.push_back(own(cx, l.modulation(cx, t)));
-  m.last = own(cx, norm_out_(cx, t));
-  return m;
+  int64_t offset = 0;
+  const auto put = [&](const Linear& modulation, int64_t size) {
+    Arena::Scope inner(cx.arena);
+    const Tensor part = modulation(cx, t);  // [times, size]
+    ops::copy_rows(cx, heads_of(all, offset, 1, int(size)), heads_of(part, 0, 1, int(size)), n);
+    offset += size;
+  };
+  for (const Layer& l : layers_) put(l.modulation, 6 * hidden);
+  put(norm_out_, 2 * hidden);
+  return all;
 }
 
 Tensor Dit::speaker_embedding(ops::Context& cx, const Speaker& speaker, bool conditioned) const {
@@ -136,37 +139,45 @@ Tensor Dit::speaker_embedding(ops::Context& cx, const Speaker& speaker, bool con
   return stack({spk_encoder_.forward(on_host, heard(speaker.ref_mel)), heard(speaker.cond)});
 }
 
-Tensor Dit::condition(ops::Context& cx, std::span<const int32_t> codes, const Tensor& speaker,
-                      bool conditioned) const {
-  const int64_t enc = config_.enc_dim, emb = config_.emb_dim;
-  const std::vector<int32_t> none(conditioned ? 0 : codes.size(), 0);
+Tensor Dit::condition(ops::Context& cx, std::span<const int32_t> codes,
+                      std::span<const Tensor> speakers, bool conditioned) const {
+  const int64_t enc = config_.enc_dim, emb = config_.emb_dim,
+                width = enc + emb + config_.enc_emb_dim,
+                n = int64_t(codes.size()) * config_.repeats;
   Arena arena;
   ops::Context on_host{cx.pool, arena};
-  // [codes, emb_dim]
-  const Tensor embedded = ops::embedding(on_host, conditioned ? codes : none, codec_embed_);
-  // [frames, enc_dim + emb_dim + enc_emb_dim]
-  Tensor rows = Tensor::zeros(
-      DType::f32, {int64_t(codes.size()) * config_.repeats, enc + emb + config_.enc_emb_dim});
-  for (int64_t i = 0; i < rows.dim(0); ++i) {
-    float* r = rows.f32() + i * rows.dim(1);
-    std::copy_n(speaker.f32(), enc, r);
-    std::copy_n(embedded.f32() + i / config_.repeats * emb, emb, r + enc);
-    std::copy_n(speaker.f32() + enc, config_.enc_emb_dim, r + enc + emb);
+  const std::vector<int32_t> none(codes.size(), 0);
+  // [branches · frames, enc_dim + emb_dim + enc_emb_dim]
+  Tensor rows = Tensor::zeros(DType::f32, {int64_t(speakers.size()) * n, width});
+  for (size_t b = 0; b < speakers.size(); ++b) {
+    const bool with_codes = conditioned && b == 0;
+    // [codes, emb_dim]
+    const Tensor embedded = ops::embedding(on_host, with_codes ? codes : none, codec_embed_);
+    const float* speaker = speakers[b].f32();
+    for (int64_t i = 0; i < n; ++i) {
+      float* r = rows.f32() + (int64_t(b) * n + i) * width;
+      std::copy_n(speaker, enc, r);
+      std::copy_n(embedded.f32() + i / config_.repeats * emb, emb, r + enc);
+      std::copy_n(speaker + enc, config_.enc_emb_dim, r + enc + emb);
+    }
   }
   return proj_rest_(cx, ops::from_host(cx, rows));
 }
 
-RotaryTable Dit::rotary(ops::Context& cx, int64_t first, int64_t n) const {
+RotaryTable Dit::rotary(ops::Context& cx, int64_t first, int64_t n, size_t branches) const {
   const int64_t half = config_.head_dim / 2;
-  // [n, head_dim / 2] each
-  RotaryTable t{Tensor::zeros(DType::f32, {n, half}), Tensor::zeros(DType::f32, {n, half})};
+  const Shape shape{int64_t(branches) * n, half};
+  // [branches · n, head_dim / 2] each
+  RotaryTable t{Tensor::zeros(DType::f32, shape), Tensor::zeros(DType::f32, shape)};
   for (int64_t i = 0; i < n; ++i)
     for (int64_t k = 0; k < half; ++k) {
       const float angle =
           float(first + i) *
           (1.f / std::pow(float(config_.rope_theta), float(2 * k) / float(config_.head_dim)));
-      t.cos.f32()[i * half + k] = std::cos(angle);
-      t.sin.f32()[i * half + k] = std::sin(angle);
+      for (int64_t row = i; row < shape[0]; row += n) {
+        t.cos.f32()[row * half + k] = std::cos(angle);
+        t.sin.f32()[row * half + k] = std::sin(angle);
+      }
     }
   return {ops::from_host(cx, t.cos), ops::from_host(cx, t.sin)};
 }
@@ -174,10 +185,11 @@ RotaryTable Dit::rotary(ops::Context& cx, int64_t first, int64_t n) const {
 Tensor Dit::velocity(ops::Context& cx, const Tensor& x, std::span<const int32_t> codes,
                      const Speaker& speaker, float time, bool conditioned) const {
   Arena::Scope scope(cx.arena);
+  const Tensor who = speaker_embedding(cx, speaker, conditioned);
   const Tensor v =  // [frames, mel_dim]
-      velocity(cx, ops::from_host(cx, x),
-               condition(cx, codes, speaker_embedding(cx, speaker, conditioned), conditioned),
-               modulation(cx, time), rotary(cx, 0, x.dim(0)), {});
+      velocity(cx, ops::from_host(cx, x), condition(cx, codes, {&who, 1}, conditioned),
+               modulations(cx, {&time, 1}), rotary(cx, 0, x.dim(0), 1), {})
+          .velocity;
   std::vector<float> room;
   const auto values = ops::to_host(cx, v, room);
   Tensor out = Tensor::zeros(DType::f32, v.shape());  // [frames, mel_dim]
@@ -195,87 +207,123 @@ int Dit::n_looking_ahead() const {
                            [](const Layer& l) { return l.look_ahead > 0; }));
 }
 
-Tensor Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
-                     const Modulation& m, const RotaryTable& rotary,
-                     const Neighbours& neighbours) const {
-  const int64_t n = x.dim(0), hidden = config_.hidden_size,
-                inner = int64_t{config_.num_attention_heads} * config_.head_dim,
-                block = config_.block_size;
-  const int64_t n_blocks = (n + block - 1) / block;
-  Tensor out = cx.arena.f32(x.shape());  // [n, mel_dim]
-  Arena::Scope scope(cx.arena);
-  Tensor h = proj_mel_(cx, x);  // [n, hidden]
-  ops::add_(cx, h, condition);
+Dit::Evaluated Dit::velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
+                             const Tensor& modulation, const RotaryTable& rotary,
+                             const Neighbourhood& around) const {
+  const Tensor inputs[] = {x, condition, modulation, rotary.cos, rotary.sin, around.before};
+  const auto results =
+      recorded_(cx, inputs, around.keep, [&](ops::Context& inner, std::span<const Tensor> in) {
+        return evaluate(inner, in, around.keep);
+      });
+  return {results[0], results[1]};
+}
+
+std::vector<ops::AttentionRange> Dit::ranges(const Layer& l, int64_t n, int64_t branches,
+                                             int64_t n_before) const {
+  const int64_t block = config_.block_size;
+  std::vector<ops::AttentionRange> ranges;
+  for (int64_t branch = 0; branch < branches; ++branch)
+    for (int64_t begin = 0; begin < n; begin += block) {
+      const int64_t from = std::max(-n_before, begin - l.look_backward * block),
+                    to = std::min(n, begin + (1 + l.look_ahead) * block);
+      ranges.push_back({branch * n + begin, branch * n + std::min(n, begin + block),
+                        branch * (n_before + n) + n_before + from, to - from});
+    }
+  return ranges;
+}
+
+Recorded::Tensors Dit::evaluate(ops::Context& cx, std::span<const Tensor> inputs,
+                                int64_t keep) const {
+  const Tensor &x = inputs[0], &condition = inputs[1], &before = inputs[5];
+  const int n_heads = config_.num_attention_heads, head_dim = config_.head_dim;
+  const int64_t n = x.dim(0), branches = condition.dim(0) / n, hidden = config_.hidden_size,
+                inner = int64_t{n_heads} * head_dim, block = config_.block_size;
   const Device* device = cx.arena.device();
-  const auto *cos = static_cast<const float*>(rotary.cos.raw()),
-             *sin = static_cast<const float*>(rotary.sin.raw());
-  // keys ‖ values
-  const auto both = [&](const Tensor& rows, int64_t offset) {
-    return heads_of(rows, offset, 2 * config_.num_attention_heads, config_.head_dim);
+  const auto *cos = static_cast<const float*>(inputs[3].raw()),
+             *sin = static_cast<const float*>(inputs[4].raw());
+  const auto of_time = [&](int64_t offset) {
+    auto* values = static_cast<float*>(const_cast<void*>(inputs[2].raw()));
+    return Tensor::view(values + offset, DType::f32, {hidden}, nullptr, device);
   };
-  std::vector<ops::AttentionRange> ranges(static_cast<size_t>(n_blocks));
-  size_t looking_back = 0;
+  const Tensor kept =  // [layers · branches · block, 2 · inner]
+      keep < 0 ? Tensor() : cx.arena.f32({n_looking_back() * branches * block, 2 * inner});
+  Tensor h = ops::clone(cx, condition);  // [branches · n, hidden]
+  {
+    Arena::Scope scope(cx.arena);
+    const Tensor own = proj_mel_(cx, x);  // [n, hidden]
+    for (int64_t b = 0; b < branches; ++b) {
+      Tensor branch = h.rows(b * n, (b + 1) * n);  // [n, hidden]
+      ops::add_(cx, branch, own);
+    }
+  }
+  int64_t slot = 0;  // of the neighbours: rows of a layer and branch
   for (size_t i = 0; i < layers_.size(); ++i) {
-    Arena::Scope inner_scope(cx.arena);
+    Arena::Scope scope(cx.arena);
     const Layer& l = layers_[i];
-    auto* mod = static_cast<float*>(const_cast<void*>(m.layers[i].raw()));
-    const auto modulated = [&](int64_t shift, int64_t scale) {
-      return ops::layer_norm(
-          cx, h, Tensor::view(mod + scale * hidden, DType::f32, {hidden}, nullptr, device),
-          Tensor::view(mod + shift * hidden, DType::f32, {hidden}, nullptr, device), kEps);
+    const int64_t mod = int64_t(i) * 6 * hidden;
+    const auto modulated = [&](int64_t shift) {
+      return ops::layer_norm(cx, h, of_time(mod + (shift + 1) * hidden),
+                             of_time(mod + shift * hidden), kEps);
     };
-    Tensor qkv = l.qkv(cx, modulated(0, 1));  // [n, 3 · inner]
-    const ops::Heads q = heads_of(qkv, 0, config_.num_attention_heads, config_.head_dim);
-    ops::Heads k = heads_of(qkv, inner, config_.num_attention_heads, config_.head_dim),
-               v = heads_of(qkv, 2 * inner, config_.num_attention_heads, config_.head_dim);
+    const auto gate = [&](int64_t at) {
+      return static_cast<const float*>(of_time(mod + at * hidden).raw());
+    };
+    const Tensor qkv = l.qkv(cx, modulated(0));  // [branches · n, 3 · inner]
+    const ops::Heads q = heads_of(qkv, 0, n_heads, head_dim);
+    ops::Heads k = heads_of(qkv, inner, n_heads, head_dim),
+               v = heads_of(qkv, 2 * inner, n_heads, head_dim);
     // of head 0 alone
     for (const ops::Heads& first : {q, k})
-      ops::rotary_(cx, {first.data, first.stride, 1, first.head_dim}, n, cos, sin);
+      ops::rotary_(cx, {first.data, first.stride, 1, first.head_dim}, branches * n, cos, sin);
     int64_t n_before = 0;  // keys ahead of row 0
     if (l.look_backward) {
-      if (neighbours.before) {
+      // keys ‖ values
+      const ops::Heads both = heads_of(qkv, inner, 2 * n_heads, head_dim);
+      if (before.defined()) {
         n_before = block;
-        const Tensor kv = cx.arena.f32({block + n, 2 * inner});  // [block + n, 2 · inner]
-        Tensor before = kv.rows(0, block);                       // [block, 2 · inner]
-        ops::copy_(cx, before, neighbours.before[looking_back]);
-        ops::copy_rows(cx, both(kv, 0).from(block), both(qkv, inner), n);
-        k = heads_of(kv, 0, config_.num_attention_heads, config_.head_dim),
-        v = heads_of(kv, inner, config_.num_attention_heads, config_.head_dim);
+        const Tensor kv =  // [branches · (block + n), 2 · inner]
+            cx.arena.f32({branches * (block + n), 2 * inner});
+        for (int64_t b = 0; b < branches; ++b) {
+          const int64_t first = b * (block + n);
+          Tensor ahead = kv.rows(first, first + block);  // [block, 2 · inner]
+          ops::copy_(cx, ahead, before.rows(slot + b * block, slot + (b + 1) * block));
+          ops::copy_rows(cx, heads_of(kv, 0, 2 * n_heads, head_dim).from(first + block),
+                         both.from(b * n), n);
+        }
+        k = heads_of(kv, 0, n_heads, head_dim), v = heads_of(kv, inner, n_heads, head_dim);
       }
-      if (neighbours.kept) {
-        Tensor& kept = neighbours.kept[looking_back];  // [block, 2 · inner]
-        if (!kept.defined()) kept = Tensor::on(device, DType::f32, {block, 2 * inner});
-        ops::copy_rows(cx, both(kept, 0), both(qkv, inner).from(neighbours.keep), block);
-      }
-      ++looking_back;
+      if (kept.defined())
+        for (int64_t b = 0; b < branches; ++b)
+          ops::copy_rows(cx, heads_of(kept, 0, 2 * n_heads, head_dim).from(slot + b * block),
+                         both.from(b * n + keep), block);
+      slot += branches * block;
     }
-    for (int64_t b = 0; b < n_blocks; ++b) {
-      const int64_t from = std::max<int64_t>(-n_before, (b - l.look_backward) * block),
-                    to = std::min(n, (b + 1 + l.look_ahead) * block);
-      ranges[size_t(b)] = {b * block, std::min(n, (b + 1) * block), from + n_before, to - from};
-    }
-    ops::add_scaled_(cx, h, l.out(cx, ops::attention(cx, q, k, v, ranges)), mod + 2 * hidden);
-    Tensor f = l.ff_in(cx, modulated(3, 4));  // [n, ff_mult · hidden]
+    ops::add_scaled_(
+        cx, h, l.out(cx, ops::attention(cx, q, k, v, ranges(l, n, branches, n_before))), gate(2));
+    Tensor f = l.ff_in(cx, modulated(3));  // [branches · n, ff_mult · hidden]
     ops::gelu_tanh_(cx, f);
-    ops::add_scaled_(cx, h, l.ff_out(cx, f), mod + 5 * hidden);
+    ops::add_scaled_(cx, h, l.ff_out(cx, f), gate(5));
   }
-  auto* last = static_cast<float*>(const_cast<void*>(m.last.raw()));
-  ops::copy_(
-      cx, out,
-      proj_out_(cx, ops::layer_norm(
-                        cx, h, Tensor::view(last, DType::f32, {hidden}, nullptr, device),
-                        Tensor::view(last + hidden, DType::f32, {hidden}, nullptr, device), kEps)));
-  return out;
+  const int64_t last = int64_t(layers_.size()) * 6 * hidden;
+  return {proj_out_(cx, ops::layer_norm(cx, h, of_time(last), of_time(last + hidden), kEps)), kept};
 }
 
 Dit::Stream::Stream(const Dit& dit, ops::Context& cx, const Speaker& speaker, FrameNoise noise,
                     const FlowSettings& settings)
-    : dit_(dit),
-      noise_(std::move(noise)),
-      settings_(settings),
-      speaker_{dit.speaker_embedding(cx, speaker, true),
-               settings.guidance >= kNoGuidance ? dit.speaker_embedding(cx, speaker, false)
-                                                : Tensor()} {}
+    : dit_(dit), noise_(std::move(noise)), settings_(settings) {
+  speakers_.push_back(dit.speaker_embedding(cx, speaker, true));
+  if (settings.guidance >= kNoGuidance)
+    speakers_.push_back(dit.speaker_embedding(cx, speaker, false));
+  const auto bent = [&](int i) {
+    const float t = float(i) / float(settings_.points - 1);
+    return t + kSway * (std::cos(float(M_PI / 2) * t) - 1 + t);
+  };
+  for (int i = 0; i + 1 < settings_.points; ++i) {
+    const float t = bent(i), dt = bent(i + 1) - t;
+    times_.insert(times_.end(), {t, t + dt / 3, t + dt * 2 / 3});
+  }
+  if (!times_.empty()) times_.push_back(bent(settings_.points - 1));
+}
 
 Tensor Dit::Stream::push(ops::Context& cx, std::span<const int32_t> codes, bool last,
                          int64_t most_blocks) {
@@ -307,62 +355,70 @@ Tensor Dit::Stream::push(ops::Context& cx, std::span<const int32_t> codes, bool 
   return all;
 }
 
-// Frames [done_, done_ + n) of the flow; gives out the first n_kept.
-Tensor Dit::Stream::chunk(ops::Context& cx, int64_t n, int64_t n_kept) {
-  const int64_t block = dit_.config_.block_size, mel_dim = dit_.config_.mel_dim;
+// [1, modulation_width]. Some are made at once, and those that are there stay.
+Tensor Dit::Stream::modulation(ops::Context& cx, size_t time) {
+  if (!modulations_.defined() || time < first_time_ ||
+      time >= first_time_ + size_t(modulations_.dim(0))) {
+    first_time_ = time / kTimes * kTimes;
+    modulations_ = dit_.modulations(
+        cx, std::span(times_).subspan(first_time_, std::min(kTimes, times_.size() - first_time_)));
+  }
+  const auto row = int64_t(time - first_time_);
+  return modulations_.rows(row, row + 1);
+}
+
+void Dit::Stream::slope(ops::Context& cx, const Chunk& c, const Tensor& x, size_t time,
+                        size_t evaluation, Tensor& slope) {
   Arena::Scope scope(cx.arena);
-  const RotaryTable table = dit_.rotary(cx, done_, n);  // [n, head_dim / 2] each
-  const bool guided = speaker_[1].defined(), goes_on = n > n_kept;
+  if (past_.size() <= evaluation) past_.resize(evaluation + 1);
+  Tensor& past = past_[evaluation];
+  Neighbourhood around;
+  if (done_ > 0) around.before = past;
+  const bool goes_on = c.n > c.n_kept;
+  if (goes_on) around.keep = c.n_kept - dit_.config_.block_size;
+  const auto [v, kept] = dit_.velocity(cx, x, c.condition, modulation(cx, time), c.rotary, around);
+  if (goes_on) {
+    if (!past.defined()) past = cx.arena.lasting(DType::f32, kept.shape());
+    ops::copy_(cx, past, kept);
+  }
+  const float g = speakers_.size() > 1 ? settings_.guidance : 0;
+  const ops::Term terms[] = {{v.rows(0, c.n), 1 + g}, {v.rows(v.dim(0) - c.n, v.dim(0)), -g}};
+  ops::weighted_sum(cx, slope, std::span(terms).first(speakers_.size()));
+}
+
+// By a Runge-Kutta method of order 4, the 3/8 rule.
+Tensor Dit::Stream::chunk(ops::Context& cx, int64_t n, int64_t n_kept) {
+  const int64_t mel_dim = dit_.config_.mel_dim;
+  Arena::Scope scope(cx.arena);
   const std::span<const int32_t> codes(codes_.data(), size_t(n / dit_.config_.repeats));
-  // [n, hidden] each
-  const Tensor conditioned = dit_.condition(cx, codes, speaker_[0], true),
-               unconditioned = guided ? dit_.condition(cx, codes, speaker_[1], false) : Tensor();
-  const size_t n_back = size_t(dit_.n_looking_back()), size = size_t(n * mel_dim);
-  size_t slot = 0;  // of past_
-  const auto branch = [&](const Tensor& in, const Tensor& condition, const Modulation& m) {
-    if (past_.size() < slot + n_back) past_.resize(slot + n_back);
-    std::vector<Tensor> kept(n_back);  // [block, 2 · inner] each
-    Neighbours neighbours;
-    if (done_ > 0) neighbours.before = past_.data() + slot;
-    if (goes_on) neighbours.kept = kept.data(), neighbours.keep = n_kept - block;
-    const Tensor y = dit_.velocity(cx, in, condition, m, table, neighbours);  // [n, mel_dim]
-    if (goes_on) std::move(kept.begin(), kept.end(), past_.begin() + std::ptrdiff_t(slot));
-    slot += n_back;
-    return y;
+  const Chunk c{n, n_kept, dit_.condition(cx, codes, speakers_, true),
+                dit_.rotary(cx, done_, n, speakers_.size())};
+  Tensor noise = Tensor::zeros(DType::f32, {n, mel_dim});  // [n, mel_dim]
+  for (int64_t i = 0; i < n; ++i) noise_(done_ + i, {noise.f32() + i * mel_dim, size_t(mel_dim)});
+  Tensor y = ops::from_host(cx, noise), at = cx.arena.f32(y.shape());  // [n, mel_dim] each
+  std::array<Tensor, 4> k;                                             // [n, mel_dim] each
+  for (Tensor& each : k) each = cx.arena.f32(y.shape());
+  const auto move = [&](Tensor& to, std::initializer_list<ops::Term> terms) {
+    ops::weighted_sum(cx, to, std::span(terms.begin(), terms.size()));
   };
-  const auto f = [&](float t, const std::vector<float>& at, std::vector<float>& out) {
-    Arena::Scope inner(cx.arena);
-    const Modulation m = dit_.modulation(cx, t);
-    const Tensor in =  // [n, mel_dim]
-        ops::from_host(cx, Tensor::view(const_cast<float*>(at.data()), DType::f32, {n, mel_dim}));
-    std::vector<float> room;
-    const auto c = ops::to_host(cx, branch(in, conditioned, m), room);
-    std::copy(c.begin(), c.end(), out.begin());
-    if (!guided) return;
-    const auto u = ops::to_host(cx, branch(in, unconditioned, m), room);
-    for (size_t i = 0; i < size; ++i) out[i] += (out[i] - u[i]) * settings_.guidance;
-  };
-  std::vector<float> grid;
-  for (int i = 0; i < settings_.points; ++i) {
-    const float t = settings_.points > 1 ? float(i) / float(settings_.points - 1) : 0;
-    grid.push_back(t + kSway * (std::cos(float(M_PI / 2) * t) - 1 + t));
+  for (size_t step = 0; 3 * step + 1 < times_.size(); ++step) {
+    const float dt = times_[3 * step + 3] - times_[3 * step];
+    const auto evaluate = [&](size_t i, const Tensor& x) {
+      slope(cx, c, x, 3 * step + i, 4 * step + i, k[i]);
+    };
+    evaluate(0, y);
+    move(at, {{y, 1}, {k[0], dt / 3}});
+    evaluate(1, at);
+    move(at, {{y, 1}, {k[1], dt}, {k[0], -dt / 3}});
+    evaluate(2, at);
+    move(at, {{y, 1}, {k[0], dt}, {k[1], -dt}, {k[2], dt}});
+    evaluate(3, at);
+    move(y, {{y, 1}, {k[0], dt / 8}, {k[1], dt * 3 / 8}, {k[2], dt * 3 / 8}, {k[3], dt / 8}});
   }
-  // Runge-Kutta of order 4, the 3/8 rule.
-  std::vector<float> y(size), at(size), k1(size), k2(size), k3(size), k4(size);  // [n, mel_dim]
-  for (int64_t i = 0; i < n; ++i) noise_(done_ + i, {y.data() + i * mel_dim, size_t(mel_dim)});
-  for (size_t step = 0; step + 1 < grid.size(); ++step) {
-    const float t = grid[step], end = grid[step + 1], dt = end - t;
-    f(t, y, k1);
-    for (size_t i = 0; i < size; ++i) at[i] = y[i] + dt * k1[i] / 3;
-    f(t + dt / 3, at, k2);
-    for (size_t i = 0; i < size; ++i) at[i] = y[i] + dt * (k2[i] - k1[i] / 3);
-    f(t + dt * 2 / 3, at, k3);
-    for (size_t i = 0; i < size; ++i) at[i] = y[i] + dt * (k1[i] - k2[i] + k3[i]);
-    f(end, at, k4);
-    for (size_t i = 0; i < size; ++i) y[i] += (k1[i] + 3 * (k2[i] + k3[i]) + k4[i]) * dt / 8;
-  }
+  std::vector<float> room;
+  const auto values = ops::to_host(cx, y.rows(0, n_kept), room);
   Tensor mel = Tensor::zeros(DType::f32, {n_kept, mel_dim});  // [n_kept, mel_dim]
-  std::memcpy(mel.raw(), y.data(), mel.nbytes());
+  std::copy(values.begin(), values.end(), mel.f32());
   return mel;
 }
 

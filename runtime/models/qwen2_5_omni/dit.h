@@ -7,6 +7,7 @@
 
 #include "interface/voice.h"
 #include "layers/layers.h"
+#include "layers/recorded.h"
 #include "qwen2_5_omni/config.h"
 #include "qwen2_5_omni/speaker_encoder.h"
 
@@ -41,26 +42,40 @@ class Dit {
            const FlowSettings& settings);
     // at once: bounds memory and the wait for the first of them
     static constexpr int64_t kMostBlocks = 10;
-    // → the frames that are now certain, [n, mel_dim], of its own memory on the host. Throws
-    // invalid_argument for a code outside the table.
+    // Always with the same arena. → the frames that are now certain, [n, mel_dim], of its own
+    // memory on the host. Throws invalid_argument for a code outside the table.
     Tensor push(ops::Context& cx, std::span<const int32_t> codes, bool last,
                 int64_t most_blocks = kMostBlocks);
 
    private:
     static constexpr int kAhead = 3;  // for each layer that looks ahead
+    static constexpr size_t kTimes = 32;
 
+    // Frames [done_, done_ + n) of the flow, of which the first n_kept are given out.
+    struct Chunk {
+      int64_t n, n_kept;
+      Tensor condition;  // [branches · n, hidden]
+      RotaryTable rotary;
+    };
     Tensor chunk(ops::Context& cx, int64_t n, int64_t n_kept);
+    // slope [n, mel_dim] ← that of the flow at x and a time, with guidance. `evaluation`: its
+    // number in a chunk.
+    void slope(ops::Context& cx, const Chunk& chunk, const Tensor& x, size_t time,
+               size_t evaluation, Tensor& slope);
+    Tensor modulation(ops::Context& cx, size_t time);
 
     const Dit& dit_;
     FrameNoise noise_;
     FlowSettings settings_;
-    // rows of the condition that do not change, with somebody and with nobody
-    Tensor speaker_[2];
+    // rows of the condition that do not change: with somebody and, where there is guidance, with
+    // nobody
+    std::vector<Tensor> speakers_;
     std::vector<int32_t> codes_;  // from frame done_ on
     int64_t done_ = 0;            // frames
-    // keys‖values of the last finished block, [block, 2 · inner] for each evaluation of a branch
-    // and layer that looks back
-    std::vector<Tensor> past_;
+    std::vector<float> times_;    // three of a step, and the last one's end
+    Tensor modulations_;          // of some of them, from first_time_ on
+    size_t first_time_ = 0;
+    std::vector<Tensor> past_;  // Neighbourhood::before of the next chunk's evaluations
   };
 
  private:
@@ -69,27 +84,39 @@ class Dit {
     Linear qkv, out, ff_in, ff_out;
     int look_ahead, look_backward;  // blocks
   };
-  // Shift, 1 + scale and gate of every layer at one time, and 1 + scale and shift of the last norm.
-  struct Modulation {
-    std::vector<Tensor> layers;  // [6 · hidden]
-    Tensor last;                 // [2 · hidden]
-  };
-  Modulation modulation(ops::Context& cx, float time) const;
+  // Of several times: [times, 6 · hidden for every layer: shift, 1 + scale and gate of either half;
+  // 1 + scale and shift of the last norm].
+  Tensor modulations(ops::Context& cx, std::span<const float> times) const;
+  int64_t modulation_width() const { return config_.hidden_size * int64_t(6 * layers_.size() + 2); }
   // The speaker's part of the condition, on the host: [enc_dim + enc_emb_dim].
   Tensor speaker_embedding(ops::Context& cx, const Speaker& speaker, bool conditioned) const;
-  // What does not change while x flows: speaker and codes. [frames, hidden]
-  Tensor condition(ops::Context& cx, std::span<const int32_t> codes, const Tensor& speaker,
-                   bool conditioned) const;
-  RotaryTable rotary(ops::Context& cx, int64_t first, int64_t frames) const;
-  // Keys and values of the block before the first and, to be kept, of rows [keep, keep + block):
-  // one tensor [block, 2 · inner] a layer that looks back.
-  struct Neighbours {
-    const Tensor* before = nullptr;
-    Tensor* kept = nullptr;
-    int64_t keep = 0;
+  // What does not change while x flows: speaker and codes, without which a branch has nobody say
+  // nothing. A branch for each speaker, of which the first has the codes. [branches · frames,
+  // hidden]
+  Tensor condition(ops::Context& cx, std::span<const int32_t> codes,
+                   std::span<const Tensor> speakers, bool conditioned) const;
+  // [branches · frames, head_dim / 2] each
+  RotaryTable rotary(ops::Context& cx, int64_t first, int64_t frames, size_t branches) const;
+  // What the frames of a chunk see of others: keys and values of the block before the first one,
+  // and, where frames [keep, keep + block) are to be kept for the next chunk, theirs: of each layer
+  // that looks back and each branch, [layers · branches · block, 2 · inner].
+  struct Neighbourhood {
+    Tensor before;
+    int64_t keep = -1;
   };
-  Tensor velocity(ops::Context& cx, const Tensor& x, const Tensor& condition, const Modulation& m,
-                  const RotaryTable& rotary, const Neighbours& neighbours) const;
+  struct Evaluated {
+    Tensor velocity;  // [branches · n, mel_dim]
+    Tensor kept;      // as Neighbourhood::before
+  };
+  // Of the branches, at x [n, mel_dim]. Valid as what Recorded gives.
+  Evaluated velocity(ops::Context& cx, const Tensor& x, const Tensor& condition,
+                     const Tensor& modulation, const RotaryTable& rotary,
+                     const Neighbourhood& neighbourhood) const;
+  // The same: inputs are those of velocity() in their order.
+  Recorded::Tensors evaluate(ops::Context& cx, std::span<const Tensor> inputs, int64_t keep) const;
+  // The keys that each block of n frames sees in each branch: [n_before + n] rows a branch.
+  std::vector<ops::AttentionRange> ranges(const Layer& layer, int64_t n, int64_t branches,
+                                          int64_t n_before) const;
   int n_looking_back() const;
   int n_looking_ahead() const;
 
@@ -100,6 +127,7 @@ class Dit {
   SpeakerEncoder spk_encoder_;   // on the host: once an utterance
   std::vector<Layer> layers_;
   Linear norm_out_, proj_out_;
+  Recorded recorded_;
 };
 
 }  // namespace omni::qwen2_5_omni

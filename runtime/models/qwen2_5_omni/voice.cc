@@ -175,27 +175,35 @@ class TalkerVoice::Wave final : public WaveStream {
   std::vector<float> finish(ops::Context& cx) override { return more(cx, {}, true); }
 
  private:
-  // The vocoder works on all frames that touch the new ones; frames that no later sample needs are
-  // forgotten.
+  // The vocoder works on all frames that touch the new ones, and on more where it prefers that:
+  // older ones and, as long as more will come, silence behind them.
   std::vector<float> more(ops::Context& cx, std::span<const int32_t> codes, bool last) {
     const Tensor fresh = dit_.push(cx, codes, last);  // [new frames, mel_dim]
     mel_.insert(mel_.end(), fresh.f32(), fresh.f32() + fresh.numel());
     const int64_t there = first_ + int64_t(mel_.size()) / mel_dim_,
                   reach = vocoder_.receptive_frames(), end = last ? there : there - reach;
     if (end <= done_) return {};
-    const int64_t from = std::max<int64_t>(first_, done_ - reach);
+    const int64_t needed = std::max<int64_t>(first_, done_ - reach),
+                  size = vocoder_.preferred_frames(there - needed),
+                  from = std::max(first_, there - size), silent = last ? 0 : size - (there - from);
+    mel_.resize(mel_.size() + size_t(silent * mel_dim_));
     const std::vector<float> wave =
         vocoder_.forward(cx, Tensor::view(mel_.data() + (from - first_) * mel_dim_, DType::f32,
-                                          {there - from, mel_dim_}));
+                                          {there + silent - from, mel_dim_}));
+    mel_.resize(mel_.size() - size_t(silent * mel_dim_));
     const int64_t hop = vocoder_.samples_per_frame();
     std::vector<float> out(wave.begin() + (done_ - from) * hop, wave.begin() + (end - from) * hop);
     done_ = end;
-    const int64_t needed = std::max<int64_t>(first_, done_ - reach);
-    mel_.erase(mel_.begin(), mel_.begin() + (needed - first_) * mel_dim_);
-    first_ = needed;
+    forget(done_ - reach - kOlder);
     return out;
   }
+  void forget(int64_t before) {
+    if (before <= first_) return;
+    mel_.erase(mel_.begin(), mel_.begin() + (before - first_) * mel_dim_);
+    first_ = before;
+  }
 
+  static constexpr int64_t kOlder = 256;  // frames that are kept for a size that is preferred
   const BigVgan& vocoder_;
   int64_t mel_dim_;
   Dit::Stream dit_;

@@ -161,6 +161,17 @@ class CpuBackend final : public Backend {
     for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().add(to + i * n, from + i * n, n); });
   }
 
+  void weighted_sum(Context& cx, Tensor& y, std::span<const Term> terms) const override {
+    const int64_t n = last(y);
+    float* to = y.f32();
+    for_rows(cx, n_rows(y), n, [&](int64_t row) {
+      for (int64_t i = row * n; i < (row + 1) * n; ++i) {
+        float sum = 0;
+        for (const Term& t : terms) sum += t.weight * t.x.f32()[i];
+        to[i] = sum;
+      }
+    });
+  }
   void add_scaled(Context& cx, Tensor& x, const Tensor& y, const float* scale) const override {
     const int64_t n = last(x);
     float* to = x.f32();

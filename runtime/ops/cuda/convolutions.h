@@ -1,6 +1,6 @@
-// Convolutions of one stream through cuDNN, a plan a shape, where OMNI_CUDNN=1 is in the
-// environment and libcudnn.so.9 is there. Off otherwise: which of cuDNN and the project's own
-// kernels is faster has not been measured on any GPU (tools/gpu-check does).
+// Convolutions of one stream through cuDNN, a plan a shape, where libcudnn.so.9 is there and the
+// environment has no OMNI_CUDNN=0. A plan takes some milliseconds to make: ops::Conv1dOptions says
+// of which shapes it is worth it.
 #pragma once
 
 #include <map>

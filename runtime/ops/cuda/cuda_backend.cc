@@ -41,8 +41,11 @@ const float* data(const Tensor& x) { return static_cast<const float*>(x.raw()); 
 int width(const Tensor& x) { return int(x.dim(x.rank() - 1)); }
 int64_t n_rows(const Tensor& x) { return width(x) ? x.numel() / width(x) : 0; }
 
+// Values that the next launch reads.
 template <class T>
-T* uploaded(Context& cx, const T* values, size_t n) {
+const T* uploaded(Context& cx, const T* values, size_t n) {
+  if (const void* there = static_cast<Stream&>(cx.arena.queue()).constant(values, n * sizeof(T)))
+    return static_cast<const T*>(there);
   auto* there = static_cast<T*>(cx.arena.allocate(n * sizeof(T)));
   cx.arena.queue().upload(there, values, n * sizeof(T));
   return there;
@@ -54,6 +57,7 @@ const To* as(const From* there) {
   static_assert(sizeof(To) == sizeof(From) && alignof(To) == alignof(From));
   return reinterpret_cast<const To*>(there);
 }
+static_assert(omni::cuda::WeightedTerms::kMost == kMostTerms);
 static_assert(omni::cuda::kPageRows == kPageRows &&
               omni::cuda::kMostLanes == PagedBatch::kMostLanes &&
               omni::cuda::kPagedTileQueries == PagedBatch::kTileQueries &&
@@ -221,6 +225,14 @@ class CudaBackend final : public Backend {
   void add_scaled(Context& cx, Tensor& x, const Tensor& y, const float* scale) const override {
     check(omni::cuda::add_scaled(data(x), data(y), scale, n_rows(x), width(x), stream(cx)),
           "add_scaled");
+  }
+  void weighted_sum(Context& cx, Tensor& y, std::span<const Term> terms) const override {
+    omni::cuda::WeightedTerms t{};
+    for (const Term& term : terms) {
+      t.x[t.n] = data(term.x);
+      t.weight[t.n++] = term.weight;
+    }
+    check(omni::cuda::weighted_sum(data(y), t, y.numel(), stream(cx)), "weighted_sum");
   }
 
   void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table,

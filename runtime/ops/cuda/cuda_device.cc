@@ -12,7 +12,7 @@
 namespace omni::ops::cuda {
 
 namespace {
-constexpr size_t kStaging = size_t{4} << 20;
+constexpr size_t kStaging = size_t{4} << 20, kAlign = 256;
 }
 
 void check(cudaError_t error, const char* what) {
@@ -69,6 +69,7 @@ Products* Stream::products() {
 }
 
 void Stream::upload(void* to, const void* from, size_t bytes) {
+  if (constants_) throw Error(ErrorCode::internal, "an upload while work is recorded");
   const cudaStream_t stream = get();
   if (!staging_)
     check(cudaMallocHost(reinterpret_cast<void**>(&staging_), kStaging), "cudaMallocHost");
@@ -109,17 +110,44 @@ void Stream::run_behind(const Device::Mark& there) {
 }
 
 std::unique_ptr<Device::Recording> Stream::record(const std::function<void()>& work) {
-  check(cudaStreamBeginCapture(get(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  get();
+  if (!slab_ || ConstantSlab::kBytes - slab_->used < ConstantSlab::kMostOfOne)
+    slab_ = std::make_shared<ConstantSlab>();
+  check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal),
+        "cudaStreamBeginCapture");
+  constants_.emplace();
   cudaGraph_t graph = nullptr;
   try {
     work();
   } catch (...) {
+    constants_.reset();
     cudaStreamEndCapture(stream_, &graph);
     if (graph) cudaGraphDestroy(graph);
+    cudaGetLastError();  // of the capture: the next launch is not to blame for it
     throw;
   }
+  const Constants constants = std::move(*constants_);
+  constants_.reset();
   check(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
-  return std::make_unique<Graph>(graph);
+  auto recording = std::make_unique<Graph>(graph, slab_);
+  upload(slab_->data + slab_->used, constants.values.data(), constants.values.size());
+  slab_->used += constants.values.size();
+  return recording;
+}
+
+const void* Stream::constant(const void* values, size_t bytes) {
+  if (!constants_) return nullptr;
+  std::vector<std::byte>& all = constants_->values;
+  for (const auto& [offset, size] : constants_->places)
+    if (size == bytes && std::memcmp(all.data() + offset, values, bytes) == 0)
+      return slab_->data + slab_->used + offset;
+  const size_t offset = all.size();
+  all.resize(offset + (bytes + kAlign - 1) / kAlign * kAlign);
+  if (all.size() > ConstantSlab::kMostOfOne)
+    throw Error(ErrorCode::internal, "too many constants to be recorded");
+  std::memcpy(all.data() + offset, values, bytes);
+  constants_->places.emplace_back(offset, bytes);
+  return slab_->data + slab_->used + offset;
 }
 
 void Stream::run(const Device::Recording& recording) {
@@ -133,7 +161,14 @@ Event::Event(int device) {
 
 Event::~Event() { cudaEventDestroy(event_); }
 
-Graph::Graph(cudaGraph_t graph) {
+ConstantSlab::ConstantSlab() {
+  check(cudaMalloc(reinterpret_cast<void**>(&data), kBytes), "cudaMalloc");
+}
+
+ConstantSlab::~ConstantSlab() { cudaFree(data); }
+
+Graph::Graph(cudaGraph_t graph, std::shared_ptr<const ConstantSlab> constants)
+    : constants_(std::move(constants)) {
   const cudaError_t error = cudaGraphInstantiate(&exec_, graph, 0);
   cudaGraphDestroy(graph);
   check(error, "cudaGraphInstantiate");

@@ -4,6 +4,10 @@
 
 #include <cuda_runtime.h>
 
+#include <optional>
+#include <utility>
+#include <vector>
+
 #include "ops/backend.h"
 #include "ops/cuda/convolutions.h"
 #include "ops/cuda/products.h"
@@ -23,14 +27,25 @@ class Event final : public Device::Mark {
   cudaEvent_t event_ = nullptr;
 };
 
-// Captured in a stream.
+// Memory that recordings share, a part each.
+struct ConstantSlab {
+  static constexpr size_t kBytes = size_t{1} << 20, kMostOfOne = kBytes / 4;
+  ConstantSlab();
+  ~ConstantSlab();
+  ConstantSlab(const ConstantSlab&) = delete;
+  char* data = nullptr;
+  size_t used = 0;
+};
+
+// Captured in a stream, and the constants that it reads.
 class Graph final : public Device::Recording {
  public:
-  explicit Graph(cudaGraph_t graph);
+  Graph(cudaGraph_t graph, std::shared_ptr<const ConstantSlab> constants);
   ~Graph() override;
   cudaGraphExec_t get() const { return exec_; }
 
  private:
+  std::shared_ptr<const ConstantSlab> constants_;
   cudaGraphExec_t exec_ = nullptr;
 };
 
@@ -48,6 +63,10 @@ class Stream final : public Device::Queue {
   void run_behind(const Device::Mark& there) override;
   std::unique_ptr<Device::Recording> record(const std::function<void()>& work) override;
   void run(const Device::Recording& recording) override;
+  // Values that a computation reads, in memory of the device that stays as they are until it has
+  // run, each time that it does: nullptr, unless the stream is recorded. Equal values share their
+  // place.
+  const void* constant(const void* values, size_t bytes);
   // For work of the calling thread, which is on the stream's device from now on.
   cudaStream_t get() const;
   // nullptr: not through cuDNN.
@@ -61,6 +80,13 @@ class Stream final : public Device::Queue {
   // from there when all of it has been copied.
   char* staging_ = nullptr;
   size_t staged_ = 0;
+  // Of what is being recorded.
+  struct Constants {
+    std::vector<std::byte> values;
+    std::vector<std::pair<size_t, size_t>> places;  // offset in them, bytes
+  };
+  std::optional<Constants> constants_;
+  std::shared_ptr<ConstantSlab> slab_;
   std::unique_ptr<Convolutions> convolutions_;
   std::unique_ptr<Products> products_;
 };
