@@ -193,7 +193,12 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
     return omni::make_session(shared_from_this(), prompter(), scheduler(), make_speech, options);
   }
 
-  void load_speech(const std::function<void(double)>& progress) const override { voice(progress); }
+  void load_speech(const std::function<void(double)>& progress) const override {
+    const Voice& loaded = voice(progress);
+    if (device_)
+      std::call_once(rehearsed_,
+                     [&] { rehearse(loaded, speech_arenas_, pool_, speech_settings({})); });
+  }
   std::vector<std::string> voices() const override { return voice({}).speakers(); }
   std::unique_ptr<Speech> make_speech(const SpeechOptions& asked) const override {
     return make_stream(asked);
@@ -207,7 +212,7 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
   }
 
  private:
-  std::unique_ptr<SpeechStream> make_stream(const SpeechOptions& asked) const {
+  SpeechSettings speech_settings(const SpeechOptions& asked) const {
     const SpeechOptions& own = defaults_.speech;
     // Behind what is asked and what the checkpoint says: the published values.
     // (Qwen2_5OmniForConditionalGeneration.generate)
@@ -223,7 +228,11 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
     s.flow.points = value(asked.flow_points, own.flow_points, 10);
     s.flow.guidance = float(value(asked.flow_guidance, own.flow_guidance, 0.5));
     s.seed = asked.seed;
-    return std::make_unique<SpeechStream>(shared_from_this(), voice({}), pool_, s);
+    return s;
+  }
+  std::unique_ptr<SpeechStream> make_stream(const SpeechOptions& asked) const {
+    return std::make_unique<SpeechStream>(shared_from_this(), voice({}), speech_arenas_, pool_,
+                                          speech_settings(asked));
   }
 
   ModelOptions how_to_load() const { return {folder_, precision_, device_, {&pool_, cache_}}; }
@@ -270,6 +279,8 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
   std::unique_ptr<Scheduler> scheduler_;  // where there is a text model
   mutable std::mutex voice_lock_;
   mutable std::unique_ptr<const Voice> voice_;  // once there, it stays
+  mutable SpeechArenas speech_arenas_{device_};
+  mutable std::once_flag rehearsed_;
 };
 
 // Engines that are open or being opened, by what they were opened with.

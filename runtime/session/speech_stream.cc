@@ -42,9 +42,9 @@ double now() {
 
 }  // namespace
 
-SpeechStream::SpeechStream(std::shared_ptr<const void> engine, const Voice& model, ThreadPool& pool,
-                           const SpeechSettings& settings)
-    : engine_(std::move(engine)), model_(model), pool_(pool), settings_(settings) {
+SpeechStream::SpeechStream(std::shared_ptr<const void> engine, const Voice& model,
+                           SpeechArenas& arenas, ThreadPool& pool, const SpeechSettings& settings)
+    : engine_(std::move(engine)), model_(model), arenas_(arenas), pool_(pool), settings_(settings) {
   if (settings_.voice.empty()) settings_.voice = model_.default_speaker();
   model_.new_codes({}, settings_.voice);  // throws for an unknown one
   talker_ = std::thread([this] { guard(&SpeechStream::run_talker); });
@@ -55,6 +55,19 @@ SpeechStream::~SpeechStream() {
   stop();
   talker_.join();
   wave_.join();
+}
+
+void rehearse(const Voice& model, SpeechArenas& arenas, ThreadPool& pool,
+              const SpeechSettings& settings) {
+  const std::string voice = settings.voice.empty() ? model.default_speaker() : settings.voice;
+  const std::shared_ptr<Arena> talker = arenas.talker.take(), wave = arenas.wave.take();
+  constexpr int kRounds = 2;  // what runs unrecorded, and then is recorded
+  for (int round = 0; round < kRounds; ++round) {
+    ops::Context cx{pool, *wave};
+    const auto stream = model.new_wave(cx, voice, seeded_noise(0), settings.flow);
+    // the first piece, and those that follow while codes come fast
+    for (const size_t n : {60, 12, 24, 36}) stream->push(cx, std::vector<int32_t>(n));
+  }
 }
 
 void SpeechStream::guard(void (SpeechStream::*run)()) {
@@ -137,7 +150,7 @@ size_t SpeechStream::most_codes() const {
 // waits. It never pads instead.
 void SpeechStream::run_talker() {
   std::unique_ptr<CodeStream> stream;
-  Arena arena(model_.device());
+  const std::shared_ptr<Arena> arena = arenas_.talker.take();
   Sampler sampler(settings_.seed);
   const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
     return sampler.pick(logits, history, settings_.sampling);
@@ -164,7 +177,7 @@ void SpeechStream::run_talker() {
         rows_.pop_front();
       }
     }
-    ops::Context cx{pool_, arena};
+    ops::Context cx{pool_, *arena};
     const auto code = stream->next(cx, row, pick);
     std::lock_guard guard(lock_);
     if (!code) break;
@@ -185,8 +198,8 @@ void SpeechStream::run_talker() {
 }
 
 void SpeechStream::run_wave() {
-  Arena arena(model_.device());
-  ops::Context cx{pool_, arena};
+  const std::shared_ptr<Arena> arena = arenas_.wave.take();
+  ops::Context cx{pool_, *arena};
   std::unique_ptr<WaveStream> stream;
   const auto most = size_t(kMostSound * model_.sample_rate());
   for (bool last = false; !last;) {

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "core/arena_pool.h"
 #include "decoding/sampler.h"
 #include "interface/voice.h"
 #include "omni/speech.h"
@@ -22,11 +23,22 @@ struct SpeechSettings {
   uint64_t seed = 0;
 };
 
+// What the streams of a voice compute with.
+struct SpeechArenas {
+  explicit SpeechArenas(const Device* device) : talker(device), wave(device) {}
+  ArenaPool talker, wave;
+};
+
+// Says something to nobody, so that nothing is left to be planned and recorded when somebody
+// listens.
+void rehearse(const Voice& model, SpeechArenas& arenas, ThreadPool& pool,
+              const SpeechSettings& settings);
+
 class SpeechStream final : public Speech {
  public:
   // Throws invalid_argument for an unknown voice.
-  SpeechStream(std::shared_ptr<const void> engine, const Voice& model, ThreadPool& pool,
-               const SpeechSettings& settings);
+  SpeechStream(std::shared_ptr<const void> engine, const Voice& model, SpeechArenas& arenas,
+               ThreadPool& pool, const SpeechSettings& settings);
   ~SpeechStream() override;
 
   int sample_rate() const override { return model_.sample_rate(); }
@@ -59,6 +71,7 @@ class SpeechStream final : public Speech {
 
   std::shared_ptr<const void> engine_;
   const Voice& model_;
+  SpeechArenas& arenas_;
   ThreadPool& pool_;
   SpeechSettings settings_;
 

@@ -53,7 +53,7 @@ struct FakeVoice final : Voice {
 struct Spoken {
   explicit Spoken(bool finds_its_end = true) {
     voice.finds_its_end = finds_its_end;
-    stream = std::make_unique<SpeechStream>(nullptr, voice, pool, SpeechSettings{});
+    stream = std::make_unique<SpeechStream>(nullptr, voice, arenas, pool, SpeechSettings{});
     stream->begin({});
   }
   void write(const std::string& text, int tokens = 1) {
@@ -68,6 +68,7 @@ struct Spoken {
   }
   ThreadPool pool{1};
   FakeVoice voice;
+  SpeechArenas arenas{nullptr};
   std::unique_ptr<SpeechStream> stream;
 };
 

@@ -67,8 +67,9 @@ class OMNI_API Engine {
       const AudioOptions& options) const = 0;
   virtual std::unique_ptr<Session> make_session(const SessionOptions& options) const = 0;
 
-  // The half that speaks is loaded by whoever first asks for it. Throws unsupported where the
-  // checkpoint has none.
+  // The half that speaks is loaded by whoever first asks for it; here, on a device, it is tried out
+  // as well, so that nothing is left to be planned when somebody listens. Throws unsupported where
+  // the checkpoint has none.
   virtual void load_speech(const std::function<void(double)>& progress = {}) const = 0;
   virtual std::vector<std::string> voices() const = 0;
   // Loads it if need be. Throws invalid_argument for an unknown voice, with those there are.

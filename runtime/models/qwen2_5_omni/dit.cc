@@ -261,14 +261,14 @@ Recorded::Tensors Dit::evaluate(ops::Context& cx, std::span<const Tensor> inputs
     Arena::Scope scope(cx.arena);
     const Layer& l = layers_[i];
     const int64_t mod = int64_t(i) * 6 * hidden;
-    const auto modulated = [&](int64_t shift) {
+    const auto modulated = [&](int64_t shift, const Linear& next) {
       return ops::layer_norm(cx, h, of_time(mod + (shift + 1) * hidden),
-                             of_time(mod + shift * hidden), kEps);
+                             of_time(mod + shift * hidden), kEps, next.operand());
     };
     const auto gate = [&](int64_t at) {
       return static_cast<const float*>(of_time(mod + at * hidden).raw());
     };
-    const Tensor qkv = l.qkv(cx, modulated(0));  // [branches · n, 3 · inner]
+    const Tensor qkv = l.qkv(cx, modulated(0, l.qkv));  // [branches · n, 3 · inner]
     const ops::Heads q = heads_of(qkv, 0, n_heads, head_dim);
     ops::Heads k = heads_of(qkv, inner, n_heads, head_dim),
                v = heads_of(qkv, 2 * inner, n_heads, head_dim);
@@ -300,12 +300,14 @@ Recorded::Tensors Dit::evaluate(ops::Context& cx, std::span<const Tensor> inputs
     }
     ops::add_scaled_(
         cx, h, l.out(cx, ops::attention(cx, q, k, v, ranges(l, n, branches, n_before))), gate(2));
-    Tensor f = l.ff_in(cx, modulated(3));  // [branches · n, ff_mult · hidden]
-    ops::gelu_tanh_(cx, f);
+    Tensor f = l.ff_in(cx, modulated(3, l.ff_in));  // [branches · n, ff_mult · hidden]
+    ops::gelu_tanh_(cx, f, l.ff_out.operand());
     ops::add_scaled_(cx, h, l.ff_out(cx, f), gate(5));
   }
   const int64_t last = int64_t(layers_.size()) * 6 * hidden;
-  return {proj_out_(cx, ops::layer_norm(cx, h, of_time(last), of_time(last + hidden), kEps)), kept};
+  return {proj_out_(cx, ops::layer_norm(cx, h, of_time(last), of_time(last + hidden), kEps,
+                                        proj_out_.operand())),
+          kept};
 }
 
 Dit::Stream::Stream(const Dit& dit, ops::Context& cx, const Speaker& speaker, FrameNoise noise,

@@ -2,7 +2,8 @@
 // (Qwen2_5OmniTalkerForConditionalGeneration)
 #pragma once
 
-#include "interface/lone_sequence.h"
+#include "core/identity.h"
+#include "interface/forward_workspace.h"
 #include "qwen/text_model.h"
 
 namespace omni::qwen2_5_omni {
@@ -16,16 +17,22 @@ class Talker {
         model_(w.scope("model"), w, "codec_head", config.text, progress) {}
 
   const TalkerConfig& config() const { return config_; }
-  std::unique_ptr<LoneSequence> new_sequence() const {
-    return std::make_unique<LoneSequence>(model_.kv_layout(DType::f32), 1);
+  struct Sequence {
+    explicit Sequence(const ops::KvLayout& layout) : pages(layout), state(pages, 1) {}
+    KvPages pages;
+    PagedState state;
+  };
+  std::unique_ptr<Sequence> new_sequence() const {
+    return std::make_unique<Sequence>(model_.kv_layout(DType::f32));
   }
   Tensor codec_embed(ops::Context& cx, int32_t code) const { return model_.embed(cx, {&code, 1}); }
   // rows [n, embedding_size] behind the sequence → logits of the last, [1, codes]
   Tensor forward(ops::Context& cx, const Tensor& rows, std::span<const Position> positions,
-                 LoneSequence& sequence) const {
+                 Sequence& sequence) const {
     const SequenceRows span{&sequence.state, positions};
+    auto& workspace = cx.arena.attached<Workspace>(identity_);
     return model_.forward(
-        cx, rows, {&span, 1}, sequence.workspace, [&](const Tensor& x) { return proj_(cx, x); },
+        cx, rows, {&span, 1}, workspace, [&](const Tensor& x) { return proj_(cx, x); },
         [&](const Tensor& hidden) {
           const int64_t n = hidden.dim(0);
           return model_.logits(cx, hidden.rows(n - 1, n));
@@ -33,6 +40,12 @@ class Talker {
   }
 
  private:
+  // One utterance after the other runs the steps that the first has recorded.
+  struct Workspace : ForwardWorkspace {
+    Workspace() : ForwardWorkspace(1) {}
+  };
+
+  Identity identity_;
   TalkerConfig config_;
   Linear proj_;
   qwen::TextModel model_;

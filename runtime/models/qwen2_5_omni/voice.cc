@@ -158,7 +158,7 @@ class TalkerVoice::Codes final : public CodeStream {
   int32_t bos_, next_ = 0;  // next_: position
   bool text_ended_ = false, ended_ = false;
   std::vector<int32_t> history_;  // codec ids, those of the prompt included
-  std::unique_ptr<LoneSequence> sequence_;
+  std::unique_ptr<Talker::Sequence> sequence_;
 };
 
 class TalkerVoice::Wave final : public WaveStream {
