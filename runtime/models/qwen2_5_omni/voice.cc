@@ -45,6 +45,13 @@ std::map<std::string, Speaker> read_speakers(const std::filesystem::path& path,
   return out;
 }
 
+// The reference's is float32. With factors rounded to bfloat16 the mel spectrogram is 50 dB nearer
+// to it than its own deviation (0.01 dB of loudness), and a device is several times faster; the
+// vocoder, whose rounding one hears (26 dB), stays as it is.
+Precision precision_of_flow(const ModelOptions& o) {
+  return o.device && o.precision != Precision::float32 ? Precision::bfloat16 : Precision::float32;
+}
+
 }  // namespace
 
 TalkerVoice::TalkerVoice(const ModelOptions& o, const Weights& file, const SpeechConfig& c,
@@ -53,7 +60,7 @@ TalkerVoice::TalkerVoice(const ModelOptions& o, const Weights& file, const Speec
       speakers_(read_speakers(o.folder / "spk_dict.pt", c.dit)),
       thinker_embed_(to_device(file.get("thinker.model.embed_tokens.weight"), file.device())),
       talker_(file.scope("talker").at_least_int8(), c.talker, progress.part(0, 0.5)),
-      dit_(file.scope("token2wav.code2wav_dit_model").with(Precision::float32), c.dit,
+      dit_(file.scope("token2wav.code2wav_dit_model").with(precision_of_flow(o)), c.dit,
            progress.part(0.5, 0.9)),
       bigvgan_(file.scope("token2wav.code2wav_bigvgan_model").with(Precision::float32), c.bigvgan) {
   if (thinker_embed_.rank() != 2 || thinker_embed_.dim(1) != c.talker.text.embedding_size)
