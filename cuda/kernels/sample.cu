@@ -221,7 +221,7 @@ __device__ int drawn(const Choice* choices, int k, const SampleOptions& o, float
 }
 
 // A block a sequence.
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     sample_draw_kernel(const float* __restrict__ logits, int vocabulary,
                        const SampleOptions* __restrict__ options, const uint32_t* __restrict__ bits,
                        const Choice* __restrict__ best, const Share* __restrict__ share,
