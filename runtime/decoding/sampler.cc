@@ -67,22 +67,19 @@ int32_t Sampler::pick(std::span<float> logits, std::span<const int32_t> history,
   return choices.back().second;
 }
 
-ops::SampledToken Sampler::pick(ops::Context& cx, const Tensor& logits,
-                                std::span<const int32_t> history, const SamplingOptions& o,
-                                std::span<const uint32_t> allowed) {
-  std::vector<int32_t> seen;
-  if (o.repetition_penalty != 1) {
-    for (const int32_t id : history)
-      if (id >= 0 && id < logits.numel()) seen.push_back(id);
-    std::sort(seen.begin(), seen.end());
-    seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
-  }
+ops::Sampling Sampler::sampling(int64_t vocabulary, std::span<const int32_t> history,
+                                const SamplingOptions& o, std::vector<uint32_t> allowed) {
   ops::Sampling s{
-      .top_k = 1, .penalty = float(o.repetition_penalty), .seen = seen, .allowed = allowed};
+      .penalty = float(o.repetition_penalty), .allowed = std::move(allowed), .seen = {}};
+  if (o.repetition_penalty != 1) {
+    s.seen.resize(size_t(vocabulary + 31) / 32);
+    for (const int32_t id : history)
+      if (id >= 0 && id < vocabulary) s.seen[size_t(id) / 32] |= 1u << (id % 32);
+  }
   if (o.temperature > 0)
     s.top_k = o.top_k, s.temperature = float(o.temperature), s.top_p = float(o.top_p),
     s.draw = float(draw());
-  return ops::sample(cx, logits, s);
+  return s;
 }
 
 }  // namespace omni

@@ -255,12 +255,9 @@ void Scheduler::draw() {
 void Scheduler::draw_from(const std::vector<Entry*>& entries, ops::Context& cx,
                           const Tensor& logits) {
   const auto n = int64_t(entries.size()), vocabulary = logits.dim(1);
-  const auto on_device = [&](Entry& e) {
-    const auto* choose = e.front<Entry::Choose>();
-    return logits.device() && choose && Sampler::on_device(*choose->how.options);
-  };
+  const auto on_device = [&](Entry* e) { return logits.device() && e->draws_on_device(); };
   std::vector<float> values, room;
-  if (!std::all_of(entries.begin(), entries.end(), [&](Entry* e) { return on_device(*e); })) {
+  if (!std::all_of(entries.begin(), entries.end(), on_device)) {
     const auto there = ops::to_host(cx, logits, room);
     values.assign(there.begin(), there.end());
   }
@@ -268,14 +265,21 @@ void Scheduler::draw_from(const std::vector<Entry*>& entries, ops::Context& cx,
     return std::span(values).subspan(size_t(i * vocabulary), size_t(vocabulary));
   };
   std::vector<std::optional<Choice>> choices(entries.size());
-  constexpr double kNsPerLogit = 2;
-  cx.pool.parallel_for(n, kNsPerLogit * double(n * vocabulary), [&](int64_t i) {
-    Entry& entry = *entries[size_t(i)];
-    if (!on_device(entry)) choices[size_t(i)] = entry.choose(row(i));
+  std::vector<std::optional<ops::Sampling>> samplings(entries.size());
+  constexpr double kNsPerLogit = 2;  // of a host's draw, or of a mask
+  const auto n_long = std::count_if(entries.begin(), entries.end(), [&](Entry* e) {
+    return !on_device(e) || e->front<Entry::Choose>()->how.mask;
   });
+  cx.pool.parallel_for(n, kNsPerLogit * double(n_long * vocabulary), [&](int64_t i) {
+    Entry& entry = *entries[size_t(i)];
+    if (on_device(&entry))
+      samplings[size_t(i)] = entry.sampling(vocabulary);
+    else
+      choices[size_t(i)] = entry.choose(row(i));
+  });
+  draw_on_device(entries, cx, logits, std::move(samplings), choices);
   for (int64_t i = 0; i < n; ++i) {
     Entry& entry = *entries[size_t(i)];
-    if (on_device(entry)) choices[size_t(i)] = entry.choose(cx, logits.rows(i, i + 1));
     if (auto* asked = entry.front<Entry::Logits>()) {
       asked->done.set_value({row(i).begin(), row(i).end()});
       entry.todo.pop_front();
@@ -283,6 +287,23 @@ void Scheduler::draw_from(const std::vector<Entry*>& entries, ops::Context& cx,
       drawn_.push_back(entry.accept(*choices[size_t(i)]));
     }
   }
+}
+
+// The choices of those that have a sampling, all with one wait.
+void Scheduler::draw_on_device(const std::vector<Entry*>& entries, ops::Context& cx,
+                               const Tensor& logits,
+                               std::vector<std::optional<ops::Sampling>> samplings,
+                               std::vector<std::optional<Choice>>& choices) {
+  std::vector<ops::Sampling> asked;
+  std::vector<size_t> by;
+  for (size_t i = 0; i < samplings.size(); ++i) {
+    if (!samplings[i]) continue;
+    samplings[i]->row = int64_t(i);
+    asked.push_back(std::move(*samplings[i]));
+    by.push_back(i);
+  }
+  const std::vector<ops::SampledToken> tokens = ops::sample(cx, logits, asked);
+  for (size_t k = 0; k < by.size(); ++k) choices[by[k]] = entries[by[k]]->choose(tokens[k]);
 }
 
 void Scheduler::forward() {

@@ -134,6 +134,10 @@ class Scheduler {
   bool settle(Entry& entry);
   void draw();
   void draw_from(const std::vector<Entry*>& entries, ops::Context& cx, const Tensor& logits);
+  static void draw_on_device(const std::vector<Entry*>& entries, ops::Context& cx,
+                             const Tensor& logits,
+                             std::vector<std::optional<ops::Sampling>> samplings,
+                             std::vector<std::optional<Choice>>& choices);
   void forward();
   void count(const Batch& batch);
 

@@ -100,14 +100,27 @@ std::optional<Scheduler::Choice> Scheduler::Entry::choose(std::span<float> logit
   }
 }
 
-std::optional<Scheduler::Choice> Scheduler::Entry::choose(ops::Context& cx, const Tensor& logits) {
+bool Scheduler::Entry::draws_on_device() {
+  const auto* waiting = front<Choose>();
+  return waiting && Sampler::on_device(*waiting->how.options);
+}
+
+std::optional<ops::Sampling> Scheduler::Entry::sampling(int64_t vocabulary) {
   const Draw& how = front<Choose>()->how;
   try {
-    const ops::SampledToken token = how.sampler->pick(
-        cx, logits, how.history, *how.options,
-        how.mask ? how.mask->allowed(size_t(logits.numel())) : std::vector<uint32_t>());
-    require_finite({&token.probability, 1});
-    return Choice{token.id, token.probability};
+    return how.sampler->sampling(
+        vocabulary, how.history, *how.options,
+        how.mask ? how.mask->allowed(size_t(vocabulary)) : std::vector<uint32_t>());
+  } catch (...) {
+    fail_all(std::current_exception());
+    return std::nullopt;
+  }
+}
+
+std::optional<Scheduler::Choice> Scheduler::Entry::choose(const ops::SampledToken& drawn) {
+  try {
+    require_finite({&drawn.probability, 1});
+    return Choice{drawn.id, drawn.probability};
   } catch (...) {
     fail_all(std::current_exception());
     return std::nullopt;

@@ -75,10 +75,13 @@ class Scheduler::Entry {
   // False: there is none, and the sequence was told.
   bool make_room(Arena& arena, Lane lane, int64_t n);
 
-  // The token that is waited for, from logits on the host, which are used up, or on the device.
-  // None: the request was not for one, or failed and was told so.
+  // Whether a device can draw the token that is waited for.
+  bool draws_on_device();
+  // That token, from logits on the host, which are used up; or how a device draws it, and what it
+  // drew. None: the request was not for one, or failed and was told so.
   std::optional<Choice> choose(std::span<float> logits);
-  std::optional<Choice> choose(ops::Context& cx, const Tensor& logits);
+  std::optional<ops::Sampling> sampling(int64_t vocabulary);
+  std::optional<Choice> choose(const ops::SampledToken& drawn);
   // Goes on with it. What is to be told of it.
   Drawn accept(const Choice& choice);
 

@@ -106,8 +106,8 @@ class Backend {
   virtual void paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
                                const KvLayout& layout, int layer, Tensor& y) const = 0;
   // Asked for on a device only.
-  virtual SampledToken sample(Context& cx, const Tensor& logits,
-                              const Sampling& sampling) const = 0;
+  virtual std::vector<SampledToken> sample(Context& cx, const Tensor& logits,
+                                           std::span<const Sampling> samplings) const = 0;
 };
 
 // What every Device of this project is.

@@ -251,13 +251,21 @@ Tensor snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tenso
   return y;
 }
 
-SampledToken sample(Context& cx, const Tensor& logits, const Sampling& s) {
-  if (!logits.device() || s.top_k < 1 || s.top_k > Sampling::kMostChoices || !(s.temperature > 0) ||
-      (!s.allowed.empty() && int64_t(s.allowed.size()) * 32 < logits.numel()))
-    throw Error(ErrorCode::internal,
-                "sample: " + logits.shape().str() + ", top_k " + std::to_string(s.top_k));
+std::vector<SampledToken> sample(Context& cx, const Tensor& logits,
+                                 std::span<const Sampling> samplings) {
+  const auto fits = [&](const std::vector<uint32_t>& bits) {
+    return bits.empty() || int64_t(bits.size()) == (last(logits) + 31) / 32;
+  };
+  for (const Sampling& s : samplings)
+    if (!logits.device() || s.row < 0 || s.row >= logits.dim(0) || s.top_k < 1 ||
+        s.top_k > Sampling::kMostChoices || !(s.temperature > 0) || !fits(s.allowed) ||
+        !fits(s.seen))
+      throw Error(ErrorCode::internal, "sample: " + logits.shape().str() + ", row " +
+                                           std::to_string(s.row) + ", top_k " +
+                                           std::to_string(s.top_k));
+  if (samplings.empty()) return {};
   Arena::Scope scope(cx.arena);
-  return backend(cx).sample(cx, logits, s);
+  return backend(cx).sample(cx, logits, samplings);
 }
 
 void copy_rows(Context& cx, Heads to, Heads from, int64_t n) {

@@ -135,23 +135,25 @@ Tensor conv_transpose1d(Context& cx, const Tensor& x, const PackedMatrix& weight
 Tensor snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal,
                   const float* filter);
 
-// How a token is drawn from logits: those that `allowed` (a bit a token; empty: all) leaves, those
-// of `seen` (each id once) moved by the penalty, over the temperature; the likeliest top_k of them,
-// and of these the likeliest that together reach top_p. (transformers' generate())
+// How a token is drawn from a row of logits: of those that `allowed` leaves, those of `seen` moved
+// by the penalty, over the temperature; the likeliest top_k of them, and of these the likeliest
+// that together reach top_p. (transformers' generate())
 struct Sampling {
   static constexpr int kMostChoices = 1024;
-  int top_k;  // 1 … kMostChoices; 1: the likeliest, of equals the first
+  int64_t row = 0;
+  int top_k = 1;  // 1 … kMostChoices; 1: the likeliest, of equals the first
   float temperature = 1, top_p = 1, penalty = 1;
-  std::span<const int32_t> seen;
-  std::span<const uint32_t> allowed;
-  float draw = 0;  // [0, 1)
+  float draw = 0;                       // [0, 1)
+  std::vector<uint32_t> allowed, seen;  // a bit a token; empty: all, none
 };
 struct SampledToken {
   int32_t id;
   float probability;  // of softmax(logits), before anything is left out
 };
-// logits [1, vocabulary], on a device. Waits.
-SampledToken sample(Context& cx, const Tensor& logits, const Sampling& sampling);
+// One for each sampling, whatever the others are. logits [rows, vocabulary], on a device. Waits,
+// once for all.
+std::vector<SampledToken> sample(Context& cx, const Tensor& logits,
+                                 std::span<const Sampling> samplings);
 
 // Heads inside a wider row: head h of token i starts at data + i · stride + h · head_dim.
 struct Heads {

@@ -44,6 +44,29 @@ TEST(Sampler, TopKThenTopP) {
   EXPECT_NEAR(hot[0].first / hot[1].first, std::exp(0.5), 1e-5);
 }
 
+// A device gets the random numbers that pick() would use, and no more of them.
+TEST(Sampler, ForADevice) {
+  Sampler host(5), device(5);
+  const SamplingOptions hot{.temperature = 1, .repetition_penalty = 1.5};
+  const std::vector<int32_t> history = {33, 2, 33, -1, 40, 39};
+  for (int i = 0; i < 20; ++i) {
+    device.sampling(40, history, {}, {});  // the likeliest: draws nothing
+    const ops::Sampling s = device.sampling(40, history, {.temperature = 1, .top_k = 3}, {7, 1});
+    EXPECT_EQ(s.allowed, (std::vector<uint32_t>{7, 1}));
+    EXPECT_TRUE(s.seen.empty());
+    auto l = kLogits;
+    double left = s.draw;
+    const auto choices = Sampler::distribution(l, {}, {.temperature = 1, .top_k = 3});
+    size_t at = 0;
+    while (at + 1 < choices.size() && (left -= choices[at].first) >= 0) ++at;
+    l = kLogits;
+    EXPECT_EQ(host.pick(l, {}, {.temperature = 1, .top_k = 3}), choices[at].second);
+  }
+  const ops::Sampling s = device.sampling(40, history, hot, {});
+  EXPECT_EQ(s.seen, (std::vector<uint32_t>{4, 1u << 1 | 1u << 7}));
+  EXPECT_EQ(s.penalty, 1.5f);
+}
+
 TEST(Sampler, FrequenciesFollowTheDistribution) {
   Sampler s(7);
   std::map<int32_t, int> count;

@@ -10,6 +10,7 @@
 #include "decoding/sequence.h"
 #include "decoding/text_model_test.h"
 #include "interface/lone_sequence.h"
+#include "models/devices.h"
 
 namespace omni {
 namespace {
@@ -387,6 +388,73 @@ TEST_F(Scheduling, SixteenAreServedAlike) {
     for (auto& entry : *entries) scheduler.wait(scheduler.close(entry));
   scheduler.wait(scheduler.close(holder));
 }
+
+// On a device: what is drawn together there, and what has to come to the host, is what each would
+// have drawn alone.
+class SchedulingOn : public Scheduling, public testing::WithParamInterface<const char*> {};
+
+TEST_P(SchedulingOn, DrawnTogetherIsDrawnAlone) {
+  const Device* device = open_test_device(GetParam());
+  const Family family = load_family(
+      {OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni/a/checkpoint", Precision::float32, device},
+      {});
+  Scheduler scheduler(*family.text, pool_);
+  const SamplingOptions hows[] = {{},
+                                  {.temperature = 1, .top_k = 20, .repetition_penalty = 1.3},
+                                  {.repetition_penalty = 2},
+                                  {.temperature = 1, .top_k = 0},
+                                  {.temperature = 2, .top_p = 0.9, .top_k = 1000}};
+  constexpr size_t kSequences = std::size(hows);
+  constexpr int32_t kPrompt = 9, kTokens = 4;
+  std::vector<std::shared_ptr<Scheduler::Entry>> entries;
+  std::vector<Sampler> samplers;
+  std::vector<std::vector<int32_t>> alone, together;
+  const auto begin = [&] {
+    samplers.clear(), entries.clear();
+    std::mt19937 random(3);
+    for (size_t i = 0; i < kSequences; ++i) {
+      samplers.emplace_back(i + 1);
+      entries.push_back(scheduler.open(Scheduler::Priority::file, false));
+      scheduler.wait(scheduler.prefill(*entries[i], random_rows(random, kPrompt, 0), nullptr));
+    }
+    return std::vector<std::vector<int32_t>>(kSequences, std::vector<int32_t>{1, 2, 3});
+  };
+  const auto ask = [&](size_t i, int32_t at, std::span<const int32_t> history) {
+    return scheduler.draw(*entries[i], {.sampler = &samplers[i],
+                                        .options = &hows[i],
+                                        .mask = nullptr,
+                                        .history = history,
+                                        .with_probability = true,
+                                        .next = {at, at, at},
+                                        .is_stop = [](int32_t) { return false; }});
+  };
+  const auto end = [&] {
+    for (auto& entry : entries) scheduler.wait(scheduler.close(entry));
+  };
+
+  alone = begin();
+  for (size_t i = 0; i < kSequences; ++i)
+    for (int32_t at = kPrompt; at < kPrompt + kTokens; ++at) {
+      alone[i].push_back(scheduler.wait(ask(i, at, alone[i])).id);
+      scheduler.wait(scheduler.decode(*entries[i], alone[i].back(), {at, at, at}));
+    }
+  end();
+  together = begin();
+  for (int32_t at = kPrompt; at < kPrompt + kTokens; ++at) {
+    std::vector<std::future<Scheduler::Choice>> drawn;
+    for (size_t i = 0; i < kSequences; ++i) drawn.push_back(ask(i, at, together[i]));
+    for (size_t i = 0; i < kSequences; ++i) {
+      const Scheduler::Choice choice = scheduler.wait(std::move(drawn[i]));
+      EXPECT_GT(choice.probability, 0);
+      together[i].push_back(choice.id);
+      scheduler.wait(scheduler.decode(*entries[i], choice.id, {at, at, at}));
+    }
+  }
+  end();
+  EXPECT_EQ(alone, together);
+}
+INSTANTIATE_TEST_SUITE_P(Devices, SchedulingOn, testing::ValuesIn(test_devices()),
+                         [](const auto& p) { return std::string(p.param); });
 
 TEST_F(Scheduling, OutOfPagesIsOneSequencesError) {
   const size_t page = model_.kv_layout(DType::f32).page_bytes();

@@ -291,7 +291,8 @@ class CpuBackend final : public Backend {
     });
   }
 
-  SampledToken sample(Context&, const Tensor&, const Sampling&) const override {
+  std::vector<SampledToken> sample(Context&, const Tensor&,
+                                   std::span<const Sampling>) const override {
     throw Error(ErrorCode::internal, "sample: on the host");
   }
 

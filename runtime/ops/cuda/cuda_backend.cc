@@ -397,24 +397,38 @@ class CudaBackend final : public Backend {
                                 : attend_to_pages<float>(cx, q, batch, layout, layer, y);
   }
 
-  SampledToken sample(Context& cx, const Tensor& logits, const Sampling& s) const override {
-    using namespace omni::cuda;
-    const int n = int(logits.numel());
-    auto* scores = static_cast<float*>(cx.arena.allocate(size_t(n) * sizeof(float)));
-    auto* result =
-        static_cast<omni::cuda::SampledToken*>(cx.arena.allocate(sizeof(omni::cuda::SampledToken)));
-    const bool penalised = s.penalty != 1 && !s.seen.empty();
-    const int* seen = penalised ? uploaded(cx, s.seen.data(), s.seen.size()) : nullptr;
-    const uint32_t* allowed =
-        s.allowed.empty() ? nullptr : uploaded(cx, s.allowed.data(), s.allowed.size());
-    check(omni::cuda::sample(data(logits), scores, seen, allowed, result,
-                             {n, penalised ? int(s.seen.size()) : 0, s.penalty, s.temperature,
-                              s.top_k, s.top_p, s.draw},
-                             stream(cx)),
+  std::vector<SampledToken> sample(Context& cx, const Tensor& logits,
+                                   std::span<const Sampling> samplings) const override {
+    using omni::cuda::SampleOptions;
+    const int n = int(samplings.size()), vocabulary = width(logits);
+    // One upload: the options, and behind them the bits.
+    constexpr size_t kWords = sizeof(SampleOptions) / sizeof(uint32_t);
+    std::vector<uint32_t> words(kWords * samplings.size());
+    const auto append = [&](const std::vector<uint32_t>& bits) {
+      const size_t at = words.size() - kWords * samplings.size();
+      words.insert(words.end(), bits.begin(), bits.end());
+      return bits.empty() ? -1 : int(at);
+    };
+    for (size_t i = 0; i < samplings.size(); ++i) {
+      const Sampling& s = samplings[i];
+      const SampleOptions o{s.temperature, s.top_p,    s.penalty,         s.draw,
+                            s.top_k,       int(s.row), append(s.allowed), append(s.seen)};
+      std::memcpy(&words[kWords * i], &o, sizeof o);
+    }
+    const uint32_t* there = uploaded(cx, words.data(), words.size());
+    auto* tokens = static_cast<omni::cuda::SampledToken*>(
+        cx.arena.allocate(samplings.size() * sizeof(omni::cuda::SampledToken)));
+    check(omni::cuda::sample(
+              data(logits), vocabulary, reinterpret_cast<const SampleOptions*>(there),
+              there + kWords * samplings.size(), n,
+              cx.arena.allocate(omni::cuda::sample_room(vocabulary, n)), tokens, stream(cx)),
           "sample");
-    omni::cuda::SampledToken there{};
-    cx.arena.queue().download(&there, result, sizeof there);
-    return {there.id, there.probability};
+    std::vector<omni::cuda::SampledToken> results(samplings.size());
+    cx.arena.queue().download(results.data(), tokens,
+                              results.size() * sizeof(omni::cuda::SampledToken));
+    std::vector<SampledToken> out;
+    for (const auto& r : results) out.push_back({r.id, r.probability});
+    return out;
   }
 
  private:
