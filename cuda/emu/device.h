@@ -108,6 +108,7 @@ static inline float __half2float(__half x) {
   std::memcpy(&f, &u, 4);
   return f;
 }
+static inline __half __ushort_as_half(uint16_t bits) { return {bits}; }
 static inline uint32_t __float_as_uint(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, 4);

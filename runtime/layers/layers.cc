@@ -7,15 +7,18 @@ namespace omni {
 
 namespace {
 
-ops::MatmulPrecision products_of(Precision p) {
-  return p == Precision::bfloat16 ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32;
+// Of integers, too, a device takes bfloat16 for x.
+ops::MatmulPrecision products_of(const Weights& w) {
+  const bool rounds =
+      w.device() ? w.precision() != Precision::float32 : w.precision() == Precision::bfloat16;
+  return rounds ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32;
 }
 
 }  // namespace
 
 std::shared_ptr<const ops::PackedMatrix> pack(const Weights& like, const Tensor& weight) {
   const Matrix dense(weight);
-  return ops::pack_linear({&dense, 1}, products_of(like.precision()), like.device());
+  return ops::pack_linear({&dense, 1}, products_of(like), like.device());
 }
 
 Linear::Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in, Bias bias) {
@@ -25,7 +28,7 @@ Linear::Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in
     weights.push_back(w.matrix(p.name, p.n_out, n_in));
     n_out += p.n_out;
   }
-  weight_ = ops::pack_linear(weights, products_of(w.precision()), w.device());
+  weight_ = ops::pack_linear(weights, products_of(w), w.device());
   for (const Part& p : parts) w.release(p.name + ".weight");
   if (bias == Bias::none) return;
   Tensor joined = Tensor::zeros(DType::f32, {n_out});

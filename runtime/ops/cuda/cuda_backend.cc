@@ -11,6 +11,7 @@
 #include "kernels/layer_norm.h"
 #include "kernels/linear.h"
 #include "kernels/linear_few.h"
+#include "kernels/linear_quantized.h"
 #include "kernels/paged_attention.h"
 #include "kernels/paged_decode.h"
 #include "kernels/rms_norm.h"
@@ -20,6 +21,7 @@
 #include "kernels/silu_mul.h"
 #include "kernels/snake_beta.h"
 #include "ops/cuda/cuda_device.h"
+#include "ops/cuda/integer_weight.h"
 
 namespace omni::ops::cuda {
 
@@ -66,6 +68,8 @@ class CudaWeight final : public PackedMatrix {
       : PackedMatrix(count_rows(parts), parts[0].n_in),
         bf16_(in_bf16),
         row_(in_bf16 ? (n_in() + kTensorStep - 1) / kTensorStep * kTensorStep : n_in()) {
+    if (bf16_) integers_ = IntegerWeight::of(parts, device);
+    if (integers_) return;
     Tensor joined = Tensor::zeros(bf16_ ? DType::bf16 : DType::f32, {n_out(), row_});
     auto* to = static_cast<char*>(joined.raw());
     const size_t row_bytes = size_t(row_) * size_of(joined.dtype());
@@ -75,8 +79,19 @@ class CudaWeight final : public PackedMatrix {
   }
   bool is_bf16() const { return bf16_; }
   DType operand() const override { return bf16_ && row_ == n_in() ? DType::bf16 : DType::f32; }
+  // Of those of integers none.
   const void* values() const { return values_.raw(); }
   int row() const { return int(row_); }  // values of a row, those that fill it up among them
+  const std::optional<IntegerWeight>& integers() const { return integers_; }
+  // Up to how many rows are multiplied as few: integers that are read four times are no more than
+  // bfloat16 read once, without what makes them that, for which the largest have no room at all.
+  int64_t most_few_rows() const {
+    if (!integers_) return omni::cuda::kMostFewRows;
+    return n_out() * n_in() > kMostWidened ? INT64_MAX : int64_t{4} * omni::cuda::kMostFewRows;
+  }
+  bool halves_are_blocks() const {
+    return !integers_ || n_out() % (2 * omni::cuda::kBlockOutputs) == 0;
+  }
   // [n_out, n_in] as float32, which cuDNN wants; made when they are first asked for.
   const float* in_f32() const {
     std::call_once(widened_, [&] {
@@ -112,8 +127,11 @@ class CudaWeight final : public PackedMatrix {
       std::copy_n(values.f32(), values.numel(), static_cast<float*>(to));
   }
 
+  static constexpr int64_t kMostWidened = int64_t{256} << 20;  // values
+
   bool bf16_;
   int64_t row_;
+  std::optional<IntegerWeight> integers_;
   Tensor values_;
   mutable std::once_flag widened_;
   mutable Tensor wide_;
@@ -145,7 +163,7 @@ class CudaBackend final : public Backend {
     const auto& w = static_cast<const CudaWeight&>(packed);
     if (!w.is_bf16()) return Backend::add_linear(cx, x, packed, bias, y);
     const Tensor operand = narrow(cx, x, w);
-    if (x.dim(0) <= omni::cuda::kMostFewRows)
+    if (x.dim(0) <= w.most_few_rows())
       few_rows(cx, operand, w, bias, Into::sum, y);
     else if (!through_library(cx, operand, w, bias, y, Products::Into::sum))
       Backend::add_linear(cx, operand, packed, bias, y);
@@ -153,11 +171,10 @@ class CudaBackend final : public Backend {
   void linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& packed, const Tensor& bias,
                        Tensor& y) const override {
     const auto& w = static_cast<const CudaWeight&>(packed);
-    if (!w.is_bf16() || y.dtype() != DType::bf16)
+    if (!w.is_bf16() || y.dtype() != DType::bf16 || !w.halves_are_blocks())
       return Backend::linear_silu_mul(cx, x, packed, bias, y);
     const Tensor operand = narrow(cx, x, w);
-    if (x.dim(0) <= omni::cuda::kMostFewRows)
-      return few_rows(cx, operand, w, bias, Into::silu_mul, y);
+    if (x.dim(0) <= w.most_few_rows()) return few_rows(cx, operand, w, bias, Into::silu_mul, y);
     Tensor gate_up = cx.arena.tensor(DType::bf16, {x.dim(0), w.n_out()});
     if (!bias.defined() && through_library(cx, operand, w, bias, gate_up, Products::Into::y))
       silu_mul(cx, gate_up, y);
@@ -247,6 +264,7 @@ class CudaBackend final : public Backend {
     Convolutions* convolutions = static_cast<Stream&>(cx.arena.queue()).convolutions();
     if (!convolutions || !bias.defined() || y.numel() == 0) return false;
     const auto& w = static_cast<const CudaWeight&>(packed);
+    if (w.integers()) return false;
     const ConvolutionPlan* plan =
         convolutions->plan({x.dim(0), u.n, width(x), int(w.n_out()), u.kernel, u.stride, u.dilation,
                             u.before, w.is_bf16()});
@@ -387,9 +405,9 @@ class CudaBackend final : public Backend {
 
   static void on_tensor_cores(Context& cx, const Tensor& x, const CudaWeight& w, const Tensor& bias,
                               Tensor& y) {
-    if (x.dim(0) <= omni::cuda::kMostFewRows) return few_rows(cx, x, w, bias, Into::y, y);
+    if (x.dim(0) <= w.most_few_rows()) return few_rows(cx, x, w, bias, Into::y, y);
     if (through_library(cx, x, w, bias, y, Products::Into::y)) return;
-    check(omni::cuda::linear_tensor(narrow_data(x), static_cast<const bf16*>(w.values()),
+    check(omni::cuda::linear_tensor(narrow_data(x), static_cast<const bf16*>(values_of(cx, w)),
                                     bias.defined() ? data(bias) : nullptr, data(y), x.dim(0),
                                     w.row(), int(w.n_out()), stream(cx)),
           "linear_tensor");
@@ -397,10 +415,32 @@ class CudaBackend final : public Backend {
 
   static void few_rows(Context& cx, const Tensor& x, const CudaWeight& w, const Tensor& bias,
                        Into into, Tensor& y) {
+    if (w.integers()) return few_rows_of_integers(cx, x, w.integers()->get(), bias, into, y);
     check(omni::cuda::linear_few(narrow_data(x), static_cast<const bf16*>(w.values()),
                                  bias.defined() ? data(bias) : nullptr, into, y.raw(),
                                  int(x.dim(0)), w.row(), int(w.n_out()), stream(cx)),
           "linear_few");
+  }
+
+  static void few_rows_of_integers(Context& cx, const Tensor& x,
+                                   const omni::cuda::QuantizedWeight& w, const Tensor& bias,
+                                   Into into, Tensor& y) {
+    for (int64_t first = 0; first < x.dim(0); first += omni::cuda::kMostFewRows) {
+      const int64_t end = std::min(first + omni::cuda::kMostFewRows, x.dim(0));
+      check(omni::cuda::linear_few_quantized(
+                narrow_data(x.rows(first, end)), w, bias.defined() ? data(bias) : nullptr, into,
+                y.rows(first, end).raw(), int(end - first), stream(cx)),
+            "linear_few_quantized");
+    }
+  }
+
+  // What is multiplied with many rows; of integers in memory of the arena.
+  static const void* values_of(Context& cx, const CudaWeight& w) {
+    if (!w.integers()) return w.values();
+    Tensor wide = cx.arena.tensor(DType::bf16, {w.n_out(), w.n_in()});
+    check(omni::cuda::dequantize(w.integers()->get(), static_cast<bf16*>(wide.raw()), stream(cx)),
+          "dequantize");
+    return wide.raw();
   }
 
   // Through cuBLASLt, if it is there and can.
@@ -409,10 +449,11 @@ class CudaBackend final : public Backend {
     Products* products = static_cast<Stream&>(cx.arena.queue()).products();
     if (!products || y.numel() == 0) return false;
     const float* b = bias.defined() ? data(bias) : nullptr;
-    for (const void* p :
-         {x.raw(), w.values(), static_cast<const void*>(y.raw()), static_cast<const void*>(b)})
-      if (reinterpret_cast<uintptr_t>(p) % Products::kAlign) return false;
     Arena::Scope scope(cx.arena);
+    const void* values = values_of(cx, w);
+    for (const void* p :
+         {x.raw(), values, static_cast<const void*>(y.raw()), static_cast<const void*>(b)})
+      if (reinterpret_cast<uintptr_t>(p) % Products::kAlign) return false;
     void* workspace = cx.arena.allocate(Products::kWorkspace);
     return products->run({x.dim(0), w.row(), int(w.n_out()), w.is_bf16(), y.dtype() == DType::bf16,
                           b != nullptr, into},

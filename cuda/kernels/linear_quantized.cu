@@ -1,0 +1,258 @@
+// As linear_few.cu: a block takes sixteen outputs at a time on tensor cores, its warps each a part
+// of the inputs; but what a lane reads are integers, which become pairs of bfloat16 in registers,
+// and the sum of each group is scaled in float. Two steps are on their way ahead of the one that is
+// multiplied, whatever tile they are of, and the first ones before x is there.
+#include "kernels/integers.h"
+#include "kernels/linear_quantized.h"
+#include "kernels/mma.h"
+
+namespace omni::cuda {
+
+namespace {
+
+constexpr int kMostWarps = 32, kWarp = 32, kOutputs = 2 * kBlockOutputs, kRows = 8;
+constexpr int kChunks = kStepInputs / kChunkInputs;
+constexpr int kMultiprocessors = 132;  // of the largest
+
+// What a lane reads of a block of outputs and a step: values, and the scale of one group.
+template <int kBits>
+struct Part {
+  static constexpr int kVectors = kBits / 4;
+  uint4 values[kVectors];
+  uint32_t scale;
+};
+
+template <int kBits, int kGroups>
+__device__ inline void fetch(const QuantizedWeight& w, int block, int step, int n_steps, int lane,
+                             Part<kBits>& part) {
+  constexpr int kVectors = Part<kBits>::kVectors;
+  if (step >= n_steps || block >= (w.n_out + kBlockOutputs - 1) / kBlockOutputs) {
+    OMNI_UNROLL for (int v = 0; v < kVectors; ++v) part.values[v] = {0, 0, 0, 0};
+    part.scale = 0;
+    return;
+  }
+  const unsigned at = unsigned(block * n_steps + step);
+  const auto* values = reinterpret_cast<const uint4*>(w.values) + (at * (kVectors * kWarp) + lane);
+  OMNI_UNROLL for (int v = 0; v < kVectors; ++v) part.values[v] = values[v * kWarp];
+  part.scale = w.scales[at * (kBlockOutputs * kGroups) + lane / 4 * kGroups + lane % kGroups];
+}
+
+__device__ inline uint32_t word_of(const uint4& v, int i) {
+  return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+}
+
+// The scale of the group that chunk c is of, and the chunk's eight integers of this lane, in pairs.
+template <int kBits, int kGroups>
+__device__ inline float widen(const Part<kBits>& part, int c, bool bf16_scales, int lane,
+                              uint32_t (&pairs)[4]) {
+  const uint32_t scale =
+      kGroups == 1 ? part.scale
+                   : __shfl_sync(0xffffffffu, part.scale, lane / 4 * 4 + c * kGroups / kChunks);
+  if constexpr (kBits == 4) {
+    widen_int4(word_of(part.values[0], c), (scale & 0xffff'0000) | scale >> 16, pairs);
+    if (bf16_scales) return __uint_as_float(scale << 16);
+    return to_float(__ushort_as_half(uint16_t(scale)));
+  } else {
+    widen_int8(word_of(part.values[c / 2], c % 2 * 2), pairs);
+    widen_int8(word_of(part.values[c / 2], c % 2 * 2 + 1), pairs + 2);
+    return __uint_as_float(scale);
+  }
+}
+
+// How the work is cut; none of it takes a register.
+struct Cut {
+  int n_tiles, n_steps, n_warps;
+  int rounds;     // of a tile: a step for each warp
+  int n_outputs;  // of y
+};
+
+template <int kBits, int kGroups, int kRowTiles>
+__global__ void __launch_bounds__(kWarp* kMostWarps)
+    linear_few_quantized_kernel(const bf16* __restrict__ x, QuantizedWeight w,
+                                const float* __restrict__ bias, Into into, void* __restrict__ y,
+                                int n, Cut cut) {
+  constexpr int kSums = kOutputs * kRows * kRowTiles, kAhead = kBits == 4 && kRowTiles == 1 ? 2 : 1;
+  OMNI_SHARED(float, partial, kMostWarps* kSums);
+  const int t = int(threadIdx.x), lane = t % kWarp, warp = t / kWarp, group = lane / 4,
+            pair = lane % 4;
+  const bool silu = into == Into::silu_mul;
+
+  Part<kBits> next[kAhead][2];
+  int ahead_tile = int(blockIdx.x), ahead_round = 0;
+  const auto fetch_next = [&](Part<kBits>(&parts)[2]) {
+    const int first = silu ? ahead_tile : 2 * ahead_tile,
+              second = silu ? ahead_tile + cut.n_outputs / kBlockOutputs : first + 1,
+              step = ahead_tile < cut.n_tiles ? ahead_round * cut.n_warps + warp : cut.n_steps;
+    fetch<kBits, kGroups>(w, first, step, cut.n_steps, lane, parts[0]);
+    fetch<kBits, kGroups>(w, second, step, cut.n_steps, lane, parts[1]);
+    if (++ahead_round == cut.rounds) ahead_round = 0, ahead_tile += int(gridDim.x);
+  };
+  OMNI_UNROLL for (int a = 0; a < kAhead; ++a) fetch_next(next[a]);
+  wait_for_input();
+
+  float sum[kRowTiles][4];
+  const auto multiply = [&](const Part<kBits>(&parts)[2], int begin) {
+    float of_group[kRowTiles][4];
+    OMNI_UNROLL for (int c = 0; c < kChunks; ++c) {
+      if (c % (kChunks / kGroups) == 0)
+        OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
+            of_group[j][i] = 0;
+      uint32_t q[2][4];
+      float scale[2];
+      OMNI_UNROLL for (int half = 0; half < 2; ++half) scale[half] =
+          widen<kBits, kGroups>(parts[half], c, w.bf16_scales, lane, q[half]);
+      const int at = begin + kChunkInputs * c + 8 * pair;
+      OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) {
+        const int row = kRows * j + group;
+        const uint4 v = row < n && at < w.n_in
+                            ? *reinterpret_cast<const uint4*>(x + (row * w.n_in + at))
+                            : uint4{0, 0, 0, 0};
+        mma_bf16(of_group[j], {q[0][0], q[1][0], q[0][1], q[1][1]}, {v.x, v.y});
+        mma_bf16(of_group[j], {q[0][2], q[1][2], q[0][3], q[1][3]}, {v.z, v.w});
+      }
+      if ((c + 1) % (kChunks / kGroups) == 0)
+        OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
+            sum[j][i] += of_group[j][i] * scale[i / 2];
+    }
+  };
+
+  // [warp][row tile][output][row]; two of them where they have room, so that one barrier a tile is
+  // enough
+  const int n_partial = cut.n_warps * kSums;
+  float* sums = partial;
+  const auto whole = [&](int j, int output, int row) {
+    float total = 0;
+    for (int first = 0; first < cut.n_warps; first += 8)
+      OMNI_UNROLL for (int i = 0; i < 8; ++i) total +=
+          sums[(first + i) * kSums + (j * kOutputs + output) * kRows + row];
+    return total;
+  };
+  const auto write = [&](int tile) {
+    const int n_values = silu ? kSums / 2 : kSums, each = n_values / kRowTiles;
+    for (int i = t; i < n_values; i += int(blockDim.x)) {
+      const int j = i / each, output = i % each / kRows, row = i % kRows;
+      const int64_t to = kRows * j + row;
+      const int o = silu ? tile * kBlockOutputs + output : tile * kOutputs + output;
+      if (to >= n || o >= cut.n_outputs) continue;
+      const float value = whole(j, output, row) + (bias ? bias[o] : 0.f);
+      if (silu) {
+        const float up =
+            whole(j, output + kBlockOutputs, row) + (bias ? bias[o + cut.n_outputs] : 0.f);
+        assign(static_cast<bf16*>(y)[to * cut.n_outputs + o], value / (1.f + __expf(-value)) * up);
+      } else {
+        float* place = static_cast<float*>(y) + to * cut.n_outputs + o;
+        *place = into == Into::sum ? *place + value : value;
+      }
+    }
+  };
+
+  int tile = int(blockIdx.x), round = 0;
+  while (tile < cut.n_tiles) OMNI_UNROLL for (int a = 0; a < kAhead; ++a) {
+      if (tile >= cut.n_tiles) break;
+      if (round == 0)
+        OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
+            sum[j][i] = 0;
+      const int step = round * cut.n_warps + warp;
+      if (step < cut.n_steps) multiply(next[a], step * kStepInputs);
+      fetch_next(next[a]);
+      if (++round < cut.rounds) continue;
+      float* mine = sums + warp * kSums;
+      OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
+          mine[(j * kOutputs + group + i / 2 * kBlockOutputs) * kRows + 2 * pair + i % 2] =
+              sum[j][i];
+      __syncthreads();
+      write(tile);
+      round = 0, tile += int(gridDim.x);
+      if (kRowTiles == 1 && cut.n_warps <= kMostWarps / 2)
+        sums = sums == partial ? partial + n_partial : partial;
+      else
+        __syncthreads();
+    }
+}
+
+template <int kBits, int kGroups>
+__global__ void dequantize_kernel(QuantizedWeight w, bf16* __restrict__ y, int n_steps) {
+  const int lane = int(threadIdx.x) % kWarp, warp = int(threadIdx.x) / kWarp,
+            step = int(blockIdx.x) * (int(blockDim.x) / kWarp) + warp, block = int(blockIdx.y),
+            o = block * kBlockOutputs + lane / 4;
+  if (step >= n_steps) return;
+  Part<kBits> part;
+  fetch<kBits, kGroups>(w, block, step, n_steps, lane, part);
+  OMNI_UNROLL for (int c = 0; c < kChunks; ++c) {
+    uint32_t q[4];
+    const float scale = widen<kBits, kGroups>(part, c, w.bf16_scales, lane, q);
+    const int at = step * kStepInputs + kChunkInputs * c + 8 * (lane % 4);
+    if (o >= w.n_out || at >= w.n_in) continue;
+    alignas(16) bf16 out[8];
+    OMNI_UNROLL for (int i = 0; i < 8; ++i)
+        assign(out[i], __uint_as_float(i % 2 ? q[i / 2] & 0xffff'0000 : q[i / 2] << 16) * scale);
+    *reinterpret_cast<uint4*>(y + int64_t(o) * w.n_in + at) = *reinterpret_cast<const uint4*>(out);
+  }
+}
+
+// work(bits, groups) of a weight, as constants.
+template <class Work>
+cudaError_t with_format(const QuantizedWeight& w, const Work& work) {
+  using One = std::integral_constant<int, 1>;
+  using Two = std::integral_constant<int, 2>;
+  using Four = std::integral_constant<int, 4>;
+  using Eight = std::integral_constant<int, 8>;
+  switch (w.bits * 10 + w.groups) {
+    case 41:
+      return work(Four(), One());
+    case 42:
+      return work(Four(), Two());
+    case 44:
+      return work(Four(), Four());
+    case 81:
+      return work(Eight(), One());
+    case 84:
+      return work(Eight(), Four());
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+// Sixteen warps each take a step of 2,048 inputs. Fewer where there are fewer steps; more where a
+// tile each leaves multiprocessors with few warps.
+int warps_for(int n_tiles, int n_steps) {
+  return n_steps <= 8 ? 8 : n_tiles <= kMultiprocessors && n_steps > 16 ? 32 : 16;
+}
+
+}  // namespace
+
+cudaError_t linear_few_quantized(const bf16* x, const QuantizedWeight& weight, const float* bias,
+                                 Into into, void* y, int n, cudaStream_t stream) {
+  const bool silu = into == Into::silu_mul;
+  if (n < 0 || n > kMostFewRows || weight.n_in % 8 || (silu && weight.n_out % kOutputs))
+    return cudaErrorInvalidValue;
+  if (n == 0 || weight.n_out == 0) return cudaSuccess;
+  const int n_tiles = (weight.n_out + kOutputs - 1) / kOutputs,
+            n_steps = (weight.n_in + kStepInputs - 1) / kStepInputs,
+            n_warps = warps_for(n_tiles, n_steps), most = kMultiprocessors * kMostWarps / n_warps;
+  const Cut cut{n_tiles, n_steps, n_warps, (n_steps + n_warps - 1) / n_warps,
+                silu ? weight.n_out / 2 : weight.n_out};
+  const LaunchShape shape{{unsigned(n_tiles < most ? n_tiles : most)}, {unsigned(kWarp * n_warps)}};
+  return with_format(weight, [&](auto bits, auto groups) {
+    return launch_early("linear_few_quantized",
+                        n <= kRows ? linear_few_quantized_kernel<bits, groups, 1>
+                                   : linear_few_quantized_kernel<bits, groups, 2>,
+                        shape, stream, x, weight, bias, into, y, n, cut);
+  });
+}
+
+cudaError_t dequantize(const QuantizedWeight& weight, bf16* y, cudaStream_t stream) {
+  if (weight.n_in % 8) return cudaErrorInvalidValue;
+  if (weight.n_out == 0 || weight.n_in == 0) return cudaSuccess;
+  const int n_steps = (weight.n_in + kStepInputs - 1) / kStepInputs;
+  constexpr int kWarps = 4;
+  return with_format(weight, [&](auto bits, auto groups) {
+    return launch("dequantize", dequantize_kernel<bits, groups>,
+                  {{unsigned((n_steps + kWarps - 1) / kWarps),
+                    unsigned((weight.n_out + kBlockOutputs - 1) / kBlockOutputs)},
+                   {kWarp * kWarps}},
+                  stream, weight, y, n_steps);
+  });
+}
+
+}  // namespace omni::cuda

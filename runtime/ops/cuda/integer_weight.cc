@@ -1,0 +1,135 @@
+#include "ops/cuda/integer_weight.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace omni::ops::cuda {
+
+using omni::cuda::kBlockOutputs;
+using omni::cuda::kChunkInputs;
+using omni::cuda::kStepInputs;
+
+namespace {
+
+constexpr int kChunks = kStepInputs / kChunkInputs, kLanes = 32, kQuad = 4;
+constexpr int kSymmetric = 8;  // the zero of four bits without zeros
+
+// How many groups of a step have a scale of their own; 0: they do not come in chunks.
+int groups_of(const Matrix& w) {
+  if (w.group == w.n_in || w.group % kStepInputs == 0) return 1;
+  for (const int groups : {2, kChunks})
+    if (w.group % (kStepInputs / groups) == 0) return groups;
+  return 0;
+}
+
+bool all_scales(std::span<const Matrix> parts, bool (*holds)(float)) {
+  return std::all_of(parts.begin(), parts.end(), [&](const Matrix& w) {
+    return std::all_of(w.scales.f32(), w.scales.f32() + w.scales.numel(), holds);
+  });
+}
+bool is_float16(float x) { return to_float(to_float16(x)) == x; }
+bool is_bfloat16(float x) { return to_float(to_bfloat16(x)) == x; }
+
+int zero_of(const Matrix& w, int64_t row, int64_t input) {
+  if (w.format == WeightFormat::int8) return 0;
+  return w.zeros.defined() ? static_cast<const uint8_t*>(
+                                 w.zeros.raw())[row * (w.n_in / w.group) + input / w.group]
+                           : kSymmetric;
+}
+
+// Eight inputs from `input` on, of four bits: even ones in the lower half of the word.
+uint32_t word_of_int4(const Matrix& w, int64_t row, int64_t input) {
+  const auto* bytes = static_cast<const uint8_t*>(w.values.raw()) + (row * w.n_in + input) / 2;
+  uint32_t word = 0;
+  for (int j = 0; j < 4; ++j)
+    word |= uint32_t(bytes[j] & 15) << (4 * j) | uint32_t(bytes[j] >> 4) << (16 + 4 * j);
+  return word;
+}
+
+// Four inputs from `input` on, of eight bits, or of four less their zero.
+uint32_t word_of_int8(const Matrix& w, int64_t row, int64_t input) {
+  uint8_t q[4];
+  if (w.format == WeightFormat::int8)
+    std::memcpy(q, static_cast<const uint8_t*>(w.values.raw()) + row * w.n_in + input, 4);
+  else
+    for (int i = 0; i < 4; ++i) {
+      const uint8_t pair =
+          static_cast<const uint8_t*>(w.values.raw())[(row * w.n_in + input + i) / 2];
+      q[i] = uint8_t((i % 2 ? pair >> 4 : pair & 15) - zero_of(w, row, input));
+    }
+  return uint32_t(q[0] | q[2] << 8 | q[1] << 16) | uint32_t(q[3]) << 24;
+}
+
+uint32_t scale_of(const Matrix& w, int64_t row, int64_t input, int bits, bool in_bf16) {
+  const float scale = w.scales.f32()[row * (w.n_in / w.group) + input / w.group];
+  if (bits == 8) return std::bit_cast<uint32_t>(scale);
+  const uint16_t zero = to_bfloat16(float(128 + zero_of(w, row, input))).bits;
+  return uint32_t(zero) << 16 | (in_bf16 ? to_bfloat16(scale).bits : to_float16(scale).bits);
+}
+
+}  // namespace
+
+std::optional<IntegerWeight> IntegerWeight::of(std::span<const Matrix> parts,
+                                               const Device* device) {
+  int groups = 1;
+  for (const Matrix& w : parts) {
+    if (!is_quantized(w.format) || w.inputs.defined() || w.n_in % 8 || !groups_of(w)) return {};
+    groups = std::max(groups, groups_of(w));
+  }
+  return IntegerWeight(parts, groups, device);
+}
+
+IntegerWeight::IntegerWeight(std::span<const Matrix> parts, int groups, const Device* device) {
+  const bool half = all_scales(parts, is_float16),
+             four = (half || all_scales(parts, is_bfloat16)) &&
+                    std::all_of(parts.begin(), parts.end(),
+                                [](const Matrix&w) { return w.format == WeightFormat::int4; });
+  const int bits = four ? 4 : 8, vectors = bits / 4;
+  if (!four && groups > 1) groups = kChunks;
+  const int64_t n_in = parts[0].n_in, n_steps = (n_in + kStepInputs - 1) / kStepInputs;
+  int64_t n_out = 0;
+  for (const Matrix& w : parts) n_out += w.n_out;
+  const int64_t n_blocks = (n_out + kBlockOutputs - 1) / kBlockOutputs;
+  Tensor values = Tensor::zeros(DType::i32, {n_blocks, n_steps, vectors, kLanes, 4}),
+         scales = Tensor::zeros(DType::i32, {n_blocks, n_steps, kBlockOutputs, groups});
+  auto* words = static_cast<uint32_t*>(values.raw());
+  auto* scale_words = static_cast<uint32_t*>(scales.raw());
+  int64_t out = 0;
+  for (const Matrix& w : parts)
+    for (int64_t row = 0; row < w.n_out; ++row, ++out)
+      for (int64_t step = 0; step < n_steps; ++step) {
+        const int64_t at = out / kBlockOutputs * n_steps + step, o = out % kBlockOutputs;
+        for (int g = 0; g < groups; ++g) {
+          const int64_t input = step * kStepInputs + g * (kStepInputs / groups);
+          if (input < n_in)
+            scale_words[(at * kBlockOutputs + o) * groups + g] =
+                scale_of(w, row, input, bits, !half);
+        }
+        for (int c = 0; c < kChunks; ++c)
+          for (int p = 0; p < kQuad; ++p) {
+            const int64_t input = step * kStepInputs + c * kChunkInputs + 8 * p,
+                          lane = kQuad * o + p;
+            if (input >= n_in) break;
+            if (bits == 4) {
+              words[(at * kLanes + lane) * 4 + c] = word_of_int4(w, row, input);
+            } else {
+              uint32_t* to = words + ((at * 2 + c / 2) * kLanes + lane) * 4 + c % 2 * 2;
+              to[0] = word_of_int8(w, row, input);
+              to[1] = word_of_int8(w, row, input + 4);
+            }
+          }
+      }
+  values_ = to_device(values, device);
+  scales_ = to_device(scales, device);
+  shape_ = {int(n_out), int(n_in), bits, groups, !half, nullptr, nullptr};
+}
+
+omni::cuda::QuantizedWeight IntegerWeight::get() const {
+  omni::cuda::QuantizedWeight w = shape_;
+  w.values = static_cast<const uint32_t*>(values_.raw());
+  w.scales = static_cast<const uint32_t*>(scales_.raw());
+  return w;
+}
+
+}  // namespace omni::ops::cuda
