@@ -1,6 +1,6 @@
 // As linear_few.cu: a block takes sixteen outputs at a time on tensor cores, its warps each a part
 // of the inputs; but what a lane reads are integers, which become pairs of bfloat16 in registers,
-// and the sum of each group is scaled in float. Two steps are on their way ahead of the one that is
+// and the sum of each group is scaled in float. Two parts are on their way ahead of the one that is
 // multiplied, whatever tile they are of, and the first ones before x is there.
 #include "kernels/integers.h"
 #include "kernels/linear_quantized.h"
@@ -11,30 +11,30 @@ namespace omni::cuda {
 namespace {
 
 constexpr int kMostWarps = 32, kWarp = 32, kOutputs = 2 * kBlockOutputs, kRows = 8;
-constexpr int kChunks = kStepInputs / kChunkInputs;
 constexpr int kMultiprocessors = 132;  // of the largest
 
-// What a lane reads of a block of outputs and a step: values, and the scale of one group.
-template <int kBits>
+// What a lane reads at a time of a block of outputs: sixteen bytes of values, and the scale of one
+// group. Of four bits that is a step, of eight half of one.
 struct Part {
-  static constexpr int kVectors = kBits / 4;
-  uint4 values[kVectors];
+  uint4 values;
   uint32_t scale;
 };
+template <int kBits>
+constexpr int kInputs = 16 * 4 * 8 / kBits;  // of four lanes
+template <int kBits>
+constexpr int kChunks = kInputs<kBits> / kChunkInputs;
+template <int kBits>
+constexpr int kParts = kStepInputs / kInputs<kBits>;  // of a step
 
 template <int kBits, int kGroups>
-__device__ inline void fetch(const QuantizedWeight& w, int block, int step, int n_steps, int lane,
-                             Part<kBits>& part) {
-  constexpr int kVectors = Part<kBits>::kVectors;
-  if (step >= n_steps || block >= (w.n_out + kBlockOutputs - 1) / kBlockOutputs) {
-    OMNI_UNROLL for (int v = 0; v < kVectors; ++v) part.values[v] = {0, 0, 0, 0};
-    part.scale = 0;
-    return;
-  }
-  const unsigned at = unsigned(block * n_steps + step);
-  const auto* values = reinterpret_cast<const uint4*>(w.values) + (at * (kVectors * kWarp) + lane);
-  OMNI_UNROLL for (int v = 0; v < kVectors; ++v) part.values[v] = values[v * kWarp];
-  part.scale = w.scales[at * (kBlockOutputs * kGroups) + lane / 4 * kGroups + lane % kGroups];
+__device__ inline Part fetch(const QuantizedWeight& w, int block, int part, int n_parts, int lane) {
+  if (part >= n_parts || block >= (w.n_out + kBlockOutputs - 1) / kBlockOutputs)
+    return {{0, 0, 0, 0}, 0};
+  const unsigned at = unsigned(block * n_parts + part);
+  constexpr int kHere = kGroups < kParts<kBits> ? 1 : kGroups / kParts<kBits>;  // groups
+  const int group = (kHere < kGroups ? part % kParts<kBits> * kHere : 0) + lane % kHere;
+  return {reinterpret_cast<const uint4*>(w.values)[at * kWarp + lane],
+          w.scales[(at / kParts<kBits> * kBlockOutputs + lane / 4) * kGroups + group]};
 }
 
 __device__ inline uint32_t word_of(const uint4& v, int i) {
@@ -43,26 +43,27 @@ __device__ inline uint32_t word_of(const uint4& v, int i) {
 
 // The scale of the group that chunk c is of, and the chunk's eight integers of this lane, in pairs.
 template <int kBits, int kGroups>
-__device__ inline float widen(const Part<kBits>& part, int c, bool bf16_scales, int lane,
+__device__ inline float widen(const Part& part, int c, bool bf16_scales, int lane,
                               uint32_t (&pairs)[4]) {
-  const uint32_t scale =
-      kGroups == 1 ? part.scale
-                   : __shfl_sync(0xffffffffu, part.scale, lane / 4 * 4 + c * kGroups / kChunks);
+  const uint32_t scale = kGroups == 1
+                             ? part.scale
+                             : __shfl_sync(0xffffffffu, part.scale,
+                                           lane / 4 * 4 + c * kGroups * kChunkInputs / kStepInputs);
   if constexpr (kBits == 4) {
-    widen_int4(word_of(part.values[0], c), (scale & 0xffff'0000) | scale >> 16, pairs);
+    widen_int4(word_of(part.values, c), (scale & 0xffff'0000) | scale >> 16, pairs);
     if (bf16_scales) return __uint_as_float(scale << 16);
     return to_float(__ushort_as_half(uint16_t(scale)));
   } else {
-    widen_int8(word_of(part.values[c / 2], c % 2 * 2), pairs);
-    widen_int8(word_of(part.values[c / 2], c % 2 * 2 + 1), pairs + 2);
+    widen_int8(word_of(part.values, 2 * c), pairs);
+    widen_int8(word_of(part.values, 2 * c + 1), pairs + 2);
     return __uint_as_float(scale);
   }
 }
 
 // How the work is cut; none of it takes a register.
 struct Cut {
-  int n_tiles, n_steps, n_warps;
-  int rounds;     // of a tile: a step for each warp
+  int n_tiles, n_parts, n_warps;
+  int rounds;     // of a tile: a part for each warp
   int n_outputs;  // of y
 };
 
@@ -71,30 +72,32 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
     linear_few_quantized_kernel(const bf16* __restrict__ x, QuantizedWeight w,
                                 const float* __restrict__ bias, Into into, void* __restrict__ y,
                                 int n, Cut cut) {
-  constexpr int kSums = kOutputs * kRows * kRowTiles, kAhead = kBits == 4 && kRowTiles == 1 ? 2 : 1;
+  constexpr int kSums = kOutputs * kRows * kRowTiles, kAhead = kRowTiles == 1 ? 2 : 1;
+  // chunks of a part that share a scale
+  constexpr int kShare = kGroups == 1 ? kChunks<kBits> : kStepInputs / kGroups / kChunkInputs;
   OMNI_SHARED(float, partial, kMostWarps* kSums);
   const int t = int(threadIdx.x), lane = t % kWarp, warp = t / kWarp, group = lane / 4,
             pair = lane % 4;
   const bool silu = into == Into::silu_mul;
 
-  Part<kBits> next[kAhead][2];
+  Part next[kAhead][2];
   int ahead_tile = int(blockIdx.x), ahead_round = 0;
-  const auto fetch_next = [&](Part<kBits>(&parts)[2]) {
+  const auto fetch_next = [&](Part(&parts)[2]) {
     const int first = silu ? ahead_tile : 2 * ahead_tile,
               second = silu ? ahead_tile + cut.n_outputs / kBlockOutputs : first + 1,
-              step = ahead_tile < cut.n_tiles ? ahead_round * cut.n_warps + warp : cut.n_steps;
-    fetch<kBits, kGroups>(w, first, step, cut.n_steps, lane, parts[0]);
-    fetch<kBits, kGroups>(w, second, step, cut.n_steps, lane, parts[1]);
+              part = ahead_tile < cut.n_tiles ? ahead_round * cut.n_warps + warp : cut.n_parts;
+    parts[0] = fetch<kBits, kGroups>(w, first, part, cut.n_parts, lane);
+    parts[1] = fetch<kBits, kGroups>(w, second, part, cut.n_parts, lane);
     if (++ahead_round == cut.rounds) ahead_round = 0, ahead_tile += int(gridDim.x);
   };
   OMNI_UNROLL for (int a = 0; a < kAhead; ++a) fetch_next(next[a]);
   wait_for_input();
 
   float sum[kRowTiles][4];
-  const auto multiply = [&](const Part<kBits>(&parts)[2], int begin) {
+  const auto multiply = [&](const Part(&parts)[2], int begin) {
     float of_group[kRowTiles][4];
-    OMNI_UNROLL for (int c = 0; c < kChunks; ++c) {
-      if (c % (kChunks / kGroups) == 0)
+    OMNI_UNROLL for (int c = 0; c < kChunks<kBits>; ++c) {
+      if (c % kShare == 0)
         OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
             of_group[j][i] = 0;
       uint32_t q[2][4];
@@ -110,7 +113,7 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
         mma_bf16(of_group[j], {q[0][0], q[1][0], q[0][1], q[1][1]}, {v.x, v.y});
         mma_bf16(of_group[j], {q[0][2], q[1][2], q[0][3], q[1][3]}, {v.z, v.w});
       }
-      if ((c + 1) % (kChunks / kGroups) == 0)
+      if (c % kShare == kShare - 1)
         OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
             sum[j][i] += of_group[j][i] * scale[i / 2];
     }
@@ -152,8 +155,8 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
       if (round == 0)
         OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
             sum[j][i] = 0;
-      const int step = round * cut.n_warps + warp;
-      if (step < cut.n_steps) multiply(next[a], step * kStepInputs);
+      const int part = round * cut.n_warps + warp;
+      if (part < cut.n_parts) multiply(next[a], part * kInputs<kBits>);
       fetch_next(next[a]);
       if (++round < cut.rounds) continue;
       float* mine = sums + warp * kSums;
@@ -171,17 +174,16 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
 }
 
 template <int kBits, int kGroups>
-__global__ void dequantize_kernel(QuantizedWeight w, bf16* __restrict__ y, int n_steps) {
+__global__ void dequantize_kernel(QuantizedWeight w, bf16* __restrict__ y, int n_parts) {
   const int lane = int(threadIdx.x) % kWarp, warp = int(threadIdx.x) / kWarp,
-            step = int(blockIdx.x) * (int(blockDim.x) / kWarp) + warp, block = int(blockIdx.y),
+            at_part = int(blockIdx.x) * (int(blockDim.x) / kWarp) + warp, block = int(blockIdx.y),
             o = block * kBlockOutputs + lane / 4;
-  if (step >= n_steps) return;
-  Part<kBits> part;
-  fetch<kBits, kGroups>(w, block, step, n_steps, lane, part);
-  OMNI_UNROLL for (int c = 0; c < kChunks; ++c) {
+  if (at_part >= n_parts) return;
+  const Part part = fetch<kBits, kGroups>(w, block, at_part, n_parts, lane);
+  OMNI_UNROLL for (int c = 0; c < kChunks<kBits>; ++c) {
     uint32_t q[4];
     const float scale = widen<kBits, kGroups>(part, c, w.bf16_scales, lane, q);
-    const int at = step * kStepInputs + kChunkInputs * c + 8 * (lane % 4);
+    const int at = at_part * kInputs<kBits> + kChunkInputs * c + 8 * (lane % 4);
     if (o >= w.n_out || at >= w.n_in) continue;
     alignas(16) bf16 out[8];
     OMNI_UNROLL for (int i = 0; i < 8; ++i)
@@ -213,10 +215,14 @@ cudaError_t with_format(const QuantizedWeight& w, const Work& work) {
   }
 }
 
-// Sixteen warps each take a step of 2,048 inputs. Fewer where there are fewer steps; more where a
-// tile each leaves multiprocessors with few warps.
-int warps_for(int n_tiles, int n_steps) {
-  return n_steps <= 8 ? 8 : n_tiles <= kMultiprocessors && n_steps > 16 ? 32 : 16;
+int parts_of(const QuantizedWeight& w) {
+  return (w.n_in + kStepInputs - 1) / kStepInputs * (w.bits == 4 ? kParts<4> : kParts<8>);
+}
+
+// Sixteen warps each take a part of 2,048 inputs of four bits. Fewer where there are fewer parts;
+// more where a tile each leaves multiprocessors with few warps.
+int warps_for(int n_tiles, int n_parts) {
+  return n_parts <= 8 ? 8 : n_tiles <= kMultiprocessors && n_parts > 16 ? 32 : 16;
 }
 
 }  // namespace
@@ -227,10 +233,9 @@ cudaError_t linear_few_quantized(const bf16* x, const QuantizedWeight& weight, c
   if (n < 0 || n > kMostFewRows || weight.n_in % 8 || (silu && weight.n_out % kOutputs))
     return cudaErrorInvalidValue;
   if (n == 0 || weight.n_out == 0) return cudaSuccess;
-  const int n_tiles = (weight.n_out + kOutputs - 1) / kOutputs,
-            n_steps = (weight.n_in + kStepInputs - 1) / kStepInputs,
-            n_warps = warps_for(n_tiles, n_steps), most = kMultiprocessors * kMostWarps / n_warps;
-  const Cut cut{n_tiles, n_steps, n_warps, (n_steps + n_warps - 1) / n_warps,
+  const int n_tiles = (weight.n_out + kOutputs - 1) / kOutputs, n_parts = parts_of(weight),
+            n_warps = warps_for(n_tiles, n_parts), most = kMultiprocessors * kMostWarps / n_warps;
+  const Cut cut{n_tiles, n_parts, n_warps, (n_parts + n_warps - 1) / n_warps,
                 silu ? weight.n_out / 2 : weight.n_out};
   const LaunchShape shape{{unsigned(n_tiles < most ? n_tiles : most)}, {unsigned(kWarp * n_warps)}};
   return with_format(weight, [&](auto bits, auto groups) {
@@ -244,14 +249,14 @@ cudaError_t linear_few_quantized(const bf16* x, const QuantizedWeight& weight, c
 cudaError_t dequantize(const QuantizedWeight& weight, bf16* y, cudaStream_t stream) {
   if (weight.n_in % 8) return cudaErrorInvalidValue;
   if (weight.n_out == 0 || weight.n_in == 0) return cudaSuccess;
-  const int n_steps = (weight.n_in + kStepInputs - 1) / kStepInputs;
+  const int n_parts = parts_of(weight);
   constexpr int kWarps = 4;
   return with_format(weight, [&](auto bits, auto groups) {
     return launch("dequantize", dequantize_kernel<bits, groups>,
-                  {{unsigned((n_steps + kWarps - 1) / kWarps),
+                  {{unsigned((n_parts + kWarps - 1) / kWarps),
                     unsigned((weight.n_out + kBlockOutputs - 1) / kBlockOutputs)},
                    {kWarp * kWarps}},
-                  stream, weight, y, n_steps);
+                  stream, weight, y, n_parts);
   });
 }
 
