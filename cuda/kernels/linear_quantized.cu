@@ -10,7 +10,8 @@ namespace omni::cuda {
 
 namespace {
 
-constexpr int kMostWarps = 32, kWarp = 32, kOutputs = 2 * kBlockOutputs, kRows = 8;
+constexpr unsigned kWarp = 32;
+constexpr int kMostWarps = 32, kOutputs = 2 * kBlockOutputs, kRows = 8;
 constexpr int kMultiprocessors = 132;  // of the largest
 
 // What a lane reads at a time of a block of outputs: sixteen bytes of values, and the scale of one
@@ -26,15 +27,15 @@ constexpr int kChunks = kInputs<kBits> / kChunkInputs;
 template <int kBits>
 constexpr int kParts = kStepInputs / kInputs<kBits>;  // of a step
 
+// Part `at` / 32 of the weight, for lane `at` % 32.
 template <int kBits, int kGroups>
-__device__ inline Part fetch(const QuantizedWeight& w, int block, int part, int n_parts, int lane) {
-  if (part >= n_parts || block >= (w.n_out + kBlockOutputs - 1) / kBlockOutputs)
-    return {{0, 0, 0, 0}, 0};
-  const unsigned at = unsigned(block * n_parts + part);
-  constexpr int kHere = kGroups < kParts<kBits> ? 1 : kGroups / kParts<kBits>;  // groups
-  const int group = (kHere < kGroups ? part % kParts<kBits> * kHere : 0) + lane % kHere;
-  return {reinterpret_cast<const uint4*>(w.values)[at * kWarp + lane],
-          w.scales[(at / kParts<kBits> * kBlockOutputs + lane / 4) * kGroups + group]};
+__device__ inline Part load(const QuantizedWeight& w, unsigned at) {
+  // of the groups of a step those of this part
+  constexpr unsigned kHere = kGroups < kParts<kBits> ? 1 : kGroups / kParts<kBits>;
+  const unsigned part = at / kWarp, output = at / 4 % kBlockOutputs,
+                 first = kHere < kGroups ? part % kParts<kBits> * kHere : 0;
+  return {reinterpret_cast<const uint4*>(w.values)[at],
+          w.scales[(part / kParts<kBits> * kBlockOutputs + output) * kGroups + first + at % kHere]};
 }
 
 __device__ inline uint32_t word_of(const uint4& v, int i) {
@@ -43,15 +44,13 @@ __device__ inline uint32_t word_of(const uint4& v, int i) {
 
 // The scale of the group that chunk c is of, and the chunk's eight integers of this lane, in pairs.
 template <int kBits, int kGroups>
-__device__ inline float widen(const Part& part, int c, bool bf16_scales, int lane,
-                              uint32_t (&pairs)[4]) {
+__device__ inline float widen(const Part& part, int c, int lane, uint32_t (&pairs)[4]) {
   const uint32_t scale = kGroups == 1
                              ? part.scale
                              : __shfl_sync(0xffffffffu, part.scale,
                                            lane / 4 * 4 + c * kGroups * kChunkInputs / kStepInputs);
   if constexpr (kBits == 4) {
     widen_int4(word_of(part.values, c), (scale & 0xffff'0000) | scale >> 16, pairs);
-    if (bf16_scales) return __uint_as_float(scale << 16);
     return to_float(__ushort_as_half(uint16_t(scale)));
   } else {
     widen_int8(word_of(part.values, 2 * c), pairs);
@@ -63,8 +62,10 @@ __device__ inline float widen(const Part& part, int c, bool bf16_scales, int lan
 // How the work is cut; none of it takes a register.
 struct Cut {
   int n_tiles, n_parts, n_warps;
-  int rounds;     // of a tile: a part for each warp
-  int n_outputs;  // of y
+  int n_turns;            // parts of a tile, those that would make warps equal among them
+  int n_outputs;          // of y
+  unsigned second;        // from the first eight outputs of a tile to the others, in lanes
+  unsigned to_next_tile;  // of a block, from the end of the turns
 };
 
 template <int kBits, int kGroups, int kRowTiles>
@@ -76,19 +77,24 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
   // chunks of a part that share a scale
   constexpr int kShare = kGroups == 1 ? kChunks<kBits> : kStepInputs / kGroups / kChunkInputs;
   OMNI_SHARED(float, partial, kMostWarps* kSums);
-  const int t = int(threadIdx.x), lane = t % kWarp, warp = t / kWarp, group = lane / 4,
-            pair = lane % 4;
+  const int t = int(threadIdx.x), lane = int(threadIdx.x % kWarp), warp = int(threadIdx.x / kWarp),
+            group = lane / 4, pair = lane % 4;
   const bool silu = into == Into::silu_mul;
 
   Part next[kAhead][2];
-  int ahead_tile = int(blockIdx.x), ahead_round = 0;
+  struct {
+    int tile, part;
+    unsigned at;
+  } ahead = {int(blockIdx.x), warp,
+             (blockIdx.x * (silu ? 1 : 2) * cut.n_parts + warp) * kWarp + lane};
   const auto fetch_next = [&](Part(&parts)[2]) {
-    const int first = silu ? ahead_tile : 2 * ahead_tile,
-              second = silu ? ahead_tile + cut.n_outputs / kBlockOutputs : first + 1,
-              part = ahead_tile < cut.n_tiles ? ahead_round * cut.n_warps + warp : cut.n_parts;
-    parts[0] = fetch<kBits, kGroups>(w, first, part, cut.n_parts, lane);
-    parts[1] = fetch<kBits, kGroups>(w, second, part, cut.n_parts, lane);
-    if (++ahead_round == cut.rounds) ahead_round = 0, ahead_tile += int(gridDim.x);
+    if (ahead.tile < cut.n_tiles && ahead.part < cut.n_parts) {
+      parts[0] = load<kBits, kGroups>(w, ahead.at);
+      parts[1] = load<kBits, kGroups>(w, ahead.at + cut.second);
+    }
+    ahead.part += cut.n_warps, ahead.at += cut.n_warps * kWarp;
+    if (ahead.part < cut.n_turns) return;
+    ahead.part = warp, ahead.at += cut.to_next_tile, ahead.tile += int(gridDim.x);
   };
   OMNI_UNROLL for (int a = 0; a < kAhead; ++a) fetch_next(next[a]);
   wait_for_input();
@@ -103,7 +109,7 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
       uint32_t q[2][4];
       float scale[2];
       OMNI_UNROLL for (int half = 0; half < 2; ++half) scale[half] =
-          widen<kBits, kGroups>(parts[half], c, w.bf16_scales, lane, q[half]);
+          widen<kBits, kGroups>(parts[half], c, lane, q[half]);
       const int at = begin + kChunkInputs * c + 8 * pair;
       OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) {
         const int row = kRows * j + group;
@@ -125,17 +131,18 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
   float* sums = partial;
   const auto whole = [&](int j, int output, int row) {
     float total = 0;
-    for (int first = 0; first < cut.n_warps; first += 8)
-      OMNI_UNROLL for (int i = 0; i < 8; ++i) total +=
-          sums[(first + i) * kSums + (j * kOutputs + output) * kRows + row];
-    return total;
+    OMNI_ROLLED for (int first = 0; first < cut.n_warps; first += 8)
+        OMNI_UNROLL for (int i = 0; i < 8; ++i) total +=
+        sums[(first + i) * kSums + (j * kOutputs + output) * kRows + row];
+    return total * w.unit;
   };
   const auto write = [&](int tile) {
-    const int n_values = silu ? kSums / 2 : kSums, each = n_values / kRowTiles;
-    for (int i = t; i < n_values; i += int(blockDim.x)) {
-      const int j = i / each, output = i % each / kRows, row = i % kRows;
+    const int outputs = silu ? kBlockOutputs : kOutputs;
+    for (int i = t; i < outputs * kRows * kRowTiles; i += int(blockDim.x)) {
+      const int row = i % kRows, output = i / kRows & (outputs - 1),
+                j = i / (silu ? kRows * kBlockOutputs : kRows * kOutputs),
+                o = tile * outputs + output;
       const int64_t to = kRows * j + row;
-      const int o = silu ? tile * kBlockOutputs + output : tile * kOutputs + output;
       if (to >= n || o >= cut.n_outputs) continue;
       const float value = whole(j, output, row) + (bias ? bias[o] : 0.f);
       if (silu) {
@@ -149,23 +156,23 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
     }
   };
 
-  int tile = int(blockIdx.x), round = 0;
+  int tile = int(blockIdx.x), part = warp;
   while (tile < cut.n_tiles) OMNI_UNROLL for (int a = 0; a < kAhead; ++a) {
       if (tile >= cut.n_tiles) break;
-      if (round == 0)
+      if (part == warp)
         OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
             sum[j][i] = 0;
-      const int part = round * cut.n_warps + warp;
       if (part < cut.n_parts) multiply(next[a], part * kInputs<kBits>);
       fetch_next(next[a]);
-      if (++round < cut.rounds) continue;
+      part += cut.n_warps;
+      if (part < cut.n_turns) continue;
       float* mine = sums + warp * kSums;
       OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
           mine[(j * kOutputs + group + i / 2 * kBlockOutputs) * kRows + 2 * pair + i % 2] =
               sum[j][i];
       __syncthreads();
       write(tile);
-      round = 0, tile += int(gridDim.x);
+      part = warp, tile += int(gridDim.x);
       if (kRowTiles == 1 && cut.n_warps <= kMostWarps / 2)
         sums = sums == partial ? partial + n_partial : partial;
       else
@@ -175,19 +182,19 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
 
 template <int kBits, int kGroups>
 __global__ void dequantize_kernel(QuantizedWeight w, bf16* __restrict__ y, int n_parts) {
-  const int lane = int(threadIdx.x) % kWarp, warp = int(threadIdx.x) / kWarp,
-            at_part = int(blockIdx.x) * (int(blockDim.x) / kWarp) + warp, block = int(blockIdx.y),
+  const int lane = int(threadIdx.x % kWarp), warp = int(threadIdx.x / kWarp),
+            at_part = int(blockIdx.x) * int(blockDim.x / kWarp) + warp, block = int(blockIdx.y),
             o = block * kBlockOutputs + lane / 4;
   if (at_part >= n_parts) return;
-  const Part part = fetch<kBits, kGroups>(w, block, at_part, n_parts, lane);
+  const Part part = load<kBits, kGroups>(w, (block * n_parts + at_part) * kWarp + lane);
   OMNI_UNROLL for (int c = 0; c < kChunks<kBits>; ++c) {
     uint32_t q[4];
-    const float scale = widen<kBits, kGroups>(part, c, w.bf16_scales, lane, q);
+    const float scale = widen<kBits, kGroups>(part, c, lane, q);
     const int at = at_part * kInputs<kBits> + kChunkInputs * c + 8 * (lane % 4);
     if (o >= w.n_out || at >= w.n_in) continue;
     alignas(16) bf16 out[8];
-    OMNI_UNROLL for (int i = 0; i < 8; ++i)
-        assign(out[i], __uint_as_float(i % 2 ? q[i / 2] & 0xffff'0000 : q[i / 2] << 16) * scale);
+    OMNI_UNROLL for (int i = 0; i < 8; ++i) assign(
+        out[i], __uint_as_float(i % 2 ? q[i / 2] & 0xffff'0000 : q[i / 2] << 16) * scale * w.unit);
     *reinterpret_cast<uint4*>(y + int64_t(o) * w.n_in + at) = *reinterpret_cast<const uint4*>(out);
   }
 }
@@ -235,9 +242,17 @@ cudaError_t linear_few_quantized(const bf16* x, const QuantizedWeight& weight, c
   if (n == 0 || weight.n_out == 0) return cudaSuccess;
   const int n_tiles = (weight.n_out + kOutputs - 1) / kOutputs, n_parts = parts_of(weight),
             n_warps = warps_for(n_tiles, n_parts), most = kMultiprocessors * kMostWarps / n_warps;
-  const Cut cut{n_tiles, n_parts, n_warps, (n_parts + n_warps - 1) / n_warps,
-                silu ? weight.n_out / 2 : weight.n_out};
-  const LaunchShape shape{{unsigned(n_tiles < most ? n_tiles : most)}, {unsigned(kWarp * n_warps)}};
+  const unsigned n_blocks = unsigned(n_tiles < most ? n_tiles : most);
+  const int n_turns = (n_parts + n_warps - 1) / n_warps * n_warps,
+            n_outputs = weight.n_out / (silu ? 2 : 1);
+  const Cut cut{n_tiles,
+                n_parts,
+                n_warps,
+                n_turns,
+                n_outputs,
+                kWarp * n_parts * (silu ? n_outputs / kBlockOutputs : 1),
+                kWarp * (n_blocks * (silu ? 1 : 2) * n_parts - n_turns)};
+  const LaunchShape shape{{n_blocks}, {kWarp * unsigned(n_warps)}};
   return with_format(weight, [&](auto bits, auto groups) {
     return launch_early("linear_few_quantized",
                         n <= kRows ? linear_few_quantized_kernel<bits, groups, 1>
