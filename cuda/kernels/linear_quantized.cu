@@ -27,44 +27,58 @@ constexpr int kChunks = kInputs<kBits> / kChunkInputs;
 template <int kBits>
 constexpr int kParts = kStepInputs / kInputs<kBits>;  // of a step
 
-// Part `at` / 32 of the weight, for lane `at` % 32.
 template <int kBits, int kGroups>
-__device__ inline Part load(const QuantizedWeight& w, unsigned at) {
-  // of the groups of a step those of this part
-  constexpr unsigned kHere = kGroups < kParts<kBits> ? 1 : kGroups / kParts<kBits>;
-  const unsigned part = at / kWarp, output = at / 4 % kBlockOutputs,
-                 first = kHere < kGroups ? part % kParts<kBits> * kHere : 0;
-  return {reinterpret_cast<const uint4*>(w.values)[at],
-          w.scales[(part / kParts<kBits> * kBlockOutputs + output) * kGroups + first + at % kHere]};
+constexpr int kHere = kGroups < kParts<kBits> ? 1 : kGroups / kParts<kBits>;  // groups of a part
+// Of the scale that lane `at` % 32 reads for part `at` / 32.
+template <int kBits, int kGroups>
+__device__ inline unsigned scale_index(unsigned at) {
+  constexpr unsigned kOf = kHere<kBits, kGroups>;
+  if constexpr (kParts<kBits> == 1) return at / 4 * kGroups + at % kOf;
+  const unsigned part = at / kWarp, first = kGroups > 1 ? part % kParts<kBits> * kOf : 0;
+  return (part / kParts<kBits> * kBlockOutputs + at / 4 % kBlockOutputs) * kGroups + first +
+         at % kOf;
+}
+__device__ inline Part load(const QuantizedWeight& w, unsigned at, unsigned scale_at) {
+  return {reinterpret_cast<const uint4*>(w.values)[at], w.scales[scale_at]};
+}
+
+// Of group g of a part, for this lane's output.
+struct Scale {
+  float value;
+  uint32_t zeros;  // 128 more than the zero, twice; of four bits
+};
+template <int kBits, int kGroups>
+__device__ inline Scale scale_of(const Part& part, int g, int lane) {
+  const uint32_t word = kHere<kBits, kGroups> == 1
+                            ? part.scale
+                            : __shfl_sync(0xffffffffu, part.scale, (lane & ~3) + g);
+  if constexpr (kBits == 4)
+    return {to_float(__ushort_as_half(uint16_t(word))), __byte_perm(word, 0, 0x3232)};
+  else
+    return {__uint_as_float(word), 0};
 }
 
 __device__ inline uint32_t word_of(const uint4& v, int i) {
   return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
-
-// The scale of the group that chunk c is of, and the chunk's eight integers of this lane, in pairs.
-template <int kBits, int kGroups>
-__device__ inline float widen(const Part& part, int c, int lane, uint32_t (&pairs)[4]) {
-  const uint32_t scale = kGroups == 1
-                             ? part.scale
-                             : __shfl_sync(0xffffffffu, part.scale,
-                                           lane / 4 * 4 + c * kGroups * kChunkInputs / kStepInputs);
+// The eight integers of chunk c of a part.
+template <int kBits>
+__device__ inline void widen(const Part& part, int c, const Scale& scale, uint32_t (&pairs)[4]) {
   if constexpr (kBits == 4) {
-    widen_int4(word_of(part.values, c), (scale & 0xffff'0000) | scale >> 16, pairs);
-    return to_float(__ushort_as_half(uint16_t(scale)));
+    widen_int4(word_of(part.values, c), scale.zeros, pairs);
   } else {
     widen_int8(word_of(part.values, 2 * c), pairs);
     widen_int8(word_of(part.values, 2 * c + 1), pairs + 2);
-    return __uint_as_float(scale);
   }
 }
 
 // How the work is cut; none of it takes a register.
 struct Cut {
   int n_tiles, n_parts, n_warps;
-  int n_turns;            // parts of a tile, those that would make warps equal among them
-  int n_outputs;          // of y
-  unsigned second;        // from the first eight outputs of a tile to the others, in lanes
+  int n_turns;    // parts of a tile, those that would make warps equal among them
+  int n_outputs;  // of y
+  // from the first eight outputs of a tile to the others: lanes and scales
+  unsigned second, second_scale;
   unsigned to_next_tile;  // of a block, from the end of the turns
 };
 
@@ -74,8 +88,8 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
                                 const float* __restrict__ bias, Into into, void* __restrict__ y,
                                 int n, Cut cut) {
   constexpr int kSums = kOutputs * kRows * kRowTiles, kAhead = kRowTiles == 1 ? 2 : 1;
-  // chunks of a part that share a scale
-  constexpr int kShare = kGroups == 1 ? kChunks<kBits> : kStepInputs / kGroups / kChunkInputs;
+  constexpr bool kWhole = kGroups < kMostGroups;
+  constexpr int kShare = kChunks<kBits> / kHere<kBits, kGroups>;  // chunks of a group
   OMNI_SHARED(float, partial, kMostWarps* kSums);
   const int t = int(threadIdx.x), lane = int(threadIdx.x % kWarp), warp = int(threadIdx.x / kWarp),
             group = lane / 4, pair = lane % 4;
@@ -89,8 +103,9 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
              (blockIdx.x * (silu ? 1 : 2) * cut.n_parts + warp) * kWarp + lane};
   const auto fetch_next = [&](Part(&parts)[2]) {
     if (ahead.tile < cut.n_tiles && ahead.part < cut.n_parts) {
-      parts[0] = load<kBits, kGroups>(w, ahead.at);
-      parts[1] = load<kBits, kGroups>(w, ahead.at + cut.second);
+      const unsigned scale = scale_index<kBits, kGroups>(ahead.at);
+      parts[0] = load(w, ahead.at, scale);
+      parts[1] = load(w, ahead.at + cut.second, scale + cut.second_scale);
     }
     ahead.part += cut.n_warps, ahead.at += cut.n_warps * kWarp;
     if (ahead.part < cut.n_turns) return;
@@ -99,29 +114,40 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
   OMNI_UNROLL for (int a = 0; a < kAhead; ++a) fetch_next(next[a]);
   wait_for_input();
 
+  // this lane's row of x; those that are not there are as the first one, and not written
+  int rows[kRowTiles];
+  OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) {
+    const int row = kRows * j + group;
+    rows[j] = (row < n ? row * w.n_in : 0) + 8 * pair;
+  }
   float sum[kRowTiles][4];
+  const auto clear = [&](float(&sums)[kRowTiles][4]) {
+    OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
+        sums[j][i] = 0;
+  };
   const auto multiply = [&](const Part(&parts)[2], int begin) {
     float of_group[kRowTiles][4];
+    Scale scale[2];
     OMNI_UNROLL for (int c = 0; c < kChunks<kBits>; ++c) {
-      if (c % kShare == 0)
-        OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
-            of_group[j][i] = 0;
+      if (c % kShare == 0) {
+        clear(of_group);
+        OMNI_UNROLL for (int half = 0; half < 2; ++half) scale[half] =
+            scale_of<kBits, kGroups>(parts[half], c / kShare, lane);
+      }
       uint32_t q[2][4];
-      float scale[2];
-      OMNI_UNROLL for (int half = 0; half < 2; ++half) scale[half] =
-          widen<kBits, kGroups>(parts[half], c, lane, q[half]);
-      const int at = begin + kChunkInputs * c + 8 * pair;
+      OMNI_UNROLL for (int half = 0; half < 2; ++half)
+          widen<kBits>(parts[half], c, scale[half], q[half]);
+      const int at = begin + kChunkInputs * c;
       OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) {
-        const int row = kRows * j + group;
-        const uint4 v = row < n && at < w.n_in
-                            ? *reinterpret_cast<const uint4*>(x + (row * w.n_in + at))
+        const uint4 v = kWhole || at + 8 * pair < w.n_in
+                            ? *reinterpret_cast<const uint4*>(x + (rows[j] + at))
                             : uint4{0, 0, 0, 0};
         mma_bf16(of_group[j], {q[0][0], q[1][0], q[0][1], q[1][1]}, {v.x, v.y});
         mma_bf16(of_group[j], {q[0][2], q[1][2], q[0][3], q[1][3]}, {v.z, v.w});
       }
       if (c % kShare == kShare - 1)
         OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
-            sum[j][i] += of_group[j][i] * scale[i / 2];
+            sum[j][i] += of_group[j][i] * scale[i / 2].value;
     }
   };
 
@@ -140,8 +166,8 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
     const int outputs = silu ? kBlockOutputs : kOutputs;
     for (int i = t; i < outputs * kRows * kRowTiles; i += int(blockDim.x)) {
       const int row = i % kRows, output = i / kRows & (outputs - 1),
-                j = i / (silu ? kRows * kBlockOutputs : kRows * kOutputs),
-                o = tile * outputs + output;
+                j = i >> (silu ? 6 : 7),  // of 64 or 128 values
+          o = tile * outputs + output;
       const int64_t to = kRows * j + row;
       if (to >= n || o >= cut.n_outputs) continue;
       const float value = whole(j, output, row) + (bias ? bias[o] : 0.f);
@@ -156,12 +182,10 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
     }
   };
 
+  clear(sum);
   int tile = int(blockIdx.x), part = warp;
   while (tile < cut.n_tiles) OMNI_UNROLL for (int a = 0; a < kAhead; ++a) {
       if (tile >= cut.n_tiles) break;
-      if (part == warp)
-        OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
-            sum[j][i] = 0;
       if (part < cut.n_parts) multiply(next[a], part * kInputs<kBits>);
       fetch_next(next[a]);
       part += cut.n_warps;
@@ -170,6 +194,7 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
       OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j) OMNI_UNROLL for (int i = 0; i < 4; ++i)
           mine[(j * kOutputs + group + i / 2 * kBlockOutputs) * kRows + 2 * pair + i % 2] =
               sum[j][i];
+      clear(sum);
       __syncthreads();
       write(tile);
       part = warp, tile += int(gridDim.x);
@@ -186,15 +211,19 @@ __global__ void dequantize_kernel(QuantizedWeight w, bf16* __restrict__ y, int n
             at_part = int(blockIdx.x) * int(blockDim.x / kWarp) + warp, block = int(blockIdx.y),
             o = block * kBlockOutputs + lane / 4;
   if (at_part >= n_parts) return;
-  const Part part = load<kBits, kGroups>(w, (block * n_parts + at_part) * kWarp + lane);
+  const unsigned at_lane = (block * n_parts + at_part) * kWarp + lane;
+  const Part part = load(w, at_lane, scale_index<kBits, kGroups>(at_lane));
   OMNI_UNROLL for (int c = 0; c < kChunks<kBits>; ++c) {
     uint32_t q[4];
-    const float scale = widen<kBits, kGroups>(part, c, lane, q);
+    const Scale scale =
+        scale_of<kBits, kGroups>(part, c * kHere<kBits, kGroups> / kChunks<kBits>, lane);
+    widen<kBits>(part, c, scale, q);
     const int at = at_part * kInputs<kBits> + kChunkInputs * c + 8 * (lane % 4);
     if (o >= w.n_out || at >= w.n_in) continue;
     alignas(16) bf16 out[8];
-    OMNI_UNROLL for (int i = 0; i < 8; ++i) assign(
-        out[i], __uint_as_float(i % 2 ? q[i / 2] & 0xffff'0000 : q[i / 2] << 16) * scale * w.unit);
+    OMNI_UNROLL for (int i = 0; i < 8; ++i)
+        assign(out[i], __uint_as_float(i % 2 ? q[i / 2] & 0xffff'0000 : q[i / 2] << 16) *
+                           scale.value * w.unit);
     *reinterpret_cast<uint4*>(y + int64_t(o) * w.n_in + at) = *reinterpret_cast<const uint4*>(out);
   }
 }
@@ -222,8 +251,13 @@ cudaError_t with_format(const QuantizedWeight& w, const Work& work) {
   }
 }
 
+int parts_of_a_step(const QuantizedWeight& w) { return w.bits == 4 ? kParts<4> : kParts<8>; }
 int parts_of(const QuantizedWeight& w) {
-  return (w.n_in + kStepInputs - 1) / kStepInputs * (w.bits == 4 ? kParts<4> : kParts<8>);
+  return (w.n_in + kStepInputs - 1) / kStepInputs * parts_of_a_step(w);
+}
+// Whether each step but those of the most groups is whole.
+bool is_valid(const QuantizedWeight& w) {
+  return w.n_in % (w.groups == kMostGroups ? 8 : kStepInputs) == 0;
 }
 
 // Sixteen warps each take a part of 2,048 inputs of four bits. Fewer where there are fewer parts;
@@ -237,7 +271,7 @@ int warps_for(int n_tiles, int n_parts) {
 cudaError_t linear_few_quantized(const bf16* x, const QuantizedWeight& weight, const float* bias,
                                  Into into, void* y, int n, cudaStream_t stream) {
   const bool silu = into == Into::silu_mul;
-  if (n < 0 || n > kMostFewRows || weight.n_in % 8 || (silu && weight.n_out % kOutputs))
+  if (n < 0 || n > kMostFewRows || !is_valid(weight) || (silu && weight.n_out % kOutputs))
     return cudaErrorInvalidValue;
   if (n == 0 || weight.n_out == 0) return cudaSuccess;
   const int n_tiles = (weight.n_out + kOutputs - 1) / kOutputs, n_parts = parts_of(weight),
@@ -245,12 +279,14 @@ cudaError_t linear_few_quantized(const bf16* x, const QuantizedWeight& weight, c
   const unsigned n_blocks = unsigned(n_tiles < most ? n_tiles : most);
   const int n_turns = (n_parts + n_warps - 1) / n_warps * n_warps,
             n_outputs = weight.n_out / (silu ? 2 : 1);
+  const unsigned second = unsigned(silu ? n_outputs / kBlockOutputs : 1) * n_parts;
   const Cut cut{n_tiles,
                 n_parts,
                 n_warps,
                 n_turns,
                 n_outputs,
-                kWarp * n_parts * (silu ? n_outputs / kBlockOutputs : 1),
+                kWarp * second,
+                kBlockOutputs * weight.groups * (second / parts_of_a_step(weight)),
                 kWarp * (n_blocks * (silu ? 1 : 2) * n_parts - n_turns)};
   const LaunchShape shape{{n_blocks}, {kWarp * unsigned(n_warps)}};
   return with_format(weight, [&](auto bits, auto groups) {
@@ -262,7 +298,7 @@ cudaError_t linear_few_quantized(const bf16* x, const QuantizedWeight& weight, c
 }
 
 cudaError_t dequantize(const QuantizedWeight& weight, bf16* y, cudaStream_t stream) {
-  if (weight.n_in % 8) return cudaErrorInvalidValue;
+  if (!is_valid(weight)) return cudaErrorInvalidValue;
   if (weight.n_out == 0 || weight.n_in == 0) return cudaSuccess;
   const int n_parts = parts_of(weight);
   constexpr int kWarps = 4;

@@ -10,6 +10,7 @@ namespace omni::ops::cuda {
 
 using omni::cuda::kBlockOutputs;
 using omni::cuda::kChunkInputs;
+using omni::cuda::kMostGroups;
 using omni::cuda::kStepInputs;
 
 namespace {
@@ -19,10 +20,11 @@ constexpr int kSymmetric = 8;  // the zero of four bits without zeros
 
 // How many groups of a step have a scale of their own; 0: they do not come in chunks.
 int groups_of(const Matrix& w) {
-  if (w.group == w.n_in || w.group % kStepInputs == 0) return 1;
-  for (const int groups : {2, kChunks})
-    if (w.group % (kStepInputs / groups) == 0) return groups;
-  return 0;
+  const auto come_in = [&](int inputs) { return w.group == w.n_in || w.group % inputs == 0; };
+  if (w.n_in % kStepInputs == 0)
+    for (const int groups : {1, 2})
+      if (come_in(kStepInputs / groups)) return groups;
+  return come_in(kChunkInputs) ? kMostGroups : 0;
 }
 
 // The power of two of which all scales are multiples by a float16; 0: none.
@@ -98,7 +100,7 @@ IntegerWeight::IntegerWeight(std::span<const Matrix> parts, int groups, const De
   const float unit = all_int4 ? unit_of_scales(parts) : 0;
   const bool four = unit > 0;
   const int bits = four ? 4 : 8, vectors = bits / 4;
-  if (!four && groups > 1) groups = kChunks;
+  if (!four && groups > 1) groups = kMostGroups;
   const int64_t n_in = parts[0].n_in, n_steps = (n_in + kStepInputs - 1) / kStepInputs;
   int64_t n_out = 0;
   for (const Matrix& w : parts) n_out += w.n_out;
