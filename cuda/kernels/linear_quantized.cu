@@ -11,7 +11,7 @@ namespace omni::cuda {
 namespace {
 
 constexpr unsigned kWarp = 32;
-constexpr int kMostWarps = 32, kOutputs = 2 * kBlockOutputs, kRows = 8;
+constexpr int kMostWarps = 16, kOutputs = 2 * kBlockOutputs, kRows = 8;
 constexpr int kMultiprocessors = 132;  // of the largest
 
 // What a lane reads at a time of a block of outputs: sixteen bytes of values, and the scale of one
@@ -79,37 +79,37 @@ struct Cut {
   int n_outputs;  // of y
   // from the first eight outputs of a tile to the others: lanes and scales
   unsigned second, second_scale;
-  unsigned to_next_tile;  // of a block, from the end of the turns
+  int of_a_tile;  // parts, of the outputs that lie behind one another
 };
 
+// That fit a multiprocessor: sums of two row tiles take more registers.
+template <int kRowTiles>
+constexpr int kLargestBlocks = kRowTiles == 1 ? 2 : 1;
+
 template <int kBits, int kGroups, int kRowTiles>
-__global__ void __launch_bounds__(kWarp* kMostWarps)
+__global__ void __launch_bounds__(kWarp* kMostWarps, kLargestBlocks<kRowTiles>)
     linear_few_quantized_kernel(const bf16* __restrict__ x, QuantizedWeight w,
                                 const float* __restrict__ bias, Into into, void* __restrict__ y,
                                 int n, Cut cut) {
-  constexpr int kSums = kOutputs * kRows * kRowTiles, kAhead = kRowTiles == 1 ? 2 : 1;
+  constexpr int kSums = kOutputs * kRows * kRowTiles, kAhead = 2;
   constexpr bool kWhole = kGroups < kMostGroups;
   constexpr int kShare = kChunks<kBits> / kHere<kBits, kGroups>;  // chunks of a group
-  OMNI_SHARED(float, partial, kMostWarps* kSums);
+  OMNI_SHARED(float, partial, 2 * kMostWarps * kSums);
   const int t = int(threadIdx.x), lane = int(threadIdx.x % kWarp), warp = int(threadIdx.x / kWarp),
             group = lane / 4, pair = lane % 4;
   const bool silu = into == Into::silu_mul;
 
   Part next[kAhead][2];
-  struct {
-    int tile, part;
-    unsigned at;
-  } ahead = {int(blockIdx.x), warp,
-             (blockIdx.x * (silu ? 1 : 2) * cut.n_parts + warp) * kWarp + lane};
+  int ahead_tile = int(blockIdx.x), ahead_part = warp;
   const auto fetch_next = [&](Part(&parts)[2]) {
-    if (ahead.tile < cut.n_tiles && ahead.part < cut.n_parts) {
-      const unsigned scale = scale_index<kBits, kGroups>(ahead.at);
-      parts[0] = load(w, ahead.at, scale);
-      parts[1] = load(w, ahead.at + cut.second, scale + cut.second_scale);
+    if (ahead_tile < cut.n_tiles && ahead_part < cut.n_parts) {
+      const unsigned at = unsigned(ahead_tile * cut.of_a_tile + ahead_part) * kWarp + lane,
+                     scale = scale_index<kBits, kGroups>(at);
+      parts[0] = load(w, at, scale);
+      parts[1] = load(w, at + cut.second, scale + cut.second_scale);
     }
-    ahead.part += cut.n_warps, ahead.at += cut.n_warps * kWarp;
-    if (ahead.part < cut.n_turns) return;
-    ahead.part = warp, ahead.at += cut.to_next_tile, ahead.tile += int(gridDim.x);
+    ahead_part += cut.n_warps;
+    if (ahead_part >= cut.n_turns) ahead_part = warp, ahead_tile += int(gridDim.x);
   };
   OMNI_UNROLL for (int a = 0; a < kAhead; ++a) fetch_next(next[a]);
   wait_for_input();
@@ -151,9 +151,7 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
     }
   };
 
-  // [warp][row tile][output][row]; two of them where they have room, so that one barrier a tile is
-  // enough
-  const int n_partial = cut.n_warps * kSums;
+  // [warp][row tile][output][row]; two of them, so that one barrier a tile is enough
   float* sums = partial;
   const auto whole = [&](int j, int output, int row) {
     float total = 0;
@@ -198,10 +196,7 @@ __global__ void __launch_bounds__(kWarp* kMostWarps)
       __syncthreads();
       write(tile);
       part = warp, tile += int(gridDim.x);
-      if (kRowTiles == 1 && cut.n_warps <= kMostWarps / 2)
-        sums = sums == partial ? partial + n_partial : partial;
-      else
-        __syncthreads();
+      sums = sums == partial ? partial + kMostWarps * kSums : partial;
     }
 }
 
@@ -260,12 +255,6 @@ bool is_valid(const QuantizedWeight& w) {
   return w.n_in % (w.groups == kMostGroups ? 8 : kStepInputs) == 0;
 }
 
-// Sixteen warps each take a part of 2,048 inputs of four bits. Fewer where there are fewer parts;
-// more where a tile each leaves multiprocessors with few warps.
-int warps_for(int n_tiles, int n_parts) {
-  return n_parts <= 8 ? 8 : n_tiles <= kMultiprocessors && n_parts > 16 ? 32 : 16;
-}
-
 }  // namespace
 
 cudaError_t linear_few_quantized(const bf16* x, const QuantizedWeight& weight, const float* bias,
@@ -275,7 +264,9 @@ cudaError_t linear_few_quantized(const bf16* x, const QuantizedWeight& weight, c
     return cudaErrorInvalidValue;
   if (n == 0 || weight.n_out == 0) return cudaSuccess;
   const int n_tiles = (weight.n_out + kOutputs - 1) / kOutputs, n_parts = parts_of(weight),
-            n_warps = warps_for(n_tiles, n_parts), most = kMultiprocessors * kMostWarps / n_warps;
+            n_warps = n_parts <= kMostWarps / 2 ? kMostWarps / 2 : kMostWarps,
+            most = kMultiprocessors * kMostWarps / n_warps *
+                   (n <= kRows ? kLargestBlocks<1> : kLargestBlocks<2>);
   const unsigned n_blocks = unsigned(n_tiles < most ? n_tiles : most);
   const int n_turns = (n_parts + n_warps - 1) / n_warps * n_warps,
             n_outputs = weight.n_out / (silu ? 2 : 1);
@@ -287,7 +278,7 @@ cudaError_t linear_few_quantized(const bf16* x, const QuantizedWeight& weight, c
                 n_outputs,
                 kWarp * second,
                 kBlockOutputs * weight.groups * (second / parts_of_a_step(weight)),
-                kWarp * (n_blocks * (silu ? 1 : 2) * n_parts - n_turns)};
+                (silu ? 1 : 2) * n_parts};
   const LaunchShape shape{{n_blocks}, {kWarp * unsigned(n_warps)}};
   return with_format(weight, [&](auto bits, auto groups) {
     return launch_early("linear_few_quantized",
