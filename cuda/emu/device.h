@@ -142,6 +142,14 @@ static inline float __uint_as_float(uint32_t bits) {
   std::memcpy(&x, &bits, 4);
   return x;
 }
+// Byte i of the result is byte (selector >> 4i & 7) of y‖x.
+static inline uint32_t __byte_perm(uint32_t x, uint32_t y, uint32_t selector) {
+  uint32_t result = 0;
+  for (int i = 0; i < 4; ++i)
+    result |= uint32_t(uint8_t((uint64_t{y} << 32 | x) >> (selector >> (4 * i) & 7) * 8))
+              << (8 * i);
+  return result;
+}
 #define atomicAdd(address, value) ::omni::emu::atomic_add(address, value)
 // Names that the C library has for itself, or will have.
 #define rsqrtf(x) (1.f / std::sqrt(x))

@@ -19,7 +19,7 @@
   extern __shared__ uint4 omni_dynamic_shared[]; \
   T* name = reinterpret_cast<T*>(omni_dynamic_shared)
 #define OMNI_UNROLL _Pragma("unroll")  // before a loop over an array that shall stay in registers
-#define OMNI_UNROLL_1 _Pragma("unroll 1")
+#define OMNI_UNROLL_1 _Pragma("unroll 1")  // not at all: where code would grow for nothing
 #define OMNI_UNROLL_2 _Pragma("unroll 2")  // by two only: where more would spill registers
 #define OMNI_UNROLL_4 _Pragma("unroll 4")
 

@@ -66,7 +66,8 @@ class Side {
   std::vector<float> read(const Tensor& x) {
     std::vector<float> room;
     if (x.dtype() == DType::bf16) {
-      const Tensor wide = to_f32(to_device(ops::clone(cx_, x), nullptr));
+      if (x.device()) cx_.arena.queue().wait();
+      const Tensor wide = to_f32(to_device(x, nullptr));
       return {wide.f32(), wide.f32() + wide.numel()};
     }
     const auto v = ops::to_host(cx_, x, room);

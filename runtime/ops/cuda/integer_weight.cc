@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace omni::ops::cuda {
 
 using omni::cuda::kBlockOutputs;
 using omni::cuda::kChunkInputs;
+using omni::cuda::kMostGroups;
 using omni::cuda::kStepInputs;
 
 namespace {
@@ -17,19 +20,30 @@ constexpr int kSymmetric = 8;  // the zero of four bits without zeros
 
 // How many groups of a step have a scale of their own; 0: they do not come in chunks.
 int groups_of(const Matrix& w) {
-  if (w.group == w.n_in || w.group % kStepInputs == 0) return 1;
-  for (const int groups : {2, kChunks})
-    if (w.group % (kStepInputs / groups) == 0) return groups;
-  return 0;
+  const auto come_in = [&](int inputs) { return w.group == w.n_in || w.group % inputs == 0; };
+  if (w.n_in % kStepInputs == 0)
+    for (const int groups : {1, 2})
+      if (come_in(kStepInputs / groups)) return groups;
+  return come_in(kChunkInputs) ? kMostGroups : 0;
 }
 
-bool all_scales(std::span<const Matrix> parts, bool (*holds)(float)) {
-  return std::all_of(parts.begin(), parts.end(), [&](const Matrix& w) {
-    return std::all_of(w.scales.f32(), w.scales.f32() + w.scales.numel(), holds);
-  });
+// The power of two of which all scales are multiples by a float16; 0: none.
+float unit_of_scales(std::span<const Matrix> parts) {
+  const auto all = [&](const auto& holds) {
+    return std::all_of(parts.begin(), parts.end(), [&](const Matrix& w) {
+      return std::all_of(w.scales.f32(), w.scales.f32() + w.scales.numel(), holds);
+    });
+  };
+  float highest = 0;
+  const auto in_float16 = [&](float unit) {
+    return all([&](float x) { return to_float(to_float16(x / unit)) == x / unit; });
+  };
+  all([&](float x) { return highest = std::max(highest, std::abs(x)), true; });
+  constexpr int kMostFloat16 = 15;  // exponent
+  if (in_float16(1)) return 1;
+  const float unit = std::ldexp(1.f, std::ilogb(highest) - kMostFloat16);
+  return unit >= std::numeric_limits<float>::min() && in_float16(unit) ? unit : 0;
 }
-bool is_float16(float x) { return to_float(to_float16(x)) == x; }
-bool is_bfloat16(float x) { return to_float(to_bfloat16(x)) == x; }
 
 int zero_of(const Matrix& w, int64_t row, int64_t input) {
   if (w.format == WeightFormat::int8) return 0;
@@ -61,11 +75,11 @@ uint32_t word_of_int8(const Matrix& w, int64_t row, int64_t input) {
   return uint32_t(q[0] | q[2] << 8 | q[1] << 16) | uint32_t(q[3]) << 24;
 }
 
-uint32_t scale_of(const Matrix& w, int64_t row, int64_t input, int bits, bool in_bf16) {
+uint32_t scale_of(const Matrix& w, int64_t row, int64_t input, int bits, float unit) {
   const float scale = w.scales.f32()[row * (w.n_in / w.group) + input / w.group];
   if (bits == 8) return std::bit_cast<uint32_t>(scale);
   const uint16_t zero = to_bfloat16(float(128 + zero_of(w, row, input))).bits;
-  return uint32_t(zero) << 16 | (in_bf16 ? to_bfloat16(scale).bits : to_float16(scale).bits);
+  return uint32_t(zero) << 16 | to_float16(scale / unit).bits;
 }
 
 }  // namespace
@@ -81,16 +95,16 @@ std::optional<IntegerWeight> IntegerWeight::of(std::span<const Matrix> parts,
 }
 
 IntegerWeight::IntegerWeight(std::span<const Matrix> parts, int groups, const Device* device) {
-  const bool half = all_scales(parts, is_float16),
-             four = (half || all_scales(parts, is_bfloat16)) &&
-                    std::all_of(parts.begin(), parts.end(),
-                                [](const Matrix&w) { return w.format == WeightFormat::int4; });
+  const bool all_int4 = std::all_of(parts.begin(), parts.end(),
+                                    [](const Matrix& w) { return w.format == WeightFormat::int4; });
+  const float unit = all_int4 ? unit_of_scales(parts) : 0;
+  const bool four = unit > 0;
   const int bits = four ? 4 : 8, vectors = bits / 4;
-  if (!four && groups > 1) groups = kChunks;
+  if (!four && groups > 1) groups = kMostGroups;
   const int64_t n_in = parts[0].n_in, n_steps = (n_in + kStepInputs - 1) / kStepInputs;
   int64_t n_out = 0;
   for (const Matrix& w : parts) n_out += w.n_out;
-  const int64_t n_blocks = (n_out + kBlockOutputs - 1) / kBlockOutputs;
+  const int64_t n_blocks = (n_out + 2 * kBlockOutputs - 1) / (2 * kBlockOutputs) * 2;
   Tensor values = Tensor::zeros(DType::i32, {n_blocks, n_steps, vectors, kLanes, 4}),
          scales = Tensor::zeros(DType::i32, {n_blocks, n_steps, kBlockOutputs, groups});
   auto* words = static_cast<uint32_t*>(values.raw());
@@ -104,7 +118,7 @@ IntegerWeight::IntegerWeight(std::span<const Matrix> parts, int groups, const De
           const int64_t input = step * kStepInputs + g * (kStepInputs / groups);
           if (input < n_in)
             scale_words[(at * kBlockOutputs + o) * groups + g] =
-                scale_of(w, row, input, bits, !half);
+                scale_of(w, row, input, bits, unit);
         }
         for (int c = 0; c < kChunks; ++c)
           for (int p = 0; p < kQuad; ++p) {
@@ -122,7 +136,7 @@ IntegerWeight::IntegerWeight(std::span<const Matrix> parts, int groups, const De
       }
   values_ = to_device(values, device);
   scales_ = to_device(scales, device);
-  shape_ = {int(n_out), int(n_in), bits, groups, !half, nullptr, nullptr};
+  shape_ = {int(n_out), int(n_in), bits, groups, four ? unit : 1, nullptr, nullptr};
 }
 
 omni::cuda::QuantizedWeight IntegerWeight::get() const {
