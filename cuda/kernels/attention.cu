@@ -12,12 +12,10 @@ constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = kTileQueries / kWar
 
 template <int kWidth, class Y>  // at least head_dim, a multiple of 32: how much shared memory a
                                 // block needs decides how many fit
-                                __global__ void __launch_bounds__(kThreads)
-                                    attention_kernel(const float* __restrict__ q,
-                                                     const float* __restrict__ k,
-                                                     const float* __restrict__ v, Y* __restrict__ y,
-                                                     const AttentionTile* __restrict__ tiles,
-                                                     AttentionShape s, float scale) {
+__global__ void __launch_bounds__(kThreads)
+    attention_kernel(const float* __restrict__ q, const float* __restrict__ k,
+                     const float* __restrict__ v, Y* __restrict__ y,
+                     const AttentionTile* __restrict__ tiles, AttentionShape s, float scale) {
   constexpr int kParts = kWidth / 32;
   OMNI_SHARED(float, query, kTileQueries* kWidth);
   OMNI_SHARED(float, key, kKeys*(kWidth + 1));

@@ -30,8 +30,9 @@ struct LaunchShape {
 };
 constexpr unsigned kSharedUnasked = 48 << 10;  // more has to be asked for
 template <class... P, class... A>
-cudaError_t launch(const char*, void (*kernel)(P...), const LaunchShape& shape, cudaStream_t stream,
-                   A... arguments) {
+cudaError_t launch_with(cudaLaunchAttribute* attributes, unsigned n_attributes,
+                        void (*kernel)(P...), const LaunchShape& shape, cudaStream_t stream,
+                        A... arguments) {
   if (shape.shared > kSharedUnasked) {
     const cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                                int(shape.shared));
@@ -40,7 +41,13 @@ cudaError_t launch(const char*, void (*kernel)(P...), const LaunchShape& shape, 
   cudaLaunchConfig_t c = {};
   c.gridDim = shape.grid, c.blockDim = shape.block, c.stream = stream;
   c.dynamicSmemBytes = shape.shared;
+  c.attrs = attributes, c.numAttrs = n_attributes;
   return cudaLaunchKernelEx(&c, kernel, static_cast<P>(arguments)...);
+}
+template <class... P, class... A>
+cudaError_t launch(const char*, void (*kernel)(P...), const LaunchShape& shape, cudaStream_t stream,
+                   A... arguments) {
+  return launch_with(nullptr, 0, kernel, shape, stream, arguments...);
 }
 
 // Whether kernels of the current device may begin before what they wait for has ended.
@@ -56,19 +63,17 @@ inline bool begins_early() {
   return known[device] > 0;
 }
 
-// The same for a kernel that calls wait_for_input() before it reads or writes anything that another
-// kernel writes or reads: its blocks come to the device while the kernel before it ends.
+// The same for a kernel each of whose threads calls wait_for_input(), before it reads or writes
+// anything that another kernel writes or reads: its blocks come to the device while the kernel
+// before it ends.
 // (programmatic dependent launch: CUDA programming guide, 4.5)
 template <class... P, class... A>
 cudaError_t launch_early(const char*, void (*kernel)(P...), const LaunchShape& shape,
                          cudaStream_t stream, A... arguments) {
-  cudaLaunchConfig_t c = {};
-  c.gridDim = shape.grid, c.blockDim = shape.block, c.stream = stream;
   cudaLaunchAttribute early;
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
-  if (begins_early()) c.attrs = &early, c.numAttrs = 1;
-  return cudaLaunchKernelEx(&c, kernel, static_cast<P>(arguments)...);
+  return launch_with(&early, begins_early() ? 1 : 0, kernel, shape, stream, arguments...);
 }
 }  // namespace omni::cuda
 #elif !OMNI_CUDA_TOOLKIT

@@ -28,12 +28,10 @@ __global__ void __launch_bounds__(kOneEach)
 
 template <class T, class Y, int kWidth>  // at least head_dim, a multiple of 32: how much shared
                                          // memory a block needs decides how many fit
-                                         __global__ void __launch_bounds__(kThreads)
-                                             paged_attention_kernel(
-                                                 LaneQueries q, void* const* __restrict__ tables,
-                                                 const SeenRows* __restrict__ seen,
-                                                 const QueryRange* __restrict__ tiles,
-                                                 Y* __restrict__ y, PagedShape s, float scale) {
+__global__ void __launch_bounds__(kThreads)
+    paged_attention_kernel(LaneQueries q, void* const* __restrict__ tables,
+                           const SeenRows* __restrict__ seen, const QueryRange* __restrict__ tiles,
+                           Y* __restrict__ y, PagedShape s, float scale) {
   constexpr int kColumns = kWidth / 32;
   OMNI_SHARED(float, query, kPartQueries* kWidth);
   OMNI_SHARED(float, key, kKeys*(kWidth + 1));

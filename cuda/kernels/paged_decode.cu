@@ -21,6 +21,7 @@ __global__ void __launch_bounds__(kThreads)
   OMNI_SHARED(float, key, kStretchKeys*(kComponents + 1));
   OMNI_SHARED(float, weight, kHeads* kStretchKeys);
   OMNI_SHARED(const T*, row_at, kStretchKeys);
+  wait_for_input();
   const int token = tokens[blockIdx.z], head_dim = s.head_dim, me = int(threadIdx.x),
             lane = me % 32, warp = me / 32;
   const int group = s.n_heads / s.n_kv_heads, parts = (group + kHeads - 1) / kHeads,
@@ -95,6 +96,7 @@ __global__ void __launch_bounds__(kJoinThreads)
                       int n_heads, int head_dim, int n_lanes) {
   OMNI_SHARED(float, part_sum, kJoinWarps * 32 * kColumns);
   OMNI_SHARED(float, part_weight, kJoinWarps);
+  wait_for_input();
   const int token = tokens[blockIdx.y], lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
   int n_stretches = 0;
   for (int l = 0; l < n_lanes; ++l) n_stretches += stretches_of(seen[int64_t(token) * n_lanes + l]);
@@ -136,7 +138,7 @@ cudaError_t stretches(const LaneQueries& q, void* const* tables, const SeenRows*
                       : at_a_time == 4 ? paged_stretch_kernel<T, 4>
                                        : paged_stretch_kernel<T, 8>;
   const unsigned parts = unsigned((group + at_a_time - 1) / at_a_time);
-  return launch(
+  return launch_early(
       "paged_stretch", kernel,
       {{unsigned(most_stretches), unsigned(s.n_kv_heads) * parts, unsigned(n_tokens)}, {kThreads}},
       stream, q, tables, seen, tokens, partial, s, 1.f / sqrtf(float(s.head_dim)));
@@ -158,7 +160,7 @@ cudaError_t paged_decode(const LaneQueries& q, void* const* tables, const SeenRo
           ? paged_stretch(q, tables, seen, tokens, n_tokens, most_stretches, partial, y, s, stream)
           : stretches<T>(q, tables, seen, tokens, n_tokens, most_stretches, partial, s, stream);
   if (e != cudaSuccess || (on_tensor_cores && most_stretches == 1)) return e;
-  return launch(
+  return launch_early(
       "paged_join",
       s.head_dim <= 128 ? paged_join_kernel<4, Y> : paged_join_kernel<kWidestDecodeHead / 32, Y>,
       {{unsigned(s.n_heads), unsigned(n_tokens)}, {kJoinThreads}}, stream, partial, seen, tokens,

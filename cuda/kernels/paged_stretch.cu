@@ -31,6 +31,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   OMNI_SHARED(float, sums, kWarps* kHeads* kLine);
   OMNI_SHARED(float, highest, kWarps* kHeads);
   OMNI_SHARED(float, weights, kWarps* kHeads);
+  wait_for_input();
   const int token = tokens[blockIdx.z], head_dim = s.head_dim, warp = int(threadIdx.x) / 32,
             group_row = int(threadIdx.x) % 32 / 4, t = int(threadIdx.x) % 4;
   const int group = s.n_heads / s.n_kv_heads, parts = (group + kHeads - 1) / kHeads,
@@ -161,7 +162,7 @@ cudaError_t paged_stretch(const LaneQueries& q, void* const* tables, const SeenR
   const unsigned parts = unsigned((s.n_heads / s.n_kv_heads + kHeads - 1) / kHeads);
   const auto kernel =
       s.head_dim <= 64 ? paged_stretch_mma_kernel<64, Y> : paged_stretch_mma_kernel<128, Y>;
-  return launch(
+  return launch_early(
       "paged_stretch_mma", kernel,
       {{unsigned(most_stretches), unsigned(s.n_kv_heads) * parts, unsigned(n_tokens)}, {kThreads}},
       stream, q, tables, seen, tokens, partial, y, s, 1.f / sqrtf(float(s.head_dim)),

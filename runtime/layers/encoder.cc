@@ -32,7 +32,8 @@ void EncoderLayer::operator()(ops::Context& cx, Tensor& x) const {
       cx, self_attn_layer_norm_(cx, x, qkv_proj_.operand()));
   const Tensor attended =  // [n, d_model]
       ops::attention(cx, heads_of(qkv, 0, n_heads_, head_dim), heads_of(qkv, d, n_heads_, head_dim),
-                     heads_of(qkv, 2 * d, n_heads_, head_dim), std::span<const int64_t>(whole));
+                     heads_of(qkv, 2 * d, n_heads_, head_dim), std::span<const int64_t>(whole),
+                     out_proj_.operand());
   out_proj_.add_to(cx, x, attended);
   for (int64_t begin = 0; begin < n; begin += kRows) {
     Arena::Scope inner(cx.arena);

@@ -617,9 +617,8 @@ TEST_F(Devices, RoundedAttention) {
                             std::span<const ops::AttentionRange>(c.ranges), out);
     };
     Side host(nullptr), device(cuda());
-    expect_rounded(host.read(attend(host, DType::f32)),
-                   device.read(to_f32(to_device(attend(device, DType::bf16), nullptr))), 1e-2,
-                   std::to_string(c.head_dim) + " of " + std::to_string(c.ranges.size()));
+    expect_rounded(host.read(attend(host, DType::f32)), device.read(attend(device, DType::bf16)),
+                   1e-2, std::to_string(c.head_dim) + " of " + std::to_string(c.ranges.size()));
   }
 }
 
@@ -648,8 +647,7 @@ TEST_F(Devices, RoundedAttentionOverPages) {
     if (c.layout.dtype == DType::f32 && c.layout.head_dim != 16) continue;
     Side host(nullptr), device(cuda());
     PagedMemory on_host(host.cx(), c), on_device(device.cx(), c);
-    expect_rounded(host.read(on_host.run()),
-                   device.read(to_f32(to_device(on_device.run(DType::bf16), nullptr))),
+    expect_rounded(host.read(on_host.run()), device.read(on_device.run(DType::bf16)),
                    1e-2 * c.sharpness, c.str());
   }
 }

@@ -43,7 +43,7 @@ void add_attention(ops::Context& cx, Tensor& x, const Tensor& normed, const Line
   const auto *cos = static_cast<const float*>(rotary.raw()), *sin = cos + rotary.numel() / 2;
   ops::rotary_(cx, q, n, cos, sin);
   ops::rotary_(cx, k, n, cos, sin);
-  proj.add_to(cx, x, ops::attention(cx, q, k, v, spans));
+  proj.add_to(cx, x, ops::attention(cx, q, k, v, spans, proj.operand()));
 }
 
 }  // namespace omni::qwen

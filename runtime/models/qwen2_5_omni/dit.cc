@@ -299,7 +299,9 @@ Recorded::Tensors Dit::evaluate(ops::Context& cx, std::span<const Tensor> inputs
       slot += branches * block;
     }
     ops::add_scaled_(
-        cx, h, l.out(cx, ops::attention(cx, q, k, v, ranges(l, n, branches, n_before))), gate(2));
+        cx, h,
+        l.out(cx, ops::attention(cx, q, k, v, ranges(l, n, branches, n_before), l.out.operand())),
+        gate(2));
     Tensor f = l.ff_in(cx, modulated(3, l.ff_in));  // [branches · n, ff_mult · hidden]
     ops::gelu_tanh_(cx, f, l.ff_out.operand());
     ops::add_scaled_(cx, h, l.ff_out(cx, f), gate(5));

@@ -180,8 +180,7 @@ class CudaBackend final : public Backend {
     if (!w.is_bf16() || y.dtype() != DType::bf16 || !w.halves_are_blocks())
       return Backend::linear_silu_mul(cx, x, packed, bias, y);
     const Tensor operand = narrow(cx, x, w);
-    if (x.dim(0) <= w.most_few_rows())
-      return few_rows(cx, operand, w, bias, Into::silu_mul, y);
+    if (x.dim(0) <= w.most_few_rows()) return few_rows(cx, operand, w, bias, Into::silu_mul, y);
     Tensor gate_up = cx.arena.tensor(DType::bf16, {x.dim(0), w.n_out()});
     if (!bias.defined() && through_library(cx, operand, w, bias, gate_up, Products::Into::y))
       silu_mul(cx, gate_up, y);
@@ -332,8 +331,8 @@ class CudaBackend final : public Backend {
                  Tensor& y) const override {
     using namespace omni::cuda;
     // one query, such as a step's over the states of a sound
-    if (ranges.size() == 1 && ranges[0].end == 1 && q.head_dim <= kDecodeHead &&
-        k.stride == v.stride && ranges[0].n_keys > 0) {
+    if (y.dtype() == DType::f32 && ranges.size() == 1 && ranges[0].end == 1 &&
+        q.head_dim <= kDecodeHead && k.stride == v.stride && ranges[0].n_keys > 0) {
       const AttentionRange& r = ranges[0];
       return one_over(cx, q, k.from(r.first_key), v.from(r.first_key), r.n_keys, y);
     }
