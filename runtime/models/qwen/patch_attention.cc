@@ -1,6 +1,8 @@
 #include "qwen/patch_attention.h"
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace omni::qwen {
 
@@ -12,21 +14,27 @@ constexpr double kRopeTheta = 10000;
 
 Tensor rotary_table(std::span<const int64_t> tokens, int merged_w, int merge, int head_dim) {
   const int quarter = head_dim / 4, half = head_dim / 2;
-  const int64_t n = int64_t(tokens.size()) * merge * merge;
+  const int64_t n = int64_t(tokens.size()) * merge * merge,
+                merged_h = (int64_t(tokens.size()) + merged_w - 1) / merged_w;
+  // of each row or column: [most, quarter]
+  std::vector<float> cos, sin;
+  for (int64_t at = 0; at < std::max<int64_t>(merged_h, merged_w) * merge; ++at)
+    for (int f = 0; f < quarter; ++f) {
+      const float frequency = 1.f / float(std::pow(float(kRopeTheta), float(2 * f) / float(half)));
+      const float angle = float(at) * frequency;
+      cos.push_back(std::cos(angle));
+      sin.push_back(std::sin(angle));
+    }
   Tensor table = Tensor::zeros(DType::f32, {2, n, half});  // [2, n, half]
   float *c = table.f32(), *s = c + n * half;
   for (int64_t token : tokens)
     for (int mh = 0; mh < merge; ++mh)
       for (int mw = 0; mw < merge; ++mw) {
         const int64_t place[2] = {token / merged_w * merge + mh, token % merged_w * merge + mw};
-        for (int64_t at : place)
-          for (int f = 0; f < quarter; ++f) {
-            const float frequency =
-                1.f / float(std::pow(float(kRopeTheta), float(2 * f) / float(half)));
-            const float angle = float(at) * frequency;
-            *c++ = std::cos(angle);
-            *s++ = std::sin(angle);
-          }
+        for (int64_t at : place) {
+          c = std::copy_n(cos.begin() + at * quarter, quarter, c);
+          s = std::copy_n(sin.begin() + at * quarter, quarter, s);
+        }
       }
   return table;
 }

@@ -81,22 +81,32 @@ ImagePlan Visual::plan(PictureSize source, PixelLimits limits) const {
 Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& plan) const {
   const int merge = config_.spatial_merge_size, unit = merge * merge, merged_h = plan.tokens_h,
             merged_w = plan.tokens_w;
-  const int64_t n = patches.dim(0), n_merged = n / unit;
+  const int64_t n_merged = patches.dim(0) / unit;
   Tensor out = cx.arena.f32({n_merged, config_.out_hidden_size});  // [n_merged, out_hidden]
   Arena::Scope scope(cx.arena);
 
   const int window = config_.window_size ? config_.window_size / merge / config_.patch_size
                                          : std::max(merged_h, merged_w);
   const Windows windows = windows_of(merged_h, merged_w, window);
+  const Tensor inputs[] = {
+      patches,  // and [2, n, head_dim / 2]
+      rotary_table(windows.order, merged_w, merge, config_.hidden_size / config_.num_heads)};
+  const auto work = [&](ops::Context& inner, std::span<const Tensor> in) {
+    return Recorded::Tensors{tokens(inner, in[0], in[1], windows)};
+  };
+  ops::copy_(cx, out, recorded_(cx, inputs, merged_w, work)[0]);
+  return out;
+}
+
+Tensor Visual::tokens(ops::Context& cx, const Tensor& patches, const Tensor& rotary,
+                      const Windows& windows) const {
+  const int64_t unit = int64_t{config_.spatial_merge_size} * config_.spatial_merge_size,
+                n = patches.dim(0), n_merged = n / unit;
   std::vector<int64_t> window_spans = windows.begins;
   for (int64_t& b : window_spans) b *= unit;
   const int64_t whole[] = {0, n};
-  const Tensor rotary = ops::from_host(  // [2, n, head_dim / 2]
-      cx, rotary_table(windows.order, merged_w, merge, config_.hidden_size / config_.num_heads));
-
   // [n_merged, unit · hidden]
-  const Tensor embedded = patch_embed_(cx, ops::from_host(cx, patches))
-                              .reshape({n_merged, int64_t{unit} * config_.hidden_size});
+  const Tensor embedded = patch_embed_(cx, patches).reshape({n_merged, unit * config_.hidden_size});
   // [n, hidden], window after window
   Tensor x = ops::index_select(cx, embedded, windows.order).reshape({n, config_.hidden_size});
   for (int i = 0; i < config_.depth; ++i) {
@@ -110,13 +120,12 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
         block.mlp);
   }
   // [n_merged, unit · hidden]
-  Tensor merged = mlp_0_(cx, apply(ln_q_, cx, x, mlp_0_.operand())
-                                 .reshape({n_merged, int64_t{unit} * config_.hidden_size}));
+  Tensor merged = mlp_0_(
+      cx, apply(ln_q_, cx, x, mlp_0_.operand()).reshape({n_merged, unit * config_.hidden_size}));
   ops::gelu_(cx, merged, mlp_2_.operand());
   std::vector<int64_t> back(windows.order.size());
   for (size_t i = 0; i < back.size(); ++i) back[size_t(windows.order[i])] = int64_t(i);
-  ops::copy_(cx, out, ops::index_select(cx, mlp_2_(cx, merged), back));
-  return out;
+  return ops::index_select(cx, mlp_2_(cx, merged), back);
 }
 
 }  // namespace omni::qwen

@@ -8,6 +8,7 @@
 
 #include "interface/vision.h"
 #include "layers/layers.h"
+#include "layers/recorded.h"
 #include "qwen/config.h"
 
 namespace omni::qwen {
@@ -37,6 +38,9 @@ class Visual final : public VisionEncoder {
     std::variant<SwiGluMlp, Mlp> mlp;
   };
   Norm norm(const Weights& w) const;
+  // Where the computation is: patches, and rotary_table() of the tokens in the windows' order.
+  Tensor tokens(ops::Context& cx, const Tensor& patches, const Tensor& rotary,
+                const Windows& windows) const;
 
   const Device* device_;
   VisionConfig config_;
@@ -45,6 +49,7 @@ class Visual final : public VisionEncoder {
   std::vector<Block> blocks_;
   Norm ln_q_;  // of the merger
   Linear mlp_0_, mlp_2_;
+  Recorded recorded_;
 };
 
 }  // namespace omni::qwen

@@ -52,15 +52,22 @@ Tensor AudioTower::encode(ops::Context& cx, const Tensor& mel) const {
   Tensor out = cx.arena.f32({n_tokens, config_.output_dim});  // [n_tokens, output_dim]
   if (n_tokens == 0) return out;
   Arena::Scope scope(cx.arena);
+  const auto work = [this](ops::Context& inner, std::span<const Tensor> in) {
+    return Recorded::Tensors{tokens(inner, in[0])};
+  };
+  ops::copy_(cx, out, recorded_(cx, {&mel, 1}, 0, work)[0]);
+  return out;
+}
 
-  Tensor x = conv1_(cx, ops::from_host(cx, mel));  // [frames, d_model]
+// mel [frames, n_mels], where the computation is → [tokens, output_dim]
+Tensor AudioTower::tokens(ops::Context& cx, const Tensor& mel) const {
+  Tensor x = conv1_(cx, mel);  // [frames, d_model]
   ops::gelu_(cx, x);
   x = conv2_(cx, x);  // [n_states, d_model]
   ops::gelu_(cx, x);
-  ops::add_(cx, x, positional_embedding_.rows(0, n_states));
+  ops::add_(cx, x, positional_embedding_.rows(0, x.dim(0)));
   for (const EncoderLayer& layer : layers_) layer(cx, x);
-  ops::copy_(cx, out, proj_(cx, ln_post_(cx, ops::avg_pool_pairs(cx, x))));
-  return out;
+  return proj_(cx, ln_post_(cx, ops::avg_pool_pairs(cx, x), proj_.operand()));
 }
 
 }  // namespace omni::qwen2_5_omni

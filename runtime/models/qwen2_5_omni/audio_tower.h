@@ -7,6 +7,7 @@
 
 #include "interface/audio.h"
 #include "layers/encoder.h"
+#include "layers/recorded.h"
 #include "qwen2_5_omni/config.h"
 
 namespace omni::qwen2_5_omni {
@@ -21,6 +22,8 @@ class AudioTower final : public AudioEncoder {
   Tensor encode(ops::Context& cx, const Tensor& mel) const override;
 
  private:
+  Tensor tokens(ops::Context& cx, const Tensor& mel) const;
+
   const Device* device_;
   AudioConfig config_;
   AudioSpec spec_;
@@ -29,6 +32,7 @@ class AudioTower final : public AudioEncoder {
   std::vector<EncoderLayer> layers_;
   LayerNorm ln_post_;
   Linear proj_;
+  Recorded recorded_;
 };
 
 }  // namespace omni::qwen2_5_omni
