@@ -13,6 +13,14 @@ __global__ void __launch_bounds__(kOneEach)
   if (i < n * width) y[i] = to_float(table[rows[i / width] * width + i % width]);
 }
 
+template <class T>
+__global__ void __launch_bounds__(kOneEach)
+    select_columns_kernel(const T* __restrict__ x, const int* __restrict__ columns,
+                          bf16* __restrict__ y, int64_t n, int width) {
+  const int64_t i = one_each_index();
+  if (i < n * width) assign(y[i], to_float(x[i / width * width + columns[i % width]]));
+}
+
 __global__ void __launch_bounds__(kOneEach)
     copy_rows_kernel(float* __restrict__ to, int64_t to_stride, const float* __restrict__ from,
                      int64_t from_stride, int64_t n, int width) {
@@ -40,6 +48,14 @@ cudaError_t index_select(const T* table, const int64_t* rows, float* y, int64_t 
            : cudaSuccess;
 }
 
+template <class T>
+cudaError_t select_columns(const T* x, const int* columns, bf16* y, int64_t n, int width,
+                           cudaStream_t stream) {
+  return n ? launch("select_columns", select_columns_kernel<T>, one_each(n * width), stream, x,
+                    columns, y, n, width)
+           : cudaSuccess;
+}
+
 cudaError_t copy_rows(float* to, int64_t to_stride, const float* from, int64_t from_stride,
                       int64_t n, int width, cudaStream_t stream) {
   return n ? launch("copy_rows", copy_rows_kernel, one_each(n * width), stream, to, to_stride, from,
@@ -56,5 +72,8 @@ cudaError_t avg_pool_pairs(const float* x, float* y, int64_t n, int width, cudaS
 template cudaError_t index_select(const float*, const int64_t*, float*, int64_t, int, cudaStream_t);
 template cudaError_t index_select(const bf16*, const int64_t*, float*, int64_t, int, cudaStream_t);
 template cudaError_t index_select(const half*, const int64_t*, float*, int64_t, int, cudaStream_t);
+
+template cudaError_t select_columns(const float*, const int*, bf16*, int64_t, int, cudaStream_t);
+template cudaError_t select_columns(const bf16*, const int*, bf16*, int64_t, int, cudaStream_t);
 
 }  // namespace omni::cuda

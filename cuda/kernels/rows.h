@@ -13,6 +13,12 @@ template <class T>
 cudaError_t index_select(const T* table, const int64_t* rows, float* y, int64_t n, int width,
                          cudaStream_t stream);
 
+// y[i, j] = x[i, columns[j]], as bf16. x, y: [n, width], x of float or bf16; columns: [width] on
+// the device.
+template <class T>
+cudaError_t select_columns(const T* x, const int* columns, bf16* y, int64_t n, int width,
+                           cudaStream_t stream);
+
 // [n, width] from rows `from_stride` apart to rows `to_stride` apart.
 cudaError_t copy_rows(float* to, int64_t to_stride, const float* from, int64_t from_stride,
                       int64_t n, int width, cudaStream_t stream);

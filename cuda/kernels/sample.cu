@@ -275,7 +275,8 @@ __global__ void __launch_bounds__(kThreads, 1)
         OMNI_UNROLL for (int i = 0; i < kEach; ++i) if (f.choice[i] >= bound) visit(f.choice[i]);
       }
     };
-    for (;;) {
+    for (int pass = 0; pass < 2; ++pass) {
+      if (pass == 1) bound = bound_of(each_choice, o.top_k, kRoom, count, found);
       if (me == 0) n_found[1] = 0;
       __syncthreads();
       each_choice([&](Choice c) {
@@ -285,7 +286,6 @@ __global__ void __launch_bounds__(kThreads, 1)
       __syncthreads();
       n = n_found[1];
       if (n <= kRoom) break;
-      bound = bound_of(each_choice, o.top_k, kRoom, count, found);
     }
     sort(choices, n);
     if (n) chosen = drawn(choices, min(n, o.top_k), o, reach, partial);

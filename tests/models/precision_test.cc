@@ -14,6 +14,7 @@
 #include "core/thread_pool.h"
 #include "interface/lone_sequence.h"
 #include "io/quantize_cache.h"
+#include "models/devices.h"
 #include "models/registry.h"
 #include "omni/engine.h"
 #include "omni/log.h"
@@ -51,11 +52,12 @@ class PrecisionTest : public testing::Test {
     return ask_and_wait(*session, {"What do you see?", SamplingOptions{.max_tokens = 8}}).text;
   }
   // Logits of a prompt. Without an engine, which would be shared.
-  std::vector<float> logits(const fs::path& checkpoint, Precision precision) {
+  std::vector<float> logits(const fs::path& checkpoint, Precision precision,
+                            const Device* device = nullptr) {
     ThreadPool pool(2);
-    Arena arena(nullptr);
+    Arena arena(device);
     ops::Context cx{pool, arena};
-    const Family family = load_family({checkpoint, precision, nullptr, {&pool, nullptr}}, {});
+    const Family family = load_family({checkpoint, precision, device, {&pool, nullptr}}, {});
     const Prompter& prompter = *family.prompter;
     const TextModel& text = *family.text;
     Cursor cursor;
@@ -67,7 +69,9 @@ class PrecisionTest : public testing::Test {
     LoneSequence sequence(text);
     const Tensor y = sequence.forward(text, cx, text.embed(cx, rows.ids), rows.positions);
     const Tensor l = text.logits(cx, y.rows(y.dim(0) - 1, y.dim(0)));
-    return {l.f32(), l.f32() + l.numel()};
+    std::vector<float> room;
+    const auto values = ops::to_host(cx, l, room);
+    return {values.begin(), values.end()};
   }
   static double cosine(const std::vector<float>& a, const std::vector<float>& b) {
     double ab = 0, aa = 0, bb = 0;
@@ -93,11 +97,14 @@ class PrecisionTest : public testing::Test {
 TEST_F(PrecisionTest, LogitsAreCloseToThoseOfFloat32) {
   const fs::path nano = OMNI_SOURCE_DIR "/models/nano";
   const auto exact = logits(nano, Precision::float32);
-  const double int8 = cosine(exact, logits(nano, Precision::int8)),
-               int4 = cosine(exact, logits(nano, Precision::int4));
-  EXPECT_GT(int8, 0.999);
-  EXPECT_GT(int4, 0.99);
-  EXPECT_LT(int4, 0.99999);  // it is four bits
+  for (const char* name : test_devices()) {
+    const Device* device = open_test_device(name);
+    const double int8 = cosine(exact, logits(nano, Precision::int8, device)),
+                 int4 = cosine(exact, logits(nano, Precision::int4, device));
+    EXPECT_GT(int8, 0.999) << name;
+    EXPECT_GT(int4, 0.99) << name;
+    EXPECT_LT(int4, 0.99999) << name;  // it is four bits
+  }
 }
 
 TEST_F(PrecisionTest, TheSecondStartMapsWhatTheFirstMade) {

@@ -220,9 +220,9 @@ TEST_F(Devices, QuantizedLinear) {
            {{kInt8, 24, 4224, 4224, false, false}, true},  // two rounds
            {{kInt4, 8500, 64, 32, true, false}, true},     // more tiles than blocks
            {{kInt8, 4300, 1152, 1152, false, false}, true, {1}},
-           {{kInt4, 8, 96, 48, true, false}, false},  // groups of no whole chunks
-           {{kInt4, 8, 36, 36, true, false}, false},  // no eights of inputs
-           {{kInt4, 8, 128, 64, true, true}, false},  // in another order
+           {{kInt4, 8, 96, 48, true, false}, false},          // groups of no whole chunks
+           {{kInt4, 8, 36, 36, true, false}, false},          // no eights of inputs
+           {{kInt4, 8, 128, 64, true, true}, true, {1, 70}},  // in another order
        })
     for (const int64_t n : c.rows)
       for (const bool biased : {false, true}) {
@@ -252,8 +252,14 @@ TEST_F(Devices, QuantizedScales) {
   }
 }
 
-// q, k and v have their own groups, zeros and numbers of bits.
+// q, k and v have their own groups, zeros and numbers of bits; where they want x in orders of their
+// own they are rounded.
 TEST_F(Devices, QuantizedPartsAreOneWeight) {
+  const Matrix two[] = {random_quantized({kInt4, 16, 256, 64, true, true}, 2),
+                        random_quantized({kInt4, 16, 256, 64, true, true}, 3)};
+  same_rounded("linear of two orders", [&](Side& s) {
+    return ops::linear(s.cx(), s.random_bf16({2, 256}, 1), *quantized_weight(s, two), Tensor());
+  });
   for (const auto last : {kInt4, kInt8}) {
     const Matrix parts[] = {random_quantized({kInt4, 21, 256, 64, true, false}, 2),
                             random_quantized({kInt4, 7, 256, 128, false, false}, 3),
@@ -270,28 +276,39 @@ TEST_F(Devices, QuantizedPartsAreOneWeight) {
 }
 
 TEST_F(Devices, QuantizedLinearIntoOthers) {
-  for (const auto format : {kInt4, kInt8})
-    for (const int64_t n_out : {64, 40})  // of which a half is no whole blocks
-      for (const int64_t n : {1, 16, 33, 70})
-        for (const bool biased : {false, true}) {
-          const Matrix w = random_quantized({format, n_out, 192, 64, format == kInt4, false}, 2);
-          const auto bias = [&](Side& s) { return biased ? s.random({n_out}, 3) : Tensor(); };
-          const std::string what = std::to_string(n) + " " + std::to_string(n_out);
-          same(
-              "add_linear_ " + what,
-              [&](Side& s) {
-                Tensor y = s.random({n, n_out}, 4);
-                ops::add_linear_(s.cx(), y, s.random_bf16({n, 192}, 1),
-                                 *quantized_weight(s, {&w, 1}), bias(s));
-                return y;
-              },
-              n <= 64 ? kTolerance : kBfloat16);
-          same_rounded("linear_silu_mul " + what, [&](Side& s) {
-            return ops::linear_silu_mul(s.cx(), s.random_bf16({n, 192}, 1),
-                                        *quantized_weight(s, {&w, 1}), bias(s),
-                                        s.is_host() ? DType::f32 : DType::bf16);
-          });
-        }
+  struct Case {
+    WeightFormat format;
+    int64_t n_out;
+    bool ordered;  // otherwise: columns in another order
+  };
+  for (const auto& [format, n_out, ordered] :
+       std::vector<Case>{{kInt4, 64, true},
+                         {kInt8, 64, true},
+                         {kInt4, 64, false},
+                         {kInt4, 40, true}})  // of which a half is no whole blocks
+    for (const int64_t n : {1, 16, 33, 70})
+      for (const bool biased : {false, true}) {
+        const Matrix m = random_quantized({format, n_out, 192, 64, format == kInt4, !ordered}, 2);
+        const auto input = [&](Side& s, const ops::PackedMatrix& w) {
+          return s.random_bf16({n, 192}, 1, ops::operand_of(w));
+        };
+        const auto bias = [&](Side& s) { return biased ? s.random({n_out}, 3) : Tensor(); };
+        const std::string what = std::to_string(n) + " " + std::to_string(n_out);
+        same(
+            "add_linear_ " + what,
+            [&](Side& s) {
+              const auto w = quantized_weight(s, {&m, 1});
+              Tensor y = s.random({n, n_out}, 4);
+              ops::add_linear_(s.cx(), y, input(s, *w), *w, bias(s));
+              return y;
+            },
+            n <= 64 ? kTolerance : kBfloat16);
+        same_rounded("linear_silu_mul " + what, [&](Side& s) {
+          const auto w = quantized_weight(s, {&m, 1});
+          return ops::linear_silu_mul(s.cx(), input(s, *w), *w, bias(s),
+                                      s.is_host() ? DType::f32 : DType::bf16);
+        });
+      }
 }
 
 // Of few rows none depends on the others, nor on where it stands.

@@ -24,17 +24,17 @@ constexpr double kFloat32 = 1e-5, kMel = 1e-4;
 
 class Comparison {
  public:
-  Comparison(const fs::path& dir, const std::string& device)
+  Comparison(const fs::path& dir, const std::string& device, Precision precision)
       : dir_(dir),
         expected_(dir / "expected.safetensors"),
         info_(Json::parse_file(dir / "expected.json")),
         in_(read_input(dir / "input")),
         arena_(open_device(device)),
-        options_{dir / "checkpoint", Precision::float32, arena_.device()},
+        options_{dir / "checkpoint", precision, arena_.device()},
         family_(load_family(options_, {})),
         engine_(Engine::open({.model_path = (dir / "checkpoint").string(),
                               .device = device,
-                              .precision = Precision::float32})) {}
+                              .precision = precision})) {}
 
   std::vector<Line> run() {
     check_tokenizer();
@@ -514,9 +514,9 @@ static std::vector<Line> compare_tokenizer(const fs::path& dir) {
   return lines;
 }
 
-std::vector<Line> compare(const fs::path& dir, const std::string& device) {
+std::vector<Line> compare(const fs::path& dir, const std::string& device, Precision precision) {
   return fs::exists(dir / "tokenizer_texts.json") ? compare_tokenizer(dir)
-                                                  : Comparison(dir, device).run();
+                                                  : Comparison(dir, device, precision).run();
 }
 
 std::string format(const Line& l) {

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "omni/types.h"
+
 namespace omni::parity {
 
 struct Line {
@@ -18,7 +20,8 @@ struct Line {
 };
 
 // Throws omni::Error if the directory cannot be read. `device`: as the elements' property.
-std::vector<Line> compare(const std::filesystem::path& dir, const std::string& device = "cpu");
+std::vector<Line> compare(const std::filesystem::path& dir, const std::string& device = "cpu",
+                          Precision precision = Precision::float32);
 
 std::string format(const Line& line);
 

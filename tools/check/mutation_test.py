@@ -212,7 +212,7 @@ MUTANTS = [
     ("cuda: sample: one group too few", K + "sample.cu", "if (best[i] && best[i] >= bound)", "if (best[i] && best[i] > bound)"),
     ("cuda: sample: a bound that too few reach", K + "sample.cu", "reached < wanted && (reached + n >= wanted", "reached <= wanted && (reached + n > wanted"),
     ("cuda: sample: more choices than there is room for", K + "sample.cu", "if (place < kRoom) choices", "choices"),
-    ("cuda: sample: the first that have room, not the best", K + "sample.cu", "if (n <= kRoom) break;", "if (n > kRoom) n = kRoom;\n      break;"),
+    ("cuda: sample: the first that have room, not the best", K + "sample.cu", "if (n <= kRoom) break;", "n = min(n, kRoom);\n      break;"),
     ("cuda: sample: the whole of what was allowed", K + "sample.cu", "__expf(share[i].highest - highest);", "1.f;"),
     ("cuda: sample: a part without numbers spoils the rest", K + "sample.cu", "highest == -INFINITY ? 0 : highest;", "highest;"),
     ("cuda: sample: a token that top_p leaves out", K + "sample.cu", "return min(kept - 1, int(block_sum(me < kept && mine <= draw, partial)));", "return min(k - 1, int(block_sum(me < k && mine <= draw * 2, partial)));"),

@@ -172,7 +172,7 @@ class CudaBackend final : public Backend {
     if (x.dim(0) <= w.most_few_rows())
       few_rows(cx, operand, w, bias, Into::sum, y);
     else if (!through_library(cx, operand, w, bias, y, Products::Into::sum))
-      Backend::add_linear(cx, operand, packed, bias, y);
+      Backend::add_linear(cx, x, packed, bias, y);
   }
   void linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& packed, const Tensor& bias,
                        Tensor& y) const override {
@@ -185,7 +185,7 @@ class CudaBackend final : public Backend {
     if (!bias.defined() && through_library(cx, operand, w, bias, gate_up, Products::Into::y))
       silu_mul(cx, gate_up, y);
     else
-      Backend::linear_silu_mul(cx, operand, packed, bias, y);
+      Backend::linear_silu_mul(cx, x, packed, bias, y);
   }
 
   void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
@@ -431,13 +431,20 @@ class CudaBackend final : public Backend {
   }
 
  private:
-  // x in bfloat16, in rows as long as those of w.
+  // x in bfloat16, in rows as long as those of w and in its order.
   static Tensor narrow(Context& cx, const Tensor& x, const CudaWeight& w) {
-    if (x.dtype() == DType::bf16) return x;
+    const int* columns = w.integers() ? w.integers()->inputs() : nullptr;
+    if (x.dtype() == DType::bf16 && !columns) return x;
     Tensor y = cx.arena.tensor(DType::bf16, {x.dim(0), w.row()});
-    check(omni::cuda::narrow(data(x), static_cast<bf16*>(y.raw()), x.dim(0), width(x), w.row(),
-                             stream(cx)),
-          "narrow");
+    auto* to = static_cast<bf16*>(y.raw());
+    if (!columns)
+      check(omni::cuda::narrow(data(x), to, x.dim(0), width(x), w.row(), stream(cx)), "narrow");
+    else if (x.dtype() == DType::bf16)
+      check(omni::cuda::select_columns(narrow_data(x), columns, to, x.dim(0), width(x), stream(cx)),
+            "select_columns");
+    else
+      check(omni::cuda::select_columns(data(x), columns, to, x.dim(0), width(x), stream(cx)),
+            "select_columns");
     return y;
   }
 

@@ -52,6 +52,11 @@ int zero_of(const Matrix& w, int64_t row, int64_t input) {
                            : kSymmetric;
 }
 
+bool same_order(const Matrix& a, const Matrix& b) {
+  if (!a.inputs.defined() || !b.inputs.defined()) return a.inputs.defined() == b.inputs.defined();
+  return std::memcmp(a.inputs.raw(), b.inputs.raw(), a.inputs.nbytes()) == 0;
+}
+
 // Eight inputs from `input` on, of four bits: even ones in the lower half of the word.
 uint32_t word_of_int4(const Matrix& w, int64_t row, int64_t input) {
   const auto* bytes = static_cast<const uint8_t*>(w.values.raw()) + (row * w.n_in + input) / 2;
@@ -88,7 +93,8 @@ std::optional<IntegerWeight> IntegerWeight::of(std::span<const Matrix> parts,
                                                const Device* device) {
   int groups = 1;
   for (const Matrix& w : parts) {
-    if (!is_quantized(w.format) || w.inputs.defined() || w.n_in % 8 || !groups_of(w)) return {};
+    if (!is_quantized(w.format) || w.n_in % 8 || !groups_of(w) || !same_order(w, parts[0]))
+      return {};
     groups = std::max(groups, groups_of(w));
   }
   return IntegerWeight(parts, groups, device);
@@ -136,6 +142,7 @@ IntegerWeight::IntegerWeight(std::span<const Matrix> parts, int groups, const De
       }
   values_ = to_device(values, device);
   scales_ = to_device(scales, device);
+  if (parts[0].inputs.defined()) inputs_ = to_device(parts[0].inputs, device);
   shape_ = {int(n_out), int(n_in), bits, groups, four ? unit : 1, nullptr, nullptr};
 }
 
