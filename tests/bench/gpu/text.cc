@@ -125,7 +125,8 @@ StepParts parts_of_step(Bench& bench, const TextModel& model, int64_t behind) {
     const Tensor row = model.logits(c.cx, y);
     c.wait();
     const double multiplied = seconds();
-    if (bench.device()) ops::sample(c.cx, row, {.top_k = 1});
+    const ops::Sampling greedy[] = {{.top_k = 1}};
+    if (bench.device()) ops::sample(c.cx, row, greedy);
     forwards.push_back(computed - begin);
     logits.push_back(multiplied - computed);
     draws.push_back(seconds() - multiplied);
