@@ -405,7 +405,7 @@ TEST_P(SchedulingOn, DrawnTogetherIsDrawnAlone) {
                                   {.temperature = 1, .top_k = 0},
                                   {.temperature = 2, .top_p = 0.9, .top_k = 1000}};
   constexpr size_t kSequences = std::size(hows);
-  constexpr int32_t kPrompt = 9, kTokens = 4;
+  constexpr int32_t kPrompt = 2, kTokens = 3;
   std::vector<std::shared_ptr<Scheduler::Entry>> entries;
   std::vector<Sampler> samplers;
   std::vector<std::vector<int32_t>> alone, together;
