@@ -56,30 +56,26 @@ struct Row {
 };
 
 // Four logits, and the choices that they are.
-struct Four {
-  float logit[kEach];
-  Choice choice[kEach];
-};
-
-__device__ Four four_of(const Row& row, int first) {
-  Four f;
+__device__ void load(const Row& row, int first, float (&x)[kEach]) {
   if (row.aligned && first < row.n) {
     const uint4 v = *reinterpret_cast<const uint4*>(row.logits + first);
-    f.logit[0] = __uint_as_float(v.x), f.logit[1] = __uint_as_float(v.y);
-    f.logit[2] = __uint_as_float(v.z), f.logit[3] = __uint_as_float(v.w);
+    x[0] = __uint_as_float(v.x), x[1] = __uint_as_float(v.y);
+    x[2] = __uint_as_float(v.z), x[3] = __uint_as_float(v.w);
   } else {
-    OMNI_UNROLL for (int i = 0; i < kEach; ++i) f.logit[i] =
+    OMNI_UNROLL for (int i = 0; i < kEach; ++i) x[i] =
         first + i < row.n ? row.logits[first + i] : -INFINITY;
   }
+}
+__device__ void choices_of(const Row& row, int first, const float (&x)[kEach],
+                           Choice (&choice)[kEach]) {
   const int word = first / 32, shift = first % 32;
   const uint32_t may = row.allowed && first < row.n ? row.allowed[word] >> shift : ~0u,
                  was = row.seen && first < row.n ? row.seen[word] >> shift : 0;
   OMNI_UNROLL for (int i = 0; i < kEach; ++i) {
-    float score = f.logit[i];
+    float score = x[i];
     if (was >> i & 1) score = score < 0 ? score * row.penalty : score / row.penalty;
-    f.choice[i] = may >> i & 1 ? choice_of(score, first + i) : 0;
+    choice[i] = may >> i & 1 ? choice_of(score, first + i) : 0;
   }
-  return f;
 }
 
 __device__ Row row_of(const float* logits, int vocabulary, const SampleOptions& o,
@@ -106,21 +102,22 @@ __global__ void __launch_bounds__(kPartThreads)
   const Row row = row_of(logits, vocabulary, options[blockIdx.y], bits);
   const int64_t place = int64_t(blockIdx.y) * n_parts + part;
 
-  Four f[kLoads];
-  OMNI_UNROLL for (int l = 0; l < kLoads; ++l) f[l] =
-      four_of(row, part * kPart + (32 * l + lane) * kEach);
+  float x[kLoads][kEach];
+  OMNI_UNROLL for (int l = 0; l < kLoads; ++l)
+      load(row, part * kPart + (32 * l + lane) * kEach, x[l]);
   float highest = -INFINITY, sum = 0;
   OMNI_UNROLL for (int l = 0; l < kLoads; ++l) OMNI_UNROLL for (int i = 0; i < kEach; ++i) highest =
-      fmaxf(highest, f[l].logit[i]);
+      fmaxf(highest, x[l][i]);
   highest = warp_max(highest);
   const float base = highest == -INFINITY ? 0 : highest;
   OMNI_UNROLL for (int l = 0; l < kLoads; ++l) OMNI_UNROLL for (int i = 0; i < kEach; ++i) sum +=
-      __expf(f[l].logit[i] - base);
+      __expf(x[l][i] - base);
   sum = warp_sum(sum);
   if (lane == 0) share[place] = {highest, sum};
 
   OMNI_UNROLL for (int l = 0; l < kLoads; ++l) {
-    const Choice(&c)[kEach] = f[l].choice;
+    Choice c[kEach];
+    choices_of(row, part * kPart + (32 * l + lane) * kEach, x[l], c);
     const Choice of_group = best_of(better(better(c[0], c[1]), better(c[2], c[3])), kLanes / 2);
     if (lane % kLanes == 0) best[place * kGroupsOfPart + (32 * l + lane) / kLanes] = of_group;
   }
@@ -271,8 +268,12 @@ __global__ void __launch_bounds__(kThreads, 1)
     const int n_wanted = n_found[0];
     const auto each_choice = [&](const auto& visit) {
       for (int g = me / kLanes; g < n_wanted; g += kThreads / kLanes) {
-        const Four f = four_of(row, groups[g] * kGroup + me % kLanes * kEach);
-        OMNI_UNROLL for (int i = 0; i < kEach; ++i) if (f.choice[i] >= bound) visit(f.choice[i]);
+        const int first = groups[g] * kGroup + me % kLanes * kEach;
+        float x[kEach];
+        Choice c[kEach];
+        load(row, first, x);
+        choices_of(row, first, x, c);
+        OMNI_UNROLL for (int i = 0; i < kEach; ++i) if (c[i] >= bound) visit(c[i]);
       }
     };
     for (int pass = 0; pass < 2; ++pass) {

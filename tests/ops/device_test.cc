@@ -832,21 +832,22 @@ TEST_F(Devices, SamplesAsTheHost) {
 
 // Vocabularies of several blocks, in which more groups than are wanted have something to say; where
 // all likely ones are in one place; where nothing is likelier than anything else; where a mask
-// leaves one, few or a stretch.
+// leaves one, few or a stretch; where whole parts can never come.
 TEST_F(Devices, SamplesFromMany) {
   Side device(cuda());
   std::mt19937 random(5);
   std::normal_distribution<float> normal(0, 3);
   for (const int vocabulary : {4097, 9000}) {
     Draws draws(vocabulary);
-    for (const char* kind : {"normal", "rising", "equal", "one", "few", "stretch"})
+    for (const char* kind : {"normal", "rising", "equal", "one", "few", "stretch", "holes"})
       for (const int top_k : {1, 50, 1024}) {
         const std::string is = kind;
         std::vector<float> logits;
         for (int i = 0; i < vocabulary; ++i)
-          logits.push_back(is == "equal"    ? 1.5f
-                           : is == "rising" ? float(i) / 500 - 9
-                                            : normal(random));
+          logits.push_back(is == "holes" && i / 512 % 2 ? -INFINITY
+                           : is == "equal"              ? 1.5f
+                           : is == "rising"             ? float(i) / 500 - 9
+                                                        : normal(random));
         Draws::How how{.top_k = top_k,
                        .top_p = random() % 2 ? 1 : 0.83f,
                        .penalty = random() % 2 ? 1 : 1.2f,

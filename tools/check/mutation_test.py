@@ -212,6 +212,8 @@ MUTANTS = [
     ("cuda: sample: one group too few", K + "sample.cu", "if (best[i] && best[i] >= bound)", "if (best[i] && best[i] > bound)"),
     ("cuda: sample: a bound that too few reach", K + "sample.cu", "reached < wanted && (reached + n >= wanted", "reached <= wanted && (reached + n > wanted"),
     ("cuda: sample: more choices than there is room for", K + "sample.cu", "if (place < kRoom) choices", "choices"),
+    ("cuda: sample: a bound that too few reach", K + "sample.cu", "reached + count[digit] < wanted; --digit", "reached + 2 * count[digit] < wanted; --digit"),
+    ("cuda: sample: what is no choice stands first", K + "sample.cu", "const int place = c ? atomicAdd(&n_found[1], 1) : kRoom;\n        if (place < kRoom) choices", "const int place = c ? atomicAdd(&n_found[1], 1) : 0;\n        if (place < kRoom) choices"),
     ("cuda: sample: the first that have room, not the best", K + "sample.cu", "if (n <= kRoom) break;", "n = min(n, kRoom);\n      break;"),
     ("cuda: sample: the whole of what was allowed", K + "sample.cu", "__expf(share[i].highest - highest);", "1.f;"),
     ("cuda: sample: a part without numbers spoils the rest", K + "sample.cu", "highest == -INFINITY ? 0 : highest;", "highest;"),
