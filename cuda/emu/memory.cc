@@ -41,8 +41,13 @@ Memory::Memory() {
   last_ = blocks_.end();
 }
 
+size_t Memory::limit() const {
+  const char* bytes = std::getenv("OMNI_CUDA_MEMORY");
+  return bytes ? std::strtoull(bytes, nullptr, 10) : limit_;
+}
+
 void* Memory::allocate(size_t bytes, const char* what) {
-  if (in_use_ + bytes > limit_ || used_ + bytes + 512 > kReserved) return nullptr;
+  if (in_use_ + bytes > limit() || used_ + bytes + 512 > kReserved) return nullptr;
   char* p = base_ + used_;
   used_ = (used_ + bytes + 256 + 255) / 256 * 256;  // a gap behind each
   in_use_ += bytes;

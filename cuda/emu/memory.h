@@ -32,6 +32,8 @@ class Memory {
   void* allocate(size_t bytes, const char* what);
   bool release(void* pointer);
   void set_limit(size_t bytes) { limit_ = bytes; }
+  // What the environment says with OMNI_CUDA_MEMORY=bytes goes before what was set.
+  size_t limit() const;
   size_t in_use() const { return in_use_; }
 
   bool contains(const void* p) const { return p >= base_ && p < base_ + kReserved; }

@@ -157,12 +157,22 @@ std::shared_ptr<const omni::Engine> GstOmniEngineContext::open(
          [&](const std::function<void(double)>& progress) { engine->load_speech(progress); });
   std::lock_guard guard(lock_);
   compute_ = engine->compute();
+  engine_ = engine;
   return engine;
 }
 
 std::string GstOmniEngineContext::compute() {
   std::lock_guard guard(lock_);
   return compute_;
+}
+
+omni::CopiedBytes GstOmniEngineContext::copied() {
+  std::shared_ptr<const omni::Engine> engine;  // may be the last to let go of it: without the lock
+  {
+    std::lock_guard guard(lock_);
+    engine = engine_.lock();
+  }
+  return engine ? engine->copied() : omni::CopiedBytes();
 }
 
 void GstOmniEngineContext::load(

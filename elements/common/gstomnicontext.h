@@ -33,7 +33,10 @@ std::vector<GstOmniProperty<Settings>> gst_omni_engine_properties() {
        "Folder of a checkpoint in the Hugging Face layout, or the name of an installed one (nano); "
        "set it on any one element of the pipeline",
        &Settings::model_path},
-      {"device", "Device", "Where to compute: cpu, cuda or cuda:N (auto = cpu)", &Settings::device},
+      {"device", "Device",
+       "Where to compute: cpu, cuda or cuda:N (auto = the first GPU with room for the checkpoint, "
+       "else cpu)",
+       &Settings::device},
       {"precision", "Precision", "Number format of the products", &Settings::precision, 0, 0,
        GstOmniMutable::ready, gst_omni_precision_get_type},
       {"threads", "Threads", "Threads to compute with (0 = one for each processor)",
@@ -68,8 +71,10 @@ class GstOmniEngineContext {
                                            bool with_speech = false);
   // Of the agreed checkpoint as far as it is known without asking others; may be empty.
   std::string model_path();
-  // What computes in the engine that was opened last; empty before.
+  // Of the engine that was opened last: what computes in it, and what has been copied between the
+  // host and its device; empty before.
   std::string compute();
+  omni::CopiedBytes copied();
 
  private:
   ContextPtr own();
@@ -81,8 +86,9 @@ class GstOmniEngineContext {
   GstElement* element_;
   GstOmniEngineSettings& settings_;
   std::mutex lock_;
-  ContextPtr context_;   // under lock_: what others have said
-  std::string compute_;  // under lock_
+  ContextPtr context_;                        // under lock_: what others have said
+  std::string compute_;                       // under lock_
+  std::weak_ptr<const omni::Engine> engine_;  // under lock_
 };
 
 // Sends the runtime's log lines to the debug category "omni".

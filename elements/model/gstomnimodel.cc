@@ -288,22 +288,25 @@ GstStructure* stats(GstOmniModel* self) {
   for (GstOmniOutput* o : s.outputs)
     if (o->kind() == GstOmniOutput::Kind::speech)
       underruns += static_cast<GstOmniSpeechOutput*>(o)->n_underruns();
+  const omni::CopiedBytes copied = s.engine_context.copied();
   return gst_structure_new(
-      "omni-model-stats", "compute", G_TYPE_STRING, s.engine_context.compute().c_str(), "answers",
-      G_TYPE_UINT64, guint64(t.n_answers), "tokens", G_TYPE_UINT64, guint64(t.n_tokens), "ttft",
-      G_TYPE_DOUBLE, s.first_token.percentile_ms(0.5), "tpot", G_TYPE_DOUBLE, s.per_token_ms,
-      "queue-depth", G_TYPE_UINT, guint(t.waiting), "drops", G_TYPE_UINT64, guint64(t.n_dropped),
-      "late", G_TYPE_UINT64, guint64(t.n_late) + s.n_late_answers, "silent", G_TYPE_UINT64,
-      guint64(t.n_silent), "overdue", G_TYPE_UINT64, guint64(t.n_overdue), "refused", G_TYPE_UINT64,
-      guint64(t.n_refused), "objects", G_TYPE_UINT64, guint64(t.n_objects), "repaired-objects",
-      G_TYPE_UINT64, guint64(t.n_repaired), "malformed-objects", G_TYPE_UINT64,
-      guint64(t.n_malformed), "context-tokens", G_TYPE_UINT64, guint64(t.context_tokens),
-      "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5), "delay-p95", G_TYPE_DOUBLE,
-      s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(), "spoken",
-      G_TYPE_UINT64, guint64(t.n_spoken), "unspoken", G_TYPE_UINT64, guint64(t.n_unspoken),
-      "interrupted", G_TYPE_UINT64, guint64(t.n_interrupted), "underruns", G_TYPE_UINT64, underruns,
-      "first-sound-p50", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5), "first-sound-p95",
-      G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.95), nullptr);
+      "omni-model-stats", "compute", G_TYPE_STRING, s.engine_context.compute().c_str(),
+      "bytes-to-device", G_TYPE_UINT64, guint64(copied.to_device), "bytes-to-host", G_TYPE_UINT64,
+      guint64(copied.to_host), "answers", G_TYPE_UINT64, guint64(t.n_answers), "tokens",
+      G_TYPE_UINT64, guint64(t.n_tokens), "ttft", G_TYPE_DOUBLE, s.first_token.percentile_ms(0.5),
+      "tpot", G_TYPE_DOUBLE, s.per_token_ms, "queue-depth", G_TYPE_UINT, guint(t.waiting), "drops",
+      G_TYPE_UINT64, guint64(t.n_dropped), "late", G_TYPE_UINT64,
+      guint64(t.n_late) + s.n_late_answers, "silent", G_TYPE_UINT64, guint64(t.n_silent), "overdue",
+      G_TYPE_UINT64, guint64(t.n_overdue), "refused", G_TYPE_UINT64, guint64(t.n_refused),
+      "objects", G_TYPE_UINT64, guint64(t.n_objects), "repaired-objects", G_TYPE_UINT64,
+      guint64(t.n_repaired), "malformed-objects", G_TYPE_UINT64, guint64(t.n_malformed),
+      "context-tokens", G_TYPE_UINT64, guint64(t.context_tokens), "delay-p50", G_TYPE_DOUBLE,
+      s.delay.percentile_ms(0.5), "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95),
+      "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(), "spoken", G_TYPE_UINT64, guint64(t.n_spoken),
+      "unspoken", G_TYPE_UINT64, guint64(t.n_unspoken), "interrupted", G_TYPE_UINT64,
+      guint64(t.n_interrupted), "underruns", G_TYPE_UINT64, underruns, "first-sound-p50",
+      G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5), "first-sound-p95", G_TYPE_DOUBLE,
+      s.first_sound.percentile_ms(0.95), nullptr);
 }
 
 // Whatever waits or computes ends.

@@ -107,11 +107,12 @@ GstVideoInfo parse_caps(GstCaps* caps) {
 
 class VideoWork final : public GstOmniTokenizerWork {
  public:
-  VideoWork(std::unique_ptr<omni::VideoTokenizer> tokenizer, omni::Rational rate,
+  VideoWork(const omni::Engine& engine, const omni::VideoOptions& options,
             GstOmniCudaFrames& cuda_frames)
-      : tokenizer_(std::move(tokenizer)),
+      : tokenizer_(engine.make_video_tokenizer(options)),
+        on_device_(engine.on_device()),
         cuda_frames_(cuda_frames),
-        pair_(GstClockTime(2e9 / rate.value())) {}
+        pair_(GstClockTime(2e9 / options.frame_rate.value())) {}
 
   void set_caps(GstCaps* caps) override {
     info_ = parse_caps(caps);
@@ -148,7 +149,7 @@ class VideoWork final : public GstOmniTokenizerWork {
  private:
   std::optional<omni::Segment> look_at_frame(GstBuffer* buffer, omni::VideoFrame& view) {
     GstVideoFrame frame;
-    const GstMapFlags where = cuda_frames_.map_flags(buffer);
+    const GstMapFlags where = on_device_ ? cuda_frames_.map_flags(buffer) : GstMapFlags(0);
     if (!gst_video_frame_map(&frame, &info_, buffer, GstMapFlags(GST_MAP_READ | where)))
       throw omni::Error(omni::ErrorCode::corrupt_file,
                         "a buffer of " + std::to_string(gst_buffer_get_size(buffer)) +
@@ -185,6 +186,7 @@ class VideoWork final : public GstOmniTokenizerWork {
   bool full_range() const { return info_.colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255; }
 
   std::unique_ptr<omni::VideoTokenizer> tokenizer_;
+  const bool on_device_;  // with device=auto the engine may not be where the neighbours were told
   GstOmniCudaFrames& cuda_frames_;
   GstClockTime pair_;
   GstVideoInfo info_{};
@@ -287,8 +289,7 @@ class VideoTokenizer final : public GstOmniTokenizer {
       std::lock_guard guard(sampler_lock_);
       sampler_ = omni::FrameSampler(options.frame_rate);
     }
-    return std::make_unique<VideoWork>(engine.make_video_tokenizer(options), options.frame_rate,
-                                       cuda_frames_);
+    return std::make_unique<VideoWork>(engine, options, cuda_frames_);
   }
 
   GstClockTime own_latency() override {

@@ -25,7 +25,8 @@ void* Arena::allocate(size_t bytes) {
   if (block_ == blocks_.size()) {
     const size_t grown = blocks_.empty() ? kFirstBlock : blocks_.back().size * 2;
     const size_t size = std::max(bytes, std::min(grown, size_t{64} << 20));
-    void* data = queue_ ? queue_->allocate(size) : std::aligned_alloc(kAlign, size);
+    void* data =
+        queue_ ? queue_->allocate(size, "intermediate results") : std::aligned_alloc(kAlign, size);
     if (!data)
       throw Error(ErrorCode::out_of_memory,
                   "no memory for " + std::to_string(size) + " bytes of intermediate results");
@@ -37,9 +38,10 @@ void* Arena::allocate(size_t bytes) {
   return p;
 }
 
-Tensor Arena::lasting(DType dtype, Shape shape) {
+Tensor Arena::lasting(DType dtype, Shape shape, const std::string& for_what) {
   if (!queue_) return Tensor::zeros(dtype, shape);
-  void* data = queue_->allocate(std::max<size_t>(1, size_t(shape.numel()) * size_of(dtype)));
+  void* data =
+      queue_->allocate(std::max<size_t>(1, size_t(shape.numel()) * size_of(dtype)), for_what);
   return Tensor::view(
       data, dtype, shape,
       std::shared_ptr<const void>(

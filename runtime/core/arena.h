@@ -35,7 +35,8 @@ class Arena {
   Tensor f32(Shape shape) { return tensor(DType::f32, shape); }
   // Memory of its own, zeroed on the host, uninitialised on a device, where it is taken and given
   // back in the order of the queue's work: nothing waits for it, and no other queue may use it.
-  Tensor lasting(DType dtype, Shape shape);
+  // for_what: as Device::allocate() has it.
+  Tensor lasting(DType dtype, Shape shape, const std::string& for_what = "states");
   // An arena of the same thread with memory of its own, whose work goes to the same queue.
   std::unique_ptr<Arena> beside() const {
     return std::unique_ptr<Arena>(new Arena(device_, queue_));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -19,12 +20,23 @@ class Device {
   virtual void* native_context() const = 0;
   virtual int index() const = 0;
 
-  // Throws out_of_memory. Aligned to 256 bytes.
-  virtual void* allocate(size_t bytes) const = 0;
+  // Bytes that can be had now, of all that there are.
+  struct Memory {
+    size_t free, total;
+  };
+  virtual Memory memory() const = 0;
+  // Throws out_of_memory, which names the device, `for_what` and what is free. Aligned to 256
+  // bytes.
+  virtual void* allocate(size_t bytes, const std::string& for_what) const = 0;
   virtual void release(void* data) const noexcept = 0;
   // Copies from and to the host that are complete when they return; for loading, beside all queues.
   virtual void write(void* to, const void* from, size_t bytes) const = 0;
   virtual void read(void* to, const void* from, size_t bytes) const = 0;
+  // Bytes that write(), read() and all queues have copied so far.
+  struct Copied {
+    uint64_t to_device = 0, to_host = 0;
+  };
+  virtual Copied copied() const = 0;
 
   // A point in the work of a queue, for another queue to run behind.
   class Mark {
@@ -43,8 +55,8 @@ class Device {
   class Queue {
    public:
     virtual ~Queue() = default;
-    // Memory from here on, and until here. Throws out_of_memory.
-    virtual void* allocate(size_t bytes) = 0;
+    // Memory from here on, and until here. Throws out_of_memory as the device does.
+    virtual void* allocate(size_t bytes, const std::string& for_what) = 0;
     virtual void release(void* data) noexcept = 0;
     // `from` may change when it returns
     virtual void upload(void* to, const void* from, size_t bytes) = 0;

@@ -48,7 +48,8 @@ Tensor Tensor::zeros(DType dtype, Shape shape) {
 Tensor Tensor::on(const Device* device, DType dtype, Shape shape) {
   if (!device) return zeros(dtype, shape);
   const size_t bytes = size_t(shape.numel()) * size_of(dtype);
-  void* data = device->allocate(bytes ? bytes : 1);
+  void* data =
+      device->allocate(bytes ? bytes : 1, "a tensor " + shape.str() + " " + name_of(dtype));
   return view(data, dtype, shape,
               std::shared_ptr<const void>(
                   data, [device](const void* p) { device->release(const_cast<void*>(p)); }),

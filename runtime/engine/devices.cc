@@ -64,10 +64,22 @@ std::optional<CudaContext> cuda_context(const std::string& name) {
   return context ? std::optional(CudaContext{context, device->index()}) : std::nullopt;
 }
 
+// The first GPU, where one answers: asked once.
+static const Device* automatic_device() {
+  static const Device* const device = []() -> const Device* {
+    try {
+      return open_cuda(0);
+    } catch (const Error& e) {
+      log(LogLevel::info, std::string("device=auto is the CPU: ") + e.what());
+      return nullptr;
+    }
+  }();
+  return device;
+}
+
 const Device* open_device(const std::string& name) {
-  // The CUDA module has never run on a GPU: until tools/gpu-check was seen to pass on some, it runs
-  // only where it is asked for by name.
-  if (name == "cpu" || name == "auto") return nullptr;
+  if (name == "cpu") return nullptr;
+  if (name == "auto") return automatic_device();
   int index = 0;
   const bool numbered = name.starts_with("cuda:");
   const char *begin = name.data() + 5, *end = name.data() + name.size();

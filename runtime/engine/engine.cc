@@ -20,6 +20,7 @@
 #include "io/quantize_cache.h"
 #include "io/weights.h"
 #include "models/registry.h"
+#include "omni/checkpoint.h"
 #include "session/session.h"
 #include "session/speech_stream.h"
 #include "session/tokenizers.h"
@@ -169,6 +170,12 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
   const std::string& fingerprint() const override { return fingerprint_; }
   Precision precision() const override { return precision_; }
   std::string compute() const override { return device_ ? device_->name() : describe_cpu_level(); }
+  bool on_device() const override { return device_ != nullptr; }
+  CopiedBytes copied() const override {
+    if (!device_) return {};
+    const Device::Copied copied = device_->copied();
+    return {copied.to_device, copied.to_host};
+  }
   const CheckpointDefaults& defaults() const override { return defaults_; }
   int hidden() const override { return text().media_width(); }
   Nanoseconds chunk_duration() const override { return prompter().chunk_duration(); }
@@ -303,6 +310,64 @@ std::shared_ptr<Slot> slot_for(const std::string& key) {
 
 }  // namespace
 
+namespace {
+
+// Of a device, that whoever shares it with the weights needs at first: keys and values of some
+// thousand tokens, intermediate results.
+constexpr int64_t kWorkBytes = int64_t{1} << 30;
+
+int64_t bytes_of_weights(const EngineOptions& o, const Device* device) {
+  const CheckpointInfo info = read_checkpoint(o.model_path);
+  const Precision precision = choose_precision(o.precision, o.model_path, device);
+  for (const CheckpointInfo::Need& need : info.needs)
+    if (need.precision == precision) return need.bytes;
+  return info.needs.front().bytes;  // published quantized
+}
+
+std::string mib(int64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+// Whether device=auto takes it.
+bool has_room(const Device& device, const EngineOptions& o) {
+  const int64_t weights = bytes_of_weights(o, &device), free = int64_t(device.memory().free);
+  const bool fits = weights + kWorkBytes <= free;
+  if (!fits)
+    log(LogLevel::warning, "device=auto is the CPU: " + o.model_path + " needs " + mib(weights) +
+                               " and " + mib(kWorkBytes) + " to work with, " + device.name() +
+                               " has " + mib(free) + " free");
+  return fits;
+}
+
+[[noreturn]] void no_memory_to_load(const EngineOptions& o, const Device* device,
+                                    const std::string& why) {
+  throw Error(ErrorCode::out_of_memory,
+              "no memory to load " + o.model_path + ", whose weights take " +
+                  mib(bytes_of_weights(o, device)) + (why.empty() ? "" : ": " + why));
+}
+
+// An engine that is open already, or a new one. `if_it_fits`: none where the device has no room.
+std::shared_ptr<const Engine> open_on(const Device* device, const EngineOptions& o, bool if_it_fits,
+                                      const std::function<void(double)>& progress) {
+  const auto slot = slot_for(o.model_path + '\n' + std::to_string(int(o.precision)) + '\n' +
+                             std::to_string(o.threads) + '\n' + (device ? device->name() : "cpu"));
+  std::lock_guard guard(slot->lock);
+  if (auto engine = slot->engine.lock()) return engine;
+  if (if_it_fits && !has_room(*device, o)) return nullptr;
+  try {
+    const auto engine = std::make_shared<const OpenEngine>(o, device, progress);
+    slot->engine = engine;
+    return engine;
+  } catch (const std::bad_alloc&) {
+    no_memory_to_load(o, device, "");
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::out_of_memory) throw;
+    no_memory_to_load(o, device, e.what());
+  } catch (const fs::filesystem_error& e) {
+    throw Error(ErrorCode::not_found, e.what());
+  }
+}
+
+}  // namespace
+
 std::string cpu_instructions() { return describe_cpu_level(); }
 
 std::shared_ptr<const Engine> Engine::open(const EngineOptions& options,
@@ -316,19 +381,11 @@ std::shared_ptr<const Engine> Engine::open(const EngineOptions& options,
   if (!fs::is_directory(folder, error))
     throw Error(ErrorCode::not_found, "model-path " + options.model_path + " is no folder");
   o.model_path = folder.string();
-  const auto slot = slot_for(o.model_path + '\n' + std::to_string(int(o.precision)) + '\n' +
-                             std::to_string(o.threads) + '\n' + (device ? device->name() : "cpu"));
-  std::lock_guard guard(slot->lock);
-  if (auto engine = slot->engine.lock()) return engine;
-  try {
-    const auto engine = std::make_shared<const OpenEngine>(o, device, progress);
-    slot->engine = engine;
-    return engine;
-  } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::out_of_memory, "no memory to load " + o.model_path);
-  } catch (const fs::filesystem_error& e) {
-    throw Error(ErrorCode::not_found, e.what());
+  if (o.device == "auto" && device) {
+    if (auto engine = open_on(device, o, true, progress)) return engine;
+    device = nullptr;
   }
+  return open_on(device, o, false, progress);
 }
 
 }  // namespace omni

@@ -19,7 +19,8 @@ namespace omni {
 struct EngineOptions {
   // A folder in the Hugging Face layout, or the name of one that was installed (docs/embedding.md).
   std::string model_path;
-  // auto (the CPU, until speech, Whisper and speed have been tried on a GPU), cpu, cuda or cuda:N
+  // cpu, cuda or cuda:N; auto: the first GPU, where one answers and has room for the checkpoint,
+  // else the CPU
   std::string device = "auto";
   // automatic = matrices that were published quantized as they are, the others as bfloat16 if the
   // checkpoint is stored so and the processor multiplies it, else as float32. int8 and int4
@@ -42,6 +43,15 @@ struct CheckpointDefaults {
   SpeechOptions speech;
 };
 
+// Where engines of a device compute, for those who share its memory.
+struct CudaContext {
+  void* context;  // CUcontext: the device's primary one
+  int device;
+};
+struct CopiedBytes {
+  uint64_t to_device = 0, to_host = 0;
+};
+
 class OMNI_API Engine {
  public:
   // Loads the checkpoint, or joins whoever has it loaded or is loading it. `progress` gets
@@ -58,6 +68,9 @@ class OMNI_API Engine {
   virtual Precision precision() const = 0;  // never automatic
   // what computes: "avx2", "avx512 (bf16, vnni)", a device's name
   virtual std::string compute() const = 0;
+  // Bytes that have been copied between the host and its device, by all who use that device.
+  virtual CopiedBytes copied() const = 0;
+  virtual bool on_device() const = 0;  // otherwise on the host
   virtual const CheckpointDefaults& defaults() const = 0;
   // the unit of time in which media enter the context
   virtual Nanoseconds chunk_duration() const = 0;
@@ -87,12 +100,8 @@ class OMNI_API Engine {
 // this processor's.
 OMNI_API std::string cpu_instructions();
 
-// Where engines of a device compute, for those who share its memory. Loads no checkpoint; empty for
-// the host. Throws as Engine::open() does.
-struct CudaContext {
-  void* context;  // CUcontext: the device's primary one
-  int device;
-};
+// Of an EngineOptions::device. Loads no checkpoint; empty for the host. With auto an engine may
+// compute on the host nevertheless. Throws as Engine::open() does.
 OMNI_API std::optional<CudaContext> cuda_context(const std::string& device);
 
 }  // namespace omni

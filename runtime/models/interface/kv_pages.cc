@@ -35,7 +35,10 @@ KvPages::Slab& KvPages::grow(Arena& arena) {
     throw Error(ErrorCode::out_of_memory, "no room for more context: its pages hold " +
                                               std::to_string(bytes_ >> 20) + " MiB of at most " +
                                               std::to_string(most_bytes_ >> 20));
-  Slab slab{arena.lasting(layout_.dtype, {int64_t(bytes / size_of(layout_.dtype))}), n_pages, {}};
+  Slab slab{
+      arena.lasting(layout_.dtype, {int64_t(bytes / size_of(layout_.dtype))}, "keys and values"),
+      n_pages,
+      {}};
   auto* begin = static_cast<std::byte*>(slab.memory.raw());
   for (int64_t i = n_pages; i-- > 0;) slab.free.push_back(begin + size_t(i) * page);
   bytes_ += bytes;

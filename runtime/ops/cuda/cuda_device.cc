@@ -22,34 +22,32 @@ void check(cudaError_t error, const char* what) {
   throw Error(code, std::string(what) + ": " + cudaGetErrorString(error));
 }
 
-Stream::Stream(int device) : device_(device) {
-  check(cudaSetDevice(device_), "cudaSetDevice");
+Stream::Stream(const CudaDevice& device) : device_(device) {
+  check(cudaSetDevice(device_.index()), "cudaSetDevice");
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
 }
 
 Stream::~Stream() {
-  cudaSetDevice(device_);
+  cudaSetDevice(device_.index());
   cudaStreamSynchronize(stream_);
   convolutions_.reset(), products_.reset();
   cudaStreamDestroy(stream_);
   cudaFreeHost(staging_);
 }
 
-void* Stream::allocate(size_t bytes) {
+void* Stream::allocate(size_t bytes, const std::string& for_what) {
   void* data = nullptr;
-  const cudaError_t error = cudaMallocAsync(&data, bytes, get());
-  check(error,
-        ("cuda:" + std::to_string(device_) + ": " + std::to_string(bytes) + " bytes").c_str());
+  device_.check_memory(cudaMallocAsync(&data, bytes, get()), bytes, for_what);
   return data;
 }
 
 void Stream::release(void* data) noexcept {
-  cudaSetDevice(device_);
+  cudaSetDevice(device_.index());
   cudaFreeAsync(data, stream_);
 }
 
 cudaStream_t Stream::get() const {
-  check(cudaSetDevice(device_), "cudaSetDevice");
+  check(cudaSetDevice(device_.index()), "cudaSetDevice");
   return stream_;
 }
 
@@ -82,11 +80,13 @@ void Stream::upload(void* to, const void* from, size_t bytes) {
           "cudaMemcpyAsync");
     done += n, staged_ += n;
   }
+  device_.counts().to_device += bytes;
 }
 
 void Stream::download(void* to, const void* from, size_t bytes) {
   if (bytes)
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, get()), "cudaMemcpyAsync");
+  device_.counts().to_host += bytes;
   wait();
 }
 
@@ -185,10 +185,9 @@ CudaDevice::CudaDevice(int index) : index_(index), backend_(make_backend(this)) 
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
   // Memory that a queue gives back stays with the process: the next one asks for as much again.
-  cudaMemPool_t pool = nullptr;
-  check(cudaDeviceGetDefaultMemPool(&pool, index), "cudaDeviceGetDefaultMemPool");
+  check(cudaDeviceGetDefaultMemPool(&pool_, index), "cudaDeviceGetDefaultMemPool");
   uint64_t keep_all = UINT64_MAX;
-  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep_all),
+  check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep_all),
         "cudaMemPoolSetAttribute");
   name_ = "cuda:" + std::to_string(index) + " (" + properties.name + ")";
 }
@@ -233,23 +232,43 @@ void CudaDevice::mel_frames(Queue& queue, const MelFrames& m, const float* sampl
         "log_mel");
 }
 
-void* CudaDevice::allocate(size_t bytes) const {
+// Without what queues have given back and the pool keeps for them: that goes back first.
+Device::Memory CudaDevice::memory() const {
+  check(cudaSetDevice(index_), "cudaSetDevice");
+  check(cudaMemPoolTrimTo(pool_, 0), "cudaMemPoolTrimTo");
+  Memory memory{};
+  check(cudaMemGetInfo(&memory.free, &memory.total), "cudaMemGetInfo");
+  return memory;
+}
+
+void CudaDevice::check_memory(cudaError_t error, size_t bytes, const std::string& for_what) const {
+  if (error != cudaErrorMemoryAllocation) return check(error, name_.c_str());
+  const Memory there = memory();
+  const auto mib = [](size_t n) { return std::to_string(n >> 20) + " MiB"; };
+  const std::string wanted = bytes >> 20 ? mib(bytes) : std::to_string(bytes) + " bytes";
+  throw Error(ErrorCode::out_of_memory, name_ + " has no " + wanted + " for " + for_what + ": " +
+                                            mib(there.free) + " of its " + mib(there.total) +
+                                            " are free");
+}
+
+void* CudaDevice::allocate(size_t bytes, const std::string& for_what) const {
   check(cudaSetDevice(index_), "cudaSetDevice");
   void* data = nullptr;
-  const cudaError_t error = cudaMalloc(&data, bytes);
-  check(error, (name_ + ": " + std::to_string(bytes) + " bytes").c_str());
+  check_memory(cudaMalloc(&data, bytes), bytes, for_what);
   return data;
 }
 
 void CudaDevice::write(void* to, const void* from, size_t bytes) const {
   check(cudaSetDevice(index_), "cudaSetDevice");
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, nullptr), "cudaMemcpyAsync");
+  counts_.to_device += bytes;
   check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
 }
 
 void CudaDevice::read(void* to, const void* from, size_t bytes) const {
   check(cudaSetDevice(index_), "cudaSetDevice");
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, nullptr), "cudaMemcpyAsync");
+  counts_.to_host += bytes;
   check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
 }
 

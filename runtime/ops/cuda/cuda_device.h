@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -49,11 +50,18 @@ class Graph final : public Device::Recording {
   cudaGraphExec_t exec_ = nullptr;
 };
 
+// What was copied; counted by the streams of a device.
+struct CopyCounts {
+  std::atomic<uint64_t> to_device = 0, to_host = 0;
+};
+
+class CudaDevice;
+
 class Stream final : public Device::Queue {
  public:
-  explicit Stream(int device);
+  explicit Stream(const CudaDevice& device);
   ~Stream() override;
-  void* allocate(size_t bytes) override;
+  void* allocate(size_t bytes, const std::string& for_what) override;
   void release(void* data) noexcept override;
   void upload(void* to, const void* from, size_t bytes) override;
   void download(void* to, const void* from, size_t bytes) override;
@@ -74,7 +82,7 @@ class Stream final : public Device::Queue {
   Products* products();  // nullptr: not through cuBLASLt
 
  private:
-  const int device_;
+  const CudaDevice& device_;
   cudaStream_t stream_ = nullptr;
   // Pinned memory that uploads go through, so that they need not wait; used from the front, again
   // from there when all of it has been copied.
@@ -97,20 +105,29 @@ class CudaDevice final : public ComputeDevice {
   std::string name() const override { return name_; }
   void* native_context() const override;  // the primary context, which the runtime uses
   int index() const override { return index_; }
-  void* allocate(size_t bytes) const override;
+  Memory memory() const override;
+  void* allocate(size_t bytes, const std::string& for_what) const override;
   void release(void* data) const noexcept override;
   void write(void* to, const void* from, size_t bytes) const override;
   void read(void* to, const void* from, size_t bytes) const override;
-  std::unique_ptr<Queue> make_queue() const override { return std::make_unique<Stream>(index_); }
+  Copied copied() const override { return {counts_.to_device, counts_.to_host}; }
+  std::unique_ptr<Queue> make_queue() const override { return std::make_unique<Stream>(*this); }
   std::unique_ptr<Mark> make_mark() const override { return std::make_unique<Event>(index_); }
   void frame_to_patches(Queue& queue, const FramePatches& frame, float* out) const override;
   void mel_frames(Queue& queue, const MelFrames& how, const float* samples, int64_t n,
                   float* out) const override;
   const Backend& backend() const override { return *backend_; }
 
+  // --- the streams' side
+  CopyCounts& counts() const { return counts_; }
+  // Throws what an attempt to get memory has come to, if it has failed.
+  void check_memory(cudaError_t error, size_t bytes, const std::string& for_what) const;
+
  private:
   const int index_;
   std::string name_;
+  cudaMemPool_t pool_ = nullptr;
+  mutable CopyCounts counts_;
   std::unique_ptr<const Backend> backend_;
 };
 

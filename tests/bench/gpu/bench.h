@@ -55,7 +55,7 @@ struct Sizes {
   int answer_tokens = 32;
   double speech_seconds = 6;  // of an answer that are listened to
   std::vector<int> streams{16, 64};
-  std::vector<int> transcribed{1, 16, 100};
+  std::vector<int> transcribed{16, 100};
   PictureSize stream_video{448, 448};
   double media_seconds = 8;  // of each stream
 

@@ -72,11 +72,14 @@ void measure_written(Bench& bench, const Engine& engine) {
   Answer answer;
   double last = 0;
   Camera::Cost cost;
+  CopiedBytes before, copied;
   for (int n = 0; n == 0 || (n < 8 && answer.prompt_tokens < bench.sizes().context); ++n) {
     const double begin = seconds();
+    before = engine.copied();
     cost = camera.put_chunk(*session);
     first_word(*session, 1, answer);
     last = seconds() - begin;
+    copied = engine.copied();
   }
   std::vector<double> words;
   for (int i = 0; i < 3; ++i) words.push_back(first_word(*session, 1, answer));
@@ -90,6 +93,10 @@ void measure_written(Bench& bench, const Engine& engine) {
       answer.prompt_tokens, 1e3 * (last - word), 1e3 * cost.video, 1e3 * cost.sound,
       1e3 * (last - word - cost.video - cost.sound), 1e3 * word,
       answer.tokens > 1 ? 1e3 * rest / (answer.tokens - 1) : 0);
+  std::printf(
+      "  copied for such a chunk and one token: %.3f MB to the device, %.3f MB to the host\n",
+      double(copied.to_device - before.to_device) / 1e6,
+      double(copied.to_host - before.to_host) / 1e6);
   std::fflush(stdout);
 }
 

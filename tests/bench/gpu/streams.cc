@@ -69,11 +69,10 @@ std::unique_ptr<Session> open_captions(const Engine& engine) {
 }
 
 // Frames when they are due; for each caption how long after the last frame it is about.
-std::vector<double> caption_stream(const Engine& engine, const Sizes& sizes, int number,
-                                   double begin) {
+std::vector<double> caption_stream(const Engine& engine, PictureSize size, double media_seconds,
+                                   int number, double begin) {
   const auto session = open_captions(engine);
-  LiveVideo video(engine, sizes.stream_video.width, sizes.stream_video.height, {1, 1},
-                  unsigned(number));
+  LiveVideo video(engine, size.width, size.height, {1, 1}, unsigned(number));
   std::vector<double> lags, due;
   std::mutex lock;
   std::jthread reader([&](std::stop_token) {
@@ -88,7 +87,7 @@ std::vector<double> caption_stream(const Engine& engine, const Sizes& sizes, int
       if (lags.size() < due.size()) lags.push_back(seconds() - due[lags.size()]);
     }
   });
-  while (double(video.next_time()) / kSecond < sizes.media_seconds) {
+  while (double(video.next_time()) / kSecond < media_seconds) {
     const double time = begin + double(video.next_time()) / kSecond;
     wait_until(time);
     auto segment = video.push();
@@ -105,7 +104,7 @@ std::vector<double> caption_stream(const Engine& engine, const Sizes& sizes, int
 }
 
 // Sound when it is due; for each piece how long after it was due the transcriber was done with it.
-std::vector<double> transcribed_stream(const Engine& engine, const Sizes& sizes, int number,
+std::vector<double> transcribed_stream(const Engine& engine, double media_seconds, int number,
                                        double begin) {
   const auto transcriber =
       engine.make_transcriber({.language = "en", .voice_gate = false});  // noise has no voice
@@ -113,7 +112,7 @@ std::vector<double> transcribed_stream(const Engine& engine, const Sizes& sizes,
   const std::vector<float> sound = some_sound(n, unsigned(number));
   std::vector<double> lags;
   transcriber->start(0);
-  for (int i = 1; i * kPieceOfSound <= sizes.media_seconds; ++i) {
+  for (int i = 1; i * kPieceOfSound <= media_seconds; ++i) {
     wait_until(begin + i * kPieceOfSound);
     transcriber->push(sound);
     lags.push_back(seconds() - begin - i * kPieceOfSound);
@@ -132,16 +131,18 @@ void measure_streams(Bench& bench) {
   options.precision = bench.precision();
   const auto engine = Engine::open(options);
   const bool transcribes = engine->transcribes();
-  const auto run = [&](int i, double begin) {
-    return transcribes ? transcribed_stream(*engine, sizes, i, begin)
-                       : caption_stream(*engine, sizes, i, begin);
+  const auto run_all = [&](int n, double media_seconds) {
+    return run_together(n, [&](int i, double begin) {
+      return transcribes ? transcribed_stream(*engine, media_seconds, i, begin)
+                         : caption_stream(*engine, sizes.stream_video, media_seconds, i, begin);
+    });
   };
-  run_together(1, run);  // unmeasured
+  run_all(1, kChunk);  // unmeasured
   for (const int n : transcribes ? sizes.transcribed : sizes.streams)
     if (transcribes)
-      report("sound, looked at every second", run_together(n, run), 1);
+      report("sound, looked at every second", run_all(n, sizes.media_seconds), 1);
     else
-      report("video at 1 frame/s, a caption every 2 s", run_together(n, run), kChunk);
+      report("video at 1 frame/s, a caption every 2 s", run_all(n, sizes.media_seconds), kChunk);
 }
 
 }  // namespace omni::bench
