@@ -29,8 +29,11 @@ def occupancy(arch, threads, registers, shared):
 
 def name_of(mangled):
     text = subprocess.run(["c++filt", mangled], capture_output=True, text=True).stdout
-    found = re.search(r"(\w+)_kernel(<[^(]*>)?\(", text)
-    return found.group(1) + (found.group(2) or "").replace("(int)", "").replace("__nv_bfloat16", "bf16").replace("__half", "half").replace("(bool)0", "scalar").replace("(bool)1", "vector").replace("false", "scalar").replace("true", "vector")
+    found = re.search(r"(\w+)_kernel(?:<((?:[^<>()]|\([^()]*\))*)>)?\(", text)
+    arguments = re.sub(r"\((?:int|omni::cuda::\w+)\)", "", found.group(2) or "")
+    for there, here in (("__nv_bfloat16", "bf16"), ("__half", "half"), ("(bool)0", "scalar"), ("(bool)1", "vector"), ("false", "scalar"), ("true", "vector")):
+        arguments = arguments.replace(there, here)
+    return found.group(1) + (f"<{arguments}>" if arguments else "")
 
 
 def compiled(nvcc, source):

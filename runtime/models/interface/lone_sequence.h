@@ -12,7 +12,7 @@ struct LoneSequence {
   LoneSequence(const ops::KvLayout& layout, int n_lanes)
       : pages(layout), state(pages, n_lanes), workspace(n_lanes) {}
   explicit LoneSequence(const TextModel& model)
-      : LoneSequence(model.kv_layout(DType::f32), kLanes) {}
+      : LoneSequence(model.kv_layout(model.kv_type()), kLanes) {}
 
   Tensor forward(const TextModel& model, ops::Context& cx, const Tensor& x,
                  std::span<const Position> positions, Lane lane = Lane::text,
