@@ -34,7 +34,8 @@ std::vector<float> random_floats(size_t n, uint32_t seed) {
 // Of the device, and given back with it.
 class Room {
  public:
-  Room(const Device* device, size_t bytes) : device_(device), data_(device->allocate(bytes)) {}
+  Room(const Device* device, size_t bytes)
+      : device_(device), data_(device->allocate(bytes, "timings")) {}
   ~Room() { device_->release(data_); }
   Room(const Room&) = delete;
   Room& operator=(const Room&) = delete;
