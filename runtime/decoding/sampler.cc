@@ -85,4 +85,15 @@ ops::SampledToken Sampler::pick(ops::Context& cx, const Tensor& logits,
   return ops::sample(cx, logits, s);
 }
 
+int32_t Sampler::choose(ops::Context& cx, const Tensor& logits, std::span<const int32_t> history,
+                        const SamplingOptions& o, std::span<const uint32_t> allowed) {
+  if (logits.device() && on_device(o)) return pick(cx, logits, history, o, allowed).id;
+  std::vector<float> room;
+  const auto there = ops::to_host(cx, logits, room);
+  if (room.empty()) room.assign(there.begin(), there.end());
+  for (size_t id = 0; id < room.size(); ++id)
+    if (!(allowed[id / 32] >> (id % 32) & 1)) room[id] = -INFINITY;
+  return pick(room, history, o);
+}
+
 }  // namespace omni

@@ -27,6 +27,9 @@ class Sampler {
   // (empty: of all).
   ops::SampledToken pick(ops::Context& cx, const Tensor& logits, std::span<const int32_t> history,
                          const SamplingOptions& options, std::span<const uint32_t> allowed);
+  // The same from wherever the logits lie.
+  int32_t choose(ops::Context& cx, const Tensor& logits, std::span<const int32_t> history,
+                 const SamplingOptions& options, std::span<const uint32_t> allowed);
   // Whether a device can; otherwise the logits have to come to the host.
   static bool on_device(const SamplingOptions& o) {
     return o.temperature <= 0 || (o.top_k > 0 && o.top_k <= ops::Sampling::kMostChoices);

@@ -7,6 +7,7 @@
 
 #include "interface/audio.h"
 #include "layers/encoder.h"
+#include "layers/recorded.h"
 #include "qwen2_5_omni/config.h"
 
 namespace omni::qwen2_5_omni {
@@ -21,7 +22,10 @@ class AudioTower final : public AudioEncoder {
   Tensor encode(ops::Context& cx, const Tensor& mel) const override;
 
  private:
+  Tensor rows(ops::Context& cx, const Tensor& mel) const;
+
   const Device* device_;
+  Recorded recorded_;
   AudioConfig config_;
   AudioSpec spec_;
   Conv1d conv1_, conv2_;

@@ -23,7 +23,7 @@ class Talker {
     PagedState state;
   };
   std::unique_ptr<Sequence> new_sequence() const {
-    return std::make_unique<Sequence>(model_.kv_layout(DType::f32));
+    return std::make_unique<Sequence>(model_.kv_layout(model_.kv_type()));
   }
   Tensor codec_embed(ops::Context& cx, int32_t code) const { return model_.embed(cx, {&code, 1}); }
   // rows [n, embedding_size] behind the sequence → logits of the last, [1, codes]
