@@ -82,4 +82,19 @@ ops::Sampling Sampler::sampling(int64_t vocabulary, std::span<const int32_t> his
   return s;
 }
 
+int32_t Sampler::choose(ops::Context& cx, const Tensor& logits, std::span<const int32_t> history,
+                        const SamplingOptions& o, std::span<const uint32_t> allowed) {
+  if (logits.device() && on_device(o)) {
+    const ops::Sampling how[] = {
+        sampling(logits.numel(), history, o, {allowed.begin(), allowed.end()})};
+    return ops::sample(cx, logits, how)[0].id;
+  }
+  std::vector<float> room;
+  const auto there = ops::to_host(cx, logits, room);
+  if (room.empty()) room.assign(there.begin(), there.end());
+  for (size_t id = 0; !allowed.empty() && id < room.size(); ++id)
+    if (!(allowed[id / 32] >> (id % 32) & 1)) room[id] = -INFINITY;
+  return pick(room, history, o);
+}
+
 }  // namespace omni

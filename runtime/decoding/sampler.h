@@ -26,6 +26,9 @@ class Sampler {
   // The same for ops::sample(), of tokens with their bit in `allowed` (empty: of all).
   ops::Sampling sampling(int64_t vocabulary, std::span<const int32_t> history,
                          const SamplingOptions& options, std::vector<uint32_t> allowed);
+  // The same from wherever the logits [1, vocabulary] lie.
+  int32_t choose(ops::Context& cx, const Tensor& logits, std::span<const int32_t> history,
+                 const SamplingOptions& options, std::span<const uint32_t> allowed);
   // Whether it can; otherwise the logits have to come to the host.
   static bool on_device(const SamplingOptions& o) {
     return o.temperature <= 0 || (o.top_k > 0 && o.top_k <= ops::Sampling::kMostChoices);

@@ -30,6 +30,7 @@ Scheduler::Scheduler(const TextModel& model, ThreadPool& pool, const Options& op
       arena_(model.device()),
       pages_(model.kv_layout(options.kv_type.value_or(model.kv_type())),
              most_bytes(options, model.device())),
+      kept_(model.device(), model.hidden()),
       thread_([this] { run(); }) {}
 
 Scheduler::~Scheduler() {
@@ -307,7 +308,7 @@ void Scheduler::draw_on_device(const std::vector<Entry*>& entries, ops::Context&
 }
 
 void Scheduler::forward() {
-  Batch batch(model_, arena_);
+  Batch batch(model_, arena_, kept_);
   batch.add_tokens(entries_);
   batch.add_prompts(entries_, n_arrived_);
   if (batch.empty()) return;

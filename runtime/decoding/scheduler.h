@@ -24,8 +24,10 @@
 #include <thread>
 #include <vector>
 
+#include "decoding/row_pool.h"
 #include "decoding/sampler.h"
 #include "decoding/token_mask.h"
+#include "interface/kept_rows.h"
 #include "interface/text_model.h"
 
 namespace omni {
@@ -60,7 +62,7 @@ class Scheduler {
   // somebody wait()s or start()s. Errors come through the futures:
   // cancelled, out_of_memory, and what the model throws. After an error everything fails with it
   // until truncate() goes back to rows that are there.
-  using Kept = std::vector<float>;  // [n, hidden], empty unless the sequence keeps rows
+  using Kept = std::vector<KeptRows>;  // n rows, none unless the sequence keeps them
   // Text rows, or rows whose values are given but for the text around them: [n, hidden], there
   // until it is done. At least one.
   std::future<Kept> prefill(Entry& entry, Rows rows, const float* values);
@@ -156,6 +158,7 @@ class Scheduler {
   // Of the thread that computes.
   Arena arena_;
   KvPages pages_;
+  RowPool kept_;
   ForwardWorkspace workspace_{kLanes};
   Entries entries_;           // the open ones, as they were when the turn began
   bool more_to_do_ = false;   // without anything new

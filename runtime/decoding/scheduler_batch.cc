@@ -147,49 +147,68 @@ std::vector<SequenceRows> Scheduler::Batch::rows() const {
 }
 
 void Scheduler::Batch::hand_out(ops::Context& cx, const Tensor& x, const Tensor& y) {
-  int64_t begin = 0;
-  for (const Part& p : parts_) {
-    hand_out(cx, p, x.rows(begin, begin + p.n()), y.rows(begin, begin + p.n()));
-    begin += p.n();
+  const auto each = [&](const auto& what) {
+    int64_t begin = 0;
+    for (Part& p : parts_) {
+      what(p, begin, begin + p.n());
+      begin += p.n();
+    }
+  };
+  each([&](Part& p, int64_t begin, int64_t end) {
+    keep(cx, p, x.rows(begin, end), y.rows(begin, end));
+  });
+  mark_kept();
+  each([&](Part& p, int64_t begin, int64_t end) { hand_out(cx, p, y.rows(begin, end)); });
+}
+
+// Of a part that is kept: y, and x where that is of text.
+void Scheduler::Batch::keep(ops::Context& cx, Part& part, const Tensor& x, const Tensor& y) {
+  if (!part.entry->keeps_rows) return;
+  const int64_t n = part.n(), n_text = part.n_given() ? part.n_before : n;
+  Tensor values = kept_.take(n);  // [n, hidden]
+  ops::copy_(cx, values, y);
+  const auto add_text = [&](int64_t begin, int64_t end) {
+    if (begin == end) return;
+    Tensor text = values.rows(begin, end);
+    ops::add_(cx, text, x.rows(begin, end));
+  };
+  add_text(0, n_text);
+  if (part.n_given()) add_text(n - part.n_behind, n);
+  part.kept.push_back({std::move(values)});
+}
+
+// What was asked for so far is ahead of those who read what is kept.
+void Scheduler::Batch::mark_kept() {
+  std::shared_ptr<Device::Mark> made;
+  for (Part& p : parts_) {
+    if (p.kept.empty() || !arena_.device()) continue;
+    if (!made) {
+      made = arena_.device()->make_mark();
+      arena_.queue().mark(*made);
+    }
+    for (KeptRows& rows : p.kept) rows.made = made;
   }
 }
 
-Scheduler::Kept Scheduler::Batch::kept(ops::Context& cx, const Part& part, const Tensor& x,
-                                       const Tensor& y) const {
-  if (!part.entry->keeps_rows) return {};
-  std::vector<float> room;
-  const auto states = ops::to_host(cx, y, room);
-  Kept kept(states.begin(), states.end());
-  if (part.n_given() == part.n()) return kept;
-  const auto embedded = ops::to_host(cx, x, room);
-  const auto given = size_t(part.n_before * model_.hidden()),
-             behind = kept.size() - size_t(part.n_behind * model_.hidden());
-  for (size_t i = 0; i < kept.size(); ++i)
-    if (i < given || i >= behind) kept[i] += embedded[i];
-  return kept;
-}
-
-void Scheduler::Batch::hand_out(ops::Context& cx, const Part& part, const Tensor& x,
-                                const Tensor& y) {
+void Scheduler::Batch::hand_out(ops::Context& cx, Part& part, const Tensor& y) {
   Entry& entry = *part.entry;
-  Kept kept = this->kept(cx, part, x, y);
   if (!entry.hidden.defined()) entry.hidden = arena_.lasting(DType::f32, {2, model_.hidden()});
   const int64_t row = part.is_ahead ? 1 - entry.current : entry.current;
   Tensor hidden = entry.hidden.rows(row, row + 1);
   ops::copy_(cx, hidden, y.rows(part.n() - 1, part.n()));
   if (part.is_ahead) {
     entry.ahead->computed = true;
-    entry.ahead->kept = std::move(kept);
+    entry.ahead->kept = std::move(part.kept);
     return;
   }
   entry.has_hidden = true;
   if (Entry::Prefill* prompt = part.prompt) {
     prompt->n_done += part.n();
-    prompt->kept.insert(prompt->kept.end(), kept.begin(), kept.end());
+    prompt->kept.insert(prompt->kept.end(), part.kept.begin(), part.kept.end());
     if (prompt->n_done < int64_t(prompt->rows.size())) return;
     prompt->done.set_value(std::move(prompt->kept));
   } else {
-    entry.front<Entry::Decode>()->done.set_value(std::move(kept));
+    entry.front<Entry::Decode>()->done.set_value(std::move(part.kept));
   }
   entry.todo.pop_front();
 }

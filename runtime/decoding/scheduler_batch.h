@@ -11,7 +11,9 @@ namespace omni {
 class Scheduler::Batch {
  public:
   // The arena is the scheduler's: pages are taken from it.
-  Batch(const TextModel& model, Arena& arena) : model_(model), arena_(arena) {}
+  // kept: where rows go that sequences keep.
+  Batch(const TextModel& model, Arena& arena, RowPool& kept)
+      : model_(model), arena_(arena), kept_(kept) {}
 
   // Sequences that have failed, or find no pages, are told and stay out.
   void add_tokens(const Entries& entries);
@@ -42,6 +44,7 @@ class Scheduler::Batch {
     Entry::Prefill* prompt = nullptr;  // of which it is a piece; nullptr: a token
     bool is_ahead = false;
     DeepFeatures deep = {};  // when it is embedded
+    Kept kept = {};          // when it is computed
     int64_t n() const { return int64_t(ids.size()); }
     int64_t n_given() const { return n() - n_before - n_behind; }
   };
@@ -56,11 +59,13 @@ class Scheduler::Batch {
   static std::vector<Waiting> waiting(const Entries& entries, uint64_t& n_arrived);
   bool add_piece(const Waiting& waiting, int64_t most_rows);
   Part piece_of(const Waiting& waiting, int64_t n) const;  // the next n rows
-  void hand_out(ops::Context& cx, const Part& part, const Tensor& x, const Tensor& y);
-  Kept kept(ops::Context& cx, const Part& part, const Tensor& x, const Tensor& y) const;
+  void hand_out(ops::Context& cx, Part& part, const Tensor& y);
+  void mark_kept();
+  void keep(ops::Context& cx, Part& part, const Tensor& x, const Tensor& y);
 
   const TextModel& model_;
   Arena& arena_;
+  RowPool& kept_;
   std::vector<Part> parts_;
 };
 

@@ -26,7 +26,7 @@ void Sequence::add(std::span<const int32_t> ids, std::span<const Position> posit
                    const Scheduler::Kept& kept) {
   ids_.append(ids.begin(), ids.end());
   positions_.append(lane, positions);
-  kept_.append(kept.begin(), kept.end());
+  kept_.append(kept);
   if (block_.lane != lane || block_.track != cursor_.block) block_ = {lane, cursor_.block, {}};
   for (const Position& p : positions)
     for (size_t axis = 0; axis < 3; ++axis)
@@ -60,7 +60,7 @@ void Sequence::back_to(const Mark& mark) {
   scheduler_.truncate(*entry_, mark.length);
   ids_.truncate(size_t(mark.length));
   positions_.truncate(mark.length);
-  if (options_.keeps_rows) kept_.truncate(size_t(mark.length * hidden()));
+  kept_.truncate(mark.length);
   cursor_ = mark.cursor;
   block_ = mark.block;
 }
@@ -69,7 +69,7 @@ void Sequence::slide(int64_t begin, int64_t end, const LaneShift& shift) {
   scheduler_.wait(scheduler_.slide(*entry_, begin, end, shift));
   ids_.erase(size_t(begin), size_t(end));
   positions_.slide(begin, end, shift);
-  if (options_.keeps_rows) kept_.erase(size_t(begin * hidden()), size_t(end * hidden()));
+  kept_.erase(begin, end);
   for (size_t axis = 0; axis < 3; ++axis) block_.highest[axis] -= shift[size_t(block_.lane)][axis];
   cursor_.next = 1 + *std::max_element(block_.highest.begin(), block_.highest.end());
 }

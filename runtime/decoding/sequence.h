@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "decoding/kept_list.h"
 #include "decoding/scheduler.h"
 #include "decoding/sliding_positions.h"
 
@@ -44,7 +45,7 @@ class Sequence {
   int64_t length() const { return int64_t(ids_.size()); }
   std::span<const int32_t> ids() const { return ids_.span(); }
   std::vector<Position> positions() const { return positions_.all(); }
-  std::span<const float> kept_rows() const { return kept_.span(); }  // [length, hidden]
+  const KeptList::Pieces& kept_rows() const { return kept_.pieces(); }
 
   // Text rows, or rows whose values are given but for the text around them ([n, hidden]). Where it
   // throws (cancelled, out_of_memory) none of them were added.
@@ -72,7 +73,6 @@ class Sequence {
  private:
   void add(std::span<const int32_t> ids, std::span<const Position> positions, Lane lane,
            const Scheduler::Kept& kept);
-  int64_t hidden() const { return scheduler_.model().hidden(); }
 
   Scheduler& scheduler_;
   Options options_;
@@ -81,7 +81,7 @@ class Sequence {
   Block block_;
   SlidingVector<int32_t> ids_;
   SlidingPositions positions_;
-  SlidingVector<float> kept_;
+  KeptList kept_;
 };
 
 }  // namespace omni

@@ -125,6 +125,8 @@ CheckpointDefaults read_defaults(const fs::path& folder) {
     d.speech.repetition_penalty = omni.number("speech-repetition-penalty", 0.01, 100);
   if (omni.has("flow-points")) d.speech.flow_points = int(omni.integer("flow-points", 2, 1000));
   if (omni.has("flow-guidance")) d.speech.flow_guidance = omni.number("flow-guidance", 0, 100);
+  if (omni.has("flow-look-ahead"))
+    d.speech.flow_look_ahead = int(omni.integer("flow-look-ahead", 0, 3));
   if (omni.has("max-tokens")) d.max_tokens = int(omni.integer("max-tokens", 1, 1 << 20));
   return d;
 }
@@ -196,6 +198,7 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
     return omni::make_audio_tokenizer(shared_from_this(), audio, pool_, o);
   }
   std::unique_ptr<Session> make_session(const SessionOptions& options) const override {
+    if (options.settings.wants_speech && family_.load_voice) load_speech({});
     const auto make_speech = [this](const SpeechOptions& o) { return make_stream(o); };
     return omni::make_session(shared_from_this(), prompter(), scheduler(), make_speech, options);
   }
@@ -234,6 +237,7 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
     s.sampling.repetition_penalty = value(asked.repetition_penalty, own.repetition_penalty, 1.05);
     s.flow.points = value(asked.flow_points, own.flow_points, 10);
     s.flow.guidance = float(value(asked.flow_guidance, own.flow_guidance, 0.5));
+    s.flow.look_ahead = std::clamp(value(asked.flow_look_ahead, own.flow_look_ahead, 3), 0, 3);
     s.seed = asked.seed;
     return s;
   }

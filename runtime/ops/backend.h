@@ -68,6 +68,12 @@ class Backend {
   virtual void div(Context& cx, Tensor& x, float divisor) const = 0;
   virtual void add(Context& cx, Tensor& x, const Tensor& y) const = 0;
   virtual void add_scaled(Context& cx, Tensor& x, const Tensor& y, const float* scale) const = 0;
+  virtual void add_scaled_norm(Context& cx, Tensor& x, const Tensor& y, const float* scale,
+                               const Tensor& weight, const Tensor& bias, float eps,
+                               Tensor& normed) const {
+    add_scaled(cx, x, y, scale);
+    layer_norm(cx, x, weight, bias, eps, normed);
+  }
   virtual void weighted_sum(Context& cx, Tensor& y, std::span<const Term> terms) const = 0;
   virtual void embedding(Context& cx, std::span<const int32_t> ids, const Tensor& table,
                          Tensor& y) const = 0;

@@ -152,6 +152,13 @@ void add_scaled_(Context& cx, Tensor& x, const Tensor& y, const float* scale) {
   backend(cx).add_scaled(cx, x, y, scale);
 }
 
+void add_scaled_norm_(Context& cx, Tensor& x, const Tensor& y, const float* scale,
+                      const Tensor& weight, const Tensor& bias, float eps, Tensor& normed) {
+  require(x.numel() == y.numel() && x.numel() == normed.numel(), "add_scaled_norm_", x, y);
+  require(weight.numel() == last(x) && bias.numel() == last(x), "add_scaled_norm_", x, weight);
+  backend(cx).add_scaled_norm(cx, x, y, scale, weight, bias, eps, normed);
+}
+
 void weighted_sum(Context& cx, Tensor& y, std::span<const Term> terms) {
   if (terms.empty() || terms.size() > kMostTerms)
     throw Error(ErrorCode::internal, "weighted_sum: " + std::to_string(terms.size()) + " terms");

@@ -91,6 +91,10 @@ void div_(Context& cx, Tensor& x, float divisor);
 // x ← x + y · scale[column], in place; scale [columns].
 void add_scaled_(Context& cx, Tensor& x, const Tensor& y, const float* scale);
 
+// x ← x + y · scale[column], and normed ← layer_norm(x), in place; normed as x, of its own type.
+void add_scaled_norm_(Context& cx, Tensor& x, const Tensor& y, const float* scale,
+                      const Tensor& weight, const Tensor& bias, float eps, Tensor& normed);
+
 // y ← Σ weight · x of at most kMostTerms tensors like y, which may be one of them.
 struct Term {
   Tensor x;

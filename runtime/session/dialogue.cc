@@ -172,15 +172,14 @@ void Dialogue::begin_speech(SpeechStream* speech) {
   if (!speech) return;
   if (!options_.speech)
     throw Error(ErrorCode::internal, "a session without speech was asked to speak");
-  speech->begin(
-      {{sequence_.kept_rows().begin(), sequence_.kept_rows().end()}, sequence_.positions()});
+  speech->begin({sequence_.kept_rows(), sequence_.positions()});
 }
 
 // A token of the answer enters the context.
 void Dialogue::write(int32_t id, std::string_view bytes, SpeechStream* speech) {
   sequence_.decode(id);
   if (speech)
-    speech->add(sequence_.kept_rows().last(size_t(text_.hidden())),
+    speech->add(sequence_.kept_rows().back(),
                 prompter_.tokenizer().is_special(id) ? std::string_view() : bytes);
 }
 

@@ -36,6 +36,13 @@ FrameNoise seeded_noise(uint64_t seed) {
   };
 }
 
+PickCode pick_by(Sampler& sampler, const SamplingOptions& options) {
+  return [&](ops::Context& cx, const Tensor& logits, std::span<const int32_t> history,
+             std::span<const uint32_t> allowed) {
+    return sampler.choose(cx, logits, history, options, allowed);
+  };
+}
+
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -67,6 +74,14 @@ void rehearse(const Voice& model, SpeechArenas& arenas, ThreadPool& pool,
     const auto stream = model.new_wave(cx, voice, seeded_noise(0), settings.flow);
     // the first piece, and those that follow while codes come fast
     for (const size_t n : {60, 12, 24, 36}) stream->push(cx, std::vector<int32_t>(n));
+  }
+  Sampler sampler(0);
+  const PickCode pick = pick_by(sampler, settings.sampling);
+  ops::Context cx{pool, *talker};
+  const Tensor row = Tensor::zeros(DType::f32, {1, model.row_width()});
+  for (int round = 0; round < kRounds; ++round) {
+    const auto codes = model.new_codes({}, voice);
+    for (int i = 0; i < 4; ++i) codes->next(cx, {row}, pick);
   }
 }
 
@@ -100,10 +115,10 @@ void SpeechStream::begin(VoicePrompt prompt) {
   changed_.notify_all();
 }
 
-void SpeechStream::add(std::span<const float> row, std::string_view text) {
+void SpeechStream::add(const KeptRows& row, std::string_view text) {
   {
     std::lock_guard guard(lock_);
-    rows_.emplace_back(row.begin(), row.end());
+    rows_.push_back(row);
     n_text_ += text.size();
     speakable_ |= std::any_of(text.begin(), text.end(),
                               [](unsigned char c) { return c >= 0x80 || std::isalnum(c); });
@@ -149,14 +164,12 @@ size_t SpeechStream::most_codes() const {
 // A code needs the next row of the reply: while the text model has not written it, the Talker
 // waits. It never pads instead.
 void SpeechStream::run_talker() {
-  std::unique_ptr<CodeStream> stream;
   const std::shared_ptr<Arena> arena = arenas_.talker.take();
+  std::unique_ptr<CodeStream> stream;  // gives its memory back to the arena's queue
   Sampler sampler(settings_.seed);
-  const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
-    return sampler.pick(logits, history, settings_.sampling);
-  };
+  const PickCode pick = pick_by(sampler, settings_.sampling);
   for (;;) {
-    std::vector<float> row;
+    KeptRows row;
     {
       std::unique_lock lock(lock_);
       changed_.wait(lock, [&] {

@@ -54,9 +54,9 @@ class SpeechStream final : public Speech {
 
   // --- the session's side
   void begin(VoicePrompt prompt);
-  // The row of a token that was written, [hidden], and what it writes. What has no letter or digit
-  // is not spoken.
-  void add(std::span<const float> row, std::string_view text);
+  // The row of a token that was written, [1, hidden], and what it writes. What has no letter or
+  // digit is not spoken.
+  void add(const KeptRows& row, std::string_view text);
   void end();
 
  private:
@@ -78,7 +78,7 @@ class SpeechStream final : public Speech {
   mutable std::mutex lock_;  // guards all below
   std::condition_variable changed_;
   std::optional<VoicePrompt> prompt_;
-  std::deque<std::vector<float>> rows_;
+  std::deque<KeptRows> rows_;
   size_t n_text_ = 0;  // bytes
   bool speakable_ = false, text_ended_ = false;
   std::deque<int32_t> codes_;

@@ -125,11 +125,10 @@ int main(int argc, char** argv) try {
   // 64 tokens of prompt, 16 of reply, two seconds of codes; whatever random weights make of them.
   constexpr int kPrompt = 64, kReply = 16;
   std::mt19937 random(1);
-  const int64_t width = text.hidden();
   VoicePrompt prompt;
-  std::vector<float> reply;
+  std::vector<KeptRows> reply;
   LoneSequence sequence(text);
-  const auto rows = [&](int n, std::vector<float>& out) {
+  const auto rows = [&](int n, std::vector<KeptRows>& out) {
     Arena::Scope scope(arena);
     std::vector<int32_t> ids;
     std::vector<Position> positions;
@@ -139,7 +138,9 @@ int main(int argc, char** argv) try {
       positions.push_back({at, at, at});
     }
     const Tensor x = text.embed(cx, ids), y = sequence.forward(text, cx, x, positions);
-    for (int64_t i = 0; i < y.numel(); ++i) out.push_back(y.f32()[i] + x.f32()[i]);
+    Tensor sums = Tensor::zeros(DType::f32, y.shape());
+    for (int64_t i = 0; i < y.numel(); ++i) sums.f32()[i] = y.f32()[i] + x.f32()[i];
+    out.push_back({sums});
     return positions;
   };
   prompt.positions = rows(kPrompt, prompt.rows);
@@ -149,17 +150,14 @@ int main(int argc, char** argv) try {
   const auto talk = voice->new_codes(std::move(prompt), voice->default_speaker());
   Sampler sampler(1);
   const SamplingOptions sampling{.temperature = 1};
-  const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
-    return sampler.pick(logits, history, sampling);
+  const PickCode pick = [&](ops::Context& on, const Tensor& logits,
+                            std::span<const int32_t> history, std::span<const uint32_t> allowed) {
+    return sampler.choose(on, logits, history, sampling, allowed);
   };
   const double rate = voice->sample_rate(), code_seconds = voice->samples_per_code() / rate;
   std::vector<int32_t> codes;
   for (int k = 0; k < int(2 / code_seconds); ++k) {
-    const auto code =
-        talk->next(cx,
-                   k < kReply ? std::span<const float>(reply.data() + k * width, size_t(width))
-                              : std::span<const float>(),
-                   pick);
+    const auto code = talk->next(cx, k < kReply ? reply[size_t(k)] : KeptRows{}, pick);
     if (!code) break;
     codes.push_back(*code);
   }

@@ -88,19 +88,21 @@ void speak(const std::filesystem::path& folder) {
   Arena arena;
   ops::Context cx{pool, arena};
   constexpr int kWidth = 40;  // of the fixture's rows
-  const std::vector<float> row(kWidth, 0.1f);
-  VoicePrompt prompt{std::vector<float>(3 * kWidth, 0.1f), {{0, 0, 0}, {1, 1, 1}, {2, 2, 2}}};
+  Tensor rows = Tensor::zeros(DType::f32, {3, kWidth});
+  std::fill_n(rows.f32(), rows.numel(), 0.1f);
+  VoicePrompt prompt{{{rows}}, {{0, 0, 0}, {1, 1, 1}, {2, 2, 2}}};
   const auto codes = voice.new_codes(std::move(prompt), voice.default_speaker());
   Sampler sampler(0);
-  const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
-    return sampler.pick(logits, history, {.repetition_penalty = 1.05});
+  const PickCode pick = [&](ops::Context& on, const Tensor& logits,
+                            std::span<const int32_t> history, std::span<const uint32_t> allowed) {
+    return sampler.choose(on, logits, history, {.repetition_penalty = 1.05}, allowed);
   };
   const auto wave = voice.new_wave(
       cx, voice.default_speaker(),
       [](int64_t, std::span<float> frame) { std::fill(frame.begin(), frame.end(), 0.1f); },
       {.points = 2});
   for (int k = 0; k < 8; ++k)
-    if (const auto code = codes->next(cx, k < 3 ? row : std::vector<float>(), pick))
+    if (const auto code = codes->next(cx, k < 3 ? KeptRows{rows.rows(0, 1)} : KeptRows{}, pick))
       wave->push(cx, {&*code, 1});
   wave->finish(cx);
 }

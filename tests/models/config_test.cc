@@ -113,6 +113,7 @@ TEST(ConfigRanges, Qwen2_5Omni) {
           {"generation_config.json", "/omni/speech-repetition-penalty", "0",
            "speech-repetition-penalty"},
           {"generation_config.json", "/omni/flow-guidance", "1e300", "flow-guidance"},
+          {"generation_config.json", "/omni/flow-look-ahead", "4", "flow-look-ahead"},
           {"generation_config.json", "/omni/flow-points", "2147483648", "flow-points"},
           {"generation_config.json", "/omni/max-tokens", "0", "max-tokens"},
           {"processor_config.json", "/image_processor/image_std/0", "0", "image_std[0]"},

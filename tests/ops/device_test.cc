@@ -420,6 +420,15 @@ TEST_F(Devices, NormsAndActivations) {
         ops::weighted_sum(s.cx(), x, terms);
         ops::weighted_sum(s.cx(), x, std::span(terms).last(2));
       });
+      for (const bool of_x : {true, false})
+        in_place("add_scaled_norm", [&](Side& s, Tensor& x) {
+          const Tensor scale = s.random({width}, 5);
+          Tensor normed = s.cx().arena.f32(x.shape());
+          ops::add_scaled_norm_(s.cx(), x, s.random({n, width}, 4),
+                                static_cast<const float*>(scale.raw()), s.random({width}, 6),
+                                s.random({width}, 7), 1e-5f, normed);
+          if (!of_x) x = normed;
+        });
       in_place("add_scaled", [&](Side& s, Tensor& x) {
         const Tensor scale = s.random({width}, 5);
         ops::add_scaled_(s.cx(), x, s.random({n, width}, 4),

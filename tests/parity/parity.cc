@@ -374,11 +374,14 @@ class Comparison {
       auto context = cx();
       LoneSequence sequence(*family_.text);
       const Tensor y = forward(sequence, context, l);
-      spoken.rows = host(y);
+      const std::vector<float> states = host(y);
+      Tensor rows = Tensor::zeros(DType::f32, {n, width});  // [n, hidden]
+      std::copy(states.begin(), states.end(), rows.f32());
       for (int64_t i = 0; i < n; ++i)
         if (!media(l.rows.ids[size_t(i)]))
           for (int64_t k = 0; k < width; ++k)
-            spoken.rows[size_t(i * width + k)] += l.x[size_t(i * width + k)];
+            rows.f32()[i * width + k] += l.x[size_t(i * width + k)];
+      spoken.rows = {{rows}};
       std::vector<float> last = host(y.rows(n - 1, n));
       for (int64_t k = 0; k < c.integer("thinker_max_new_tokens", 1, 4096); ++k) {
         Arena::Scope step(arena_);
@@ -400,17 +403,17 @@ class Comparison {
     const SamplingOptions greedy{.repetition_penalty =
                                      c.number_or("talker_repetition_penalty", 1, 0.01, 100)};
     Sampler sampler(0);
-    const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
-      return sampler.pick(logits, history, greedy);
+    const PickCode pick = [&](ops::Context& on, const Tensor& logits,
+                              std::span<const int32_t> history, std::span<const uint32_t> allowed) {
+      return sampler.choose(on, logits, history, greedy, allowed);
     };
     const auto talk = voice->new_codes(std::move(spoken), speaker);
     std::vector<int32_t> codes;
     for (int64_t k = 0; k < c.integer("talker_max_new_tokens", 1, 100000); ++k) {
-      const auto code =
-          talk->next(context,
-                     size_t(k) < reply.size() ? std::span<const float>(reply[size_t(k)])
-                                              : std::span<const float>(),
-                     pick);
+      KeptRows row;
+      if (size_t(k) < reply.size())
+        row.values = Tensor::view(reply[size_t(k)].data(), DType::f32, {1, width});
+      const auto code = talk->next(context, row, pick);
       if (!code) break;
       codes.push_back(*code);
     }

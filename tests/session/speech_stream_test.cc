@@ -17,9 +17,8 @@ struct FakeVoice final : Voice {
 
   struct Codes final : CodeStream {
     explicit Codes(bool ends) : ends(ends) {}
-    std::optional<int32_t> next(ops::Context&, std::span<const float> row,
-                                const PickCode&) override {
-      if (row.empty() && ends) return std::nullopt;
+    std::optional<int32_t> next(ops::Context&, const KeptRows& row, const PickCode&) override {
+      if (!row.values.defined() && ends) return std::nullopt;
       return 1;
     }
     bool ends;
@@ -36,6 +35,7 @@ struct FakeVoice final : Voice {
   std::string default_speaker() const override { return "anna"; }
   int sample_rate() const override { return kRate; }
   int samples_per_code() const override { return kSamplesACode; }
+  int row_width() const override { return 1; }
   std::unique_ptr<CodeStream> new_codes(VoicePrompt, const std::string&) const override {
     return std::make_unique<Codes>(finds_its_end);
   }
@@ -58,7 +58,8 @@ struct Spoken {
   }
   void write(const std::string& text, int tokens = 1) {
     for (int i = 0; i < tokens; ++i)
-      stream->add(std::array{1.f}, i == 0 ? std::string_view(text) : std::string_view());
+      stream->add({Tensor::zeros(DType::f32, {1, 1})},
+                  i == 0 ? std::string_view(text) : std::string_view());
   }
   // Reads to the end.
   size_t n_samples() {

@@ -21,7 +21,10 @@ struct SpeechOptions {
   std::optional<int> top_k;
   std::optional<int> flow_points;       // of the flow's time grid: more is slower and cleaner
   std::optional<double> flow_guidance;  // 0 = none, at half the work
-  uint64_t seed = 0;                    // the same answer, voice and seed give the same sound
+  // blocks of the flow that are computed and thrown away, 0 … 3: fewer begin sooner, and in pieces
+  // it is less like the whole
+  std::optional<int> flow_look_ahead;
+  uint64_t seed = 0;  // the same answer, voice and seed give the same sound
 };
 
 // One spoken answer, made by a session (omni/session.h: Utterance). Reads and stops may come from

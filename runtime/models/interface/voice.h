@@ -9,18 +9,21 @@
 #include <string>
 #include <vector>
 
+#include "interface/kept_rows.h"
 #include "interface/rows.h"
 #include "ops/ops.h"
 
 namespace omni {
 
-// Chooses a code; may change the logits. `history`: what a repetition penalty counts.
-using PickCode = std::function<int32_t(std::span<float> logits, std::span<const int32_t> history)>;
+// Chooses a code, from logits [1, codes] where they lie, of those with their bit in `allowed`.
+// `history`: what a repetition penalty counts.
+using PickCode =
+    std::function<int32_t(ops::Context& cx, const Tensor& logits, std::span<const int32_t> history,
+                          std::span<const uint32_t> allowed)>;
 
-// What was said before the reply. A row is the last hidden state of a token plus its embedding;
-// media count as zero in the latter.
+// What was said before the reply.
 struct VoicePrompt {
-  std::vector<float> rows;          // [n, hidden]
+  std::vector<KeptRows> rows;       // n in all
   std::vector<Position> positions;  // [n]
 };
 
@@ -28,9 +31,9 @@ struct VoicePrompt {
 class CodeStream {
  public:
   virtual ~CodeStream() = default;
-  // `row` [hidden]: of the reply's next token (the stop token is none); empty once the reply has
-  // ended. nullopt: all is said.
-  virtual std::optional<int32_t> next(ops::Context& cx, std::span<const float> row,
+  // `row` [1, hidden]: of the reply's next token (the stop token is none); none once the reply has
+  // ended. nullopt: all is said. Waits until it has read the row.
+  virtual std::optional<int32_t> next(ops::Context& cx, const KeptRows& row,
                                       const PickCode& pick) = 0;
 };
 
@@ -41,6 +44,9 @@ using FrameNoise = std::function<void(int64_t frame, std::span<float> row)>;
 struct FlowSettings {
   int points = 10;        // of the time grid
   float guidance = 0.5f;  // 0 = none, at half the work
+  // Blocks that are computed and thrown away, 0 … 3: a sooner first piece, each for some 30 dB of
+  // the likeness to the whole.
+  int look_ahead = 3;
 };
 
 // The audio of one utterance: pieces of codes in, pieces of samples in ±1 out. What comes out does
@@ -61,6 +67,7 @@ class Voice {
   virtual std::string default_speaker() const = 0;
   virtual int sample_rate() const = 0;
   virtual int samples_per_code() const = 0;
+  virtual int row_width() const = 0;  // of a KeptRows
   // Both throw invalid_argument for an unknown speaker, with those there are.
   virtual std::unique_ptr<CodeStream> new_codes(VoicePrompt prompt,
                                                 const std::string& speaker) const = 0;

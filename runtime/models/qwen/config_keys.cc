@@ -104,6 +104,7 @@ constexpr ConfigKey kGeneration[] = {
 constexpr ConfigKey kOmni[] = {
     {"context-duration", ConfigKey::read},
     {"flow-guidance", ConfigKey::read},
+    {"flow-look-ahead", ConfigKey::read},
     {"flow-points", ConfigKey::read},
     {"frame-rate", ConfigKey::read},
     {"max-pixels", ConfigKey::read},

@@ -52,20 +52,23 @@ Tensor AudioTower::encode(ops::Context& cx, const Tensor& mel) const {
   Tensor out = cx.arena.f32({n_tokens, config_.output_dim});  // [n_tokens, output_dim]
   if (n_tokens == 0) return out;
   Arena::Scope scope(cx.arena);
-  const auto work = [this](ops::Context& inner, std::span<const Tensor> in) {
-    return Recorded::Tensors{tokens(inner, in[0])};
-  };
-  ops::copy_(cx, out, recorded_(cx, {&mel, 1}, 0, work)[0]);
+  const Tensor inputs[] = {mel};
+  const auto results =
+      recorded_(cx, inputs, 0, [&](ops::Context& inner, std::span<const Tensor> in) {
+        return Recorded::Tensors{rows(inner, in[0])};
+      });
+  ops::copy_(cx, out, results[0]);
   return out;
 }
 
-// mel [frames, n_mels], where the computation is → [tokens, output_dim]
-Tensor AudioTower::tokens(ops::Context& cx, const Tensor& mel) const {
-  Tensor x = conv1_(cx, mel);  // [frames, d_model]
+Tensor AudioTower::rows(ops::Context& cx, const Tensor& mel) const {
+  const int64_t n_states = (mel.dim(0) - 1) / 2 + 1;
+  const bool is_whole = mel.dim(0) == 2 * config_.n_window;
+  Tensor x = conv1_(cx, mel, is_whole);  // [frames, d_model]
   ops::gelu_(cx, x);
-  x = conv2_(cx, x);  // [n_states, d_model]
+  x = conv2_(cx, x, is_whole);  // [n_states, d_model]
   ops::gelu_(cx, x);
-  ops::add_(cx, x, positional_embedding_.rows(0, x.dim(0)));
+  ops::add_(cx, x, positional_embedding_.rows(0, n_states));
   for (const EncoderLayer& layer : layers_) layer(cx, x);
   return proj_(cx, ln_post_(cx, ops::avg_pool_pairs(cx, x), proj_.operand()));
 }

@@ -22,9 +22,10 @@ class AudioTower final : public AudioEncoder {
   Tensor encode(ops::Context& cx, const Tensor& mel) const override;
 
  private:
-  Tensor tokens(ops::Context& cx, const Tensor& mel) const;
+  Tensor rows(ops::Context& cx, const Tensor& mel) const;
 
   const Device* device_;
+  Recorded recorded_;
   AudioConfig config_;
   AudioSpec spec_;
   Conv1d conv1_, conv2_;

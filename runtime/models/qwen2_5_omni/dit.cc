@@ -1,9 +1,7 @@
-// The velocity of the flow at one time, and its integral block after block.
-// (modeling_qwen2_5_omni.py, Qwen2_5OmniToken2WavDiTModel, RungeKutta4ODESolver)
+// The velocity of the flow at one time. (modeling_qwen2_5_omni.py, Qwen2_5OmniToken2WavDiTModel)
 #include "qwen2_5_omni/dit.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -13,8 +11,6 @@ namespace {
 
 constexpr int kTimeFrequencies = 256;
 constexpr float kEps = 1e-6f;
-constexpr float kSway = -1;           // bends the time grid towards its beginning
-constexpr float kNoGuidance = 1e-5f;  // below it the branch without condition is not computed
 
 // Rows of head 0 in the order 0, 2, 4 … 1, 3, 5 …: rotating halves then equals rotating the pairs
 // that the checkpoint means.
@@ -60,7 +56,7 @@ Dit::Dit(const Weights& w, const DitConfig& c, const LoadProgress& progress)
                  Bias::each),
       time_mlp2_(w.scope("time_embed"), {{"time_mlp.2", c.hidden_size}}, c.hidden_size, Bias::each),
       codec_embed_(w.get_f32("text_embed.codec_embed.weight", {c.num_embeds + 1, c.emb_dim})),
-      spk_encoder_(w.scope("input_embed.spk_encoder").on(nullptr), c) {
+      spk_encoder_(w.scope("input_embed.spk_encoder").on(nullptr).with(Precision::float32), c) {
   const int64_t hidden = c.hidden_size, inner = int64_t{c.num_attention_heads} * c.head_dim,
                 rest = c.enc_dim + c.emb_dim + c.enc_emb_dim;
   // [hidden, mel_dim + rest]
@@ -256,19 +252,33 @@ Recorded::Tensors Dit::evaluate(ops::Context& cx, std::span<const Tensor> inputs
       ops::add_(cx, branch, own);
     }
   }
+  // Where a norm's parts lie in those of a time.
+  struct Norm {
+    int64_t scale, shift;
+  };
+  const auto norm_of = [&](size_t layer, int64_t half) {
+    const int64_t shift = (int64_t(layer) * 6 + half * 3) * hidden;
+    return layer < layers_.size() ? Norm{shift + hidden, shift}
+                                  : Norm{shift, shift + hidden};  // norm_out
+  };
+  const auto gate_of = [&](size_t layer, int64_t half) {
+    return static_cast<const float*>(of_time((int64_t(layer) * 6 + half * 3 + 2) * hidden).raw());
+  };
+  Tensor normed;  // [branches · n, hidden], as the next product wants it
+  {
+    const Norm first = norm_of(0, 0);
+    normed = ops::layer_norm(cx, h, of_time(first.scale), of_time(first.shift), kEps,
+                             layers_[0].qkv.operand());
+  }
+  // h += y · gate, and the next norm of it
+  const auto add = [&](const Tensor& y, const float* gate, const Norm& next) {
+    ops::add_scaled_norm_(cx, h, y, gate, of_time(next.scale), of_time(next.shift), kEps, normed);
+  };
   int64_t slot = 0;  // of the neighbours: rows of a layer and branch
   for (size_t i = 0; i < layers_.size(); ++i) {
     Arena::Scope scope(cx.arena);
     const Layer& l = layers_[i];
-    const int64_t mod = int64_t(i) * 6 * hidden;
-    const auto modulated = [&](int64_t shift, const Linear& next) {
-      return ops::layer_norm(cx, h, of_time(mod + (shift + 1) * hidden),
-                             of_time(mod + shift * hidden), kEps, next.operand());
-    };
-    const auto gate = [&](int64_t at) {
-      return static_cast<const float*>(of_time(mod + at * hidden).raw());
-    };
-    const Tensor qkv = l.qkv(cx, modulated(0, l.qkv));  // [branches · n, 3 · inner]
+    const Tensor qkv = l.qkv(cx, normed);  // [branches · n, 3 · inner]
     const ops::Heads q = heads_of(qkv, 0, n_heads, head_dim);
     ops::Heads k = heads_of(qkv, inner, n_heads, head_dim),
                v = heads_of(qkv, 2 * inner, n_heads, head_dim);
@@ -298,132 +308,13 @@ Recorded::Tensors Dit::evaluate(ops::Context& cx, std::span<const Tensor> inputs
                          both.from(b * n + keep), block);
       slot += branches * block;
     }
-    ops::add_scaled_(
-        cx, h,
-        l.out(cx, ops::attention(cx, q, k, v, ranges(l, n, branches, n_before), l.out.operand())),
-        gate(2));
-    Tensor f = l.ff_in(cx, modulated(3, l.ff_in));  // [branches · n, ff_mult · hidden]
+    add(l.out(cx, ops::attention(cx, q, k, v, ranges(l, n, branches, n_before), l.out.operand())),
+        gate_of(i, 0), norm_of(i, 1));
+    Tensor f = l.ff_in(cx, normed);  // [branches · n, ff_mult · hidden]
     ops::gelu_tanh_(cx, f, l.ff_out.operand());
-    ops::add_scaled_(cx, h, l.ff_out(cx, f), gate(5));
+    add(l.ff_out(cx, f), gate_of(i, 1), norm_of(i + 1, 0));
   }
-  const int64_t last = int64_t(layers_.size()) * 6 * hidden;
-  return {proj_out_(cx, ops::layer_norm(cx, h, of_time(last), of_time(last + hidden), kEps,
-                                        proj_out_.operand())),
-          kept};
-}
-
-Dit::Stream::Stream(const Dit& dit, ops::Context& cx, const Speaker& speaker, FrameNoise noise,
-                    const FlowSettings& settings)
-    : dit_(dit), noise_(std::move(noise)), settings_(settings) {
-  speakers_.push_back(dit.speaker_embedding(cx, speaker, true));
-  if (settings.guidance >= kNoGuidance)
-    speakers_.push_back(dit.speaker_embedding(cx, speaker, false));
-  const auto bent = [&](int i) {
-    const float t = float(i) / float(settings_.points - 1);
-    return t + kSway * (std::cos(float(M_PI / 2) * t) - 1 + t);
-  };
-  for (int i = 0; i + 1 < settings_.points; ++i) {
-    const float t = bent(i), dt = bent(i + 1) - t;
-    times_.insert(times_.end(), {t, t + dt / 3, t + dt * 2 / 3});
-  }
-  if (!times_.empty()) times_.push_back(bent(settings_.points - 1));
-}
-
-Tensor Dit::Stream::push(ops::Context& cx, std::span<const int32_t> codes, bool last,
-                         int64_t most_blocks) {
-  const DitConfig& c = dit_.config_;
-  codes_.insert(codes_.end(), codes.begin(), codes.end());
-  const int64_t block = c.block_size, ahead = kAhead * dit_.n_looking_ahead() * block;
-  std::vector<Tensor> parts;  // [frames of a chunk, mel_dim]
-  int64_t frames = 0;
-  for (;;) {
-    const int64_t there = int64_t(codes_.size()) * c.repeats;  // from done_ on
-    const int64_t certain = last ? there : (there - ahead) / block * block;
-    if (certain <= 0) break;
-    if (done_ + there > c.max_position_embeddings)
-      throw Error(ErrorCode::invalid_argument, "speech of " + std::to_string(done_ + there) +
-                                                   " mel frames is longer than the model's " +
-                                                   std::to_string(c.max_position_embeddings));
-    const int64_t n = std::min(certain, most_blocks * block);
-    parts.push_back(chunk(cx, std::min(there, n + ahead), n));
-    frames += n;
-    done_ += n;
-    codes_.erase(codes_.begin(), codes_.begin() + n / c.repeats);
-  }
-  Tensor all = Tensor::zeros(DType::f32, {frames, c.mel_dim});  // [frames, mel_dim]
-  int64_t at = 0;
-  for (const Tensor& p : parts) {
-    std::memcpy(all.f32() + at, p.raw(), p.nbytes());
-    at += p.numel();
-  }
-  return all;
-}
-
-// [1, modulation_width]. Some are made at once, and those that are there stay.
-Tensor Dit::Stream::modulation(ops::Context& cx, size_t time) {
-  if (!modulations_.defined() || time < first_time_ ||
-      time >= first_time_ + size_t(modulations_.dim(0))) {
-    first_time_ = time / kTimes * kTimes;
-    modulations_ = dit_.modulations(
-        cx, std::span(times_).subspan(first_time_, std::min(kTimes, times_.size() - first_time_)));
-  }
-  const auto row = int64_t(time - first_time_);
-  return modulations_.rows(row, row + 1);
-}
-
-void Dit::Stream::slope(ops::Context& cx, const Chunk& c, const Tensor& x, size_t time,
-                        size_t evaluation, Tensor& slope) {
-  Arena::Scope scope(cx.arena);
-  if (past_.size() <= evaluation) past_.resize(evaluation + 1);
-  Tensor& past = past_[evaluation];
-  Neighbourhood around;
-  if (done_ > 0) around.before = past;
-  const bool goes_on = c.n > c.n_kept;
-  if (goes_on) around.keep = c.n_kept - dit_.config_.block_size;
-  const auto [v, kept] = dit_.velocity(cx, x, c.condition, modulation(cx, time), c.rotary, around);
-  if (goes_on) {
-    if (!past.defined()) past = cx.arena.lasting(DType::f32, kept.shape());
-    ops::copy_(cx, past, kept);
-  }
-  const float g = speakers_.size() > 1 ? settings_.guidance : 0;
-  const ops::Term terms[] = {{v.rows(0, c.n), 1 + g}, {v.rows(v.dim(0) - c.n, v.dim(0)), -g}};
-  ops::weighted_sum(cx, slope, std::span(terms).first(speakers_.size()));
-}
-
-// By a Runge-Kutta method of order 4, the 3/8 rule.
-Tensor Dit::Stream::chunk(ops::Context& cx, int64_t n, int64_t n_kept) {
-  const int64_t mel_dim = dit_.config_.mel_dim;
-  Arena::Scope scope(cx.arena);
-  const std::span<const int32_t> codes(codes_.data(), size_t(n / dit_.config_.repeats));
-  const Chunk c{n, n_kept, dit_.condition(cx, codes, speakers_, true),
-                dit_.rotary(cx, done_, n, speakers_.size())};
-  Tensor noise = Tensor::zeros(DType::f32, {n, mel_dim});  // [n, mel_dim]
-  for (int64_t i = 0; i < n; ++i) noise_(done_ + i, {noise.f32() + i * mel_dim, size_t(mel_dim)});
-  Tensor y = ops::from_host(cx, noise), at = cx.arena.f32(y.shape());  // [n, mel_dim] each
-  std::array<Tensor, 4> k;                                             // [n, mel_dim] each
-  for (Tensor& each : k) each = cx.arena.f32(y.shape());
-  const auto move = [&](Tensor& to, std::initializer_list<ops::Term> terms) {
-    ops::weighted_sum(cx, to, std::span(terms.begin(), terms.size()));
-  };
-  for (size_t step = 0; 3 * step + 1 < times_.size(); ++step) {
-    const float dt = times_[3 * step + 3] - times_[3 * step];
-    const auto evaluate = [&](size_t i, const Tensor& x) {
-      slope(cx, c, x, 3 * step + i, 4 * step + i, k[i]);
-    };
-    evaluate(0, y);
-    move(at, {{y, 1}, {k[0], dt / 3}});
-    evaluate(1, at);
-    move(at, {{y, 1}, {k[1], dt}, {k[0], -dt / 3}});
-    evaluate(2, at);
-    move(at, {{y, 1}, {k[0], dt}, {k[1], -dt}, {k[2], dt}});
-    evaluate(3, at);
-    move(y, {{y, 1}, {k[0], dt / 8}, {k[1], dt * 3 / 8}, {k[2], dt * 3 / 8}, {k[3], dt / 8}});
-  }
-  std::vector<float> room;
-  const auto values = ops::to_host(cx, y.rows(0, n_kept), room);
-  Tensor mel = Tensor::zeros(DType::f32, {n_kept, mel_dim});  // [n_kept, mel_dim]
-  std::copy(values.begin(), values.end(), mel.f32());
-  return mel;
+  return {proj_out_(cx, normed), kept};
 }
 
 }  // namespace omni::qwen2_5_omni

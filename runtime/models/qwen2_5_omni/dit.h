@@ -34,8 +34,8 @@ class Dit {
 
   // The mel of one utterance, block after block. A block of the flow sees the block before it and
   // the block behind it, at every evaluation of the velocity: what the last finished block was at
-  // each of them is kept, and kAhead blocks are computed and thrown away. Each of those that is
-  // left out costs some 30 dB of the likeness to the whole.
+  // each of them is kept, and some blocks (FlowSettings::look_ahead, for each layer that looks
+  // ahead) are computed and thrown away.
   class Stream {
    public:
     Stream(const Dit& dit, ops::Context& cx, const Speaker& speaker, FrameNoise noise,
@@ -48,16 +48,16 @@ class Dit {
                 int64_t most_blocks = kMostBlocks);
 
    private:
-    static constexpr int kAhead = 3;  // for each layer that looks ahead
     static constexpr size_t kTimes = 32;
 
     // Frames [done_, done_ + n) of the flow, of which the first n_kept are given out.
     struct Chunk {
       int64_t n, n_kept;
+      bool goes_on;      // others follow
       Tensor condition;  // [branches · n, hidden]
       RotaryTable rotary;
     };
-    Tensor chunk(ops::Context& cx, int64_t n, int64_t n_kept);
+    Tensor chunk(ops::Context& cx, int64_t n, int64_t n_kept, bool goes_on);
     // slope [n, mel_dim] ← that of the flow at x and a time, with guidance. `evaluation`: its
     // number in a chunk.
     void slope(ops::Context& cx, const Chunk& chunk, const Tensor& x, size_t time,

@@ -3,7 +3,6 @@
 #include "qwen2_5_omni/voice.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -95,76 +94,99 @@ class TalkerVoice::Codes final : public CodeStream {
         sequence_(voice.talker_.new_sequence()) {
     for (const Position& p : prompt_.positions)
       next_ = std::max(next_, 1 + *std::max_element(p.begin(), p.end()));
+    const TalkerConfig& c = voice.talker_.config();
+    // What is neither a sound nor an end is not to be had, however likely a checkpoint finds it.
+    allowed_.resize(size_t(c.text.vocab_size + 31) / 32);
+    const auto allow = [&](int32_t id, bool is_allowed) {
+      if (id < 0 || id >= c.text.vocab_size) return;
+      const uint32_t bit = uint32_t{1} << (id % 32);
+      uint32_t& bits = allowed_[size_t(id / 32)];
+      bits = is_allowed ? bits | bit : bits & ~bit;
+    };
+    for (int32_t id = 0; id < voice.dit_.n_codes(); ++id) allow(id, true);
+    allow(c.codec_pad, true), allow(c.codec_end, true), allow(c.codec_start, false);
   }
 
-  std::optional<int32_t> next(ops::Context& cx, std::span<const float> row,
+  std::optional<int32_t> next(ops::Context& cx, const KeptRows& row,
                               const PickCode& pick) override {
     const TalkerConfig& c = voice_.talker_.config();
-    if (ended_ || (history_.empty() && row.empty())) return std::nullopt;
+    if (ended_ || (history_.empty() && !row.values.defined())) return std::nullopt;
     Arena::Scope scope(cx.arena);
     Tensor logits;  // [1, codes]
     if (history_.empty()) {
       logits = prefill(cx, row);
     } else {
       Tensor x = of_thinker_or(cx, row);  // [1, embedding_size]
-      ops::add_(cx, x, voice_.talker_.codec_embed(cx, history_.back()));
+      ops::add_(cx, x, voice_.talker_.codec_embed(cx, last_));
       const Position position{next_, next_, next_};
       logits = voice_.talker_.forward(cx, x, {&position, 1}, *sequence_);
       ++next_;
     }
-    std::vector<float> room;
-    const auto there = ops::to_host(cx, logits, room);
-    if (room.empty()) room.assign(there.begin(), there.end());
-    std::span<float> l(room);
-    // What is neither a sound nor an end is not to be had, however likely a checkpoint finds it.
-    for (size_t id = size_t(voice_.dit_.n_codes()); id < l.size(); ++id)
-      if (int32_t(id) != c.codec_pad && int32_t(id) != c.codec_end) l[id] = -INFINITY;
-    if (size_t(c.codec_start) < l.size()) l[size_t(c.codec_start)] = -INFINITY;
-    const int32_t code = pick(l, history_);
+    const int32_t code = pick(cx, logits, history_, allowed_);
+    prompt_ = {};  // it has been read
     if (code == c.codec_pad || code == c.codec_end) {
       ended_ = true;
       return std::nullopt;
     }
-    history_.push_back(code);
+    remember(code);
     return code;
   }
 
  private:
-  Tensor prefill(ops::Context& cx, std::span<const float> row) {
+  Tensor prefill(ops::Context& cx, const KeptRows& row) {
     const TalkerConfig& c = voice_.talker_.config();
-    const int64_t width = c.text.embedding_size, n = int64_t(prompt_.positions.size());
-    prompt_.rows.resize(size_t((n + 1) * width));  // room for the speaker's row
-    prompt_.rows.insert(prompt_.rows.end(), row.begin(), row.end());
-    Tensor rows = ops::from_host(cx, Tensor::view(prompt_.rows.data(), DType::f32, {n + 2, width}));
+    const int64_t n = int64_t(prompt_.positions.size());
+    Tensor rows = cx.arena.f32({n + 2, c.text.embedding_size});
+    int64_t at = 0;
+    const auto put = [&](const Tensor& values) {
+      Tensor to = rows.rows(at, at + values.dim(0));
+      ops::copy_(cx, to, values);
+      at += values.dim(0);
+    };
+    for (const KeptRows& piece : prompt_.rows) put(there(cx, piece));
+    if (at != n)
+      throw Error(ErrorCode::internal,
+                  std::to_string(at) + " rows at " + std::to_string(n) + " positions");
+    put(ops::embedding(cx, {&bos_, 1}, voice_.thinker_embed_));
+    put(there(cx, row));
     Tensor bos = rows.rows(n, n + 1), first = rows.rows(n + 1, n + 2);
-    ops::copy_(cx, bos, ops::embedding(cx, {&bos_, 1}, voice_.thinker_embed_));
     ops::add_(cx, bos, voice_.talker_.codec_embed(cx, c.codec_pad));
     ops::add_(cx, first, voice_.talker_.codec_embed(cx, c.codec_start));
     for (int i = 0; i < 2; ++i, ++next_) prompt_.positions.push_back({next_, next_, next_});
-    history_.assign(size_t(n), c.codec_mask);
-    history_.push_back(c.codec_pad);
-    history_.push_back(c.codec_start);
-    Tensor logits = voice_.talker_.forward(cx, rows, prompt_.positions, *sequence_);
-    prompt_ = {};
-    return logits;
+    if (n) remember(c.codec_mask);
+    remember(c.codec_pad);
+    remember(c.codec_start);
+    return voice_.talker_.forward(cx, rows, prompt_.positions, *sequence_);
+  }
+
+  // On the context's device, behind what computes it.
+  static Tensor there(ops::Context& cx, const KeptRows& rows) {
+    if (rows.made) cx.arena.queue().run_behind(*rows.made);
+    return ops::from_host(cx, rows.values);
   }
 
   // A row of the reply, or what follows its last.
-  Tensor of_thinker_or(ops::Context& cx, std::span<const float> row) {
+  Tensor of_thinker_or(ops::Context& cx, const KeptRows& row) {
     const TalkerConfig& c = voice_.talker_.config();
-    if (row.empty()) {
-      const int32_t id = std::exchange(text_ended_, true) ? c.text_pad : c.text_end;
-      return ops::embedding(cx, {&id, 1}, voice_.thinker_embed_);
-    }
-    return ops::clone(cx, ops::from_host(cx, Tensor::view(const_cast<float*>(row.data()),
-                                                          DType::f32, {1, c.text.embedding_size})));
+    if (row.values.defined()) return ops::clone(cx, there(cx, row));
+    const int32_t id = std::exchange(text_ended_, true) ? c.text_pad : c.text_end;
+    return ops::embedding(cx, {&id, 1}, voice_.thinker_embed_);
+  }
+
+  // A penalty counts an id once.
+  void remember(int32_t code) {
+    last_ = code;
+    if (std::find(history_.begin(), history_.end(), code) == history_.end())
+      history_.push_back(code);
   }
 
   const TalkerVoice& voice_;
   VoicePrompt prompt_;
-  int32_t bos_, next_ = 0;  // next_: position
+  std::vector<uint32_t> allowed_;  // a bit a code
+  int32_t bos_, next_ = 0;         // next_: position
   bool text_ended_ = false, ended_ = false;
-  std::vector<int32_t> history_;  // codec ids, those of the prompt included
+  int32_t last_ = 0;              // of what was said
+  std::vector<int32_t> history_;  // codec ids, those of the prompt included, each once
   std::unique_ptr<Talker::Sequence> sequence_;
 };
 

@@ -22,6 +22,7 @@ class TalkerVoice final : public Voice {
     return speakers_.count("Chelsie") ? "Chelsie" : speakers_.begin()->first;
   }
   int sample_rate() const override { return 24000; }
+  int row_width() const override { return talker_.config().text.embedding_size; }
   int samples_per_code() const override {
     return dit_.frames_per_code() * bigvgan_.samples_per_frame();
   }

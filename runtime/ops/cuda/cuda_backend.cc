@@ -245,6 +245,15 @@ class CudaBackend final : public Backend {
     check(omni::cuda::add_scaled(data(x), data(y), scale, n_rows(x), width(x), stream(cx)),
           "add_scaled");
   }
+  void add_scaled_norm(Context& cx, Tensor& x, const Tensor& y, const float* scale,
+                       const Tensor& weight, const Tensor& bias, float eps,
+                       Tensor& normed) const override {
+    with_type(normed, [&](auto* to) {
+      check(omni::cuda::add_scaled_norm(data(x), data(y), scale, data(weight), data(bias), to,
+                                        n_rows(x), width(x), eps, stream(cx)),
+            "add_scaled_norm");
+    });
+  }
   void weighted_sum(Context& cx, Tensor& y, std::span<const Term> terms) const override {
     omni::cuda::WeightedTerms t{};
     for (const Term& term : terms) {
