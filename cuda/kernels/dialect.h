@@ -16,7 +16,7 @@
 #define OMNI_SHARED(T, name, n) __shared__ T name[n]
 #define OMNI_UNROLL _Pragma("unroll")  // before a loop over an array that shall stay in registers
 #define OMNI_UNROLL_2 _Pragma("unroll 2")  // by two only: where more would spill registers
-#define OMNI_ROLLED _Pragma("unroll 1")     // not at all: where code would grow for nothing
+#define OMNI_ROLLED _Pragma("unroll 1")    // not at all: where code would grow for nothing
 
 namespace omni::cuda {
 struct LaunchShape {
