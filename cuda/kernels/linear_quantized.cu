@@ -200,10 +200,13 @@ __global__ void __launch_bounds__(kWarp* kMostWarps, kLargestBlocks<kRowTiles>)
     }
 }
 
+constexpr int kDequantizeWarps = 4;
+
 template <int kBits, int kGroups>
-__global__ void dequantize_kernel(QuantizedWeight w, bf16* __restrict__ y, int n_parts) {
+__global__ void __launch_bounds__(kWarp* kDequantizeWarps)
+    dequantize_kernel(QuantizedWeight w, bf16* __restrict__ y, int n_parts) {
   const int lane = int(threadIdx.x % kWarp), warp = int(threadIdx.x / kWarp),
-            at_part = int(blockIdx.x) * int(blockDim.x / kWarp) + warp, block = int(blockIdx.y),
+            at_part = int(blockIdx.x) * kDequantizeWarps + warp, block = int(blockIdx.y),
             o = block * kBlockOutputs + lane / 4;
   if (at_part >= n_parts) return;
   const unsigned at_lane = (block * n_parts + at_part) * kWarp + lane;
@@ -292,12 +295,11 @@ cudaError_t dequantize(const QuantizedWeight& weight, bf16* y, cudaStream_t stre
   if (!is_valid(weight)) return cudaErrorInvalidValue;
   if (weight.n_out == 0 || weight.n_in == 0) return cudaSuccess;
   const int n_parts = parts_of(weight);
-  constexpr int kWarps = 4;
   return with_format(weight, [&](auto bits, auto groups) {
     return launch("dequantize", dequantize_kernel<bits, groups>,
-                  {{unsigned((n_parts + kWarps - 1) / kWarps),
+                  {{unsigned((n_parts + kDequantizeWarps - 1) / kDequantizeWarps),
                     unsigned((weight.n_out + kBlockOutputs - 1) / kBlockOutputs)},
-                   {kWarp * kWarps}},
+                   {kWarp * kDequantizeWarps}},
                   stream, weight, y, n_parts);
   });
 }

@@ -215,11 +215,12 @@ TEST_F(Devices, QuantizedLinear) {
            {{kInt4, 9, 136, 136, true, false}, true},  // a group, and no whole steps
            {{kInt8, 8, 160, 32, false, false}, true},
            {{kInt8, 8, 192, 64, false, false}, true},
-           {{kInt4, 24, 1216, 64, true, false}, true},     // one round of sixteen warps
-           {{kInt4, 40, 2304, 64, true, false}, true},     // of thirty-two
-           {{kInt8, 24, 4224, 4224, false, false}, true},  // two rounds
-           {{kInt4, 8500, 64, 32, true, false}, true},     // more tiles than blocks
-           {{kInt8, 4300, 1152, 1152, false, false}, true, {1}},
+           {{kInt4, 24, 1216, 64, true, false}, true},       // one round of sixteen warps
+           {{kInt4, 40, 2304, 64, true, false}, true},       // two
+           {{kInt8, 24, 4224, 4224, false, false}, true},    // five
+           {{kInt4, 8500, 64, 32, true, false}, true, {1}},  // more tiles than blocks
+           {{kInt8, 4300, 640, 640, false, false}, true, {1}},
+           {{kInt4, 2200, 1152, 128, true, false}, true, {9}},
            {{kInt4, 8, 96, 48, true, false}, false},          // groups of no whole chunks
            {{kInt4, 8, 36, 36, true, false}, false},          // no eights of inputs
            {{kInt4, 8, 128, 64, true, true}, true, {1, 70}},  // in another order

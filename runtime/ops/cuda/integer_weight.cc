@@ -39,9 +39,9 @@ float unit_of_scales(std::span<const Matrix> parts) {
     return all([&](float x) { return to_float(to_float16(x / unit)) == x / unit; });
   };
   all([&](float x) { return highest = std::max(highest, std::abs(x)), true; });
-  constexpr int kMostFloat16 = 15;  // exponent
+  constexpr int kHighExponent = 14;  // of a float16, whatever the mantissa
   if (in_float16(1)) return 1;
-  const float unit = std::ldexp(1.f, std::ilogb(highest) - kMostFloat16);
+  const float unit = std::ldexp(1.f, std::ilogb(highest) - kHighExponent);
   return unit >= std::numeric_limits<float>::min() && in_float16(unit) ? unit : 0;
 }
 

@@ -12,35 +12,35 @@ namespace {
 
 constexpr int kPromptRows = 64, kReplyRows = 16;
 
-std::vector<float> random_rows(int64_t n) {
+// [n, width] where the voice is
+Tensor random_rows(const Voice& voice, int64_t n) {
+  Tensor rows = Tensor::zeros(DType::f32, {n, voice.row_width()});
   std::mt19937 random(1);
-  std::vector<float> rows;
-  for (int64_t i = 0; i < n; ++i) rows.push_back(float(random() % 1000) / 1000 - .5f);
-  return rows;
+  for (int64_t i = 0; i < rows.numel(); ++i) rows.f32()[i] = float(random() % 1000) / 1000 - .5f;
+  return to_device(rows, voice.device());
 }
 
-VoicePrompt some_prompt(int64_t width) {
-  VoicePrompt prompt;
-  prompt.rows = random_rows(kPromptRows * width);
+VoicePrompt some_prompt(const Voice& voice) {
+  VoicePrompt prompt{{{random_rows(voice, kPromptRows)}}, {}};
   for (int32_t i = 0; i < kPromptRows; ++i) prompt.positions.push_back({i, i, i});
   return prompt;
 }
 
 // Seconds of every code, the first with the prompt; fewer than asked for where the Talker ends.
-std::vector<double> measure_codes(Bench& bench, const Voice& voice, int64_t width) {
+std::vector<double> measure_codes(Bench& bench, const Voice& voice) {
   Computation c(bench);
-  const std::vector<float> reply = random_rows(kReplyRows * width);
-  const auto stream = voice.new_codes(some_prompt(width), voice.default_speaker());
+  const Tensor reply = random_rows(voice, kReplyRows);
+  const auto stream = voice.new_codes(some_prompt(voice), voice.default_speaker());
   Sampler sampler(1);
   const SamplingOptions published{
       .temperature = .9, .top_p = .8, .top_k = 40, .repetition_penalty = 1.05};
-  const PickCode pick = [&](std::span<float> logits, std::span<const int32_t> history) {
-    return sampler.pick(logits, history, published);
+  const PickCode pick = [&](ops::Context& cx, const Tensor& logits,
+                            std::span<const int32_t> history, std::span<const uint32_t> allowed) {
+    return sampler.choose(cx, logits, history, published, allowed);
   };
   std::vector<double> times;
   for (int k = 0; k < bench.sizes().codes; ++k) {
-    const auto row = k < kReplyRows ? std::span(reply).subspan(size_t(k * width), size_t(width))
-                                    : std::span<const float>();
+    const KeptRows row = k < kReplyRows ? KeptRows{reply.rows(k, k + 1)} : KeptRows{};
     const double begin = seconds();
     const bool ended = !stream->next(c.cx, row, pick);
     times.push_back(seconds() - begin);
@@ -96,8 +96,8 @@ void measure_speech(Bench& bench) {
   const auto voice = family.load_voice(
       {bench.folder(), bench.precision(), bench.device(), {&bench.pool(), nullptr}}, {});
   std::printf("%-34s %9.2f s\n", "voice loaded in", seconds() - begin);
-  measure_codes(bench, *voice, family.text->hidden());
-  const std::vector<double> codes = measure_codes(bench, *voice, family.text->hidden());
+  measure_codes(bench, *voice);
+  const std::vector<double> codes = measure_codes(bench, *voice);
   const double code = median(codes),
                sound = double(voice->samples_per_code()) / voice->sample_rate();
   std::printf("talker: first code %.2f ms, then %.3f ms each (%.3f × real time), %zu codes\n",
