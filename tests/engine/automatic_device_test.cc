@@ -91,8 +91,8 @@ TEST_F(AutomaticDevice, AContextWithoutRoomSaysWhatItNeeds) {
     FAIL() << "it was answered";
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ErrorCode::out_of_memory);
-    expect_says(e.what(), {"cuda:0 (CPU emulation of CUDA) has no ", " for keys and values: ",
-                           "of its 0 MiB are free"});
+    expect_says(e.what(), {"cuda:0 (CPU emulation of CUDA) has no ",
+                           " for keys and values: ", "of its 0 MiB are free"});
   }
 }
 
