@@ -8,8 +8,7 @@
 namespace omni::ops::cuda {
 
 const Cudnn* Convolutions::wanted() {
-  static const Cudnn* library =
-      wanted_library<Cudnn>("OMNI_CUDNN", "convolutions through cuDNN");
+  static const Cudnn* library = wanted_library<Cudnn>("OMNI_CUDNN", "convolutions through cuDNN");
   return library;
 }
 
