@@ -6,6 +6,7 @@
 #include <random>
 
 #include "decoding/sequence.h"
+#include "interface/lone_sequence.h"
 #include "models/devices.h"
 #include "models/registry.h"
 
@@ -98,6 +99,33 @@ TEST(KeptRows, AreOnTheDeviceWhatTheyAreOnTheHost) {
     ASSERT_EQ(there.size(), host.size());
     for (size_t i = 0; i < host.size(); ++i) ASSERT_NEAR(there[i], host[i], 2e-4) << device << i;
   }
+}
+
+// Of text the state and the embedding, of media the state alone.
+TEST(KeptRows, AreStatesAndEmbeddingsOfText) {
+  const Family family = load_family({kFixture, Precision::float32}, {});
+  const TextModel& model = *family.text;
+  ThreadPool pool(1);
+  Scheduler scheduler(model, pool);
+  Sequence s(scheduler, {.keeps_rows = true});
+  Rows rows = rows_at(0, 7, Lane::vision);
+  rows.n_before = 2, rows.n_behind = 1;
+  Tensor values = Tensor::zeros(DType::f32, {4, model.hidden()});
+  for (int64_t i = 0; i < values.numel(); ++i) values.f32()[i] = float(i % 11) / 10 - 0.5f;
+  s.prefill(rows, values.f32());
+  Arena arena;
+  ops::Context cx{pool, arena};
+  LoneSequence alone(model);
+  Tensor x = model.embed(cx, rows.ids), media = x.rows(2, 6);
+  ops::copy_(cx, media, values);
+  Tensor expected = ops::clone(cx, alone.forward(model, cx, x, rows.positions, Lane::vision));
+  std::fill_n(media.f32(), media.numel(), 0.f);
+  ops::add_(cx, expected, x);
+  ASSERT_EQ(s.kept_rows().size(), 1u);
+  const Tensor& kept = s.kept_rows()[0].values;
+  ASSERT_EQ(kept.numel(), expected.numel());
+  for (int64_t i = 0; i < kept.numel(); ++i)
+    ASSERT_NEAR(kept.f32()[i], expected.f32()[i], 1e-4) << i;
 }
 
 // What is let go is used again, and nothing else.

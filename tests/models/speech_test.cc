@@ -35,6 +35,17 @@ class SpeechParts : public testing::TestWithParam<const char*> {
   ops::Context cx_{pool_, arena_};
   TalkerVoice voice_{{folder_, Precision::float32, device_}, file_, config_, {}};
 
+  // Rows that another queue is still about to make, where there are queues.
+  Arena elsewhere_{device_};
+  KeptRows kept(const Tensor& rows) {
+    if (!device_) return {rows};
+    const Tensor there = Tensor::on(device_, DType::f32, rows.shape());
+    elsewhere_.queue().upload(const_cast<void*>(there.raw()), rows.raw(), rows.nbytes());
+    std::shared_ptr<Device::Mark> made = device_->make_mark();
+    elsewhere_.queue().mark(*made);
+    return {there, made};
+  }
+
   Tensor expected(const char* name) const { return to_f32(expected_->get(name)); }
   std::vector<int32_t> codes() const {
     const Tensor t = expected_->get("talker.codes");
@@ -62,7 +73,7 @@ TEST_P(SpeechParts, GreedyCodes) {
   const Tensor prompt = expected("talker.prompt"), reply = expected("talker.reply"),
                positions = expected_->get("talker.positions");
   const int64_t some = prompt.dim(0) / 3;  // they come in pieces
-  text.rows = {{prompt.rows(0, some)}, {prompt.rows(some, prompt.dim(0))}};
+  text.rows = {kept(prompt.rows(0, some)), kept(prompt.rows(some, prompt.dim(0)))};
   for (int64_t i = 0, n = positions.dim(1); i < n; ++i)
     text.positions.push_back({int32_t(positions.i64()[i]), int32_t(positions.i64()[n + i]),
                               int32_t(positions.i64()[2 * n + i])});
@@ -87,7 +98,7 @@ TEST_P(SpeechParts, GreedyCodes) {
     const auto stream = voice_.new_codes(text, voice);
     for (int64_t k = 0; k < 30; ++k) {
       const auto code =
-          stream->next(cx_, k < n_rows ? KeptRows{reply.rows(k, k + 1)} : KeptRows{}, pick);
+          stream->next(cx_, k < n_rows ? kept(reply.rows(k, k + 1)) : KeptRows{}, pick);
       if (!code) break;
       out.push_back(*code);
     }
@@ -221,6 +232,17 @@ TEST_P(SpeechParts, Wave) {
   for (size_t i = 0; i < wave.size(); ++i)
     worst = std::max(worst, std::abs(double(wave[i]) - double(theirs.f32()[i])));
   EXPECT_LT(worst, 1e-5);
+}
+
+// A few frames again, when others of as many have been recorded and run.
+TEST_P(SpeechParts, WaveAgain) {
+  const Tensor mel = expected("mel");
+  const std::vector<float> first = voice_.wave(cx_, mel.rows(0, 4));
+  for (const int64_t begin : {4, 8, 0}) {
+    const std::vector<float> again = voice_.wave(cx_, mel.rows(begin, begin + 4));
+    ASSERT_EQ(again.size(), first.size());
+    EXPECT_EQ(again == first, begin == 0) << begin;
+  }
 }
 
 // Damaged files: one error, whatever is wrong; never a crash, never memory for a size that the file

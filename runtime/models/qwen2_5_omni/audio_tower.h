@@ -25,7 +25,6 @@ class AudioTower final : public AudioEncoder {
   Tensor rows(ops::Context& cx, const Tensor& mel) const;
 
   const Device* device_;
-  Recorded recorded_;
   AudioConfig config_;
   AudioSpec spec_;
   Conv1d conv1_, conv2_;

@@ -17,13 +17,13 @@ namespace {
 constexpr size_t kOldest = 90800;
 enum TensorId : int64_t { kX = 1, kWeight, kBias, kY, kSum };
 
-void require(const Cudnn& cudnn, int status, const char* what) {
+void require(const Cudnn& cudnn, int status, const char* what,
+             ErrorCode code = ErrorCode::unsupported) {
   if (!status) return;
   char message[512] = "";
   cudnn.last_error(message, sizeof message);
-  throw Error(ErrorCode::unsupported, std::string("cuDNN: ") + what + ": status " +
-                                          std::to_string(status) + (*message ? ", " : "") +
-                                          message);
+  throw Error(code, std::string("cuDNN: ") + what + ": status " + std::to_string(status) +
+                        (*message ? ", " : "") + message);
 }
 
 // A descriptor that is destroyed with it.
@@ -253,7 +253,8 @@ void ConvolutionPlan::run(Cudnn::Handle handle, const float* x, const float* wei
       .set(ATTR_VARIANT_PACK_DATA_POINTERS, TYPE_VOID_PTR, data, 4)
       .set(ATTR_VARIANT_PACK_WORKSPACE, TYPE_VOID_PTR, workspace);
   pack.finalize("the pointers");
-  require(cudnn_, cudnn_.execute(handle, plan_, pack.get()), "cudnnBackendExecute");
+  require(cudnn_, cudnn_.execute(handle, plan_, pack.get()), "cudnnBackendExecute",
+          ErrorCode::device);
 }
 
 }  // namespace omni::ops::cuda
