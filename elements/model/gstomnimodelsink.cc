@@ -338,8 +338,17 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
   return ok;
 }
 
+bool wants_turns(State& s) {
+  std::lock_guard guard(s.settings.lock);
+  return s.settings.trigger == int(omni::Trigger::turn);
+}
+
 gboolean sink_query(GstPad* pad, GstObject* parent, GstQuery* query) {
-  return state(parent).engine_context.answer(query) || gst_pad_query_default(pad, parent, query);
+  State& s = state(parent);
+  return s.engine_context.answer(query) ||
+         (GST_QUERY_TYPE(query) == GST_QUERY_CUSTOM &&
+          gst_omni_answer_turns_wanted(query, wants_turns(s))) ||
+         gst_pad_query_default(pad, parent, query);
 }
 
 gboolean sink_activate_mode(GstPad* pad, GstObject* parent, GstPadMode mode, gboolean active) {
@@ -364,11 +373,7 @@ gboolean sink_activate_mode(GstPad* pad, GstObject* parent, GstPadMode mode, gbo
 
 void tell_of_turns(GstOmniModel* self) {
   State& s = state(self);
-  bool wanted = false;
-  {
-    std::lock_guard guard(s.settings.lock);
-    wanted = s.settings.trigger == int(omni::Trigger::turn);
-  }
+  const bool wanted = wants_turns(s);
   Pads pads;
   {
     std::lock_guard guard(s.lock);

@@ -192,6 +192,8 @@ class AudioTokenizer final : public GstOmniTokenizer {
         AudioWork::Calls{[this] { check_cancelled(); }, [this] { return turn_silence(); },
                          [this](EventPtr event) { push_event(std::move(event)); }});
     chunk_ = GstClockTime(engine.chunk_duration());
+    const QueryPtr query = gst_omni_query_turns_wanted();
+    if (ask_downstream(query.get())) turns_wanted_ = gst_omni_parse_turns_wanted(query.get());
     return work;
   }
 

@@ -55,6 +55,7 @@ class GstOmniTokenizer : public GstOmniElement, GstOmniInput::Media, GstOmniWork
   // An event from downstream that is this element's. False: it goes on.
   virtual bool take_upstream(GstEvent* event) { return false; }
   void push_event(EventPtr event) { gst_pad_push_event(src_, event.release()); }
+  bool ask_downstream(GstQuery* query) { return gst_pad_peer_query(src_, query); }
 
   bool query(GstQuery* query) override;  // of the sink pad
   // Throws `cancelled` once the work is no longer asked for: between the parts of a long one.

@@ -5,9 +5,11 @@ namespace {
 constexpr char kVoiceBegan[] = "omni-voice-began", kTurnEnded[] = "omni-turn-ended",
                kTurnsWanted[] = "omni-turns-wanted";
 
-const GstStructure* named(GstEvent* event, const char* name) {
-  const GstStructure* s = gst_event_get_structure(event);
+const GstStructure* named(const GstStructure* s, const char* name) {
   return s && gst_structure_has_name(s, name) ? s : nullptr;
+}
+const GstStructure* named(GstEvent* event, const char* name) {
+  return named(gst_event_get_structure(event), name);
 }
 
 std::optional<omni::Nanoseconds> running_time(const GstStructure* s, const char* field,
@@ -46,6 +48,23 @@ std::optional<omni::Input> gst_omni_parse_voice(GstEvent* event, const GstSegmen
       return omni::TurnEnded{{*start, *end - *start}, *time};
   }
   return std::nullopt;
+}
+
+QueryPtr gst_omni_query_turns_wanted() {
+  return QueryPtr(gst_query_new_custom(GST_QUERY_CUSTOM, gst_structure_new_empty(kTurnsWanted)));
+}
+
+bool gst_omni_answer_turns_wanted(GstQuery* query, bool wanted) {
+  if (!named(gst_query_get_structure(query), kTurnsWanted)) return false;
+  gst_structure_set(gst_query_writable_structure(query), "wanted", G_TYPE_BOOLEAN, gboolean(wanted),
+                    nullptr);
+  return true;
+}
+
+bool gst_omni_parse_turns_wanted(GstQuery* answered) {
+  gboolean wanted = FALSE;
+  gst_structure_get_boolean(gst_query_get_structure(answered), "wanted", &wanted);
+  return wanted;
 }
 
 EventPtr gst_omni_turns_wanted(bool wanted) {
