@@ -51,6 +51,7 @@ class Block {
     number_ = number;
     Memory::instance().forget(shared_memory(), used_);  // what the block before left
     used_ = 0;
+    Memory::instance().trim(shared_memory(), 0);
     sites_.clear();
     dynamic_ = shape_.shared ? take(shape_.shared, kMostShared) : nullptr;
     for (unsigned i = 0; i < n_; ++i) {
@@ -150,6 +151,7 @@ class Block {
     limit = std::min(limit, kMostShared);
     const size_t at = (used_ + 15) / 16 * 16;
     used_ = at + bytes;
+    Memory::instance().trim(shared_memory(), std::min(used_, kMostShared));
     if (used_ <= limit) return shared_memory() + at;
     report(std::string(name_) + ": shared memory",
            std::to_string(used_) + " bytes of shared memory; a block has " + std::to_string(limit));

@@ -31,6 +31,8 @@ class Memory {
   // Poisoned with NaNs; never the same address twice. nullptr: beyond the limit.
   void* allocate(size_t bytes, const char* what);
   bool release(void* pointer);
+  // Of an allocation only its first bytes are there from now on.
+  void trim(void* pointer, size_t bytes) { blocks_[static_cast<char*>(pointer)].bytes = bytes; }
   void set_limit(size_t bytes) { limit_ = bytes; }
   // What the environment says with OMNI_CUDA_MEMORY=bytes goes before what was set.
   size_t limit() const;

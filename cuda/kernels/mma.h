@@ -69,6 +69,21 @@ __device__ inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uin
   mma_bf16(c, a, b[0], b[1]);
 }
 
+// Sixteen aligned bytes of global memory that nothing writes while the kernel runs and that no
+// other thread reads.
+__device__ inline uint4 load_once(const void* from) {
+#ifdef __CUDACC__
+  uint4 x;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
+               : "l"(__cvta_generic_to_global(from)));
+  return x;
+#else
+  const uint4 x = *static_cast<const uint4*>(from);
+  return x;
+#endif
+}
+
 // Four 8 × 8 matrices of bfloat16 from shared memory: lane 8i + r says where row r of matrix i
 // lies, sixteen aligned bytes; x[i] ← its row lane / 4, columns 2 · (lane % 4) and the next one.
 // Transposed: its column lane / 4, rows 2 · (lane % 4) and the next one. All lanes call it. (PTX

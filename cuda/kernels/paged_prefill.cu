@@ -1,6 +1,6 @@
-// Block (head, tile): four warps, 32 queries each, meet one page's keys and values after the other,
-// half a page at a time. A page's values come while its first keys are multiplied, the next one's
-// keys meanwhile.
+// A block a tile and head: four warps, 32 queries each, meet one page's keys and values after the
+// other, half a page at a time. A page's values come while its first keys are multiplied, the next
+// one's keys meanwhile.
 #include "kernels/attention_mma.h"
 #include "kernels/paged_prefill.h"
 
@@ -36,37 +36,45 @@ __device__ inline void fetch_page(bf16* to, const bf16* from, int first, int end
   end_copies();
 }
 
+// The last queries of a prompt see most: they begin first. But of the two blocks that share a
+// multiprocessor from the beginning, the longer the first is, the shorter is the second.
+__device__ inline int place_of(int block, int wave, int n_blocks) {
+  const int end = min(2 * wave, n_blocks);
+  return block < wave || block >= end ? block : wave + end - 1 - block;
+}
+
 template <int kWidth>
 __global__ void __launch_bounds__(kThreads, 2)
     paged_prefill_kernel(LaneQueries q, void* const* __restrict__ tables,
                          const SeenRows* __restrict__ seen, const QueryRange* __restrict__ tiles,
-                         bf16* __restrict__ y, PagedShape s, float scale, bool wide) {
+                         bf16* __restrict__ y, int n_tiles, int wave, PagedShape s, float scale,
+                         bool wide) {
   constexpr int kLine = kMmaLine<kWidth>;
   OMNI_DYNAMIC_SHARED(bf16, query);
   bf16 *key = query + kPagedTileQueries * kLine, *next_key = key + kPageRows * kLine,
        *value = next_key + kPageRows * kLine;
-  // the last queries of a prompt see most: they begin first
-  const QueryRange tile = tiles[gridDim.y - 1 - blockIdx.y];
-  const int head = int(blockIdx.x), kv_head = head / (s.n_heads / s.n_kv_heads),
+  const int place = place_of(int(blockIdx.x), wave, n_tiles * s.n_heads);
+  const QueryRange tile = tiles[n_tiles - 1 - place / s.n_heads];
+  const int head = place % s.n_heads, kv_head = head / (s.n_heads / s.n_kv_heads),
             warp = int(threadIdx.x) / 32, row = int(threadIdx.x) % 32 / 4,
             n_queries = tile.end - tile.begin, n_mine = min(kRows, n_queries - warp * kRows);
-  const int64_t begin = tile.begin, mine = begin + warp * kRows;
+  const int begin = tile.begin, mine = begin + warp * kRows;
   using Warp = MmaQueries<kWidth, kRowTiles, kKeys>;
   Warp queries;
   clear(queries);
 
   for (int l = 0; l < s.n_lanes; ++l) {
-    const SeenRows last = seen[(begin + n_queries - 1) * s.n_lanes + l];
+    const SeenRows last = seen[int64_t(begin + n_queries - 1) * s.n_lanes + l];
     if (last.first == last.end) continue;
     int first_end = 0, last_end = 0;  // what this warp's queries see
     if (n_mine > 0) {
-      first_end = seen[mine * s.n_lanes + l].end;
-      last_end = seen[(mine + n_mine - 1) * s.n_lanes + l].end;
+      first_end = seen[int64_t(mine) * s.n_lanes + l].end;
+      last_end = seen[int64_t(mine + n_mine - 1) * s.n_lanes + l].end;
     }
     typename Warp::Ends end;
     OMNI_UNROLL for (int i = 0; i < kRowTiles; ++i) OMNI_UNROLL for (int r = 0; r < 2; ++r) {
       const int at = 16 * i + 8 * r + row;
-      end[i][r] = at < n_mine ? seen[(mine + at) * s.n_lanes + l].end : 0;
+      end[i][r] = at < n_mine ? seen[int64_t(mine + at) * s.n_lanes + l].end : 0;
     }
     const int64_t head_at = int64_t(kv_head) * s.head_dim;
     const auto page_of = [&](int first_row) {
@@ -117,8 +125,8 @@ __global__ void __launch_bounds__(kThreads, 2)
     }
   }
   if (n_mine > 0)
-    write_rows(queries, y + (mine * s.n_heads + head) * s.head_dim, int64_t(s.n_heads) * s.head_dim,
-               n_mine, s.head_dim);
+    write_rows(queries, y + (int64_t(mine) * s.n_heads + head) * s.head_dim,
+               int64_t(s.n_heads) * s.head_dim, n_mine, s.head_dim);
 }
 
 template <int kWidth>
@@ -127,9 +135,9 @@ cudaError_t prefill(const LaneQueries& q, void* const* tables, const SeenRows* s
                     cudaStream_t stream) {
   constexpr float kLog2E = 1.44269504f;
   return launch("paged_prefill", paged_prefill_kernel<kWidth>,
-                {{unsigned(s.n_heads), unsigned(n_tiles)}, {kThreads}, kSharedBytes<kWidth>},
-                stream, q, tables, seen, tiles, y, s, kLog2E / sqrtf(float(s.head_dim)),
-                is_wide(q, s));
+                {{unsigned(s.n_heads * n_tiles)}, {kThreads}, kSharedBytes<kWidth>}, stream, q,
+                tables, seen, tiles, y, n_tiles, n_multiprocessors(), s,
+                kLog2E / sqrtf(float(s.head_dim)), is_wide(q, s));
 }
 
 }  // namespace

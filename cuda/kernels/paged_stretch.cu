@@ -56,13 +56,11 @@ __global__ void __launch_bounds__(kThreads, 2)
     uint4 k[2][kWidth / 32], v[4][kWidth / 64];
     OMNI_UNROLL for (int i = 0; i < 2; ++i) OMNI_UNROLL for (int c = 0; c < kWidth / 32; ++c) {
       const int key = 8 * i + group_row, d = 32 * c + 8 * t;
-      k[i][c] = key < n_mine && d < head_dim ? *reinterpret_cast<const uint4*>(at(key, s.keys, d))
-                                             : uint4{0, 0, 0, 0};
+      k[i][c] = key < n_mine && d < head_dim ? load_once(at(key, s.keys, d)) : uint4{0, 0, 0, 0};
     }
     OMNI_UNROLL for (int i = 0; i < 4; ++i) OMNI_UNROLL for (int c = 0; c < kWidth / 64; ++c) {
       const int key = 2 * t + i % 2 + i / 2 * 8, d = 64 * c + 8 * group_row;
-      v[i][c] = key < n_mine && d < head_dim ? *reinterpret_cast<const uint4*>(at(key, s.values, d))
-                                             : uint4{0, 0, 0, 0};
+      v[i][c] = key < n_mine && d < head_dim ? load_once(at(key, s.values, d)) : uint4{0, 0, 0, 0};
     }
 
     // rows 0 to 7 of the product: the heads, 8 to 15: what rounding left of them

@@ -64,6 +64,63 @@ TEST_F(Emulation, FindsEachWrongKernel) {
   EXPECT_EQ(found(), "");
 }
 
+class EmulatedProducts : public Emulation {
+ protected:
+  void SetUp() override {
+    Emulation::SetUp();
+    for (int i = 0; i < 512; ++i) {
+      values_[i] = float((i * 37 + i / 16 * 11) % 29 - 14) / 8;
+      assign(reinterpret_cast<bf16*>(host_)[i], values_[i]);
+    }
+    cudaMemcpyAsync(data_, host_, 1024, cudaMemcpyHostToDevice, stream_);
+    cudaStreamSynchronize(stream_);
+  }
+  cudaError_t run(Wrong wrong, unsigned shared = kProductsShared) {
+    const auto* a = reinterpret_cast<const bf16*>(data_);
+    return run_products(wrong, a, a + 256, more_, shared, stream_);
+  }
+  float values_[512];
+};
+
+TEST_F(EmulatedProducts, AreThoseOfTheirFactors) {
+  ASSERT_EQ(run(Wrong::nothing), cudaSuccess);
+  cudaMemcpyAsync(host_, more_, 512 * sizeof(float), cudaMemcpyDeviceToHost, stream_);
+  EXPECT_EQ(found(), "");
+  const float *a = values_, *b = values_ + 256;
+  for (int i = 0; i < 16; ++i)
+    for (int j = 0; j < 16; ++j) {
+      float transposed = 0, plain = 0;
+      for (int k = 0; k < 16; ++k) {
+        transposed += a[i * 16 + k] * b[j * 16 + k];
+        plain += a[i * 16 + k] * b[k * 16 + j];
+      }
+      EXPECT_EQ(host_[i * 16 + j], transposed) << i << " " << j;
+      EXPECT_EQ(host_[256 + i * 16 + j], plain) << i << " " << j;
+    }
+}
+
+TEST_F(EmulatedProducts, WrongOnesAreFound) {
+  const std::pair<Wrong, const char*> all[] = {
+      {Wrong::copies_not_waited_for, "uninitialised read"},
+      {Wrong::copies_read_by_another_without_barrier, "race"},
+      {Wrong::copies_over_what_is_read, "race"},
+      {Wrong::copies_left_open, "does not wait for its copies"}};
+  for (const auto& [wrong, kind] : all) {
+    emu::reports().clear();
+    ASSERT_EQ(run(wrong), cudaSuccess);
+    EXPECT_NE(found().find(kind), std::string::npos)
+        << "wrong kernel " << int(wrong) << " is to be found as " << kind << ", found: " << found();
+  }
+}
+
+TEST_F(EmulatedProducts, SharedMemoryIsWhatTheLaunchAsksFor) {
+  ASSERT_EQ(run(Wrong::nothing, 227 << 10), cudaSuccess);
+  EXPECT_EQ(found(), "");
+  EXPECT_EQ(run(Wrong::nothing, (227 << 10) + 1), cudaErrorInvalidConfiguration);
+  ASSERT_EQ(run(Wrong::nothing, kProductsShared - 32), cudaSuccess);
+  EXPECT_NE(found().find("out of bounds"), std::string::npos) << found();
+}
+
 TEST_F(Emulation, AMissingEventWaitIsSeen) {
   run_wrong(Wrong::nothing, data_, more_, stream_);
   // without waiting for stream_

@@ -1,3 +1,4 @@
+#include "kernels/mma.h"
 #include "wrong_kernels.h"
 
 namespace omni::cuda {
@@ -38,7 +39,47 @@ __global__ void big_kernel(float* out) {
   out[threadIdx.x] = tile[threadIdx.x];
 }
 
+constexpr int kSide = 16, kLine = kSide + 8;
+
+// Two warps, a product each; a warp's threads copy one of the factors.
+__global__ void products_kernel(const bf16* a, const bf16* b, float* out, Wrong wrong) {
+  OMNI_DYNAMIC_SHARED(bf16, left);
+  bf16* right = left + kSide * kLine;
+  const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, row = lane / 2,
+            part = lane % 2 * 8;
+  bf16* to = (warp ? right : left) + row * kLine + part;
+  copy_async(to, (warp ? b : a) + row * kSide + part, true);
+  end_copies();
+  if (wrong != Wrong::copies_not_waited_for && wrong != Wrong::copies_left_open)
+    wait_for_copies<0>();
+  if (wrong == Wrong::copies_left_open) return;
+  if (wrong != Wrong::copies_read_by_another_without_barrier) __syncthreads();
+  uint32_t x[4], y[4];
+  load_matrices(x, left + lane % 16 * kLine + lane / 16 * 8);
+  if (warp == 0)  // columns of bᵀ are rows of b
+    load_matrices(y, right + (lane % 8 + lane / 16 * 8) * kLine + lane / 8 % 2 * 8);
+  else
+    load_matrices<true>(y, right + lane % 16 * kLine + lane / 16 * 8);
+  if (wrong == Wrong::copies_over_what_is_read) {
+    copy_async(to, a, false);
+    end_copies();
+    wait_for_copies<0>();
+  }
+  for (int half = 0; half < 2; ++half) {
+    float c[4] = {0, 0, 0, 0};
+    mma_bf16(c, x, y[2 * half], y[2 * half + 1]);
+    for (int i = 0; i < 4; ++i)
+      out[(warp * kSide + lane / 4 + i / 2 * 8) * kSide + half * 8 + lane % 4 * 2 + i % 2] = c[i];
+  }
+}
+
 }  // namespace
+
+cudaError_t run_products(Wrong wrong, const bf16* a, const bf16* b, float* out, unsigned shared,
+                         cudaStream_t stream) {
+  static_assert(kProductsShared == 2 * kSide * kLine * sizeof(bf16));
+  return launch("products", products_kernel, {{1}, {64}, shared}, stream, a, b, out, wrong);
+}
 
 cudaError_t run_wrong(Wrong wrong, const float* in, float* out, cudaStream_t stream) {
   if (wrong == Wrong::too_much_shared)

@@ -19,7 +19,17 @@ enum class Wrong {
   unwritten_global,
   freed,
   too_many_threads,
+  copies_not_waited_for,
+  copies_read_by_another_without_barrier,
+  copies_over_what_is_read,
+  copies_left_open,
 };
 cudaError_t run_wrong(Wrong wrong, const float* in, float* out, cudaStream_t stream);
+
+// Through asynchronous copies and matrices of shared memory: a, b [16, 16] → out[0] ← a · bᵀ,
+// out[1] ← a · b, of [16, 16]. shared: bytes to ask for, at least those that it needs.
+constexpr unsigned kProductsShared = 2 * 16 * 24 * 2;
+cudaError_t run_products(Wrong wrong, const bf16* a, const bf16* b, float* out, unsigned shared,
+                         cudaStream_t stream);
 
 }  // namespace omni::cuda

@@ -277,7 +277,7 @@ MUTANTS = [
     ("cuda: paged decode: values before the exponentials", K + "paged_decode.cu", "partial[h * to_next + 1] = sum;\n  }\n  __syncthreads();", "partial[h * to_next + 1] = sum;\n  }"),
     ("cuda: paged decode: every lane meets the first variant", K + "paged_decode.cu", "of = of_lane(q, l);", "of = of_lane(q, 0);"),
     ("cuda: paged decode: a lane's stretches begin where the last one's ended", K + "paged_stretch.h", "    stretch -= n;\n", ""),
-    ("cuda: paged stretch: keys behind the end", K + "paged_stretch.cu", "key < n_mine && d < head_dim ? *reinterpret_cast<const uint4*>(at(key, s.keys, d))", "d < head_dim ? *reinterpret_cast<const uint4*>(at(key, s.keys, d))"),
+    ("cuda: paged stretch: keys behind the end", K + "paged_stretch.cu", "key < n_mine && d < head_dim ? load_once(at(key, s.keys, d))", "d < head_dim ? load_once(at(key, s.keys, d))"),
     ("cuda: paged stretch: what rounding left of the queries is forgotten", K + "paged_stretch.cu", "a[1] = rest_of(f[0], f[1], a[0]), a[3]", "a[3]"),
     ("cuda: paged stretch: warps joined without their maxima", K + "paged_stretch.cu", "share[w] = __expf(highest[w * kHeads + warp] - top);", "share[w] = 1;"),
     ("cuda: paged stretch: sums read before they are there", K + "paged_stretch.cu", "  }\n  __syncthreads();\n\n  // a warp a head", "  }\n\n  // a warp a head"),
