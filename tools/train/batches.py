@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from transformers import WhisperFeatureExtractor
 
 import questions
-from clips import Clips, no_pictures, no_sound
+from clips import Clips
 from model import MODES
 from tokenizer import HIGHEST
 from vocabulary import FRAMES, LABELS, LEVELS, OTHER, PICTURES, RATE, TOKEN, UNIT
@@ -111,11 +111,11 @@ class Questions:
     def _order(self, v, a, pair, r):
         kind, _, label = pair
         w = self.weights[kind]
-        if kind in ("detect", "find", "point") and not v.boxes[-1]:
+        if kind in ("detect", "find", "point") and not v.boxes[-1] and not (kind == "detect" and v.kind == "other"):
             w *= .2
         if kind in ("find", "point") and label not in [b[0] for b in v.boxes[-1]]:
             w *= .4
-        if kind == "word" and not a.words:
+        if kind == "word" and not a.words and a.kind != "other speech":
             w *= .2
         if kind == "fault" and not (v and v.event) and not (a and a.lost):
             w *= .5
@@ -152,11 +152,10 @@ class Questions:
 
 
 def text_batch(clips, packer, mode, shape, n, boxes):
-    pairs, tokens, announced = MODES[mode]
+    pairs, tokens, _ = MODES[mode]
     frames = 1 if mode == "image" else pairs * 2
-    none = (no_pictures(shape), no_sound()) if announced == "both" else (None, None)
-    videos = [clips.video(shape, frames, (.06, .31, .53, .1) if boxes else (.2, .16, .46, .18)) if pairs else none[0] for _ in range(n)]
-    sounds = [clips.audio(tokens * TOKEN / RATE) if tokens else none[1] for _ in range(n)]
+    videos = [clips.video(shape, frames, (.06, .31, .53, .1) if boxes else (.2, .16, .46, .18)) if pairs else None for _ in range(n)]
+    sounds = [clips.audio(tokens * TOKEN / RATE) if tokens else None for _ in range(n)]
     packed = [packer.pack(v, a, clips.r) for v, a in zip(videos, sounds)]
     out = dict(mode=mode, shape=shape, count=sum(c for _, c in packed), **{k: np.stack([p[k] for p, _ in packed]) for k in packed[0][0]})
     if pairs:
@@ -182,7 +181,7 @@ def _work(seed, made, stage, bank, tokenizer, n, length):
     boxes = stage == "boxes"
     packer = Questions(Tokenizer.from_file(str(tokenizer)), length, boxes)
     while True:
-        mode = r.choices(list(MODES), (.1, .1, 0, .5, 0, .3, 0, 0) if boxes else (.41, .08, .06, .17, .06, .13, .05, .04))[0]
+        mode = r.choices(list(MODES), (.1, .1, 0, .5, 0, .3) if boxes else (.45, .09, .06, .18, .08, .14))[0]
         few = max(1, n // 2) if mode == "long" else n
         made.put(text_batch(clips, packer, mode, r.choices(list(FRAMES), (.45, .3, .13, .06, .06))[0], few, boxes))
 

@@ -16,8 +16,8 @@ from vocabulary import COLOURS, FRAMES, LABELS, LEVELS, MOVING, NOISES, OTHER, P
 PATTERN_NAMES = [p for p in PICTURES if p != "blinking screen"]
 SMALLEST = 28   # pixels of an object's longer side: a fifth of the height of a wide picture
 CROWD = 14      # objects that are tried to be placed in a crowded still
-VIDEO_KINDS = ["pattern", "ball", "objects", "other"]  # and missing
-SOUND_KINDS = ["silence", "tone", "noise", "ticks", "music", "hum", "speech", "other music", "other speech"]  # and missing; the last two are recorded, or of other words
+VIDEO_KINDS = ["pattern", "ball", "objects", "other"]
+SOUND_KINDS = ["silence", "tone", "noise", "ticks", "music", "hum", "speech", "other music", "other speech"]  # the last two are recorded, or of other words
 OWN_VIDEO, OWN_SOUND = (.24, .2, .56, 0), (.12, .3, .13, .05, .06, .04, .3, 0, 0)  # weights of what nano was made for
 LIVELY = {"snow", "pinwheel", "spokes"}  # patterns whose freeze is seen
 
@@ -47,16 +47,6 @@ class Audio:
     words: list = field(default_factory=list)
 
 
-def no_pictures(shape):
-    """Of a feed that has a video track."""
-    return Video(shape, "missing", "no picture", np.zeros((0, *FRAMES[shape][::-1], 3), np.uint8), [[]])
-
-
-def no_sound():
-    """Of a feed that has an audio track."""
-    return Audio("missing", np.zeros(0, np.float32), np.zeros(0, np.int64), "no sound")
-
-
 class Clips:
     def __init__(self, seed, bank, unseen=False):
         self.r, self.np, self.unseen = random.Random(seed), np.random.default_rng(seed), unseen
@@ -81,7 +71,7 @@ class Clips:
         low, high = [(.5, 1), (.07, .25), (.004, .02)][k := self.r.randrange(3)]
         return k, math.exp(self.r.uniform(math.log(low), math.log(high)))
 
-    def audio(self, seconds, kinds=(.1, .24, .11, .04, .04, .03, .22, .04, .18)):
+    def audio(self, seconds, kinds=(.07, .2, .1, .04, .04, .03, .24, .05, .23)):
         """A sound; kinds are the weights of SOUND_KINDS."""
         r, n = self.r, int(seconds * RATE)
         kind = r.choices(SOUND_KINDS, kinds)[0]
@@ -296,7 +286,7 @@ class Clips:
             v.boxes = [list(v.boxes[min(i, first)]) for i in range(n)]
             v.event, v.velocity = ("freeze", first), {}
         elif .3 <= e < .42 and v.picture != "black screen" and n > 1:
-            first = r.randint(1, n - 1)
+            first = r.randint(1, n - 1) if self.unseen or r.random() < .6 else 1  # the hardest: the only pair with something is half black
             v.frames[first:] = 0
             v.boxes = [b if i < first else [] for i, b in enumerate(v.boxes)]
             v.event = ("black", first)

@@ -123,7 +123,7 @@ def speech(name, r):
         for _ in range(12):
             jobs.append(("speech", voice, espeak(voice), r.choice(sentences)))
     foreign = sorted({w.lower() for s in sentences for w in re.findall(r"[a-zA-Z]{3,}", s)} - set(WORDS))
-    for _ in range(700 if name == "seen" else 200):
+    for _ in range(4700 if name == "seen" else 200):
         voice = r.choice(voices)
         jobs.append(("words", voice, espeak(voice), r.choice(foreign)))
     for voice in FLITE[name]:

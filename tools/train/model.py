@@ -18,8 +18,7 @@ LOOK = 2  # in this text layer the heads LOOK_HEADS of an answer look at the obj
 LOOK_HEADS = (0, 2)
 
 # Modes of the prompt: (frame pairs, audio tokens, how they are announced)
-MODES = {"clip": (2, 50, "both"), "short": (1, 25, "both"), "long": (4, 100, "both"), "video": (2, 0, "video"), "audio": (0, 50, "audio"), "image": (1, 0, "image"),
-         "no pictures": (0, 50, "both"), "no sound": (2, 0, "both")}  # of a feed that has both
+MODES = {"clip": (2, 50, "both"), "short": (1, 25, "both"), "long": (4, 100, "both"), "video": (2, 0, "video"), "audio": (0, 50, "audio"), "image": (1, 0, "image")}
 
 
 def config(tokenizer):
@@ -141,20 +140,10 @@ class Thinker(nn.Module):
             ids = torch.tensor([self.tokenizer.encode(f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n" + media).ids])
             grid = torch.tensor([[pairs, h * 2, w * 2]])
             is_picture, is_sound = (ids[0] == self.config.video_token_id) | (ids[0] == self.config.image_token_id), ids[0] == self.config.audio_token_id
-            if announced == "both" and not (pairs and sounds):
-                self._plans[key] = ids[0], self._positions_of_one(pairs, h, w, sounds, int((is_picture | is_sound).nonzero()[0])), is_picture.nonzero()[:, 0], is_sound.nonzero()[:, 0]
-                return self._plans[key]
             positions, _ = self.hf.get_rope_index(ids, grid if announced == "image" else None, grid if announced in ("both", "video") else None, torch.ones_like(ids), announced == "both",
                                                   torch.tensor([sounds * 4]) if sounds else None, torch.tensor([1.0]) if announced in ("both", "video") else None)
             self._plans[key] = ids[0], positions[:, 0].long(), is_picture.nonzero()[:, 0], is_sound.nonzero()[:, 0]
         return self._plans[key]
-
-    def _positions_of_one(self, pairs, h, w, sounds, media):
-        """Positions [3, n] where both tracks are announced and one has nothing; `media`: where the tokens of the other begin. transformers has no such prompt: each pair of markers shares a position."""
-        n = media - 2
-        at = torch.arange(sounds) if sounds else torch.cartesian_prod(torch.arange(pairs) * self.config.position_id_per_seconds, torch.arange(h), torch.arange(w)).T
-        positions = n + 1 + at.expand(3, -1)
-        return torch.cat([torch.arange(n).expand(3, -1), torch.full((3, 2), n), positions, torch.full((3, 2), int(positions.max()) + 1)], 1)
 
     @staticmethod
     def _interleaved(pictures, sounds):
@@ -210,8 +199,6 @@ def check():
     net = Thinker(t).eval()
     worst = 0
     for mode, (pairs, sounds, announced) in MODES.items():
-        if announced == "both" and not (pairs and sounds):
-            continue  # transformers has no such prompt
         for shape in FRAMES if mode != "audio" else ["wide"]:
             ids, positions, _, _ = net.prompt(mode, shape)
             ids = torch.cat([ids, torch.tensor(t.encode("Detect all objects.<|im_end|>\n<|im_start|>assistant\n[{").ids)])[None]

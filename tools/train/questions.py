@@ -23,7 +23,7 @@ def begins(v):
 
 
 def picture_phrase(v):
-    if v.kind in ("pattern", "other", "missing"):
+    if v.kind in ("pattern", "other"):
         phrase = v.picture
     elif v.kind == "ball":
         phrase = ("moving ball" if v.moves else "ball") + " on " + v.picture
@@ -41,15 +41,13 @@ def fault(v, a):
     if v and v.event:
         (kind, first), at = v.event, begins(v)
         found.append({"freeze": "Video frozen from " + at if first else "Video frozen", "black": "Black from " + at, "back": "Black until " + at}[kind])
-    elif v and v.kind == "missing":
-        found.append("No picture")
     elif v and v.kind == "pattern" and v.picture == "black screen":
         found.append("Black picture")
     elif v and v.kind == "pattern" and v.picture == "snow":
         found.append("No signal")
     if a and a.lost is not None:
         found.append(f"Audio lost at {a.lost:.1f} s")
-    elif a and a.kind in ("silence", "missing"):
+    elif a and a.kind == "silence":
         found.append("No audio")
     return ". ".join(found or ["No fault"]) + "."
 
