@@ -19,19 +19,6 @@ __global__ void __launch_bounds__(kOneEach)
   pair[half] = b * c + a * s;
 }
 
-__global__ void __launch_bounds__(kOneEach)
-    rotary_table_kernel(const RotaryPosition* __restrict__ positions, int64_t n,
-                        const float* __restrict__ frequency, const int* __restrict__ axis, int half,
-                        float* __restrict__ cos_of, float* __restrict__ sin_of) {
-  const int64_t i = one_each_index();
-  if (i >= n) return;
-  const int64_t token = i / half;
-  const int k = int(i - token * half);
-  const double angle = double(positions[token].axis[axis[k]]) * double(frequency[k]);
-  cos_of[i] = float(cos(angle));
-  sin_of[i] = float(sin(angle));
-}
-
 template <class T>
 __global__ void __launch_bounds__(kOneEach)
     rotate_and_append_kernel(QueriesKeysValues of, const PageSlot* __restrict__ slots,
@@ -74,14 +61,6 @@ cudaError_t rotate(float* x, int64_t stride, const float* cos, const float* sin,
   const int64_t n = n_tokens * n_heads * (head_dim / 2);
   return n ? launch_early("rotate", rotate_kernel, one_each(n), stream, x, stride, cos, sin, n,
                           n_heads, head_dim / 2)
-           : cudaSuccess;
-}
-
-cudaError_t rotary_table(const RotaryPosition* positions, int64_t n, const float* frequency,
-                         const int* axis, int half, float* cos, float* sin, cudaStream_t stream) {
-  n *= half;
-  return n ? launch("rotary_table", rotary_table_kernel, one_each(n), stream, positions, n,
-                    frequency, axis, half, cos, sin)
            : cudaSuccess;
 }
 

@@ -13,16 +13,6 @@ namespace omni::cuda {
 cudaError_t rotate(float* x, int64_t stride, const float* cos, const float* sin, int64_t n_tokens,
                    int n_heads, int head_dim, cudaStream_t stream);
 
-// Where a token stands, on three axes.
-struct RotaryPosition {
-  int64_t axis[3];
-};
-
-// cos, sin [n, half] of position[axis[i]] · frequency[i], of doubles: positions grow as long as a
-// stream runs.
-cudaError_t rotary_table(const RotaryPosition* positions, int64_t n, const float* frequency,
-                         const int* axis, int half, float* cos, float* sin, cudaStream_t stream);
-
 // Queries and keys of a step, as they leave their product, with their angles.
 struct Rotary {
   const float *cos, *sin;  // [n, head_dim / 2]

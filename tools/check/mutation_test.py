@@ -200,7 +200,7 @@ MUTANTS = [
     ("cuda: few rows: in the place of the sum", K + "linear_few.cu", "into == Into::sum ? *place + value : value;", "value;"),
     ("cuda: few rows: the gate is not bent", K + "linear_few.cu", "gate / (1.f + __expf(-gate)) * up", "gate * up"),
     ("cuda: pages: values rotated, too", K + "rotate.cu", "const bool is_key = head < s.n_heads + s.n_kv_heads;", "const bool is_key = true;"),
-    ("cuda: rotary: one axis for all", K + "rotate.cu", "axis[axis[k]]", "axis[0]"),
+    ("cuda: rotary: one axis for all", K + "rotary_table.cu", "axis[axis[k]]", "axis[0]"),
     ("cuda: linear: tensor tiles written while they are read", K + "linear.cu", "    __syncthreads();  // the tiles may still be read\n    *reinterpret_cast", "    *reinterpret_cast"),
     ("cuda: linear: fragments of the wrong half", K + "linear.cu", "pair + k / 2 * 4];", "pair + k % 2 * 4];"),
     ("cuda: linear: rows of the tile behind the end", K + "linear.cu", "has_row = first_row + row < n;", "has_row = true;"),

@@ -17,6 +17,7 @@
 #include "kernels/paged_decode.h"
 #include "kernels/paged_prefill.h"
 #include "kernels/rms_norm.h"
+#include "kernels/rotary_table.h"
 #include "kernels/rotate.h"
 #include "kernels/rows.h"
 #include "kernels/sample.h"
