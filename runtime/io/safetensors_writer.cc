@@ -18,9 +18,10 @@ std::string header_of(const std::map<std::string, Tensor>& tensors) {
   size_t at = 0;
   for (const auto& [name, t] : tensors) {
     const std::string shape = t.shape().str();  // "[3, 4]": JSON as it is
-    header += (header.size() > 1 ? "," : "") + json_string(name) + ":{\"dtype\":\"" +
-              name_of(t.dtype()) + "\",\"shape\":" + shape + ",\"data_offsets\":[" +
-              std::to_string(at) + "," + std::to_string(at + t.nbytes()) + "]}";
+    if (header.size() > 1) header += ',';
+    header += json_string(name) + ":{\"dtype\":\"" + name_of(t.dtype()) + "\",\"shape\":" + shape +
+              ",\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(at + t.nbytes()) +
+              "]}";
     at += t.nbytes();
   }
   header += "}";

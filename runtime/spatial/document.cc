@@ -22,7 +22,10 @@ std::string number(double v, int digits) {
 
 std::string list(std::initializer_list<double> values, int digits) {
   std::string out = "[";
-  for (const double v : values) out += (out.size() > 1 ? "," : "") + number(v, digits);
+  for (const double v : values) {
+    if (out.size() > 1) out += ',';
+    out += number(v, digits);
+  }
   return out + "]";
 }
 
@@ -63,8 +66,10 @@ std::string to_json(const SpatialResult& r) {
       ",\"seen_height\":" + std::to_string(r.geometry.resized_height) +
       "},\"complete\":" + truth(r.complete) + ",\"repaired\":" + std::to_string(r.counts.repaired) +
       ",\"malformed\":" + std::to_string(r.counts.malformed) + ",\"objects\":[";
-  for (size_t i = 0; i < r.objects.size(); ++i)
-    s += (i ? "," : "") + object_json(r.objects[i], r.geometry);
+  for (size_t i = 0; i < r.objects.size(); ++i) {
+    if (i) s += ',';
+    s += object_json(r.objects[i], r.geometry);
+  }
   return s + "]}";
 }
 
