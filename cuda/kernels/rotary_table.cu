@@ -7,12 +7,12 @@ namespace {
 
 __global__ void __launch_bounds__(kOneEach)
     rotary_table_kernel(const RotaryPosition* __restrict__ positions, int64_t n,
-                        const float* __restrict__ frequency, const int* __restrict__ axis, int half,
-                        float* __restrict__ cos_of, float* __restrict__ sin_of) {
+                        const float* __restrict__ frequency, const int* __restrict__ axis,
+                        int n_frequencies, float* __restrict__ cos_of, float* __restrict__ sin_of) {
   const int64_t i = one_each_index();
   if (i >= n) return;
-  const int64_t token = i / half;
-  const int k = int(i - token * half);
+  const int64_t token = i / n_frequencies;
+  const int k = int(i - token * n_frequencies);
   const double angle = double(positions[token].axis[axis[k]]) * double(frequency[k]);
   cos_of[i] = float(cos(angle));
   sin_of[i] = float(sin(angle));
@@ -21,10 +21,11 @@ __global__ void __launch_bounds__(kOneEach)
 }  // namespace
 
 cudaError_t rotary_table(const RotaryPosition* positions, int64_t n, const float* frequency,
-                         const int* axis, int half, float* cos, float* sin, cudaStream_t stream) {
-  n *= half;
+                         const int* axis, int n_frequencies, float* cos, float* sin,
+                         cudaStream_t stream) {
+  n *= n_frequencies;
   return n ? launch("rotary_table", rotary_table_kernel, one_each(n), stream, positions, n,
-                    frequency, axis, half, cos, sin)
+                    frequency, axis, n_frequencies, cos, sin)
            : cudaSuccess;
 }
 

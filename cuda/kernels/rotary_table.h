@@ -13,9 +13,10 @@ struct RotaryPosition {
   int64_t axis[3];
 };
 
-// cos, sin [n, half] of position[axis[i]] · frequency[i], of doubles: positions grow as long as a
-// stream runs.
+// cos, sin [n, n_frequencies] of position[axis[i]] · frequency[i], of doubles: positions grow as
+// long as a stream runs.
 cudaError_t rotary_table(const RotaryPosition* positions, int64_t n, const float* frequency,
-                         const int* axis, int half, float* cos, float* sin, cudaStream_t stream);
+                         const int* axis, int n_frequencies, float* cos, float* sin,
+                         cudaStream_t stream);
 
 }  // namespace omni::cuda

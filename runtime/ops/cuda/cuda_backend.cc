@@ -324,10 +324,10 @@ class CudaBackend final : public Backend {
 
   void rotary_table(Context& cx, const RotaryPosition* positions, const Tensor& frequency,
                     const Tensor& axis, Tensor& y) const override {
-    const int64_t n = y.dim(1), half = y.dim(2);
+    const int64_t n = y.dim(1), n_frequencies = y.dim(2);
     check(omni::cuda::rotary_table(as<omni::cuda::RotaryPosition>(positions), n, data(frequency),
-                                   static_cast<const int*>(axis.raw()), int(half), data(y),
-                                   data(y) + n * half, stream(cx)),
+                                   static_cast<const int*>(axis.raw()), int(n_frequencies), data(y),
+                                   data(y) + n * n_frequencies, stream(cx)),
           "rotary_table");
   }
 
