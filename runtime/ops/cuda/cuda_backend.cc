@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <mutex>
 
 #include "kernels/attention.h"
 #include "kernels/attention_decode.h"
@@ -10,9 +9,6 @@
 #include "kernels/convolution.h"
 #include "kernels/elementwise.h"
 #include "kernels/layer_norm.h"
-#include "kernels/linear.h"
-#include "kernels/linear_few.h"
-#include "kernels/linear_quantized.h"
 #include "kernels/paged_attention.h"
 #include "kernels/paged_decode.h"
 #include "kernels/paged_prefill.h"
@@ -23,38 +19,14 @@
 #include "kernels/sample.h"
 #include "kernels/silu_mul.h"
 #include "kernels/snake_beta.h"
-#include "ops/cuda/cuda_device.h"
-#include "ops/cuda/integer_weight.h"
+#include "ops/cuda/linear.h"
+#include "ops/cuda/tensors.h"
 
 namespace omni::ops::cuda {
 
 namespace {
 
-using omni::cuda::bf16;
 using omni::cuda::half;
-using omni::cuda::Into;
-
-cudaStream_t stream(Context& cx) { return static_cast<Stream&>(cx.arena.queue()).get(); }
-float* data(Tensor& x) { return static_cast<float*>(x.raw()); }
-const bf16* narrow_data(const Tensor& x) { return static_cast<const bf16*>(x.raw()); }
-// work(the data of y, as what it is of)
-template <class Work>
-void with_type(Tensor& y, const Work& work) {
-  y.dtype() == DType::bf16 ? work(static_cast<bf16*>(y.raw())) : work(data(y));
-}
-const float* data(const Tensor& x) { return static_cast<const float*>(x.raw()); }
-int width(const Tensor& x) { return int(x.dim(x.rank() - 1)); }
-int64_t n_rows(const Tensor& x) { return width(x) ? x.numel() / width(x) : 0; }
-
-// Values that the next launch reads.
-template <class T>
-const T* uploaded(Context& cx, const T* values, size_t n) {
-  if (const void* there = static_cast<Stream&>(cx.arena.queue()).constant(values, n * sizeof(T)))
-    return static_cast<const T*>(there);
-  auto* there = static_cast<T*>(cx.arena.allocate(n * sizeof(T)));
-  cx.arena.queue().upload(there, values, n * sizeof(T));
-  return there;
-}
 
 // What a PagedBatch uploads, as the kernels read it.
 template <class To, class From>
@@ -68,82 +40,6 @@ static_assert(omni::cuda::kPageRows == kPageRows &&
               omni::cuda::kPagedTileQueries == PagedBatch::kTileQueries &&
               omni::cuda::kStretchKeys == PagedBatch::kStretchKeys);
 
-// Rows of bfloat16 are filled up with zeros to what tensor cores take.
-class CudaWeight final : public PackedMatrix {
- public:
-  CudaWeight(std::span<const Matrix> parts, bool in_bf16, const Device* device)
-      : PackedMatrix(count_rows(parts), parts[0].n_in),
-        bf16_(in_bf16),
-        row_(in_bf16 ? (n_in() + kTensorStep - 1) / kTensorStep * kTensorStep : n_in()) {
-    if (bf16_) integers_ = IntegerWeight::of(parts, device);
-    if (integers_) return;
-    Tensor joined = Tensor::zeros(bf16_ ? DType::bf16 : DType::f32, {n_out(), row_});
-    auto* to = static_cast<char*>(joined.raw());
-    const size_t row_bytes = size_t(row_) * size_of(joined.dtype());
-    for (const Matrix& part : parts)
-      for (int64_t row = 0; row < part.n_out; ++row, to += row_bytes) put(part, row, to);
-    values_ = to_device(joined, device);
-  }
-  bool is_bf16() const { return bf16_; }
-  DType operand() const override { return bf16_ && row_ == n_in() ? DType::bf16 : DType::f32; }
-  // Of those of integers none.
-  const void* values() const { return values_.raw(); }
-  int row() const { return int(row_); }  // values of a row, those that fill it up among them
-  const std::optional<IntegerWeight>& integers() const { return integers_; }
-  // Up to how many rows are multiplied as few: integers that are read four times are no more than
-  // bfloat16 read once, without what makes them that, for which the largest have no room at all.
-  int64_t most_few_rows() const {
-    if (!integers_) return omni::cuda::kMostFewRows;
-    return n_out() * n_in() > kMostWidened ? INT64_MAX : int64_t{4} * omni::cuda::kMostFewRows;
-  }
-  bool halves_are_blocks() const {
-    return !integers_ || n_out() % (2 * omni::cuda::kBlockOutputs) == 0;
-  }
-  // [n_out, n_in] as float32, which cuDNN wants; made when they are first asked for.
-  const float* in_f32() const {
-    std::call_once(widened_, [&] {
-      if (!bf16_) return void(wide_ = values_);
-      const Tensor all = to_f32(to_device(values_, nullptr));
-      Tensor tight = Tensor::zeros(DType::f32, {n_out(), n_in()});
-      for (int64_t i = 0; i < n_out(); ++i)
-        std::copy_n(all.f32() + i * row_, n_in(), tight.f32() + i * n_in());
-      wide_ = to_device(tight, values_.device());
-    });
-    return static_cast<const float*>(wide_.raw());
-  }
-
- private:
-  static constexpr int64_t kTensorStep = 8;
-  static int64_t count_rows(std::span<const Matrix> parts) {
-    int64_t n = 0;
-    for (const Matrix& p : parts) n += p.n_out;
-    return n;
-  }
-  void put(const Matrix& part, int64_t row, void* to) const {
-    const DType type = bf16_ ? DType::bf16 : DType::f32;
-    if (part.values.dtype() == type) {
-      const auto bytes = size_t(part.n_in) * size_of(type);
-      std::memcpy(to, static_cast<const char*>(part.values.raw()) + size_t(row) * bytes, bytes);
-      return;
-    }
-    const Tensor values = dequantize(part, row, row + 1);
-    if (bf16_)
-      std::transform(values.f32(), values.f32() + values.numel(), static_cast<BFloat16*>(to),
-                     to_bfloat16);
-    else
-      std::copy_n(values.f32(), values.numel(), static_cast<float*>(to));
-  }
-
-  static constexpr int64_t kMostWidened = int64_t{256} << 20;  // values
-
-  bool bf16_;
-  int64_t row_;
-  std::optional<IntegerWeight> integers_;
-  Tensor values_;
-  mutable std::once_flag widened_;
-  mutable Tensor wide_;
-};
-
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const Device* device) : device_(device) {}
@@ -153,40 +49,19 @@ class CudaBackend final : public Backend {
     return std::make_shared<CudaWeight>(parts, precision == MatmulPrecision::bf16, device_);
   }
 
-  void linear(Context& cx, const Tensor& x, const PackedMatrix& packed, const Tensor& bias,
+  void linear(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
               Tensor& y) const override {
-    const auto& w = static_cast<const CudaWeight&>(packed);
-    Arena::Scope scope(cx.arena);
-    if (w.is_bf16()) return on_tensor_cores(cx, narrow(cx, x, w), w, bias, y);
-    if (x.dim(0) > omni::cuda::kFewRows && through_library(cx, x, w, bias, y, Products::Into::y))
-      return;
-    check(omni::cuda::linear(data(x), static_cast<const float*>(w.values()),
-                             bias.defined() ? data(bias) : nullptr, data(y), x.dim(0),
-                             int(w.n_in()), int(w.n_out()), stream(cx)),
-          "linear");
+    cuda::linear(cx, x, static_cast<const CudaWeight&>(weight), bias, y);
   }
-  void add_linear(Context& cx, const Tensor& x, const PackedMatrix& packed, const Tensor& bias,
+  void add_linear(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
                   Tensor& y) const override {
-    const auto& w = static_cast<const CudaWeight&>(packed);
-    if (!w.is_bf16()) return Backend::add_linear(cx, x, packed, bias, y);
-    const Tensor operand = narrow(cx, x, w);
-    if (x.dim(0) <= w.most_few_rows())
-      few_rows(cx, operand, w, bias, Into::sum, y);
-    else if (!through_library(cx, operand, w, bias, y, Products::Into::sum))
-      Backend::add_linear(cx, x, packed, bias, y);
+    if (!cuda::add_linear(cx, x, static_cast<const CudaWeight&>(weight), bias, y))
+      Backend::add_linear(cx, x, weight, bias, y);
   }
-  void linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& packed, const Tensor& bias,
+  void linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
                        Tensor& y) const override {
-    const auto& w = static_cast<const CudaWeight&>(packed);
-    if (!w.is_bf16() || y.dtype() != DType::bf16 || !w.halves_are_blocks())
-      return Backend::linear_silu_mul(cx, x, packed, bias, y);
-    const Tensor operand = narrow(cx, x, w);
-    if (x.dim(0) <= w.most_few_rows()) return few_rows(cx, operand, w, bias, Into::silu_mul, y);
-    Tensor gate_up = cx.arena.tensor(DType::bf16, {x.dim(0), w.n_out()});
-    if (!bias.defined() && through_library(cx, operand, w, bias, gate_up, Products::Into::y))
-      silu_mul(cx, gate_up, y);
-    else
-      Backend::linear_silu_mul(cx, x, packed, bias, y);
+    if (!cuda::linear_silu_mul(cx, x, static_cast<const CudaWeight&>(weight), bias, y))
+      Backend::linear_silu_mul(cx, x, weight, bias, y);
   }
 
   void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
@@ -441,80 +316,6 @@ class CudaBackend final : public Backend {
   }
 
  private:
-  // x in bfloat16, in rows as long as those of w and in its order.
-  static Tensor narrow(Context& cx, const Tensor& x, const CudaWeight& w) {
-    const int* columns = w.integers() ? w.integers()->inputs() : nullptr;
-    if (x.dtype() == DType::bf16 && !columns) return x;
-    Tensor y = cx.arena.tensor(DType::bf16, {x.dim(0), w.row()});
-    auto* to = static_cast<bf16*>(y.raw());
-    if (!columns)
-      check(omni::cuda::narrow(data(x), to, x.dim(0), width(x), w.row(), stream(cx)), "narrow");
-    else if (x.dtype() == DType::bf16)
-      check(omni::cuda::select_columns(narrow_data(x), columns, to, x.dim(0), width(x), stream(cx)),
-            "select_columns");
-    else
-      check(omni::cuda::select_columns(data(x), columns, to, x.dim(0), width(x), stream(cx)),
-            "select_columns");
-    return y;
-  }
-
-  static void on_tensor_cores(Context& cx, const Tensor& x, const CudaWeight& w, const Tensor& bias,
-                              Tensor& y) {
-    if (x.dim(0) <= w.most_few_rows()) return few_rows(cx, x, w, bias, Into::y, y);
-    if (through_library(cx, x, w, bias, y, Products::Into::y)) return;
-    check(omni::cuda::linear_tensor(narrow_data(x), static_cast<const bf16*>(values_of(cx, w)),
-                                    bias.defined() ? data(bias) : nullptr, data(y), x.dim(0),
-                                    w.row(), int(w.n_out()), stream(cx)),
-          "linear_tensor");
-  }
-
-  static void few_rows(Context& cx, const Tensor& x, const CudaWeight& w, const Tensor& bias,
-                       Into into, Tensor& y) {
-    if (w.integers()) return few_rows_of_integers(cx, x, w.integers()->get(), bias, into, y);
-    check(omni::cuda::linear_few(narrow_data(x), static_cast<const bf16*>(w.values()),
-                                 bias.defined() ? data(bias) : nullptr, into, y.raw(),
-                                 int(x.dim(0)), w.row(), int(w.n_out()), stream(cx)),
-          "linear_few");
-  }
-
-  static void few_rows_of_integers(Context& cx, const Tensor& x,
-                                   const omni::cuda::QuantizedWeight& w, const Tensor& bias,
-                                   Into into, Tensor& y) {
-    for (int64_t first = 0; first < x.dim(0); first += omni::cuda::kMostFewRows) {
-      const int64_t end = std::min(first + omni::cuda::kMostFewRows, x.dim(0));
-      check(omni::cuda::linear_few_quantized(
-                narrow_data(x.rows(first, end)), w, bias.defined() ? data(bias) : nullptr, into,
-                y.rows(first, end).raw(), int(end - first), stream(cx)),
-            "linear_few_quantized");
-    }
-  }
-
-  // What is multiplied with many rows; of integers in memory of the arena.
-  static const void* values_of(Context& cx, const CudaWeight& w) {
-    if (!w.integers()) return w.values();
-    Tensor wide = cx.arena.tensor(DType::bf16, {w.n_out(), w.n_in()});
-    check(omni::cuda::dequantize(w.integers()->get(), static_cast<bf16*>(wide.raw()), stream(cx)),
-          "dequantize");
-    return wide.raw();
-  }
-
-  // Through cuBLASLt, if it is there and can.
-  static bool through_library(Context& cx, const Tensor& x, const CudaWeight& w, const Tensor& bias,
-                              Tensor& y, Products::Into into) {
-    Products* products = static_cast<Stream&>(cx.arena.queue()).products();
-    if (!products || y.numel() == 0) return false;
-    const float* b = bias.defined() ? data(bias) : nullptr;
-    Arena::Scope scope(cx.arena);
-    const void* values = values_of(cx, w);
-    for (const void* p :
-         {x.raw(), values, static_cast<const void*>(y.raw()), static_cast<const void*>(b)})
-      if (reinterpret_cast<uintptr_t>(p) % Products::kAlign) return false;
-    void* workspace = cx.arena.allocate(Products::kWorkspace);
-    return products->run({x.dim(0), w.row(), int(w.n_out()), w.is_bf16(), y.dtype() == DType::bf16,
-                          b != nullptr, into},
-                         x.raw(), values, b, y.raw(), workspace, stream(cx));
-  }
-
   static omni::cuda::PagedShape paged_shape(const PagedBatch& batch, const KvLayout& layout,
                                             int layer, int n_heads) {
     return {layout.keys(layer), layout.values(layer), n_heads,
