@@ -1,28 +1,39 @@
-// A thread a value; no __restrict__ where y may be x.
+// A thread a value or some; no __restrict__ where y may be x.
 #include "kernels/elementwise.h"
 
 namespace omni::cuda {
 
 namespace {
 
+// y = f(x), kSeveral values a thread, so that their loads are on the way together.
+constexpr int kSeveral = 4;
+LaunchShape several_each(int64_t n) { return one_each((n + kSeveral - 1) / kSeveral); }
+template <class Y, class F>
+__device__ void map(const float* x, Y* y, int64_t n, const F& f) {
+  wait_for_input();
+  const int64_t first = int64_t(blockIdx.x) * kOneEach * kSeveral + threadIdx.x;
+  float v[kSeveral];
+  OMNI_UNROLL
+  for (int k = 0; k < kSeveral; ++k) v[k] = first + k * kOneEach < n ? x[first + k * kOneEach] : 0;
+  OMNI_UNROLL
+  for (int k = 0; k < kSeveral; ++k)
+    if (first + k * kOneEach < n) assign(y[first + k * kOneEach], f(v[k]));
+}
+
 template <class Y>
 __global__ void __launch_bounds__(kOneEach) gelu_kernel(const float* x, Y* y, int64_t n) {
-  const int64_t i = one_each_index();
-  if (i < n) assign(y[i], .5f * x[i] * (1.f + erff(x[i] * .70710678f)));
+  map(x, y, n, [](float v) { return .5f * v * (1.f + erff(v * .70710678f)); });
 }
 
 template <class Y>
 __global__ void __launch_bounds__(kOneEach) gelu_tanh_kernel(const float* x, Y* y, int64_t n) {
-  const int64_t i = one_each_index();
-  if (i >= n) return;
-  const float v = x[i];
-  assign(y[i], .5f * v * (1.f + tanhf(.79788456f * (v + .044715f * v * v * v))));
+  map(x, y, n,
+      [](float v) { return .5f * v * (1.f + tanhf(.79788456f * (v + .044715f * v * v * v))); });
 }
 
 template <class Y>
 __global__ void __launch_bounds__(kOneEach) quick_gelu_kernel(const float* x, Y* y, int64_t n) {
-  const int64_t i = one_each_index();
-  if (i < n) assign(y[i], x[i] / (1.f + __expf(-1.702f * x[i])));
+  map(x, y, n, [](float v) { return v / (1.f + __expf(-1.702f * v)); });
 }
 
 __global__ void __launch_bounds__(kOneEach) silu_kernel(float* __restrict__ x, int64_t n) {
@@ -72,15 +83,17 @@ __global__ void __launch_bounds__(kOneEach)
 
 template <class Y>
 cudaError_t gelu(const float* x, Y* y, int64_t n, cudaStream_t stream) {
-  return n ? launch("gelu", gelu_kernel<Y>, one_each(n), stream, x, y, n) : cudaSuccess;
+  return n ? launch_early("gelu", gelu_kernel<Y>, several_each(n), stream, x, y, n) : cudaSuccess;
 }
 template <class Y>
 cudaError_t gelu_tanh(const float* x, Y* y, int64_t n, cudaStream_t stream) {
-  return n ? launch("gelu_tanh", gelu_tanh_kernel<Y>, one_each(n), stream, x, y, n) : cudaSuccess;
+  return n ? launch_early("gelu_tanh", gelu_tanh_kernel<Y>, several_each(n), stream, x, y, n)
+           : cudaSuccess;
 }
 template <class Y>
 cudaError_t quick_gelu(const float* x, Y* y, int64_t n, cudaStream_t stream) {
-  return n ? launch("quick_gelu", quick_gelu_kernel<Y>, one_each(n), stream, x, y, n) : cudaSuccess;
+  return n ? launch_early("quick_gelu", quick_gelu_kernel<Y>, several_each(n), stream, x, y, n)
+           : cudaSuccess;
 }
 template cudaError_t gelu(const float*, float*, int64_t, cudaStream_t);
 template cudaError_t gelu(const float*, bf16*, int64_t, cudaStream_t);

@@ -1,40 +1,55 @@
-// A block for kFrames frames of kThreads channels: their upsampled, bent neighbourhood goes through
-// shared memory, so that each of its values is made once.
+// A block for kFrames frames of kChannels channels: their upsampled, bent neighbourhood goes
+// through shared memory, so that each of its values is made once.
 #include "kernels/snake_beta.h"
 
 namespace omni::cuda {
 
 namespace {
 
-constexpr int kThreads = 32, kFrames = 64, kUpsampled = 2 * kFrames + 10;
+constexpr int kChannels = 32, kRows = 8, kFrames = 32, kUpsampled = 2 * kFrames + 10, kTaps = 12;
 
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kChannels* kRows)
     snake_beta_kernel(const float* __restrict__ x, const float* __restrict__ alpha,
                       const float* __restrict__ beta_reciprocal, const float* __restrict__ filter,
                       float* __restrict__ y, int64_t n, int c) {
-  OMNI_SHARED(float, bent, kUpsampled* kThreads);
-  const int channel = int(blockIdx.y) * kThreads + int(threadIdx.x);
-  if (channel >= c) return;  // no barrier below: a thread reads its own column only
+  OMNI_SHARED(float, bent, kUpsampled* kChannels);
+  const int lane = int(threadIdx.x) % kChannels, row = int(threadIdx.x) / kChannels,
+            channel = int(blockIdx.y) * kChannels + lane;
+  const bool is_one = channel < c;
   const int64_t begin = int64_t(blockIdx.x) * kFrames,
                 end = begin + kFrames < n ? begin + kFrames : n, first = 2 * begin - 5;
-  float* mine = bent + threadIdx.x;
-  for (int64_t m = first < 0 ? 0 : first; m < 2 * end + 5 && m < 2 * n; ++m) {
-    const int64_t j = m / 2, odd = m % 2;
+  float f[kTaps];
+  OMNI_UNROLL
+  for (int t = 0; t < kTaps; ++t) f[t] = filter[t];
+  const float a = is_one ? alpha[channel] : 0, b = is_one ? beta_reciprocal[channel] : 0;
+  for (int i = row; i < kUpsampled && is_one; i += kRows) {
+    const int64_t m = first + i;
+    if (m < 0 || m >= 2 * n) continue;
+    const int64_t j = m >> 1;
+    const bool odd = m & 1;
     float u = 0;
+    OMNI_UNROLL
     for (int t = 0; t < 6; ++t) {
       const int64_t at = j + 2 + odd - t;
-      u += 2 * filter[2 * t + 1 - odd] * x[(at < 0 ? 0 : at >= n ? n - 1 : at) * c + channel];
+      u += 2 * (odd ? f[2 * t] : f[2 * t + 1]) *
+           x[(at < 0    ? 0
+              : at >= n ? n - 1
+                        : at) *
+                 c +
+             channel];
     }
     // sin² has the period π; near zero the fast sine is exact enough.
-    const float angle = u * alpha[channel], turns = rintf(angle * .31830989f),
+    const float angle = u * a, turns = rintf(angle * .31830989f),
                 s = __sinf(fmaf(turns, 8.7422777e-8f, fmaf(turns, -3.1415927f, angle)));
-    mine[(m - first) * kThreads] = u + s * s * beta_reciprocal[channel];
+    bent[i * kChannels + lane] = u + s * s * b;
   }
-  for (int64_t j = begin; j < end; ++j) {
+  __syncthreads();
+  for (int64_t j = begin + row; j < end && is_one; j += kRows) {
     float sum = 0;
-    for (int t = 0; t < 12; ++t) {
+    OMNI_UNROLL
+    for (int t = 0; t < kTaps; ++t) {
       const int64_t m = 2 * j + t - 5;
-      sum += filter[t] * mine[((m < 0 ? 0 : m >= 2 * n ? 2 * n - 1 : m) - first) * kThreads];
+      sum += f[t] * bent[((m < 0 ? 0 : m >= 2 * n ? 2 * n - 1 : m) - first) * kChannels + lane];
     }
     y[j * c + channel] = sum;
   }
@@ -46,8 +61,8 @@ cudaError_t snake_beta(const float* x, const float* alpha, const float* beta_rec
                        const float* filter, float* y, int64_t n, int c, cudaStream_t stream) {
   if (n == 0) return cudaSuccess;
   return launch("snake_beta", snake_beta_kernel,
-                {{unsigned((n + kFrames - 1) / kFrames), unsigned((c + kThreads - 1) / kThreads)},
-                 {kThreads}},
+                {{unsigned((n + kFrames - 1) / kFrames), unsigned((c + kChannels - 1) / kChannels)},
+                 {kChannels * kRows}},
                 stream, x, alpha, beta_reciprocal, filter, y, n, c);
 }
 

@@ -17,8 +17,9 @@ namespace omni {
 
 class Arena {
  public:
-  explicit Arena(const Device* device = nullptr)
-      : Arena(device, device ? device->make_queue() : nullptr) {}
+  explicit Arena(const Device* device = nullptr,
+                 Device::Priority priority = Device::Priority::normal)
+      : Arena(device, device ? device->make_queue(priority) : nullptr) {}
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;

@@ -13,7 +13,8 @@ namespace omni {
 
 class ArenaPool {
  public:
-  explicit ArenaPool(const Device* device) : device_(device) {}
+  explicit ArenaPool(const Device* device, Device::Priority priority = Device::Priority::normal)
+      : device_(device), priority_(priority) {}
 
   // From any thread; goes back when it is let go, as long as the pool is there.
   std::shared_ptr<Arena> take() {
@@ -26,7 +27,7 @@ class ArenaPool {
         shelf_->arenas.pop_back();
       }
     }
-    if (!arena) arena = std::make_unique<Arena>(device_);
+    if (!arena) arena = std::make_unique<Arena>(device_, priority_);
     return {arena.release(), [shelf = std::weak_ptr(shelf_)](Arena* used) {
               std::unique_ptr<Arena> back(used);
               const auto there = shelf.lock();
@@ -42,6 +43,7 @@ class ArenaPool {
     std::vector<std::unique_ptr<Arena>> arenas;  // the one used last at the end
   };
   const Device* device_;
+  Device::Priority priority_;
   std::shared_ptr<Shelf> shelf_ = std::make_shared<Shelf>();
 };
 

@@ -72,7 +72,9 @@ class Device {
     virtual std::unique_ptr<Recording> record(const std::function<void()>& work) = 0;
     virtual void run(const Recording& recording) = 0;
   };
-  virtual std::unique_ptr<Queue> make_queue() const = 0;
+  // urgent: its work goes ahead of what other queues of the device have waiting.
+  enum class Priority { normal, urgent };
+  virtual std::unique_ptr<Queue> make_queue(Priority priority) const = 0;
 };
 
 }  // namespace omni

@@ -76,6 +76,12 @@ Weights Weights::with(Precision precision) const {
   return w;
 }
 
+Weights Weights::allow_tf32() const {
+  Weights w = *this;
+  w.allows_tf32_ = true;
+  return w;
+}
+
 Weights Weights::with(Precision precision, const Quantizing& how) const {
   Weights w = with(precision);
   w.quantizing_ = how;

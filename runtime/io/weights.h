@@ -50,6 +50,9 @@ class Weights {
     return precision_ == Precision::int4 ? with(Precision::int8) : *this;
   }
   Precision precision() const { return precision_; }
+  // The same where factors in float32 may be rounded to TF32 (ops::MatmulPrecision::tf32).
+  Weights allow_tf32() const;
+  bool allows_tf32() const { return allows_tf32_; }
 
   // How the checkpoint was published, "AWQ, 4 bits in groups of 128"; empty where its matrices are
   // dense.
@@ -90,6 +93,7 @@ class Weights {
   std::string prefix_;
   const Device* device_ = nullptr;
   Precision precision_ = Precision::float32;
+  bool allows_tf32_ = false;
   Quantizing quantizing_;
 };
 

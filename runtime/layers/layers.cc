@@ -11,7 +11,8 @@ namespace {
 ops::MatmulPrecision products_of(const Weights& w) {
   const bool rounds =
       w.device() ? w.precision() != Precision::float32 : w.precision() == Precision::bfloat16;
-  return rounds ? ops::MatmulPrecision::bf16 : ops::MatmulPrecision::f32;
+  if (rounds) return ops::MatmulPrecision::bf16;
+  return w.allows_tf32() ? ops::MatmulPrecision::tf32 : ops::MatmulPrecision::f32;
 }
 
 }  // namespace

@@ -62,6 +62,7 @@ std::shared_ptr<const PackedMatrix> pack_linear(std::span<const Matrix> parts,
     if (p.values.device())
       throw Error(ErrorCode::internal, "pack_linear: a matrix on " + p.values.device()->name());
   }
+  if (!device && precision == MatmulPrecision::tf32) precision = MatmulPrecision::f32;
   return backend_of(device).pack_linear(parts, precision);
 }
 

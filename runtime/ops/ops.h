@@ -28,8 +28,10 @@ struct Context {
 
 class PackedMatrix;
 
-// Precision of the products: x as it is, or both factors rounded to bfloat16; sums are float32.
-enum class MatmulPrecision { f32, bf16 };
+// Precision of the products: x as it is; on a device rounded as its tensor cores take float32
+// (TF32: 10 bits of mantissa), where a library offers that; or both factors rounded to bfloat16.
+// Sums are float32.
+enum class MatmulPrecision { f32, tf32, bf16 };
 
 // A tensor of the host on the context's device: x itself if it is there already.
 Tensor from_host(Context& cx, const Tensor& x);

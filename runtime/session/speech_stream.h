@@ -23,9 +23,11 @@ struct SpeechSettings {
   uint64_t seed = 0;
 };
 
-// What the streams of a voice compute with.
+// What the streams of a voice compute with. Sound is urgent: while it is awaited, text and codes
+// that come later can wait.
 struct SpeechArenas {
-  explicit SpeechArenas(const Device* device) : talker(device), wave(device) {}
+  explicit SpeechArenas(const Device* device)
+      : talker(device), wave(device, Device::Priority::urgent) {}
   ArenaPool talker, wave;
 };
 

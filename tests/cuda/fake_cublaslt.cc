@@ -40,8 +40,18 @@ float read(const void* p, int type, int64_t i) {
   return x;
 }
 
+// As tensor cores take a float32: 10 bits of mantissa.
+float tf32(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  bits = (bits + 0xfff + ((bits >> 13) & 1)) & ~0x1fffu;
+  std::memcpy(&x, &bits, 4);
+  return x;
+}
+
 int check(const Desc& desc, const Layout& a, const Layout& b, const Layout& d) {
-  if (desc.compute != COMPUTE_32F || desc.scale != R_32F) return NOT_SUPPORTED;
+  if (desc.compute != COMPUTE_32F && desc.compute != COMPUTE_32F_FAST_TF32) return NOT_SUPPORTED;
+  if (desc.scale != R_32F) return NOT_SUPPORTED;
   if (a.type != b.type || (a.type != R_32F && a.type != R_16BF)) return NOT_SUPPORTED;
   if (d.type != R_32F && (d.type != R_16BF || a.type != R_16BF)) return NOT_SUPPORTED;
   // what the project asks for
@@ -116,14 +126,18 @@ API cublasLtMatmul(void*, Desc* desc, const float* alpha, const void* a, Layout*
   const auto* bias = desc->get<const float*>(MATMUL_DESC_BIAS_POINTER, nullptr);
   const size_t size = ld->type == R_16BF ? 2 : 4;
   std::vector<char> out(ld->rows * ld->columns * size);
+  const auto factor = [&](const void* p, const Layout& layout, int64_t i) {
+    const float x = read(p, layout.type, i);
+    return double(desc->compute == COMPUTE_32F_FAST_TF32 ? tf32(x) : x);
+  };
   for (uint64_t column = 0; column < ld->columns; ++column)
     for (uint64_t row = 0; row < ld->rows; ++row) {
       const uint64_t at = column * uint64_t(ld->leading) + row;
       double sum = bias ? bias[row] : 0;
       if (*beta != 0) sum += double(*beta) * read(c, ld->type, int64_t(at));
       for (uint64_t k = 0; k < la->rows; ++k)
-        sum += double(read(a, la->type, int64_t(row) * la->leading + int64_t(k))) *
-               read(b, lb->type, int64_t(column) * lb->leading + int64_t(k));
+        sum += factor(a, *la, int64_t(row) * la->leading + int64_t(k)) *
+               factor(b, *lb, int64_t(column) * lb->leading + int64_t(k));
       const auto result = float(sum);
       const auto narrow = omni::to_bfloat16(result);
       std::memcpy(out.data() + at * size, size == 4 ? static_cast<const void*>(&result) : &narrow,

@@ -104,6 +104,7 @@ static_assert(int(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES) ==
 static_assert(int(cublaslt::R_32F) == int(CUDA_R_32F) &&
               int(cublaslt::R_16BF) == int(CUDA_R_16BF) &&
               int(cublaslt::COMPUTE_32F) == int(CUBLAS_COMPUTE_32F) &&
+              int(cublaslt::COMPUTE_32F_FAST_TF32) == int(CUBLAS_COMPUTE_32F_FAST_TF32) &&
               int(cublaslt::OP_T) == int(CUBLAS_OP_T));
 static_assert(sizeof(cublaslt::HeuristicResult) == sizeof(cublasLtMatmulHeuristicResult_t) &&
               offsetof(cublaslt::HeuristicResult, state) ==

@@ -209,11 +209,14 @@ TEST_F(Devices, ProductsThroughCublasLt) {
   ASSERT_NE(stream.products(), nullptr);
   const Tensor x = device.random({70, 32}, 1), w = device.random({48, 32}, 2),
                bias = device.random({48}, 3);
-  Tensor y = device.cx().arena.f32({70, 48});
-  ASSERT_TRUE(stream.products()->run(
-      {70, 32, 48, false, false, true, ops::cuda::Products::Into::y}, x.raw(), w.raw(),
-      static_cast<const float*>(bias.raw()), y.raw(),
-      device.cx().arena.allocate(ops::cuda::Products::kWorkspace), stream.get()));
+  const auto product = [&](ops::MatmulPrecision precision) {
+    Tensor y = device.cx().arena.f32({70, 48});
+    EXPECT_TRUE(stream.products()->run(
+        {70, 32, 48, precision, false, true, ops::cuda::Products::Into::y}, x.raw(), w.raw(),
+        static_cast<const float*>(bias.raw()), y.raw(),
+        device.cx().arena.allocate(ops::cuda::Products::kWorkspace), stream.get()));
+    return device.read(y);
+  };
   same("its own kernels", [&](Side& s) {
     return ops::linear(s.cx(), s.random({70, 32}, 1),
                        *s.weight({48, 32}, 2, ops::MatmulPrecision::f32), s.random({48}, 3));
@@ -226,8 +229,15 @@ TEST_F(Devices, ProductsThroughCublasLt) {
   const auto a = host.read(ops::linear(host.cx(), host.random({70, 32}, 1),
                                        *host.weight({48, 32}, 2, ops::MatmulPrecision::f32),
                                        host.random({48}, 3))),
-             b = device.read(y);
-  for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 30 * kTolerance) << i;
+             exact = product(ops::MatmulPrecision::f32),
+             rounded = product(ops::MatmulPrecision::tf32);
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    ASSERT_NEAR(a[i], exact[i], 30 * kTolerance) << i;
+    worst = std::max(worst, std::abs(double(a[i]) - rounded[i]));
+  }
+  EXPECT_LT(worst, 1e-2);
+  EXPECT_GT(worst, 1e-4);
 }
 
 TEST_F(Devices, SeveralPartsAreOneWeight) {

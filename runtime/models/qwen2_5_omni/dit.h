@@ -40,6 +40,8 @@ class Dit {
    public:
     Stream(const Dit& dit, ops::Context& cx, const Speaker& speaker, FrameNoise noise,
            const FlowSettings& settings);
+    // How many codes make so many frames certain, while others follow.
+    int64_t codes_for(int64_t n_frames) const;
     // at once: bounds memory and the wait for the first of them
     static constexpr int64_t kMostBlocks = 10;
     // Always with the same arena. → the frames that are now certain, [n, mel_dim], of its own
@@ -63,6 +65,10 @@ class Dit {
     void slope(ops::Context& cx, const Chunk& chunk, const Tensor& x, size_t time,
                size_t evaluation, Tensor& slope);
     Tensor modulation(ops::Context& cx, size_t time);
+    // frames that are computed and thrown away behind those that are certain
+    int64_t n_ahead() const {
+      return settings_.look_ahead * dit_.n_looking_ahead() * dit_.config_.block_size;
+    }
 
     const Dit& dit_;
     FrameNoise noise_;

@@ -32,11 +32,17 @@ Dit::Stream::Stream(const Dit& dit, ops::Context& cx, const Speaker& speaker, Fr
   if (!times_.empty()) times_.push_back(bent(settings_.points - 1));
 }
 
+int64_t Dit::Stream::codes_for(int64_t n_frames) const {
+  const DitConfig& c = dit_.config_;
+  const int64_t blocks = (n_frames + c.block_size - 1) / c.block_size;
+  return (blocks * c.block_size + n_ahead() + c.repeats - 1) / c.repeats;
+}
+
 Tensor Dit::Stream::push(ops::Context& cx, std::span<const int32_t> codes, bool last,
                          int64_t most_blocks) {
   const DitConfig& c = dit_.config_;
   codes_.insert(codes_.end(), codes.begin(), codes.end());
-  const int64_t block = c.block_size, ahead = settings_.look_ahead * dit_.n_looking_ahead() * block;
+  const int64_t block = c.block_size, ahead = n_ahead();
   std::vector<Tensor> parts;  // [frames of a chunk, mel_dim]
   int64_t frames = 0;
   for (;;) {

@@ -44,11 +44,19 @@ std::map<std::string, Speaker> read_speakers(const std::filesystem::path& path,
   return out;
 }
 
-// The reference's is float32. With factors rounded to bfloat16 the mel spectrogram is 50 dB nearer
-// to it than its own deviation (0.01 dB of loudness), and a device is several times faster; the
-// vocoder, whose rounding one hears (26 dB), stays as it is.
-Precision precision_of_flow(const ModelOptions& o) {
-  return o.device && o.precision != Precision::float32 ? Precision::bfloat16 : Precision::float32;
+// The reference's are float32. Where a device may round, with factors rounded to bfloat16 the mel
+// spectrogram is 50 dB nearer to it than its own deviation (0.01 dB of loudness), and several times
+// faster; the vocoder, where one would hear that (26 dB), has TF32 (three bits more, 18 dB), as the
+// reference has on such a device unless it is told otherwise.
+bool may_round(const ModelOptions& o) { return o.device && o.precision != Precision::float32; }
+
+Weights for_flow(const Weights& w, const ModelOptions& o) {
+  return w.with(may_round(o) ? Precision::bfloat16 : Precision::float32);
+}
+
+Weights for_vocoder(const Weights& w, const ModelOptions& o) {
+  const Weights exact = w.with(Precision::float32);
+  return may_round(o) ? exact.allow_tf32() : exact;
 }
 
 }  // namespace
@@ -59,9 +67,8 @@ TalkerVoice::TalkerVoice(const ModelOptions& o, const Weights& file, const Speec
       speakers_(read_speakers(o.folder / "spk_dict.pt", c.dit)),
       thinker_embed_(to_device(file.get("thinker.model.embed_tokens.weight"), file.device())),
       talker_(file.scope("talker").at_least_int8(), c.talker, progress.part(0, 0.5)),
-      dit_(file.scope("token2wav.code2wav_dit_model").with(precision_of_flow(o)), c.dit,
-           progress.part(0.5, 0.9)),
-      bigvgan_(file.scope("token2wav.code2wav_bigvgan_model").with(Precision::float32), c.bigvgan) {
+      dit_(for_flow(file.scope("token2wav.code2wav_dit_model"), o), c.dit, progress.part(0.5, 0.9)),
+      bigvgan_(for_vocoder(file.scope("token2wav.code2wav_bigvgan_model"), o), c.bigvgan) {
   if (thinker_embed_.rank() != 2 || thinker_embed_.dim(1) != c.talker.text.embedding_size)
     throw Error(
         ErrorCode::corrupt_file,
@@ -196,7 +203,8 @@ class TalkerVoice::Wave final : public WaveStream {
        const FlowSettings& settings)
       : vocoder_(voice.bigvgan_),
         mel_dim_(voice.dit_.mel_dim()),
-        dit_(voice.dit_, cx, speaker, std::move(noise), settings) {}
+        dit_(voice.dit_, cx, speaker, std::move(noise), settings),
+        n_first_codes_(voice.device_ ? dit_.codes_for(vocoder_.receptive_frames() + 1) : 0) {}
 
   std::vector<float> push(ops::Context& cx, std::span<const int32_t> codes) override {
     return more(cx, codes, false);
@@ -207,7 +215,11 @@ class TalkerVoice::Wave final : public WaveStream {
   // The vocoder works on all frames that touch the new ones, and on more where it prefers that:
   // older ones and, as long as more will come, silence behind them.
   std::vector<float> more(ops::Context& cx, std::span<const int32_t> codes, bool last) {
-    const Tensor fresh = dit_.push(cx, codes, last);  // [new frames, mel_dim]
+    first_codes_.insert(first_codes_.end(), codes.begin(), codes.end());
+    if (!last && int64_t(first_codes_.size()) < n_first_codes_) return {};
+    n_first_codes_ = 0;
+    const Tensor fresh =
+        dit_.push(cx, std::exchange(first_codes_, {}), last);  // [new frames, mel_dim]
     mel_.insert(mel_.end(), fresh.f32(), fresh.f32() + fresh.numel());
     const int64_t there = first_ + int64_t(mel_.size()) / mel_dim_,
                   reach = vocoder_.receptive_frames(), end = last ? there : there - reach;
@@ -236,6 +248,10 @@ class TalkerVoice::Wave final : public WaveStream {
   const BigVgan& vocoder_;
   int64_t mel_dim_;
   Dit::Stream dit_;
+  // A device evaluates the flow of few frames in no less time than of some more: those before the
+  // first sound go through it at once. They wait in first_codes_.
+  int64_t n_first_codes_;
+  std::vector<int32_t> first_codes_;
   std::vector<float> mel_;        // from frame first_ on
   int64_t first_ = 0, done_ = 0;  // done_: frames that were given out as samples
 };

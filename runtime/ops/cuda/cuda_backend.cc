@@ -46,7 +46,7 @@ class CudaBackend final : public Backend {
 
   std::shared_ptr<const PackedMatrix> pack_linear(std::span<const Matrix> parts,
                                                   MatmulPrecision precision) const override {
-    return std::make_shared<CudaWeight>(parts, precision == MatmulPrecision::bf16, device_);
+    return std::make_shared<CudaWeight>(parts, precision, device_);
   }
 
   void linear(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
@@ -166,7 +166,7 @@ class CudaBackend final : public Backend {
     if (w.integers()) return false;
     const ConvolutionPlan* plan =
         convolutions->plan({x.dim(0), u.n, width(x), int(w.n_out()), u.kernel, u.stride, u.dilation,
-                            u.before, w.is_bf16()});
+                            u.before, w.precision() != MatmulPrecision::f32});
     if (!plan) return false;
     Arena::Scope scope(cx.arena);
     plan->run(convolutions->handle(), data(x), w.in_f32(), data(bias), data(y),

@@ -22,9 +22,13 @@ void check(cudaError_t error, const char* what) {
   throw Error(code, std::string(what) + ": " + cudaGetErrorString(error));
 }
 
-Stream::Stream(const CudaDevice& device) : device_(device) {
+Stream::Stream(const CudaDevice& device, Device::Priority priority) : device_(device) {
   check(cudaSetDevice(device_.index()), "cudaSetDevice");
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  int least = 0, greatest = 0;
+  check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "cudaDeviceGetStreamPriorityRange");
+  check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking,
+                                     priority == Device::Priority::urgent ? greatest : least),
+        "cudaStreamCreateWithPriority");
 }
 
 Stream::~Stream() {

@@ -59,7 +59,7 @@ class CudaDevice;
 
 class Stream final : public Device::Queue {
  public:
-  explicit Stream(const CudaDevice& device);
+  Stream(const CudaDevice& device, Device::Priority priority);
   ~Stream() override;
   void* allocate(size_t bytes, const std::string& for_what) override;
   void release(void* data) noexcept override;
@@ -111,7 +111,9 @@ class CudaDevice final : public ComputeDevice {
   void write(void* to, const void* from, size_t bytes) const override;
   void read(void* to, const void* from, size_t bytes) const override;
   Copied copied() const override { return {counts_.to_device, counts_.to_host}; }
-  std::unique_ptr<Queue> make_queue() const override { return std::make_unique<Stream>(*this); }
+  std::unique_ptr<Queue> make_queue(Priority priority) const override {
+    return std::make_unique<Stream>(*this, priority);
+  }
   std::unique_ptr<Mark> make_mark() const override { return std::make_unique<Event>(index_); }
   void frame_to_patches(Queue& queue, const FramePatches& frame, float* out) const override;
   void mel_frames(Queue& queue, const MelFrames& how, const float* samples, int64_t n,

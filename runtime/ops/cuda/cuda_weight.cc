@@ -15,13 +15,14 @@ int64_t count_rows(std::span<const Matrix> parts) {
 
 }  // namespace
 
-CudaWeight::CudaWeight(std::span<const Matrix> parts, bool in_bf16, const Device* device)
+CudaWeight::CudaWeight(std::span<const Matrix> parts, MatmulPrecision precision,
+                       const Device* device)
     : PackedMatrix(count_rows(parts), parts[0].n_in),
-      bf16_(in_bf16),
-      row_(in_bf16 ? (n_in() + kTensorStep - 1) / kTensorStep * kTensorStep : n_in()) {
-  if (bf16_) integers_ = IntegerWeight::of(parts, device);
+      precision_(precision),
+      row_(is_bf16() ? (n_in() + kTensorStep - 1) / kTensorStep * kTensorStep : n_in()) {
+  if (is_bf16()) integers_ = IntegerWeight::of(parts, device);
   if (integers_) return;
-  Tensor joined = Tensor::zeros(bf16_ ? DType::bf16 : DType::f32, {n_out(), row_});
+  Tensor joined = Tensor::zeros(is_bf16() ? DType::bf16 : DType::f32, {n_out(), row_});
   auto* to = static_cast<char*>(joined.raw());
   const size_t row_bytes = size_t(row_) * size_of(joined.dtype());
   for (const Matrix& part : parts)
@@ -31,7 +32,7 @@ CudaWeight::CudaWeight(std::span<const Matrix> parts, bool in_bf16, const Device
 
 const float* CudaWeight::in_f32() const {
   std::call_once(widened_, [&] {
-    if (!bf16_) return void(wide_ = values_);
+    if (!is_bf16()) return void(wide_ = values_);
     const Tensor all = to_f32(to_device(values_, nullptr));
     Tensor tight = Tensor::zeros(DType::f32, {n_out(), n_in()});
     for (int64_t i = 0; i < n_out(); ++i)
@@ -42,14 +43,14 @@ const float* CudaWeight::in_f32() const {
 }
 
 void CudaWeight::put(const Matrix& part, int64_t row, void* to) const {
-  const DType type = bf16_ ? DType::bf16 : DType::f32;
+  const DType type = is_bf16() ? DType::bf16 : DType::f32;
   if (part.values.dtype() == type) {
     const auto bytes = size_t(part.n_in) * size_of(type);
     std::memcpy(to, static_cast<const char*>(part.values.raw()) + size_t(row) * bytes, bytes);
     return;
   }
   const Tensor values = dequantize(part, row, row + 1);
-  if (bf16_)
+  if (is_bf16())
     std::transform(values.f32(), values.f32() + values.numel(), static_cast<BFloat16*>(to),
                    to_bfloat16);
   else

@@ -14,9 +14,10 @@ namespace omni::ops::cuda {
 // Rows of bfloat16 are filled up with zeros to what tensor cores take.
 class CudaWeight final : public PackedMatrix {
  public:
-  CudaWeight(std::span<const Matrix> parts, bool in_bf16, const Device* device);
-  bool is_bf16() const { return bf16_; }
-  DType operand() const override { return bf16_ && row_ == n_in() ? DType::bf16 : DType::f32; }
+  CudaWeight(std::span<const Matrix> parts, MatmulPrecision precision, const Device* device);
+  MatmulPrecision precision() const { return precision_; }
+  bool is_bf16() const { return precision_ == MatmulPrecision::bf16; }
+  DType operand() const override { return is_bf16() && row_ == n_in() ? DType::bf16 : DType::f32; }
   // Of those of integers none.
   const void* values() const { return values_.raw(); }
   int row() const { return int(row_); }  // values of a row, those that fill it up among them
@@ -39,7 +40,7 @@ class CudaWeight final : public PackedMatrix {
 
   static constexpr int64_t kMostWidened = int64_t{256} << 20;  // values
 
-  bool bf16_;
+  MatmulPrecision precision_;
   int64_t row_;
   std::optional<IntegerWeight> integers_;
   Tensor values_;

@@ -73,7 +73,7 @@ bool through_library(Context& cx, const Tensor& x, const CudaWeight& w, const Te
        {x.raw(), values, static_cast<const void*>(y.raw()), static_cast<const void*>(b)})
     if (reinterpret_cast<uintptr_t>(p) % Products::kAlign) return false;
   void* workspace = cx.arena.allocate(Products::kWorkspace);
-  return products->run({x.dim(0), w.row(), int(w.n_out()), w.is_bf16(), y.dtype() == DType::bf16,
+  return products->run({x.dim(0), w.row(), int(w.n_out()), w.precision(), y.dtype() == DType::bf16,
                         b != nullptr, into},
                        x.raw(), values, b, y.raw(), workspace, stream(cx));
 }

@@ -95,9 +95,10 @@ Products::Plan& Products::plan_of(const Shape& s, const float* bias) {
   if (!is_new) return *it->second;
   it->second = std::make_unique<Plan>(library_);
   Plan& plan = *it->second;
-  const int type = s.bf16 ? R_16BF : R_32F, type_out = s.bf16_out ? R_16BF : R_32F,
-            transposed = OP_T, biased = EPILOGUE_BIAS;
-  require(library_.desc_create(plan.desc.out(), COMPUTE_32F, R_32F), "cublasLtMatmulDescCreate");
+  const int type = s.precision == MatmulPrecision::bf16 ? R_16BF : R_32F,
+            type_out = s.bf16_out ? R_16BF : R_32F, transposed = OP_T, biased = EPILOGUE_BIAS,
+            compute = s.precision == MatmulPrecision::tf32 ? COMPUTE_32F_FAST_TF32 : COMPUTE_32F;
+  require(library_.desc_create(plan.desc.out(), compute, R_32F), "cublasLtMatmulDescCreate");
   const auto set = [&](int name, const void* value, size_t bytes) {
     require(library_.desc_set(plan.desc, name, value, bytes), "cublasLtMatmulDescSetAttribute");
   };

@@ -11,12 +11,14 @@
 #include <optional>
 #include <string>
 
+#include "ops/ops.h"
+
 namespace omni::ops::cuda {
 
 // The names of cublasLt.h that are used here, with their values. tests/cuda/names_test.cc compares
 // them with the real header where there is one.
 namespace cublaslt {
-enum { R_32F = 0, R_16BF = 14, COMPUTE_32F = 68, OP_T = 1 };
+enum { R_32F = 0, R_16BF = 14, COMPUTE_32F = 68, COMPUTE_32F_FAST_TF32 = 77, OP_T = 1 };
 enum {
   MATMUL_DESC_TRANSA = 3,
   MATMUL_DESC_EPILOGUE = 7,
@@ -64,11 +66,13 @@ class Products {
  public:
   enum class Into { y, sum };  // sum: is added to what y holds
   // y [n, n_out] = x [n, n_in] · weightᵀ + bias: x and weight [n_out, n_in] both float32 (products
-  // exact) or both bfloat16 (sums float32); y float32 or, without a bias, bfloat16.
+  // exact, or of factors rounded to TF32) or both bfloat16 (sums float32); y float32 or, without a
+  // bias, bfloat16.
   struct Shape {
     int64_t n;
     int n_in, n_out;
-    bool bf16, bf16_out, biased;
+    MatmulPrecision precision;
+    bool bf16_out, biased;
     Into into;
     auto operator<=>(const Shape&) const = default;
   };

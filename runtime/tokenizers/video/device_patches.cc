@@ -91,7 +91,7 @@ void DevicePatches::run(Arena& arena, const PatchLayout& layout, const VideoFram
 void DevicePatches::upload(Arena& arena, Slot& slot, const VideoFrame& frame, const int64_t bytes[],
                            int n_planes, const uint8_t* data[]) {
   const Device& device = *arena.device();
-  if (!copies_) copies_ = device.make_queue();
+  if (!copies_) copies_ = device.make_queue(Device::Priority::normal);
   if (!slot.read) slot.arrived = device.make_mark(), slot.read = device.make_mark();
   const int64_t all = std::accumulate(bytes, bytes + n_planes, int64_t{0});
   if (!slot.bytes.defined() || slot.bytes.numel() < all) {
