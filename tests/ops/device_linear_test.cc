@@ -237,7 +237,7 @@ TEST_F(Devices, ProductsThroughCublasLt) {
     worst = std::max(worst, std::abs(double(a[i]) - rounded[i]));
   }
   EXPECT_LT(worst, 1e-2);
-  EXPECT_GT(worst, 1e-4);
+  if (kAlwaysRounds) EXPECT_GT(worst, 1e-4);
 }
 
 TEST_F(Devices, SeveralPartsAreOneWeight) {
