@@ -1,21 +1,26 @@
-// answer_clips FOLDER < clips: answers questions about clips through the public API, for
-// tools/train/evaluate.py. A clip is a line `clip WIDTH HEIGHT FRAMES SAMPLES QUESTIONS STILL
-// TRACKS`, the RGB frames (2 a second), the float32 samples (16 kHz), and QUESTIONS lines. TRACKS:
-// 1 video, 2 audio, 3 both; a track may have nothing. Each answer is a
-// line, with the milliseconds that it took from the first frame ahead of it.
+// answer_clips FOLDER [THREADS [DEVICE]] < clips: answers questions about clips through the public
+// API, for tools/train/evaluate.py. A clip is a line `clip WIDTH HEIGHT FRAMES SAMPLES QUESTIONS
+// STILL TRACKS`, the RGB frames (2 a second), the float32 samples (16 kHz), and QUESTIONS lines.
+// TRACKS: 1 video, 2 audio, 3 both; a track may have nothing. Each answer is a line, with the
+// milliseconds that it took from the first frame ahead of it.
 #include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <sstream>
 
+#include "bench/precision.h"
 #include "omni/engine.h"
 
 using namespace omni;
 
 int main(int argc, char** argv) try {
-  if (argc < 2) return std::fprintf(stderr, "answer_clips FOLDER < clips\n"), 2;
+  if (argc < 2) {
+    std::fprintf(stderr, "answer_clips FOLDER [THREADS [DEVICE]] < clips\n");
+    return 2;
+  }
   const auto engine = Engine::open({.model_path = argv[1],
-                                    .precision = Precision::float32,
+                                    .device = argc > 3 ? argv[3] : "cpu",
+                                    .precision = asked_precision(Precision::float32),
                                     .threads = argc > 2 ? std::atoi(argv[2]) : 1});
   for (std::string head; std::getline(std::cin, head);) {
     std::istringstream s(head);

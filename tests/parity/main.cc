@@ -1,7 +1,9 @@
-// tools/parity [--device cuda] DIR…: one line a boundary; exit status 1 if any fails.
+// tools/parity [--device cuda] DIR…: one line a boundary; exit status 1 if any fails. With
+// OMNI_PRECISION=bfloat16 (int8, int4) how far that is from float32's, which fails.
 #include <cstdio>
 #include <string>
 
+#include "bench/precision.h"
 #include "omni/error.h"
 #include "parity/parity.h"
 
@@ -16,7 +18,9 @@ int main(int argc, char** argv) {
   for (int i = first; i < argc; ++i) {
     std::printf("%s\n", argv[i]);
     try {
-      for (const auto& line : omni::parity::compare(argv[i], on_device ? argv[2] : "cpu")) {
+      for (const auto& line :
+           omni::parity::compare(argv[i], on_device ? argv[2] : "cpu",
+                                 omni::asked_precision(omni::Precision::float32))) {
         std::printf("  %s\n", omni::parity::format(line).c_str());
         failed += !line.pass;
         ++lines;
