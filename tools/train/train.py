@@ -4,7 +4,8 @@ towers  the vision and audio towers, by what their tokens should know (labels, b
 boxes   the text model on frozen towers, mostly boxes: the slowest skill first
 text    the text model on frozen towers, everything
 joint   all of it together, the towers slowly
-foreign the text model and, slowly, the audio tower of a finished checkpoint (--begin-with), which learns what it was not made for
+foreign the text model and, slowly, the audio tower of a finished checkpoint (--begin-with), which learns what it was not made for; of what
+        it was made for the rows that its Talker reads stay near the checkpoint's, since the Talker is not trained with them
 """
 import argparse
 import sys
@@ -82,7 +83,7 @@ def number_targets(sigma):
     return p / p.sum(1, keepdim=True)
 
 
-def text_losses(net, b, pictures, sounds, sigma, taps=True):
+def text_losses(net, b, pictures, sounds, sigma, taps=True, kept=None):
     t, mode, shape = (lambda k: tensor(b[k])), b["mode"], b["shape"]
     prefix, positions, at_pictures, at_sounds = net.prompt(mode, shape)
     n, p = len(b["ids"]), len(prefix)
@@ -97,6 +98,15 @@ def text_losses(net, b, pictures, sounds, sigma, taps=True):
 
     out, asked = {}, t("target") >= 0
     embedding = net.embedding()
+    if kept and t("own").any():
+        # What it said before of its own it says as before, in the rows that its Talker reads: last hidden state and embedding.
+        with torch.no_grad():
+            heard = kept.audio(t("mel").bfloat16()) if sounds is not None else None
+            before = kept.text(kept.embed(ids, pictures, heard, mode, shape), all_positions, torch.zeros(seen.shape).masked_fill_(~seen, -1e4))[0][t("own")].float()
+            before = before + F.embedding(ids[t("own")], kept.embedding())
+        now = hidden[t("own")].float() + F.embedding(ids[t("own")], embedding)
+        there = (pair != -1)[t("own")]
+        out["kept"] = 3 * ((now - before)[there] ** 2).mean() / (before[there] ** 2).mean()
     true, coordinate = t("target")[asked], t("coordinate")[asked].bool()
     scores = F.linear(hidden[:, p:][asked], embedding).float()
     log_p = F.log_softmax(scores, -1)
@@ -209,6 +219,10 @@ def main():
     else:
         if a.begin_with:  # what only training asks of it begins afresh
             net.hf.load_state_dict(Reader(a.begin_with).thinker.state_dict())
+    kept = None
+    if a.begin_with and a.stage == "foreign":
+        kept = Thinker(Tokenizer.from_file(str(a.folder / "tokenizer.json"))).requires_grad_(False)
+        kept.hf.load_state_dict(Reader(a.begin_with).thinker.state_dict())
     taps = not a.begin_with  # what only training asks of the media tokens is not in a checkpoint, and to learn it afresh would undo what they carry
     opts, step, clips = optimisers(net, a.stage), 0, 0
     if state_file.exists():
@@ -232,7 +246,7 @@ def main():
                 pictures = net.vision(net.patches(tensor(frames), b["shape"]).bfloat16(), b["shape"]) if frames is not None else None
             with torch.set_grad_enabled(s.get("hearing", s["towers"]) > 0):
                 sounds = net.audio(tensor(mel).bfloat16()) if mel is not None else None
-            losses = tower_losses(net, b, pictures, sounds) if a.stage == "towers" else text_losses(net, b, pictures, sounds, max(1.2, 6 * (1 - 2 * done)) if a.stage == "boxes" else 1.2, taps)
+            losses = tower_losses(net, b, pictures, sounds) if a.stage == "towers" else text_losses(net, b, pictures, sounds, max(1.2, 6 * (1 - 2 * done)) if a.stage == "boxes" else 1.2, taps, kept)
             if a.stage == "foreign" and sounds is not None:
                 losses |= sound_losses(net, sounds.reshape(len(b["sound"]), -1, sounds.shape[-1]), tensor(b["sound"]))
         sum(v for k, v in losses.items() if k[0] != "_").backward()
