@@ -52,4 +52,12 @@ Tensor dequantize(const Matrix& w, int64_t begin, int64_t end) {
   return out;
 }
 
+Matrix rows_of(const Matrix& w, int64_t begin, int64_t end) {
+  Matrix some = w;
+  some.n_out = end - begin;
+  for (Tensor* t : {&some.values, &some.scales, &some.zeros})
+    if (t->defined()) *t = t->rows(begin, end);
+  return some;
+}
+
 }  // namespace omni

@@ -48,4 +48,7 @@ struct Matrix {
 // Rows [begin, end) of W as float32 [end − begin, n_in], columns in the order of x.
 Tensor dequantize(const Matrix& w, int64_t begin, int64_t end);
 
+// Rows [begin, end) of W, without a copy.
+Matrix rows_of(const Matrix& w, int64_t begin, int64_t end);
+
 }  // namespace omni

@@ -31,7 +31,8 @@ Sizes sizes_of(const Weights& weights) {
     const auto says = [&](const char* part) { return name.find(part) != std::string::npos; };
     s.n += t.numel();
     s.stored += int64_t(t.nbytes());
-    if (t.rank() != 2 || says("embed") || says("token2wav")) return;
+    const bool is_matrix = t.rank() == 2 || (t.rank() == 3 && says("mlp.experts."));
+    if (!is_matrix || says("embed") || says("token2wav")) return;
     s.n_matrices += t.numel();
     s.stored_matrices += int64_t(t.nbytes());
     if (says("layers.") && !says("audio_tower") && !says("talker")) s.n_text += t.numel();

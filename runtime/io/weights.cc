@@ -1,7 +1,9 @@
 #include "io/weights.h"
 
+#include <algorithm>
 #include <mutex>
 
+#include "core/parallel.h"
 #include "io/json.h"
 #include "io/quantize.h"
 #include "io/quantize_cache.h"
@@ -136,14 +138,68 @@ Matrix Weights::matrix(const std::string& name, int64_t n_out, int64_t n_in) con
   if (files_->format && files_->format->stores(module))
     return files_->format->read(module, n_out, n_in, quantizing_.pool);
   const Tensor dense = module.get("weight", {n_out, n_in});
-  if (!is_floating(dense.dtype()))
-    module.fail("weight", ErrorCode::unsupported,
-                std::string("is of type ") + name_of(dense.dtype()) +
-                    ", and no quantization_config of config.json says what it means");
-  if (files_->format || (precision_ != Precision::int8 && precision_ != Precision::int4))
-    return Matrix(dense);
-  return module.quantized(dense,
-                          precision_ == Precision::int8 ? WeightFormat::int8 : WeightFormat::int4);
+  module.require_floating("weight", dense);
+  const auto format = wanted();
+  return format ? module.quantized(dense, *format) : Matrix(dense);
+}
+
+std::optional<WeightFormat> Weights::wanted() const {
+  if (files_->format) return std::nullopt;
+  if (precision_ == Precision::int8) return WeightFormat::int8;
+  if (precision_ == Precision::int4) return WeightFormat::int4;
+  return std::nullopt;
+}
+
+void Weights::require_floating(const std::string& name, const Tensor& t) const {
+  if (!is_floating(t.dtype()))
+    fail(name, ErrorCode::unsupported,
+         std::string("is of type ") + name_of(t.dtype()) +
+             ", and no quantization_config of config.json says what it means");
+}
+
+namespace {
+
+// x [n, rows, columns] → [n · columns, rows], in memory of its own.
+template <class T>
+void transpose(const Tensor& x, ThreadPool* pool, Tensor& y) {
+  constexpr int64_t kTile = 64;  // rows and columns whose lines stay in the first cache
+  const int64_t n = x.dim(0), rows = x.dim(1), columns = x.dim(2),
+                bands = (columns + kTile - 1) / kTile;
+  const auto* from = static_cast<const T*>(x.raw());
+  auto* to = static_cast<T*>(y.raw());
+  parallel_for(pool, n * bands, double(x.numel()), [&](int64_t i) {
+    const int64_t at = i / bands * rows * columns, left = i % bands * kTile,
+                  right = std::min(columns, left + kTile);
+    for (int64_t top = 0; top < rows; top += kTile)
+      for (int64_t c = left; c < right; ++c)
+        for (int64_t r = top; r < std::min(rows, top + kTile); ++r)
+          to[at + c * rows + r] = from[at + r * columns + c];
+  });
+}
+
+}  // namespace
+
+Matrix Weights::stack(const std::string& name, int64_t n, int64_t n_out, int64_t n_in) const {
+  const bool is_transposed = get(name).shape() != Shape{n, n_out, n_in};
+  const Tensor stored = is_transposed ? get(name, {n, n_in, n_out}) : get(name);
+  require_floating(name, stored);
+  const Shape joined{n * n_out, n_in};
+  const auto dense = [&] {
+    if (!is_transposed) return stored.reshape(joined);
+    Tensor y = Tensor::zeros(stored.dtype(), joined);
+    size_of(stored.dtype()) == 2 ? transpose<uint16_t>(stored, quantizing_.pool, y)
+                                 : transpose<uint32_t>(stored, quantizing_.pool, y);
+    release(name);
+    return y;
+  };
+  const auto format = wanted();
+  if (!format) return Matrix(dense());
+  const auto make = [&] {
+    return quantize(Matrix(dense()), *format, full_name(name), {quantizing_.pool, {}});
+  };
+  const std::string kept = full_name(name) + (is_transposed ? ".transposed" : "");
+  return quantizing_.cache ? quantizing_.cache->get(kept, stored.reshape(joined), *format, make)
+                           : make();
 }
 
 // "weight" of this scope.

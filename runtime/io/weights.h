@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/matrix.h"
@@ -69,7 +70,11 @@ class Weights {
   // The weight of the linear layer `name`, [n_out, n_in]: as stored, or quantized as with() asked
   // for. Throws as get() does; unsupported names a type or a layout that cannot be multiplied with.
   Matrix matrix(const std::string& name, int64_t n_out, int64_t n_in) const;
-  // The same converted to float32, in memory of its own. Throws unsupported for what is no
+  // n matrices of one shape that lie in the tensor `name`, one under the other as [n · n_out,
+  // n_in]: [n, n_out, n_in] or, transposed, [n, n_in, n_out], of a square shape the former;
+  // quantized as matrix() quantizes them. Throws as it does.
+  Matrix stack(const std::string& name, int64_t n, int64_t n_out, int64_t n_in) const;
+  // The tensor converted to float32, in memory of its own. Throws unsupported for what is no
   // floating-point tensor.
   Tensor get_f32(const std::string& name, const Shape& shape) const;
   // The same on device().
@@ -87,6 +92,9 @@ class Weights {
 
  private:
   struct Files;
+  // What matrix() quantizes to; nullopt: nothing.
+  std::optional<WeightFormat> wanted() const;
+  void require_floating(const std::string& name, const Tensor& t) const;
   Matrix quantized(const Tensor& dense, WeightFormat format) const;
 
   std::shared_ptr<Files> files_;

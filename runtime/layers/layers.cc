@@ -17,9 +17,8 @@ ops::MatmulPrecision products_of(const Weights& w) {
 
 }  // namespace
 
-std::shared_ptr<const ops::PackedMatrix> pack(const Weights& like, const Tensor& weight) {
-  const Matrix dense(weight);
-  return ops::pack_linear({&dense, 1}, products_of(like), like.device());
+std::shared_ptr<const ops::PackedMatrix> pack(const Weights& like, std::span<const Matrix> parts) {
+  return ops::pack_linear(parts, products_of(like), like.device());
 }
 
 Linear::Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in, Bias bias) {
@@ -29,7 +28,7 @@ Linear::Linear(const Weights& w, std::initializer_list<Part> parts, int64_t n_in
     weights.push_back(w.matrix(p.name, p.n_out, n_in));
     n_out += p.n_out;
   }
-  weight_ = ops::pack_linear(weights, products_of(w), w.device());
+  weight_ = pack(w, weights);
   for (const Part& p : parts) w.release(p.name + ".weight");
   if (bias == Bias::none) return;
   Tensor joined = Tensor::zeros(DType::f32, {n_out});

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,9 +12,12 @@
 
 namespace omni {
 
-// A matrix of the host that is not as in the file, for the device and the precision of `like`;
-// never quantized.
-std::shared_ptr<const ops::PackedMatrix> pack(const Weights& like, const Tensor& weight);
+// Matrices of the host, one under the other, for the device and the precision of `like`. A tensor
+// that is not as in the file is never quantized.
+std::shared_ptr<const ops::PackedMatrix> pack(const Weights& like, std::span<const Matrix> parts);
+inline std::shared_ptr<const ops::PackedMatrix> pack(const Weights& like, const Matrix& weight) {
+  return pack(like, {&weight, 1});
+}
 
 // where_there: zeros stand in for a part without one (k_proj of Whisper-like towers)
 enum class Bias { none, each, where_there };

@@ -30,6 +30,7 @@ constexpr Entry kFamilies[] = {
     {"qwen2_5_vl", load_qwen2_5_vl, kSees},
     {"qwen2_vl", load_qwen2_vl, kSees},
     {"qwen3_vl", load_qwen3_vl, kSees},
+    {"qwen3_vl_moe", load_qwen3_vl, kSees},
     {"whisper", load_whisper, kTranscribes},
 };
 

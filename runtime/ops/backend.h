@@ -2,6 +2,7 @@
 // each, called by ops.cc when the shapes are checked and the result has its memory.
 #pragma once
 
+#include "ops/experts.h"
 #include "ops/frame_patches.h"
 #include "ops/mel_frames.h"
 #include "ops/ops.h"
@@ -79,6 +80,10 @@ class Backend {
                          Tensor& y) const = 0;
   virtual void index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows,
                             Tensor& y) const = 0;
+  virtual void route(Context& cx, const Tensor& logits, bool normalize, Routes& routes) const = 0;
+  // y[slots[i] / top_k] += x[i] · weights[slots[i]]; weights [n, top_k]; no row twice.
+  virtual void add_routed(Context& cx, const Tensor& x, const Tensor& weights,
+                          std::span<const int64_t> slots, Tensor& y) const = 0;
   virtual void copy_rows(Context& cx, Heads to, Heads from, int64_t n) const = 0;
   virtual void avg_pool_pairs(Context& cx, const Tensor& x, Tensor& y) const = 0;
   // A convolution at once, with zeros beyond the ends; false where the backend has none for it:

@@ -2,6 +2,7 @@
 // Sizes: below, at and just above what a block or a stretch takes, odd, and none.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <random>
@@ -11,6 +12,7 @@
 #include "kernels/attention_decode.h"
 #include "kernels/convolution.h"
 #include "kernels/elementwise.h"
+#include "kernels/experts.h"
 #include "kernels/layer_norm.h"
 #include "kernels/linear.h"
 #include "kernels/linear_few.h"
@@ -120,6 +122,43 @@ TEST_F(Kernels, RmsNormOfHeads) {
         }
       expect_near(dx.read(stream_), y, std::to_string(n) + " × " + std::to_string(head_dim));
     }
+}
+
+TEST_F(Kernels, RouteRefusesWhatItCannotDo) {
+  const Device<float> logits(kMostExperts + 1), weights(8);
+  const Device<int> experts(8);
+  const auto answer = [&](int n_experts, int top_k) {
+    return route(logits.get(), n_experts, top_k, true, experts.get(), weights.get(), 1, stream_);
+  };
+  EXPECT_EQ(answer(4, 0), cudaErrorInvalidValue);
+  EXPECT_EQ(answer(4, 5), cudaErrorInvalidValue);
+  EXPECT_EQ(answer(kMostExperts + 1, 1), cudaErrorInvalidValue);
+}
+
+// Of equals the first; what is no number comes to nothing, but picks experts that are there.
+TEST_F(Kernels, RoutesOfOddLogits) {
+  const float nan = std::nanf("");
+  for (const std::vector<float>& row : {std::vector<float>(40, 1.f),
+                                        std::vector<float>(40, nan),
+                                        {nan, 1, nan, 3, INFINITY},
+                                        {-INFINITY, -INFINITY, -INFINITY, 0}}) {
+    constexpr int kTop = 4;
+    const Device<float> logits(row, stream_), weights(kTop);
+    const Device<int> experts(kTop);
+    ASSERT_EQ(
+        route(logits.get(), int(row.size()), kTop, true, experts.get(), weights.get(), 1, stream_),
+        cudaSuccess);
+    int picked[kTop];
+    cudaMemcpyAsync(picked, experts.get(), sizeof picked, cudaMemcpyDeviceToHost, stream_);
+    cudaStreamSynchronize(stream_);
+    if (row[0] == 1) {
+      EXPECT_EQ(std::vector<int>(picked, picked + kTop), (std::vector<int>{0, 1, 2, 3}));
+      EXPECT_EQ(weights.read(stream_), std::vector<float>(kTop, 0.25f));
+    }
+    std::sort(picked, picked + kTop);
+    EXPECT_EQ(std::unique(picked, picked + kTop), picked + kTop);
+    EXPECT_TRUE(picked[0] >= 0 && picked[kTop - 1] < int(row.size()));
+  }
 }
 
 TEST_F(Kernels, LayerNorm) {

@@ -22,7 +22,9 @@ constexpr Fixture kCases[] = {
     {"qwen2_vl/a", "1/1"},
     {"qwen2_vl/b", ""},
     {"qwen3_vl/a", "1/1", "max-pixels=8000 "},
-    {"qwen3_vl/b", "", "min-pixels=20000 max-pixels=80000 ", "temperature=0 "}};
+    {"qwen3_vl/b", "", "min-pixels=20000 max-pixels=80000 ", "temperature=0 "},
+    {"qwen3_vl_moe/a", "1/1", "max-pixels=8000 "},
+    {"qwen3_vl_moe/b", "", "min-pixels=20000 max-pixels=80000 ", "temperature=0 "}};
 
 std::string checkpoint(const std::string& fixture) {
   return OMNI_SOURCE_DIR "/tests/fixtures/" + fixture + "/checkpoint";

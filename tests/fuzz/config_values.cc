@@ -182,6 +182,7 @@ int run(long n, uint64_t seed) {
       {"qwen3_vl/b",
        false,
        {"config.json", "preprocessor_config.json", "video_preprocessor_config.json"}},
+      {"qwen3_vl_moe/a", false, {"config.json"}},
       {"quantized/awq", false, {"config.json"}},
       {"quantized/w4a16", false, {"config.json"}},
       {"whisper", false, {"config.json", "generation_config.json", "preprocessor_config.json"}},

@@ -57,6 +57,20 @@ TextConfig read_text(const Json& j, bool tied) {
   return c;
 }
 
+ExpertsConfig read_experts(const Json& j) {
+  constexpr int kMostExperts = 1024;  // that a device routes to
+  ExpertsConfig c;
+  // transformers 5 may write the name that its kernels use
+  c.n = int(
+      j.integer(j.has("num_local_experts") ? "num_local_experts" : "num_experts", 1, kMostExperts));
+  c.per_token = int(j.integer("num_experts_per_tok", 1, c.n));
+  c.intermediate_size = size(j, "moe_intermediate_size");
+  c.norm_topk_prob = j.boolean_or("norm_topk_prob", true);
+  c.decoder_sparse_step = int(j.integer_or("decoder_sparse_step", 1, 1, kMostLayers));
+  if (j.has("mlp_only_layers")) c.mlp_only_layers = layers(j, "mlp_only_layers");
+  return c;
+}
+
 void read_patches(const Json& j, VisionConfig& c) {
   c.depth = int(j.integer("depth", 1, kMostLayers));
   c.num_heads = size(j, "num_heads");

@@ -24,6 +24,21 @@ constexpr int kMost = 1 << 20;  // of any size in a configuration, and of heads 
 constexpr int kMostLayers = 1024;
 constexpr double kMostTheta = 1e12;
 
+// A mixture of experts in the place of the MLP of some layers.
+struct ExpertsConfig {
+  int n = 0;  // 0: in no layer
+  int per_token = 0, intermediate_size = 0;
+  bool norm_topk_prob = true;
+  int decoder_sparse_step = 1;    // every so many layers has one,
+  std::set<int> mlp_only_layers;  // but for these
+
+  bool are_in_layer(int index) const {
+    return n > 0 && (index + 1) % decoder_sparse_step == 0 && !mlp_only_layers.contains(index);
+  }
+};
+// Of the configuration of a text model.
+ExpertsConfig read_experts(const Json& j);
+
 struct TextConfig {
   int hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads,
       head_dim, vocab_size;
@@ -38,6 +53,7 @@ struct TextConfig {
   // The axes of time, height and width take turns, not one section after the other.
   bool mrope_interleaved = false;
   int n_deep_levels = 0;  // of features that the first layers are given
+  ExpertsConfig experts;
 };
 // `tied`: where `j` does not say.
 TextConfig read_text(const Json& j, bool tied);

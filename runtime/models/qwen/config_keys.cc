@@ -41,6 +41,19 @@ constexpr ConfigKey kText[] = {
     {"hidden_act", ConfigKey::assumed, R"(["silu"])"},
 };
 
+constexpr ConfigKey kMixture[] = {
+    {"attention_bias", ConfigKey::assumed, R"([false])"},
+    {"decoder_sparse_step", ConfigKey::read},
+    {"mlp_only_layers", ConfigKey::read},
+    {"moe_intermediate_size", ConfigKey::read},
+    {"norm_topk_prob", ConfigKey::read},
+    {"num_experts", ConfigKey::read},
+    {"num_experts_per_tok", ConfigKey::read},
+    {"num_local_experts", ConfigKey::read},
+    {"output_router_logits", ConfigKey::passed_over},
+    {"router_aux_loss_coef", ConfigKey::passed_over},
+};
+
 constexpr ConfigKey kVision[] = {
     {"depth", ConfigKey::read},
     {"fullatt_block_indexes", ConfigKey::read},
@@ -126,6 +139,7 @@ constexpr ConfigKey kOmni[] = {
 
 const std::span<const ConfigKey> kRopeKeys = kRope;
 const std::span<const ConfigKey> kTextKeys = kText;
+const std::span<const ConfigKey> kMixtureKeys = kMixture;
 const std::span<const ConfigKey> kVisionKeys = kVision;
 const std::span<const ConfigKey> kVisionRopeKeys = kVisionRope;
 const std::span<const ConfigKey> kImageProcessorKeys = kImageProcessor;

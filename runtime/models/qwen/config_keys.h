@@ -6,6 +6,7 @@
 namespace omni::qwen {
 
 extern const std::span<const ConfigKey> kTextKeys,  // of a text model
+    kMixtureKeys,                                   // beside them, of one with mixtures of experts
     kRopeKeys,            // its rope_scaling beside rope_theta, or its rope_parameters
     kVisionKeys,          // of a tower with windows
     kVisionRopeKeys,      // rope_parameters of any tower

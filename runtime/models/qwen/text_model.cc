@@ -35,8 +35,6 @@ void add_deep_features(ops::Context& cx, const Tensor& x, std::span<const Sequen
 TextModel::TextModel(const Weights& model, const Weights& head, const char* head_name,
                      const TextConfig& c, const LoadProgress& progress)
     : device_(model.device()), config_(c) {
-  const int64_t hidden = c.hidden_size, q = int64_t{c.num_attention_heads} * c.head_dim,
-                kv = int64_t{c.num_key_value_heads} * c.head_dim;
   Tensor frequency = Tensor::zeros(DType::f32, {c.head_dim / 2}),
          axis = Tensor::zeros(DType::i32, {c.head_dim / 2});
   for (int i = 0; i < c.head_dim / 2; ++i) {
@@ -48,23 +46,45 @@ TextModel::TextModel(const Weights& model, const Weights& head, const char* head
   embed_tokens_ = to_device(
       model.scope("embed_tokens").get("weight", {c.vocab_size, c.embedding_size}), model.device());
   for (int i = 0; i < c.num_hidden_layers; ++i) {
-    const Weights l = model.scope("layers").scope(i), attn = l.scope("self_attn");
-    layers_.push_back(
-        {RmsNorm(l.scope("input_layernorm"), hidden, c.rms_norm_eps),
-         RmsNorm(l.scope("post_attention_layernorm"), hidden, c.rms_norm_eps),
-         Linear(attn, {{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}}, hidden,
-                c.qkv_bias ? Bias::each : Bias::none),
-         Linear(attn, {{"o_proj", hidden}}, q, Bias::none),
-         c.qk_norm ? HeadNorm(attn.scope("q_norm"), c.head_dim, c.rms_norm_eps) : HeadNorm(),
-         c.qk_norm ? HeadNorm(attn.scope("k_norm"), c.head_dim, c.rms_norm_eps) : HeadNorm(),
-         SwiGluMlp(l.scope("mlp"), hidden, c.intermediate_size, Bias::none)});
+    layers_.push_back(load_layer(model.scope("layers").scope(i), i));
     progress(double(i + 1) / c.num_hidden_layers);
   }
+  const int64_t hidden = c.hidden_size;
   norm_ = RmsNorm(model.scope("norm"), hidden, c.rms_norm_eps);
   if (c.tie_word_embeddings)
     lm_head_ = Linear(model.at_least_int8(), {{"embed_tokens", c.vocab_size}}, hidden, Bias::none);
   else
     lm_head_ = Linear(head.at_least_int8(), {{head_name, c.vocab_size}}, hidden, Bias::none);
+}
+
+TextModel::Layer TextModel::load_layer(const Weights& w, int index) const {
+  const TextConfig& c = config_;
+  const int64_t hidden = c.hidden_size, q = int64_t{c.num_attention_heads} * c.head_dim,
+                kv = int64_t{c.num_key_value_heads} * c.head_dim;
+  const Weights attn = w.scope("self_attn"), mlp = w.scope("mlp");
+  Layer layer{RmsNorm(w.scope("input_layernorm"), hidden, c.rms_norm_eps),
+              RmsNorm(w.scope("post_attention_layernorm"), hidden, c.rms_norm_eps),
+              Linear(attn, {{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}}, hidden,
+                     c.qkv_bias ? Bias::each : Bias::none),
+              Linear(attn, {{"o_proj", hidden}}, q, Bias::none),
+              c.qk_norm ? HeadNorm(attn.scope("q_norm"), c.head_dim, c.rms_norm_eps) : HeadNorm(),
+              c.qk_norm ? HeadNorm(attn.scope("k_norm"), c.head_dim, c.rms_norm_eps) : HeadNorm(),
+              {},
+              {}};
+  if (c.experts.are_in_layer(index))
+    layer.experts.emplace(
+        mlp, MixtureOfExperts::Options{c.experts.n, c.experts.per_token, hidden,
+                                       c.experts.intermediate_size, c.experts.norm_topk_prob});
+  else
+    layer.mlp = SwiGluMlp(mlp, hidden, c.intermediate_size, Bias::none);
+  return layer;
+}
+
+void TextModel::Layer::add_mlp(ops::Context& cx, Tensor& x) const {
+  if (experts)
+    experts->add_to(cx, x, post_attention_layernorm(cx, x));
+  else
+    mlp.add_to(cx, x, post_attention_layernorm(cx, x, mlp.operand()));
 }
 
 TextModel::Variants TextModel::variants_of(std::span<const SequenceRows> rows) {
@@ -133,10 +153,12 @@ Tensor TextModel::forward(ops::Context& cx, const Tensor& x, std::span<const Seq
         layers(cx, before ? before(input) : input, rows, workspace.batch, layout, variants);
     return behind ? behind(hidden) : hidden;
   };
-  // A recorded step would read the features of the rows it was recorded with.
-  const bool is_deep = std::any_of(rows.begin(), rows.end(),
-                                   [](const SequenceRows& r) { return !r.deep.levels.empty(); });
-  const Tensor y = is_deep ? work(x) : workspace.run(cx, x, variants.code(), work);
+  // A recorded step would read the features of the rows it was recorded with, and multiply with
+  // the experts that those went to.
+  const bool is_fixed = config_.experts.n == 0 &&
+                        std::none_of(rows.begin(), rows.end(),
+                                     [](const SequenceRows& r) { return !r.deep.levels.empty(); });
+  const Tensor y = is_fixed ? workspace.run(cx, x, variants.code(), work) : work(x);
   for (const SequenceRows& r : rows)
     static_cast<PagedState&>(*r.state).advance(r.lane, int64_t(r.positions.size()));
   return y;
@@ -186,7 +208,7 @@ Tensor TextModel::layers(ops::Context& cx, const Tensor& input, std::span<const 
         ops::paged_attention(cx, std::span(q).first(size_t(batch.n_lanes())), batch, layout, i,
                              layer.o_proj.operand());
     layer.o_proj.add_to(cx, x, attended);
-    layer.mlp.add_to(cx, x, layer.post_attention_layernorm(cx, x, layer.mlp.operand()));
+    layer.add_mlp(cx, x);
     add_deep_features(cx, x, rows, size_t(i));
   }
   ops::copy_(cx, out, norm_(cx, x));

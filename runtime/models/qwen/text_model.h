@@ -5,11 +5,13 @@
 
 #include <array>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "interface/load.h"
 #include "interface/paged_state.h"
 #include "interface/text_model.h"
+#include "layers/experts.h"
 #include "layers/layers.h"
 #include "qwen/config.h"
 
@@ -55,7 +57,12 @@ class TextModel final : public omni::TextModel {
     Linear qkv_proj, o_proj;
     HeadNorm q_norm, k_norm;  // where there are any
     SwiGluMlp mlp;
+    std::optional<MixtureOfExperts> experts;  // in its place, where there are any
+
+    // x ← x + the MLP, or the mixture, of its norm
+    void add_mlp(ops::Context& cx, Tensor& x) const;
   };
+  Layer load_layer(const Weights& w, int index) const;
   // A query meets the keys of a lane at its own position + the lane's offset: it is rotated once
   // for all lanes without one, and once for each other.
   struct Variants {

@@ -106,6 +106,17 @@ std::string read_chat_template(const fs::path& folder) {
   return {};
 }
 
+bool has_experts(const Json& config) { return config.at("model_type").string() == "qwen3_vl_moe"; }
+
+// Its class never looks at the key.
+qwen::ExpertsConfig read_experts(const Json& text) {
+  const qwen::ExpertsConfig c = qwen::read_experts(text);
+  if (!c.norm_topk_prob)
+    throw Error(ErrorCode::unsupported,
+                text.member_path("norm_topk_prob") + " is false; only true is computed here");
+  return c;
+}
+
 }  // namespace
 
 Config Config::read(const fs::path& folder) {
@@ -113,6 +124,7 @@ Config Config::read(const fs::path& folder) {
   c.text = qwen::read_vision_language_text(c.json);
   c.vision = read_vision(c.json.at("vision_config"));
   c.spec = read_spec(folder, c.vision);
+  if (has_experts(c.json)) c.text.experts = read_experts(c.json.at("text_config"));
   c.text.qkv_bias = false;
   c.text.qk_norm = c.text.mrope_interleaved = true;
   c.text.n_deep_levels = int(c.vision.deepstack_visual_indexes.size());
@@ -124,8 +136,11 @@ Config Config::read(const fs::path& folder) {
 }
 
 std::vector<std::string> check_config_keys(const fs::path& folder) {
-  return qwen::check_vision_language_keys(folder,
-                                          {.vision = kVision, .more_text = kText, .rope = kRope});
+  const bool mixes = has_experts(Json::parse_file(folder / "config.json"));
+  return qwen::check_vision_language_keys(
+      folder, {.vision = kVision,
+               .more_text = mixes ? qwen::kMixtureKeys : std::span<const ConfigKey>(kText),
+               .rope = kRope});
 }
 
 bool read_thinks(const fs::path& folder) {

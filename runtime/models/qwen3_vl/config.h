@@ -1,5 +1,5 @@
 // What the configuration files of Qwen3-VL say. (transformers, configuration_qwen3_vl.py,
-// video_processing_qwen3_vl.py)
+// configuration_qwen3_vl_moe.py, video_processing_qwen3_vl.py)
 #pragma once
 
 #include <filesystem>

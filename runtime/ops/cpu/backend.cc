@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "cpu/experts.h"
 #include "cpu/kernels.h"
 #include "cpu/packed_matrix.h"
 
@@ -201,6 +202,28 @@ class CpuBackend final : public Backend {
     const int64_t n = last(x);
     for (size_t i = 0; i < rows.size(); ++i)
       std::memcpy(y.f32() + int64_t(i) * n, x.f32() + rows[i] * n, size_t(n) * 4);
+  }
+
+  void route(Context& cx, const Tensor& logits, bool normalize, Routes& routes) const override {
+    const int64_t n = last(logits), top_k = last(routes.experts);
+    const float* from = logits.f32();
+    auto* experts = static_cast<int32_t*>(routes.experts.raw());
+    float* weights = routes.weights.f32();
+    for_rows(cx, n_rows(logits), (2 + top_k) * n, [&](int64_t i) {
+      route_row(from + i * n, n, top_k, normalize, thread_scratch(n), experts + i * top_k,
+                weights + i * top_k);
+    });
+  }
+
+  void add_routed(Context& cx, const Tensor& x, const Tensor& weights,
+                  std::span<const int64_t> slots, Tensor& y) const override {
+    const int64_t n = last(x), top_k = last(weights);
+    const float *from = x.f32(), *w = weights.f32();
+    float* to = y.f32();
+    for_rows(cx, int64_t(slots.size()), n, [&](int64_t i) {
+      const int64_t slot = slots[size_t(i)];
+      for (int64_t c = 0; c < n; ++c) to[slot / top_k * n + c] += from[i * n + c] * w[slot];
+    });
   }
 
   void copy_rows(Context&, Heads to, Heads from, int64_t n) const override {

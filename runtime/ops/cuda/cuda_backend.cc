@@ -8,6 +8,7 @@
 #include "kernels/attention_ranges.h"
 #include "kernels/convolution.h"
 #include "kernels/elementwise.h"
+#include "kernels/experts.h"
 #include "kernels/layer_norm.h"
 #include "kernels/paged_attention.h"
 #include "kernels/paged_decode.h"
@@ -147,6 +148,18 @@ class CudaBackend final : public Backend {
   void index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows,
                     Tensor& y) const override {
     select(cx, x, rows, y);
+  }
+  void route(Context& cx, const Tensor& logits, bool normalize, Routes& routes) const override {
+    check(omni::cuda::route(data(logits), width(logits), width(routes.experts), normalize,
+                            static_cast<int*>(routes.experts.raw()), data(routes.weights),
+                            n_rows(logits), stream(cx)),
+          "route");
+  }
+  void add_routed(Context& cx, const Tensor& x, const Tensor& weights,
+                  std::span<const int64_t> slots, Tensor& y) const override {
+    check(omni::cuda::add_routed(data(x), data(weights), uploaded(cx, slots.data(), slots.size()),
+                                 data(y), n_rows(x), width(x), width(weights), stream(cx)),
+          "add_routed");
   }
   void copy_rows(Context& cx, Heads to, Heads from, int64_t n) const override {
     check(omni::cuda::copy_rows(to.data, to.stride, from.data, from.stride, n,
