@@ -18,6 +18,13 @@
  * allow is not asked where newer media are there already, and token buffers that have no room make
  * room, the oldest first: QoS messages tell of each, and a warning when it grows worse.
  *
+ * With `remember` the model is told what was asked before, text or speech, and what it answered:
+ * each question ends a turn of the conversation, which leaves the context as a whole when all its
+ * media are older than `context-duration`, or to keep it to `context-tokens`. Of a spoken answer
+ * that was cut, the words that had been played are kept. Answers to `spatial-prompt` are not turns.
+ * A flush and the signal `reset` forget them. The property `turns` has them while it runs, `stats`
+ * how many there were last.
+ *
  * With the property `pieces` of a text pad (`omnimodel text_0::pieces=true`) answers leave piece by
  * piece while they are written. The pieces of an answer share its time as if it had `max-tokens`;
  * the last one has what is left, and GST_BUFFER_FLAG_MARKER.
@@ -300,13 +307,13 @@ GstStructure* stats(GstOmniModel* self) {
       G_TYPE_UINT64, guint64(t.n_overdue), "refused", G_TYPE_UINT64, guint64(t.n_refused),
       "objects", G_TYPE_UINT64, guint64(t.n_objects), "repaired-objects", G_TYPE_UINT64,
       guint64(t.n_repaired), "malformed-objects", G_TYPE_UINT64, guint64(t.n_malformed),
-      "context-tokens", G_TYPE_UINT64, guint64(t.context_tokens), "delay-p50", G_TYPE_DOUBLE,
-      s.delay.percentile_ms(0.5), "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95),
-      "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(), "spoken", G_TYPE_UINT64, guint64(t.n_spoken),
-      "unspoken", G_TYPE_UINT64, guint64(t.n_unspoken), "interrupted", G_TYPE_UINT64,
-      guint64(t.n_interrupted), "underruns", G_TYPE_UINT64, underruns, "first-sound-p50",
-      G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5), "first-sound-p95", G_TYPE_DOUBLE,
-      s.first_sound.percentile_ms(0.95), nullptr);
+      "context-tokens", G_TYPE_UINT64, guint64(t.context_tokens), "turns", G_TYPE_UINT64,
+      guint64(t.remembered_turns), "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5),
+      "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE,
+      s.delay.max_ms(), "spoken", G_TYPE_UINT64, guint64(t.n_spoken), "unspoken", G_TYPE_UINT64,
+      guint64(t.n_unspoken), "interrupted", G_TYPE_UINT64, guint64(t.n_interrupted), "underruns",
+      G_TYPE_UINT64, underruns, "first-sound-p50", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5),
+      "first-sound-p95", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.95), nullptr);
 }
 
 // Whatever waits or computes ends.
@@ -344,6 +351,14 @@ const std::vector<GstOmniReading<State>>& State::readings() {
                                    GST_TYPE_STRUCTURE, kGstOmniReadOnly);
        },
        [](State& s, GValue* value) { g_value_take_boxed(value, stats(s.self)); }},
+      {[] {
+         return gst_param_spec_array(
+             "turns", "Turns", "What is remembered, the oldest first: each `question` and `answer`",
+             g_param_spec_boxed("turn", "Turn", "One of them", GST_TYPE_STRUCTURE,
+                                kGstOmniReadOnly),
+             kGstOmniReadOnly);
+       },
+       [](State& s, GValue* value) { put_turns(s, value); }},
   };
   return table;
 }

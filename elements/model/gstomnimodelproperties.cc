@@ -78,6 +78,14 @@ const GstOmniProperties<Settings>& State::properties() {
         {"context-duration", "Context duration",
          "Seconds of media that the model remembers (a checkpoint may carry its own)",
          &Settings::context_duration, 0.1, 86400},
+        {"context-tokens", "Context tokens",
+         "Most tokens that the model remembers, media and turns: the oldest leave (0 = as many as "
+         "it holds, where it has to `remember` turns)",
+         &Settings::context_tokens, 0, 1 << 24},
+        {"remember", "Remember",
+         "Questions and answers stay in the context, as far as they were heard, until all media "
+         "ahead of them have left",
+         &Settings::remember},
         {"latency", "Latency",
          "Time allowed for an answer, in ms, as reported to live pipelines (4294967295 = text is "
          "stamped with the time at which it leaves)",

@@ -53,6 +53,7 @@ omni::SessionSettings of_properties(const Settings& s) {
   o.speech.voice = s.voice;
   o.speech.seed = uint64_t(s.seed);
   o.barge_in = s.barge_in;
+  o.remember = s.remember;
   o.stamped_when_ready = s.latency == G_MAXUINT;
   return o;
 }
@@ -112,8 +113,22 @@ omni::SessionOptions session_options(GstOmniModel* self, const omni::Engine& eng
   std::lock_guard guard(s.settings.lock);
   o.system_prompt = s.settings.system_prompt;
   o.context_duration = omni::Nanoseconds(s.settings.context_duration * GST_SECOND);
+  o.context_tokens = s.settings.context_tokens;
   o.seed = guint64(s.settings.seed);
   return o;
+}
+
+void put_turns(State& s, GValue* array) {
+  const auto session = session_of(s);
+  if (!session) return;
+  for (const omni::RememberedTurn& turn : session->remembered()) {
+    GValue value = G_VALUE_INIT;
+    g_value_init(&value, GST_TYPE_STRUCTURE);
+    g_value_take_boxed(
+        &value, gst_structure_new("omni-turn", "question", G_TYPE_STRING, turn.question.c_str(),
+                                  "answer", G_TYPE_STRING, turn.answer.c_str(), nullptr));
+    gst_value_array_append_and_take_value(array, &value);
+  }
 }
 
 void tell_streams(const State& s, omni::Session& session) {

@@ -28,10 +28,11 @@ struct Settings : GstOmniEngineSettings {
               spatial_prompt = "Detect all objects and give their boxes as JSON.", json_schema,
               voice;
   int trigger = int(omni::Trigger::chunk), tracking = int(omni::Tracking::match);
-  guint interval = 10000, max_tokens = 256, top_k = 0, latency = 1000, lateness = 0;
+  guint interval = 10000, max_tokens = 256, context_tokens = 0, top_k = 0, latency = 1000,
+        lateness = 0;
   double temperature = 0, top_p = 1, repetition_penalty = 1, context_duration = 60;
   gint64 seed = 0;
-  bool barge_in = true;
+  bool barge_in = true, remember = false;
 };
 
 // Of a sink pad, and lives as long as it.
@@ -165,6 +166,8 @@ omni::SessionOptions session_options(GstOmniModel* self, const omni::Engine& eng
 omni::SessionSettings session_settings(GstOmniModel* self, const omni::Engine& engine);
 // Call with the element locked.
 void add_pads(const State& s, omni::SessionSettings& o);
+// The turns that its session remembers, as GstStructures.
+void put_turns(State& s, GValue* array);
 // Of tracks that ended before there was a session. Call with the element locked.
 void tell_streams(const State& s, omni::Session& session);
 

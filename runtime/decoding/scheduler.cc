@@ -44,8 +44,8 @@ Scheduler::~Scheduler() {
 
 // --- any thread
 
-std::shared_ptr<Scheduler::Entry> Scheduler::open(Priority priority, bool keeps_rows) {
-  auto entry = std::make_shared<Entry>(priority, keeps_rows);
+std::shared_ptr<Scheduler::Entry> Scheduler::open(Priority priority, bool keeps_rows, Lane tokens) {
+  auto entry = std::make_shared<Entry>(priority, keeps_rows, tokens);
   entry->state = model_.new_state(pages_);
   std::lock_guard guard(lock_);
   open_.push_back(entry);

@@ -55,8 +55,8 @@ class Scheduler {
   class Entry;
   enum class Priority { live, file };
   // keeps_rows: prefill() and decode() give the last hidden state + embedding of every row (of
-  // media, the hidden state alone).
-  std::shared_ptr<Entry> open(Priority priority, bool keeps_rows);
+  // media, the hidden state alone). tokens: the lane of what decode() adds.
+  std::shared_ptr<Entry> open(Priority priority, bool keeps_rows, Lane tokens = Lane::text);
 
   // All from any thread, returning at once; what one sequence asks for is done in its order, when
   // somebody wait()s or start()s. Errors come through the futures:

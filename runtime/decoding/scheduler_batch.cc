@@ -16,14 +16,18 @@ void Scheduler::Batch::add_tokens(const Entries& entries) {
     }
     auto* decode = e.front<Entry::Decode>();
     const bool ahead = e.ahead && !e.ahead->computed && e.todo.empty();
-    if (!(decode || ahead) || !e.make_room(arena_, Lane::text, 1)) continue;
+    if (!(decode || ahead) || !e.make_room(arena_, e.lane_of_tokens, 1)) continue;
     if (decode) {
       e.ahead.reset();
-      parts_.push_back({&e, {&decode->id, 1}, {&decode->at, 1}});
+      parts_.push_back({.entry = &e,
+                        .ids = {&decode->id, 1},
+                        .positions = {&decode->at, 1},
+                        .lane = e.lane_of_tokens});
     } else {
       parts_.push_back({.entry = &e,
                         .ids = {&e.ahead->id, 1},
                         .positions = {&e.ahead->at, 1},
+                        .lane = e.lane_of_tokens,
                         .is_ahead = true});
     }
   }

@@ -57,7 +57,7 @@ class Scheduler::Entry {
     Kept kept;
   };
 
-  Entry(Priority p, bool keeps) : priority(p), keeps_rows(keeps) {}
+  Entry(Priority p, bool keeps, Lane l) : priority(p), keeps_rows(keeps), lane_of_tokens(l) {}
 
   template <class R>
   R* front() {
@@ -92,6 +92,7 @@ class Scheduler::Entry {
 
   const Priority priority;
   const bool keeps_rows;
+  const Lane lane_of_tokens;
 
   std::deque<Request> incoming;  // under the scheduler's lock
   bool cancelled = false;        // likewise

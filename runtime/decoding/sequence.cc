@@ -7,7 +7,7 @@ namespace omni {
 Sequence::Sequence(Scheduler& scheduler, Options options)
     : scheduler_(scheduler),
       options_(std::move(options)),
-      entry_(scheduler.open(options_.priority, options_.keeps_rows)) {}
+      entry_(scheduler.open(options_.priority, options_.keeps_rows, options_.lane_of_tokens)) {}
 
 Sequence::~Sequence() { scheduler_.wait(scheduler_.close(entry_)); }
 
@@ -53,7 +53,7 @@ void Sequence::decode(int32_t id) {
   const Scheduler::Kept kept =
       options_.keeps_rows ? scheduler_.wait(std::move(done)) : Scheduler::Kept();
   ++cursor_.next;
-  add({&id, 1}, {&position, 1}, Lane::text, kept);
+  add({&id, 1}, {&position, 1}, options_.lane_of_tokens, kept);
 }
 
 void Sequence::back_to(const Mark& mark) {

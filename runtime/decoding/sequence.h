@@ -34,6 +34,7 @@ class Sequence {
     bool keeps_rows = false;
     // Behind such a token no other comes.
     std::function<bool(int32_t id)> is_stop;
+    Lane lane_of_tokens = Lane::text;  // of decode()
   };
   explicit Sequence(Scheduler& scheduler) : Sequence(scheduler, Options()) {}
   Sequence(Scheduler& scheduler, Options options);

@@ -40,18 +40,30 @@ Dialogue::Dialogue(const Prompter& prompter, Scheduler& scheduler, AnswerMasks& 
       sequence_(scheduler,
                 {.priority = options.live ? Scheduler::Priority::live : Scheduler::Priority::file,
                  .keeps_rows = options.speech,
-                 .is_stop = [&prompter](int32_t id) { return prompter.is_stop(id); }}),
+                 .is_stop = [&prompter](int32_t id) { return prompter.is_stop(id); },
+                 .lane_of_tokens = options.remembers ? Lane::turns : Lane::text}),
       sampler_(options.seed),
       run_tracks_(options.tracks) {}
 
 void Dialogue::open() {
   if (is_open_) return;
   sequence_.prefill(prompter_.begin_dialogue(sequence_.cursor(), options_.system_prompt));
+  head_ = sequence_.mark();
   is_open_ = true;
+}
+
+Rows Dialogue::in_turn(Rows rows) const {
+  if (options_.remembers && rows.lane == Lane::text) rows.lane = Lane::turns;
+  return rows;
 }
 
 void Dialogue::add(const TimeSpan& chunk, Segment s) {
   if (s.n_tokens == 0) return;
+  if (revisable_) since_.push_back({chunk, s});
+  take_in(chunk, std::move(s));
+}
+
+void Dialogue::take_in(const TimeSpan& chunk, Segment s) {
   if (chunks_.empty() || chunks_.back().start != chunk.start) open_chunk(chunk, s.modality);
   const Tracks needed = run_tracks_ | tracks_of(s);
   if (needed != run_tracks_)
@@ -61,15 +73,20 @@ void Dialogue::add(const TimeSpan& chunk, Segment s) {
 }
 
 void Dialogue::enter(const Segment& s) {
-  const Rows rows = prompter_.media(sequence_.cursor(), s, run_start_);
+  Cursor end;
+  Rows rows;
+  do {
+    end = sequence_.cursor();
+    rows = prompter_.media(end, s, run_start_);
+  } while (!fits(int64_t(rows.size()), int64_t{end.next} + 1) && forget_oldest());
   const auto n_rows = int64_t(rows.size());
   if (n_rows - int64_t(rows.n_before + rows.n_behind) != s.n_tokens)
     throw Error(ErrorCode::invalid_argument, "a segment whose grid does not hold its tokens");
-  if (sequence_.cursor().next >= text_.max_positions())
+  if (end.next >= text_.max_positions())
     throw Error(ErrorCode::invalid_argument,
-                "the media end at position " + std::to_string(sequence_.cursor().next) +
-                    ", but the model holds " + std::to_string(text_.max_positions()) +
-                    ": shorten context-duration");
+                "the media end at position " + std::to_string(end.next) + ", but the model holds " +
+                    std::to_string(text_.max_positions()) + ": shorten context-duration");
+  sequence_.cursor() = end;
   sequence_.prefill(rows, s.embeddings.data());
   if (s.modality != Modality::audio)
     picture_ = SeenPicture{{s.source_width, s.source_height, s.resized_width, s.resized_height},
@@ -90,13 +107,14 @@ void Dialogue::open_chunk(const TimeSpan& chunk, Modality first) {
   }
   chunks_.push_back({chunk.start, 0, 0, sequence_.cursor().next, {}});
   newest_.clear();
+  reached_ = std::max(reached_, chunk.end());
 }
 
 void Dialogue::begin_run(Tracks tracks, Modality first, Nanoseconds start) {
   run_tracks_ = tracks;
   first_ = first;
   run_start_ = start;
-  sequence_.prefill(prompter_.begin_run(sequence_.cursor(), tracks, first));
+  sequence_.prefill(in_turn(prompter_.begin_run(sequence_.cursor(), tracks, first)));
 }
 
 // Of the last chunk, with these markers; what was before it is forgotten.
@@ -122,49 +140,43 @@ void Dialogue::forget_run() {
   picture_.reset();
 }
 
-// Lets go of chunks that are older than the window, counted from the end of the coming one.
-void Dialogue::make_room(const TimeSpan& coming) {
-  const Nanoseconds oldest = coming.start + coming.duration - options_.context_duration;
-  size_t gone = 0;
-  while (gone < chunks_.size() && chunks_[gone].start < oldest) ++gone;
-  if (gone == 0) return;
-  if (gone == chunks_.size()) return forget_run();
-  int64_t rows = 0;
-  Departed departed{.time = chunks_[gone].start - run_start_,
-                    .positions = chunks_[gone].position - chunks_.front().position};
-  for (size_t i = 0; i < gone; ++i) {
-    rows += chunks_[i].n_rows;
-    departed.steps += chunks_[i].n_steps;
-  }
-  const int64_t first = sequence_.length() - n_media_rows_;
-  sequence_.slide(first, first + rows, prompter_.rebase(sequence_.cursor(), departed));
-  n_media_rows_ -= rows;
-  for (HeldChunk& chunk : chunks_) chunk.position -= departed.positions;
-  chunks_.erase(chunks_.begin(), chunks_.begin() + std::ptrdiff_t(gone));
-  run_start_ = chunks_.front().start;
-  if (std::none_of(chunks_.begin(), chunks_.end(),
-                   [](const HeldChunk& c) { return c.tracks.video; }))
-    picture_.reset();
+std::optional<SeenPicture> Dialogue::last_picture() const {
+  if (picture_) return picture_;
+  for (auto turn = held_turns_.rbegin(); turn != held_turns_.rend(); ++turn)
+    if (turn->picture) return turn->picture;
+  return std::nullopt;
 }
 
-// Puts a question behind the media. Returns where the context was.
-Sequence::Mark Dialogue::put_question(const std::string& question, int max_tokens) {
+// Puts a question behind the media.
+Dialogue::Asked Dialogue::put_question(const std::string& question, int max_tokens) {
   open();
   settle_run();
-  const Sequence::Mark before = sequence_.mark();
-  if (!chunks_.empty()) sequence_.prefill(prompter_.end_run(sequence_.cursor(), run_tracks_));
-  Cursor end = sequence_.cursor();
-  const Rows rows = prompter_.ask(end, question);
-  if (end.next + max_tokens > text_.max_positions()) {
-    sequence_.back_to(before);
+  Cursor behind_run, end;
+  Rows markers, rows;
+  bool forgot = false;
+  do {
+    behind_run = sequence_.cursor();
+    markers = chunks_.empty() ? Rows() : in_turn(prompter_.end_run(behind_run, run_tracks_));
+    end = behind_run;
+    rows = in_turn(prompter_.ask(end, question));
+    const int64_t alone = head_.cursor.next + int64_t(rows.size()) + max_tokens;
+    forgot = alone <= text_.max_positions() &&
+             !fits(int64_t(markers.size() + rows.size()), int64_t{end.next} + max_tokens) &&
+             forget_oldest();
+  } while (forgot);
+  if (int64_t{end.next} + max_tokens > text_.max_positions())
     throw Error(ErrorCode::invalid_argument,
                 "the prompt ends at position " + std::to_string(end.next) +
                     " and max-tokens asks for " + std::to_string(max_tokens) +
                     " more, but the model holds " + std::to_string(text_.max_positions()));
-  }
+  Asked asked;
+  asked.context = sequence_.mark();
+  sequence_.cursor() = behind_run;
+  sequence_.prefill(markers);
+  asked.question = sequence_.mark();
   sequence_.cursor() = end;
   sequence_.prefill(rows);
-  return before;
+  return asked;
 }
 
 // Tells a speech what was said before.
@@ -186,31 +198,44 @@ void Dialogue::write(int32_t id, std::string_view bytes, SpeechStream* speech) {
 Answer Dialogue::ask(const std::string& question, const How& how) {
   const Nanoseconds begin = now();
   TokenMask* mask = masks_.begin(how.sampling);
-  const Sequence::Mark before = put_question(question, how.sampling.max_tokens);
+  const Asked asked = put_question(question, how.sampling.max_tokens);
   begin_speech(how.speech);
   Answer answer;
-  answer.picture = picture_;
+  answer.picture = last_picture();
   answer.prompt_tokens = int(sequence_.length());
   answer.complete = false;
   try {
     generate(answer, how, mask, begin);
   } catch (const Error& e) {
-    if (e.code() == ErrorCode::invalid_argument) sequence_.back_to(before);
+    if (e.code() == ErrorCode::invalid_argument) sequence_.back_to(asked.context);
     throw;
   }
   answer.total = now() - begin;
   if (how.speech) how.speech->end();
-  sequence_.back_to(before);
+  leave(asked, question, answer.text, how.remembered_as, how.speech);
   return answer;
 }
 
-void Dialogue::say(const std::string& question, const std::string& text, SpeechStream& speech) {
+void Dialogue::say(const std::string& question, const std::string& text, SpeechStream* speech,
+                   TurnId remembered_as) {
+  if (!speech && !remembered_as) return;
   const std::vector<int32_t> ids = prompter_.tokenizer().encode_text(text);
-  const Sequence::Mark before = put_question(question, int(ids.size()));
-  begin_speech(&speech);
-  for (const int32_t id : ids) write(id, prompter_.tokenizer().token_bytes(id), &speech);
-  speech.end();
-  sequence_.back_to(before);
+  const Asked asked = put_question(question, int(ids.size()));
+  begin_speech(speech);
+  if (speech) {
+    for (const int32_t id : ids) write(id, prompter_.tokenizer().token_bytes(id), speech);
+    speech->end();
+  }
+  leave(asked, question, text, remembered_as, speech);
+}
+
+// Behind an answer.
+void Dialogue::leave(const Asked& asked, const std::string& question, const std::string& answer,
+                     TurnId remembered_as, const SpeechStream* speech) {
+  if (remembered_as)
+    remember(asked, question, answer, remembered_as, speech != nullptr);
+  else
+    sequence_.back_to(asked.context);
 }
 
 // Of an answer whose first tokens were a thought.

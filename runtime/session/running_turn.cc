@@ -26,7 +26,10 @@ RunningTurn::RunningTurn(const Context& context, Turn turn, bool live)
       live_(live),
       settings_(state_.settings()),
       about_objects_(turn_.audience == Audience::objects),
-      sampling_(sampling_of(turn_, settings_)) {}
+      sampling_(sampling_of(turn_, settings_)),
+      remembered_as_(context_.dialogue.remembers() && turn_.question.remembered && !about_objects_
+                         ? turn_.id
+                         : 0) {}
 
 // A user's question that cannot be asked is its user's affair and not the stream's.
 void RunningTurn::run() {
@@ -77,15 +80,27 @@ Answer RunningTurn::write(const std::function<void(const AnswerToken&)>& on_toke
   if (!question.reply.empty()) {
     Answer answer;
     answer.text = question.reply;
-    if (speech_) context_.dialogue.say(question.text, answer.text, *speech_);
+    context_.dialogue.say(question.text, answer.text, speech_.get(), remembered_as_);
+    keep_turns();
     on_token({answer.text, answer.text});
     return answer;
   }
-  return context_.dialogue.ask(question.text, {.sampling = sampling_,
-                                               .on_token = on_token,
-                                               .wants_probabilities = settings_.wants_objects,
-                                               .speech = speech_.get(),
-                                               .interrupted = state_.interrupted});
+  Answer answer =
+      context_.dialogue.ask(question.text, {.sampling = sampling_,
+                                            .on_token = on_token,
+                                            .wants_probabilities = settings_.wants_objects,
+                                            .speech = speech_.get(),
+                                            .interrupted = state_.interrupted,
+                                            .remembered_as = remembered_as_});
+  keep_turns();
+  return answer;
+}
+
+// Before anybody is told the whole answer.
+void RunningTurn::keep_turns() {
+  if (!context_.dialogue.remembers()) return;
+  std::lock_guard guard(state_.lock);
+  state_.set_remembered(context_.dialogue.turns());
 }
 
 // --- what is in the answer

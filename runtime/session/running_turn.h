@@ -36,6 +36,7 @@ class RunningTurn {
   void refuse(const Error& error);
   void begin();
   Answer write(const std::function<void(const AnswerToken&)>& on_token);
+  void keep_turns();
   void send_piece(std::optional<TextPiece> piece);
   void finish(const Answer& answer, AnswerReader& reader);
   void send_objects(const TimeSpan& span, const Answer& answer, AnswerReader& reader);
@@ -60,6 +61,7 @@ class RunningTurn {
   const SessionSettings settings_;  // as they were when it began
   const bool about_objects_;
   const SamplingOptions sampling_;
+  const TurnId remembered_as_;            // 0: it is not
   std::shared_ptr<SpeechStream> speech_;  // nullptr: it is not spoken
   int n_pieces_ = 0;                      // sent
 };

@@ -116,7 +116,13 @@ class LocalSession final : public Session {
     s.n_dropped = state_->inbox.n_dropped();
     s.n_spoken = state_->utterances.n_spoken();
     s.n_interrupted = state_->utterances.n_interrupted();
+    s.remembered_turns = int64_t(state_->remembered.size());
     return s;
+  }
+
+  std::vector<RememberedTurn> remembered() const override {
+    std::lock_guard guard(state_->lock);
+    return state_->remembered;
   }
 
  private:
@@ -232,6 +238,9 @@ class LocalSession final : public Session {
     std::vector<std::shared_ptr<Speech>> speech;  // outlives the lock
     std::lock_guard guard(state_->lock);
     speech = state_->utterances.speeches(ended.turn);
+    if (!speech.empty())
+      state_->heard.push_back({ended.turn, ended.end != SpeechEnd::interrupted, ended.heard,
+                               state_->utterances.duration(ended.turn)});
     state_->push(ended.turn,
                  state_->utterances.end(ended.turn, ended.end, ended.start, ended.heard));
     state_->wake();
@@ -260,9 +269,11 @@ class LocalSession final : public Session {
   std::vector<std::shared_ptr<Speech>> end_speeches() {
     auto speeches = state_->utterances.speeches(0);
     state_->retired.insert(state_->retired.end(), speeches.begin(), speeches.end());
-    for (const TurnId turn : state_->utterances.speaking())
+    for (const TurnId turn : state_->utterances.speaking()) {
+      state_->heard.push_back({turn, true, 0, {}});
       state_->push(
           turn, state_->utterances.end(turn, SpeechEnd::interrupted, state_->turns.media_end(), 0));
+    }
     return speeches;
   }
 

@@ -37,15 +37,23 @@ void SessionState::set_tracks() {
   inbox.set_tracks(current_settings.has_video, current_settings.has_audio);
 }
 
+// Not those of a dialogue that is void.
+void SessionState::set_remembered(const std::deque<RememberedTurn>& those) {
+  if (!reset_pending) remembered.assign(those.begin(), those.end());
+}
+
 void SessionState::ask_for_reset() {
   reset_pending = true;
   failed = false;
+  heard.clear();
+  remembered.clear();
   set_tracks();
   wake();
 }
 
 std::vector<std::shared_ptr<Speech>> SessionState::end_early(TurnId turn) {
   if (turn == 0 || turn == answering) interrupted = true;
+  utterances.cut(turn);
   return utterances.speeches(turn);
 }
 

@@ -21,6 +21,14 @@ namespace omni {
 
 [[noreturn]] inline void throw_cancelled() { throw Error(ErrorCode::cancelled, "cancelled"); }
 
+// So much of a spoken answer was.
+struct Heard {
+  TurnId turn;
+  bool is_all;
+  Nanoseconds heard;
+  std::optional<Nanoseconds> duration;  // of all of it, where that is known
+};
+
 struct SessionState {
   static constexpr size_t kMostEvents = 256;  // that nobody has taken
 
@@ -49,6 +57,7 @@ struct SessionState {
   void push(TurnId turn, std::optional<Utterances::Timed> timed);
   void wake();
   void set_tracks();
+  void set_remembered(const std::deque<RememberedTurn>& those);
   // Asks the thread to begin a new dialogue.
   void ask_for_reset();
   // Of `turn`, or of all (0). The utterances returned are to be interrupted without the lock.
@@ -67,6 +76,8 @@ struct SessionState {
   Utterances utterances;
   std::deque<Event> events;
   std::deque<Nanoseconds> cuts;  // ends of turns that the timeline does not know of yet
+  std::deque<Heard> heard;       // that the dialogue does not know of yet
+  std::vector<RememberedTurn> remembered;
   uint64_t epoch = 0;
   uint64_t n_inputs = 0;  // counted, so that a thread which is about to wait misses none
   TurnId answering = 0;   // the turn that is, or was the last to be, answered

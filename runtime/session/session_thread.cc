@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "session/heard.h"
 #include "session/running_turn.h"
 
 namespace omni {
@@ -80,6 +81,7 @@ bool SessionThread::step() {
   let_go_of_speeches();
   if (!has_work()) return false;
   if (begin_anew()) make_anew();
+  note_heard(false);
   const bool live = state_->read_clock().live;
   bool progress = take(live);
   progress |= enter(live);
@@ -129,12 +131,15 @@ void SessionThread::make_anew() {
   o.seed = options.seed;
   o.speech = s.wants_speech;
   o.live = state_->read_clock().live;
+  o.remembers = s.remember;
+  o.most_rows = options.context_tokens;
   give_up_dialogue();  // its memory first
   auto dialogue = std::make_unique<Dialogue>(prompter_, scheduler_, masks_, o);
   {
     std::lock_guard guard(state_->lock);
     dialogue_.swap(dialogue);
   }
+  n_changes_ = 0;
   timeline_.emplace(o.tracks, prompter_.chunk_duration());
   note_silent(o.live);
   tracker_.reset();
@@ -313,7 +318,35 @@ void SessionThread::drop(const Turn& turn) {
 }
 
 void SessionThread::answer(Turn turn, bool live) {
+  note_heard(true);
   RunningTurn({state_, prompter_, make_speech_, *dialogue_, tracker_}, std::move(turn), live).run();
+}
+
+// The turn whose answer was spoken last keeps what was heard of it. `at_once`: it is looked back
+// on, whether or not somebody has told how much that was.
+void SessionThread::note_heard(bool at_once) {
+  const auto heard = heard_of(dialogue_->revisable(), at_once);
+  if (!heard) return;
+  if (heard->is_all)
+    dialogue_->settle();
+  else
+    dialogue_->revise(heard_words(dialogue_->turns().back().answer, heard->heard, heard->duration));
+  std::lock_guard guard(state_->lock);
+  keep_turns();
+}
+
+// Of the revisable turn. What is told of others comes too late.
+std::optional<Heard> SessionThread::heard_of(TurnId turn, bool at_once) {
+  std::lock_guard guard(state_->lock);
+  const std::deque<Heard> told = std::exchange(state_->heard, {});
+  if (!turn) return std::nullopt;
+  for (const Heard& h : told)
+    if (h.turn == turn) return h;
+  const Utterances& utterances = state_->utterances;
+  if (!at_once || !utterances.is_cut(turn)) return std::nullopt;
+  for (const auto& speech : utterances.speeches(turn))
+    return Heard{turn, false, speech->n_read(), utterances.duration(turn)};
+  return std::nullopt;
 }
 
 // `all_entered`: nothing complete is left on the timeline. Before, questions are due that are
@@ -380,6 +413,14 @@ bool SessionThread::end_stream() {
 void SessionThread::keep_stats() {
   std::lock_guard guard(state_->lock);
   state_->stats.context_tokens = dialogue_->n_rows();
+  keep_turns();
+}
+
+// Under the lock.
+void SessionThread::keep_turns() {
+  if (n_changes_ == dialogue_->n_changes()) return;
+  n_changes_ = dialogue_->n_changes();
+  state_->set_remembered(dialogue_->turns());
 }
 
 }  // namespace omni

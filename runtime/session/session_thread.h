@@ -57,7 +57,10 @@ class SessionThread {
   bool end_stream();
   void drop(const Turn& turn);
   void answer(Turn turn, bool live);
+  void note_heard(bool at_once);
+  std::optional<Heard> heard_of(TurnId turn, bool at_once);
   void keep_stats();
+  void keep_turns();
 
   const std::shared_ptr<SessionState> state_;
   const Prompter& prompter_;
@@ -69,6 +72,7 @@ class SessionThread {
   Silence silence_;
   std::optional<Nanoseconds> patience_left_;  // with what holds everything up
   Tracker tracker_;
+  uint64_t n_changes_ = 0;                          // of the dialogue, that have been told
   bool video_ended_ = false, audio_ended_ = false;  // as the timeline knows it
   std::thread thread_;                              // last: it uses everything above
 };

@@ -260,6 +260,7 @@ std::vector<float> SpeechStream::read(size_t most) {
     const auto n = std::ptrdiff_t(std::min(most, samples_.size()));
     out.assign(samples_.begin(), samples_.begin() + n);
     samples_.erase(samples_.begin(), samples_.begin() + n);
+    n_read_ += size_t(n);
   }
   changed_.notify_all();
   return out;
@@ -293,6 +294,11 @@ void SpeechStream::when_duration_is_known(std::function<void(Nanoseconds)> known
 bool SpeechStream::is_runaway() const {
   std::lock_guard guard(lock_);
   return runaway_;
+}
+
+Nanoseconds SpeechStream::n_read() const {
+  std::lock_guard guard(lock_);
+  return Nanoseconds(n_read_) * kSecond / model_.sample_rate();
 }
 
 }  // namespace omni

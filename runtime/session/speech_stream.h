@@ -53,6 +53,7 @@ class SpeechStream final : public Speech {
   void interrupt() override;
   bool is_interrupted() const override;
   bool is_runaway() const override;
+  Nanoseconds n_read() const override;
 
   // --- the session's side
   void begin(VoicePrompt prompt);
@@ -89,6 +90,7 @@ class SpeechStream final : public Speech {
   std::function<void(Nanoseconds)> duration_known_;
   std::deque<float> samples_;
   size_t n_samples_ = 0;  // made so far
+  size_t n_read_ = 0;     // of them
   double making_ = 0;     // seconds that the last piece took
   bool samples_ended_ = false, stopped_ = false, interrupted_ = false;
   std::exception_ptr error_;

@@ -62,6 +62,21 @@ std::optional<Utterances::Timed> Utterances::end(TurnId turn, SpeechEnd end, Nan
   return complete(turn);
 }
 
+void Utterances::cut(TurnId turn) {
+  for (auto& [id, spoken] : spoken_)
+    if (turn == 0 || id == turn) spoken.cut = true;
+}
+
+bool Utterances::is_cut(TurnId turn) const {
+  const auto it = spoken_.find(turn);
+  return it != spoken_.end() && it->second.cut;
+}
+
+std::optional<Nanoseconds> Utterances::duration(TurnId turn) const {
+  const auto it = spoken_.find(turn);
+  return it == spoken_.end() ? std::nullopt : it->second.duration;
+}
+
 bool Utterances::is_speaking() const {
   return std::any_of(spoken_.begin(), spoken_.end(),
                      [](const auto& s) { return s.second.speech != nullptr; });

@@ -34,6 +34,12 @@ class Utterances {
   std::optional<Timed> set_duration(TurnId turn, Nanoseconds duration);
   std::optional<Timed> end(TurnId turn, SpeechEnd end, Nanoseconds start, Nanoseconds heard);
 
+  // Of `turn`, or all (0): somebody has asked that they end.
+  void cut(TurnId turn);
+  bool is_cut(TurnId turn) const;
+  // Of the whole, where it is known.
+  std::optional<Nanoseconds> duration(TurnId turn) const;
+
   bool is_speaking() const;  // or is about to
   // of `turn`, or all (0)
   std::vector<std::shared_ptr<Speech>> speeches(TurnId turn) const;
@@ -48,7 +54,7 @@ class Utterances {
     std::optional<std::string> text;
     std::optional<Nanoseconds> start, duration;
     Answered answered;
-    bool sent = false;
+    bool sent = false, cut = false;
   };
   template <class T>
   std::optional<Timed> set(TurnId turn, std::optional<T> Spoken::*what, T value);

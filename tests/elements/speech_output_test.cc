@@ -52,6 +52,7 @@ class FakeSpeech final : public omni::Speech {
   }
   bool is_interrupted() const override { return interrupted_; }
   bool is_runaway() const override { return false; }
+  omni::Nanoseconds n_read() const override { return 0; }
 
  private:
   mutable std::mutex lock_;

@@ -8,6 +8,18 @@ namespace {
 
 class Turn : public GstTest {};
 
+std::vector<std::string> turns_of(GstElement* model) {
+  GValue array = G_VALUE_INIT;
+  g_value_init(&array, GST_TYPE_ARRAY);
+  g_object_get_property(G_OBJECT(model), "turns", &array);
+  std::vector<std::string> answers;
+  for (guint i = 0; i < gst_value_array_get_size(&array); ++i)
+    answers.emplace_back(gst_structure_get_string(
+        gst_value_get_structure(gst_value_array_get_value(&array, i)), "answer"));
+  g_value_unset(&array);
+  return answers;
+}
+
 struct Answers {
   std::vector<GstClockTime> pts, end;
 };
@@ -54,6 +66,51 @@ TEST_F(Turn, OtherTriggersAreAsBefore) {
   const Answers a = answers("omniaudiotokenizer turn-silence=100", "trigger=chunk");
   ASSERT_EQ(a.pts.size(), 6u);
   for (size_t i = 0; i < 6; ++i) EXPECT_EQ(a.pts[i], i * 2 * GST_SECOND);
+}
+
+// The turns of a conversation stay, and are what the answers were.
+TEST_F(Turn, TurnsAreRememberedWhereAsked) {
+  for (const bool remember : {false, true}) {
+    std::vector<std::string> answers, remembered;
+    const Outcome o =
+        run("filesrc location=" JFK
+            " ! wavparse ! omniaudiotokenizer ! omnimodel name=m model-path=" NANO
+            " max-tokens=4 trigger=turn " +
+                std::string(remember ? "context-duration=60 remember=true" : "") +
+                " ! fakesink name=out",
+            120 * GST_SECOND, [&](GstElement* p) {
+              GstElement* sink = gst_bin_get_by_name(GST_BIN(p), "out");
+              GstPad* pad = gst_element_get_static_pad(sink, "sink");
+              struct Told {
+                std::vector<std::string>& answers;
+                std::vector<std::string>& remembered;
+                GstElement* model;
+              };
+              auto* told = new Told{answers, remembered, gst_bin_get_by_name(GST_BIN(p), "m")};
+              gst_pad_add_probe(
+                  pad, GST_PAD_PROBE_TYPE_BUFFER,
+                  [](GstPad*, GstPadProbeInfo* info, gpointer data) {
+                    auto& t = *static_cast<Told*>(data);
+                    GstMapInfo map;
+                    gst_buffer_map(GST_PAD_PROBE_INFO_BUFFER(info), &map, GST_MAP_READ);
+                    t.answers.emplace_back(reinterpret_cast<char*>(map.data), map.size);
+                    gst_buffer_unmap(GST_PAD_PROBE_INFO_BUFFER(info), &map);
+                    t.remembered = turns_of(t.model);
+                    return GST_PAD_PROBE_OK;
+                  },
+                  told,
+                  [](gpointer data) {
+                    gst_object_unref(static_cast<Told*>(data)->model);
+                    delete static_cast<Told*>(data);
+                  });
+              gst_object_unref(pad);
+              gst_object_unref(sink);
+            });
+    EXPECT_TRUE(o.eos) << o.error;
+    EXPECT_EQ(answers.size(), 4u);
+    remembered.resize(std::min(remembered.size(), answers.size()));
+    EXPECT_EQ(remembered, remember ? answers : std::vector<std::string>());
+  }
 }
 
 }  // namespace

@@ -262,7 +262,9 @@ class EndsThoughts final : public Prompter {
   Rows ask(Cursor& c, const std::string& question) const override {
     return prompter_.ask(c, question);
   }
-  Rows next_turn(Cursor& c) const override { return prompter_.next_turn(c); }
+  Rows answered(Cursor& c, const std::string& question, const std::string& answer) const override {
+    return prompter_.answered(c, question, answer);
+  }
   LaneShift rebase(Cursor& c, const Departed& gone) const override {
     return prompter_.rebase(c, gone);
   }

@@ -292,13 +292,6 @@ class Comparison {
     l.rows.ids.insert(l.rows.ids.end(), rows.ids.begin(), rows.ids.end());
     l.rows.positions.insert(l.rows.positions.end(), rows.positions.begin(), rows.positions.end());
   }
-  void append_text(LaidOut& l, const std::string& text) {
-    Rows rows;
-    rows.ids = family_.prompter->tokenizer().encode_text(text);
-    for (size_t i = 0; i < rows.ids.size(); ++i, ++l.cursor.next)
-      rows.positions.push_back({l.cursor.next, l.cursor.next, l.cursor.next});
-    append(l, rows);
-  }
   // [n, hidden] behind the last norm, of all rows.
   Tensor forward(LoneSequence& sequence, ops::Context& c, LaidOut& l) {
     const Shape shape{int64_t(l.rows.size()), family_.text->hidden()};
@@ -320,10 +313,8 @@ class Comparison {
         lay_out(parts, l);
         append(l, family_.prompter->end_run(l.cursor, parts.tracks));
       }
-      append(l, family_.prompter->ask(l.cursor, turn.user));
-      if (!turn.assistant) continue;
-      append_text(l, *turn.assistant);
-      append(l, family_.prompter->next_turn(l.cursor));
+      append(l, turn.assistant ? family_.prompter->answered(l.cursor, turn.user, *turn.assistant)
+                               : family_.prompter->ask(l.cursor, turn.user));
     }
     return l;
   }

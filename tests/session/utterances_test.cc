@@ -18,6 +18,7 @@ class SilentSpeech final : public Speech {
   void interrupt() override {}
   bool is_interrupted() const override { return false; }
   bool is_runaway() const override { return false; }
+  Nanoseconds n_read() const override { return 0; }
 };
 
 constexpr Nanoseconds kSilence = 2 * kSecond;

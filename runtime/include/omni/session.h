@@ -9,6 +9,7 @@
 #include <stop_token>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "omni/segment.h"
 #include "omni/spatial.h"
@@ -63,8 +64,10 @@ struct SessionSettings {
   std::optional<Nanoseconds> promise;
   bool stamped_when_ready = false;  // live: text gets the time at which it is there
   // Settled by the first thing that is put, and anew after a flush() or reset(): the tracks that
-  // will come, and whether answers may be spoken.
+  // will come, whether answers may be spoken, and whether turns stay in the context: what was
+  // asked, and what was answered and, where that was spoken, heard. Turns about objects never do.
   bool has_video = false, has_audio = false, has_questions = false, wants_speech = false;
+  bool remember = false;
 };
 
 // live: media come at the pace of a clock, and what comes too late is worth little.
@@ -75,7 +78,11 @@ struct ClockReading {
 
 struct SessionOptions {
   std::string system_prompt;
-  Nanoseconds context_duration = 0;  // media older than this leave the context; 0 = 60 s
+  // Media older than this leave the context, and turns all of whose media are; 0 = 60 s.
+  Nanoseconds context_duration = 0;
+  // And the oldest of both, so that there are no more tokens; 0 = as many as the model holds, where
+  // turns are remembered.
+  int64_t context_tokens = 0;
   uint64_t seed = 0;
   SessionSettings settings;
   size_t most_waiting = 16;  // segments of a track
@@ -136,6 +143,14 @@ struct Question {
   std::string text;
   std::optional<SamplingOptions> sampling = std::nullopt;  // instead of the settings'
   std::string reply = {};  // spoken as if it were the answer; nothing is generated then
+  bool remembered = true;  // false: the turn leaves no trace, though others are remembered
+};
+
+// A turn in the context. Of an answer that was cut while it was spoken: the words that were heard.
+struct RememberedTurn {
+  TurnId turn;
+  std::string question, answer;
+  bool operator==(const RememberedTurn&) const = default;
 };
 
 // --- what comes out
@@ -226,7 +241,7 @@ struct SessionStats {
   size_t waiting = 0;      // segments
   uint64_t n_dropped = 0;  // segments that made room for newer ones
   uint64_t n_late = 0;     // segments that came after their chunk had gone, since the beginning
-  int64_t context_tokens = 0;
+  int64_t context_tokens = 0, remembered_turns = 0;
   uint64_t n_answers = 0, n_tokens = 0;
   uint64_t n_objects = 0, n_repaired = 0, n_malformed = 0;
   uint64_t n_spoken = 0, n_unspoken = 0, n_interrupted = 0;
@@ -263,6 +278,8 @@ class OMNI_API Session {
   virtual std::optional<Event> next(std::stop_token stop = {}) = 0;
 
   virtual SessionStats stats() const = 0;
+  // The oldest first; those in the context after what was done last.
+  virtual std::vector<RememberedTurn> remembered() const = 0;
 };
 
 // Asks and waits for the answer, passing over all other events: for programs that have one thread.

@@ -55,6 +55,8 @@ class OMNI_API Speech {
   virtual bool is_interrupted() const = 0;
   // It was cut because it went on far longer than its text.
   virtual bool is_runaway() const = 0;
+  // So much has been read.
+  virtual Nanoseconds n_read() const = 0;
 };
 
 }  // namespace omni

@@ -50,8 +50,10 @@ class Prompter {
   virtual Rows end_run(Cursor& cursor, Tracks tracks) const = 0;
   // The question and everything up to the first word of the answer.
   virtual Rows ask(Cursor& cursor, const std::string& question) const = 0;
-  // Behind an answer: its end and the opening of the user's next turn.
-  virtual Rows next_turn(Cursor& cursor) const = 0;
+  // In place of ask() and what was answered, a turn as it is looked back on: from the question to
+  // the opening of the user's next one, without a thought.
+  virtual Rows answered(Cursor& cursor, const std::string& question,
+                        const std::string& answer) const = 0;
 
   // What is subtracted from the positions of each lane when the beginning of the run leaves.
   virtual LaneShift rebase(Cursor& cursor, const Departed& gone) const = 0;

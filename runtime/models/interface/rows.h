@@ -16,9 +16,9 @@ using Position = std::array<int32_t, 3>;
 
 // Rows of a lane move alike when the window slides: text ahead of the media stays where it is,
 // images and audio come nearer to it, each by its own rule. Text between media belongs to the lane
-// that it moves with.
-enum class Lane : uint8_t { text, vision, audio };
-constexpr int kLanes = 3;
+// that it moves with, text of a turn that is remembered to that of turns.
+enum class Lane : uint8_t { text, vision, audio, turns };
+constexpr int kLanes = 4;
 // What is subtracted from the positions of each lane's rows.
 using LaneShift = std::array<Position, kLanes>;
 

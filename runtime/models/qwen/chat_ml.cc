@@ -54,10 +54,18 @@ Rows ChatMl::ask(Cursor& cursor, const std::string& question) const {
                        tokenizer_.encode_text("assistant\n")});
 }
 
-Rows ChatMl::next_turn(Cursor& cursor) const {
-  return text(
-      cursor,
-      {{im_end_}, tokenizer_.encode_text("\n"), {im_start_}, tokenizer_.encode_text("user\n")});
+Rows ChatMl::answered(Cursor& cursor, const std::string& question,
+                      const std::string& answer) const {
+  const std::vector<int32_t> newline = tokenizer_.encode_text("\n");
+  return text(cursor, {tokenizer_.encode_text(question),
+                       {im_end_},
+                       newline,
+                       {im_start_},
+                       tokenizer_.encode_text("assistant\n" + answer),
+                       {im_end_},
+                       newline,
+                       {im_start_},
+                       tokenizer_.encode_text("user\n")});
 }
 
 }  // namespace omni::qwen

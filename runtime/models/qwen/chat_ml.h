@@ -28,8 +28,8 @@ class ChatMl {
   Rows begin_dialogue(Cursor& cursor, const std::string& system_prompt) const;
   // The question, the end of the user's turn and the opening of the answer.
   Rows ask(Cursor& cursor, const std::string& question) const;
-  // Behind an answer: its end and the opening of the user's next turn.
-  Rows next_turn(Cursor& cursor) const;
+  // And the answer, its end and the opening of the user's next turn.
+  Rows answered(Cursor& cursor, const std::string& question, const std::string& answer) const;
   Rows text(Cursor& cursor, std::initializer_list<std::vector<int32_t>> pieces) const;
 
  private:

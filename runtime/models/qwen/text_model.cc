@@ -87,15 +87,22 @@ void TextModel::Layer::add_mlp(ops::Context& cx, Tensor& x) const {
     mlp.add_to(cx, x, post_attention_layernorm(cx, x, mlp.operand()));
 }
 
+// Lanes that have moved alike, in every sequence, share one.
 TextModel::Variants TextModel::variants_of(std::span<const SequenceRows> rows) {
+  const auto offset = [](const SequenceRows& r, int lane) {
+    const auto& state = static_cast<const PagedState&>(*r.state);
+    return lane < state.n_lanes() ? state.offset(lane) : PagedState::StoredPosition{};
+  };
+  const auto alike = [&](int a, int b) {
+    return std::all_of(rows.begin(), rows.end(),
+                       [&](const SequenceRows& r) { return offset(r, a) == offset(r, b); });
+  };
   Variants v;
-  for (int lane = 1; lane < kLanes; ++lane)
-    for (const SequenceRows& r : rows) {
-      const auto& state = static_cast<const PagedState&>(*r.state);
-      if (lane >= state.n_lanes() || state.offset(lane) == PagedState::StoredPosition{}) continue;
-      v.of_lane[size_t(lane)] = v.n++;
-      break;
-    }
+  for (int lane = 1; lane < kLanes; ++lane) {
+    int before = 0;
+    while (before < lane && !alike(before, lane)) ++before;
+    v.of_lane[size_t(lane)] = before < lane ? v.of_lane[size_t(before)] : v.n++;
+  }
   return v;
 }
 

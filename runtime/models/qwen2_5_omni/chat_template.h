@@ -33,7 +33,10 @@ class ChatTemplate final : public Prompter {
   Rows ask(Cursor& cursor, const std::string& question) const override {
     return chat_.ask(cursor, question);
   }
-  Rows next_turn(Cursor& cursor) const override { return chat_.next_turn(cursor); }
+  Rows answered(Cursor& cursor, const std::string& question,
+                const std::string& answer) const override {
+    return chat_.answered(cursor, question, answer);
+  }
   LaneShift rebase(Cursor& cursor, const Departed& gone) const override;
 
  private:

@@ -33,7 +33,10 @@ class ChatTemplate final : public Prompter {
   Rows media(Cursor& cursor, const Segment& segment, Nanoseconds run_start) const override;
   Rows end_run(Cursor& cursor, Tracks tracks) const override;
   Rows ask(Cursor& cursor, const std::string& question) const override;
-  Rows next_turn(Cursor& cursor) const override { return chat_.next_turn(cursor); }
+  Rows answered(Cursor& cursor, const std::string& question,
+                const std::string& answer) const override {
+    return chat_.answered(cursor, question, answer);
+  }
   LaneShift rebase(Cursor& cursor, const Departed& gone) const override;
 
  private:

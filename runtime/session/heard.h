@@ -1,0 +1,17 @@
+// What was heard of a spoken answer that was cut: nobody tells when each of its words sounds, so
+// time goes to them by their letters.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "omni/types.h"
+
+namespace omni {
+
+// The words of `text` that had ended when so much of its sound was played, without the space behind
+// them. `duration`: of the whole; not known where the sound was still being made.
+std::string heard_words(const std::string& text, Nanoseconds heard,
+                        std::optional<Nanoseconds> duration);
+
+}  // namespace omni

@@ -1,0 +1,45 @@
+// What of a spoken answer was heard when it was cut.
+#include "session/heard.h"
+
+#include <gtest/gtest.h>
+
+namespace omni {
+namespace {
+
+constexpr const char* kText = "The red ball, he said, \"moves\" left.";  // 25 letters
+
+TEST(Heard, WordsThatHadEnded) {
+  const auto after = [](double letters) {
+    return heard_words(kText, Nanoseconds(letters * double(kSecond)), 25 * kSecond);
+  };
+  EXPECT_EQ(after(0), "");
+  EXPECT_EQ(after(2.9), "");
+  EXPECT_EQ(after(3), "The");
+  EXPECT_EQ(after(3 - 0.01), "The") << "as good as said";
+  EXPECT_EQ(after(9.9), "The red");
+  EXPECT_EQ(after(10), "The red ball,") << "marks go with the word ahead of them";
+  EXPECT_EQ(after(20.5), "The red ball, he said,") << "and an opening quote with the one behind it";
+  EXPECT_EQ(after(21), "The red ball, he said, \"moves\"");
+  EXPECT_EQ(after(25), kText);
+  EXPECT_EQ(after(100), kText);
+}
+
+TEST(Heard, OfSoundThatIsStillBeingMadeByThePaceOfSpeech) {
+  EXPECT_EQ(heard_words("one two three", kSecond * 6 / 15, std::nullopt), "one two");
+  EXPECT_EQ(heard_words("one two three", kSecond * 5 / 15, std::nullopt), "one");
+}
+
+TEST(Heard, TextsWithoutWordsOrSpaces) {
+  EXPECT_EQ(heard_words("", kSecond, kSecond), "");
+  EXPECT_EQ(heard_words("...", kSecond, kSecond), "");
+  EXPECT_EQ(heard_words("\"", 0, std::nullopt), "");
+  const std::string japanese = "赤いボールです";
+  const std::string half = heard_words(japanese, kSecond / 2, kSecond);
+  EXPECT_FALSE(half.empty());
+  EXPECT_LT(half.size(), japanese.size());
+  EXPECT_TRUE(japanese.starts_with(half));
+  EXPECT_EQ(heard_words(japanese, kSecond, kSecond), japanese);
+}
+
+}  // namespace
+}  // namespace omni
