@@ -90,7 +90,8 @@ class Block {
 
   void* shared(const void* site, size_t bytes) {
     void*& p = sites_[site];
-    if (!p) p = take(bytes, shape_.shared + kSharedLimit);
+    // a launch asks for more where what it has of its own is more, not where both are
+    if (!p) p = take(bytes, kSharedLimit + (shape_.shared > kSharedLimit ? shape_.shared : 0));
     return p;
   }
   void* dynamic_shared() { return dynamic_; }
@@ -320,6 +321,13 @@ int atomic_add(int* address, int value) {
   const int before = *address;
   *address += value;
   return before;
+}
+bool is_last_block(int* counter, int n) {
+  const bool is_last = ++*counter == n;
+  if (is_last) *counter = 0;
+  Memory::instance().block_came_by(blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z),
+                                   counter, is_last);
+  return is_last;
 }
 uint32_t current_access = 0;
 

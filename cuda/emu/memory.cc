@@ -95,6 +95,12 @@ void Memory::begin_launch(const std::string& kernel) {
   launching_ = true;
   first_ += uint32_t(accesses_.size());
   accesses_.clear();
+  counted_.clear();
+}
+
+void Memory::block_came_by(uint32_t block, const int* counter, bool is_last) {
+  check_range(counter, sizeof *counter, true, "count");
+  counted_[block] = {counter, first_ + uint32_t(accesses_.size()), is_last};
 }
 
 uint32_t Memory::note(const Access& who) {
@@ -105,7 +111,12 @@ uint32_t Memory::note(const Access& who) {
 bool Memory::is_unordered(uint32_t earlier, uint32_t now) const {
   if (!in_this_launch(earlier)) return false;
   const Access &a = accesses_[(earlier & kNumber) - first_], &b = accesses_[now - first_];
-  if (a.block != b.block) return true;
+  if (a.block != b.block) {
+    const auto one = counted_.find(a.block), last = counted_.find(b.block);
+    return one == counted_.end() || last == counted_.end() || !last->second.is_last ||
+           one->second.counter != last->second.counter ||
+           (earlier & kNumber) >= one->second.number || now < last->second.number;
+  }
   if (a.block_phase < b.block_phase) return false;
   if (earlier & kSeveral || a.thread / 32 != b.thread / 32) return true;
   return a.warp_phase >= b.warp_phase && (a.thread != b.thread || earlier & kLanes);

@@ -2,8 +2,9 @@
 // written, and who wrote and read it last.
 //
 // Order of accesses inside a launch: a thread's own; before and after a __syncthreads of the block;
-// before and after a __syncwarp of the warp (a shuffle orders nothing). Everything else is a race
-// if one of the two writes. Needs no unlucky schedule to be seen.
+// before and after a __syncwarp of the warp (a shuffle orders nothing); those of blocks before they
+// were counted and of the last one of them after. Everything else is a race if one of the two
+// writes. Needs no unlucky schedule to be seen.
 #pragma once
 
 #include <cstddef>
@@ -51,6 +52,9 @@ class Memory {
   // Shared memory of a block that begins: unwritten again.
   void forget(void* p, size_t bytes);
   uint32_t note(const Access& who);  // its number in this launch
+  // A block was counted (is_last_block in device.h): its accesses so far are in the past of the
+  // last one, as far as this one's are behind it.
+  void block_came_by(uint32_t block, const int* counter, bool is_last);
 
   // From the hooks of -fsanitize=thread. `size` bytes at p by access number `who`.
   void kernel_reads(const void* p, size_t size, uint32_t who, bool aligned);
@@ -97,6 +101,12 @@ class Memory {
   bool launching_ = false;
   uint32_t first_ = 2;            // number of this launch's first access
   std::vector<Access> accesses_;  // of this launch
+  struct Counted {
+    const int* counter;
+    uint32_t number;  // of the next access
+    bool is_last;
+  };
+  std::map<uint32_t, Counted> counted_;  // by block, in this launch
 };
 
 }  // namespace omni::emu

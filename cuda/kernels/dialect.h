@@ -56,6 +56,13 @@ inline int n_multiprocessors() {
     cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device);
   return n;
 }
+// Bytes of shared memory that a block may have, if it asks for them.
+inline unsigned most_shared() {
+  int device = 0, n = int(kSharedUnasked);
+  if (cudaGetDevice(&device) == cudaSuccess)
+    cudaDeviceGetAttribute(&n, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  return unsigned(n);
+}
 
 // Whether kernels of the current device may begin before what they wait for has ended.
 inline bool begins_early() {
@@ -70,17 +77,20 @@ inline bool begins_early() {
   return known[device] > 0;
 }
 
-// The same for a kernel each of whose threads calls wait_for_input(), before it reads or writes
-// anything that another kernel writes or reads: its blocks come to the device while the kernel
-// before it ends.
-// (programmatic dependent launch: CUDA programming guide, 4.5)
+// The same for a kernel each of whose threads calls wait_for_input() before it writes anything, or
+// reads what a kernel behind the stream's last copy writes: its blocks come to the device while the
+// kernel before it ends. All of them divide a multiprocessor's memory alike, most of it shared:
+// kernels that divide it otherwise would not run on it at the same time. (programmatic dependent
+// launch: CUDA programming guide, 4.5)
 template <class... P, class... A>
 cudaError_t launch_early(const char*, void (*kernel)(P...), const LaunchShape& shape,
                          cudaStream_t stream, A... arguments) {
-  cudaLaunchAttribute early;
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
-  return launch_with(&early, begins_early() ? 1 : 0, kernel, shape, stream, arguments...);
+  cudaLaunchAttribute early[2];
+  early[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early[0].val.programmaticStreamSerializationAllowed = 1;
+  early[1].id = cudaLaunchAttributePreferredSharedMemoryCarveout;
+  early[1].val.sharedMemCarveout = cudaSharedmemCarveoutMaxShared;
+  return launch_with(early, begins_early() ? 2 : 0, kernel, shape, stream, arguments...);
 }
 }  // namespace omni::cuda
 #elif !OMNI_CUDA_TOOLKIT
@@ -94,6 +104,7 @@ cudaError_t launch_early(const char*, void (*kernel)(P...), const LaunchShape& s
 namespace omni::cuda {
 using LaunchShape = emu::LaunchShape;
 inline int n_multiprocessors() { return 3; }  // so few that tests go through all of them
+inline unsigned most_shared() { return 227 << 10; }
 template <class... P, class... A>
 cudaError_t launch(const char* name, void (*kernel)(P...), const LaunchShape& shape,
                    cudaStream_t stream, A... arguments) {
@@ -164,6 +175,37 @@ __device__ inline float block_max(float x, float* partial) {
   float highest = partial[0];
   for (unsigned w = 1; w < blockDim.x / 32; ++w) highest = fmaxf(highest, partial[w]);
   return highest;
+}
+
+// What other blocks of this launch have written and is_last_block() has told of; aligned.
+template <class T>
+__device__ inline T load_written(const T* from) {
+#ifdef __CUDACC__
+  return __ldcg(from);  // not through the first cache, which may hold what was there before
+#else
+  return *from;
+#endif
+}
+
+// In all threads of a block, whether it is the last of n that come by with this counter: then what
+// they wrote before is there. counter: 0 before the first and behind the last. told: shared. All
+// threads call it.
+__device__ inline bool is_last_block(int* counter, int n, int* told) {
+#ifdef __CUDACC__
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const bool is_last = atomicAdd(counter, 1) == n - 1;
+    if (is_last) *counter = 0;
+    __threadfence();
+    *told = is_last;
+  }
+#else
+  __syncthreads();
+  if (threadIdx.x == 0) *told = emu::is_last_block(counter, n);
+#endif
+  __syncthreads();
+  return *told != 0;
 }
 
 #endif

@@ -9,6 +9,7 @@
 namespace omni::cuda {
 
 constexpr int kMostFewRows = 16;
+constexpr int kMostNormedRows = 4;  // more are normed sooner by a kernel that does it once
 
 // What becomes of x [n, n_in] · Wᵀ + bias:
 enum class Into {
@@ -18,9 +19,20 @@ enum class Into {
 };
 
 // n: up to kMostFewRows; n_in: a multiple of 8; weight: [n_out, n_in]; bias: float [n_out] or
-// nullptr; x and weight aligned to 16 bytes; all on the device. What a row becomes does not depend
-// on the others. cudaErrorInvalidValue for what it cannot do.
+// nullptr; x and weight aligned to 16 bytes; all on the device, weight and bias since before the
+// stream's last upload. What a row becomes does not depend on the others. cudaErrorInvalidValue for
+// what it cannot do.
 cudaError_t linear_few(const bf16* x, const bf16* weight, const float* bias, Into into, void* y,
                        int n, int n_in, int n_out, cudaStream_t stream);
+
+// The same of rms_norm(x), rounded to bf16: the bits of rms_norm.h and linear_few(), one after the
+// other.
+struct NormedRows {
+  const float *x, *weight;  // [n, n_in], [n_in], aligned to 16 bytes
+  float eps;
+};
+bool can_norm_few(int64_t n, int n_in);  // n ≤ kMostNormedRows that a block's memory holds
+cudaError_t linear_few(const NormedRows& x, const bf16* weight, const float* bias, Into into,
+                       void* y, int n, int n_in, int n_out, cudaStream_t stream);
 
 }  // namespace omni::cuda

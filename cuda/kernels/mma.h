@@ -84,6 +84,15 @@ __device__ inline uint4 load_once(const void* from) {
 #endif
 }
 
+// Asks the second cache for the 128 bytes of global memory around this place.
+__device__ inline void prefetch_line(const void* at) {
+#ifdef __CUDACC__
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(at)));
+#else
+  (void)at;
+#endif
+}
+
 // Four 8 × 8 matrices of bfloat16 from shared memory: lane 8i + r says where row r of matrix i
 // lies, sixteen aligned bytes; x[i] ← its row lane / 4, columns 2 · (lane % 4) and the next one.
 // Transposed: its column lane / 4, rows 2 · (lane % 4) and the next one. All lanes call it. (PTX
@@ -121,10 +130,10 @@ __device__ inline void load_matrices(uint32_t (&x)[4], const bf16* row) {
 // wait_for_copies() says so; before, nobody may look. (PTX ISA 9.7.9.25.3)
 __device__ inline void copy_async(void* to, const void* from, bool wanted) {
 #ifdef __CUDACC__
-  asm volatile(
-      "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(uint32_t(__cvta_generic_to_shared(to))),
-      "l"(from), "r"(wanted ? 16 : 0)
-      : "memory");
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(
+                   uint32_t(__cvta_generic_to_shared(to))),
+               "l"(from), "r"(wanted ? 16 : 0)
+               : "memory");
 #else
   emu::copy_async(to, wanted ? from : nullptr, 16);
 #endif

@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-constexpr int kJoinWarps = 8, kJoinThreads = 32 * kJoinWarps;
+constexpr int kJoinThreads = 32 * kJoinWarps;
 
 // Block (head, token): the stretches, each by how far its maximum is below the highest. A warp
 // takes every eighth of them, a lane every 32nd component.
@@ -97,7 +97,8 @@ __global__ void __launch_bounds__(kJoinThreads)
   OMNI_SHARED(float, part_sum, kJoinWarps * 32 * kColumns);
   OMNI_SHARED(float, part_weight, kJoinWarps);
   wait_for_input();
-  const int token = tokens[blockIdx.y], lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
+  const int token = tokens ? tokens[blockIdx.y] : int(blockIdx.y), lane = int(threadIdx.x) % 32,
+            warp = int(threadIdx.x) / 32;
   int n_stretches = 0;
   for (int l = 0; l < n_lanes; ++l) n_stretches += stretches_of(seen[int64_t(token) * n_lanes + l]);
   const int to_next = head_dim + 2;  // stretch
@@ -110,9 +111,9 @@ __global__ void __launch_bounds__(kJoinThreads)
   OMNI_UNROLL_4 for (int i = warp; i < n_stretches; i += kJoinWarps) {
     const float* one = partial + i * to_next;
     const float share = __expf(one[0] - highest);
-    weight += share * one[1];
-    OMNI_UNROLL for (int c = 0; c < kColumns; ++c) if (32 * c + lane < head_dim) sum[c] +=
-        share * one[2 + 32 * c + lane];
+    weight = fmaf(share, one[1], weight);
+    OMNI_UNROLL for (int c = 0; c < kColumns; ++c) if (32 * c + lane < head_dim) sum[c] =
+        fmaf(share, one[2 + 32 * c + lane], sum[c]);
   }
   OMNI_UNROLL for (int c = 0; c < kColumns; ++c) part_sum[(warp * kColumns + c) * 32 + lane] =
       sum[c];
@@ -160,6 +161,12 @@ cudaError_t paged_decode(const LaneQueries& q, void* const* tables, const SeenRo
           ? paged_stretch(q, tables, seen, tokens, n_tokens, most_stretches, partial, y, s, stream)
           : stretches<T>(q, tables, seen, tokens, n_tokens, most_stretches, partial, s, stream);
   if (e != cudaSuccess || (on_tensor_cores && most_stretches == 1)) return e;
+  return paged_join(partial, seen, tokens, n_tokens, most_stretches, y, s, stream);
+}
+
+template <class Y>
+cudaError_t paged_join(const float* partial, const SeenRows* seen, const int* tokens, int n_tokens,
+                       int most_stretches, Y* y, const PagedShape& s, cudaStream_t stream) {
   return launch_early(
       "paged_join",
       s.head_dim <= 128 ? paged_join_kernel<4, Y> : paged_join_kernel<kWidestDecodeHead / 32, Y>,
@@ -176,5 +183,9 @@ OMNI_PAGED_DECODE(float, bf16)
 OMNI_PAGED_DECODE(bf16, float)
 OMNI_PAGED_DECODE(bf16, bf16)
 #undef OMNI_PAGED_DECODE
+template cudaError_t paged_join(const float*, const SeenRows*, const int*, int, int, float*,
+                                const PagedShape&, cudaStream_t);
+template cudaError_t paged_join(const float*, const SeenRows*, const int*, int, int, bf16*,
+                                const PagedShape&, cudaStream_t);
 
 }  // namespace omni::cuda

@@ -8,7 +8,7 @@
 
 namespace omni::cuda {
 
-constexpr int kWidestDecodeHead = 256;
+constexpr int kWidestDecodeHead = 256, kJoinWarps = 8;
 
 // tokens: [n_tokens], which rows of q, seen [any, n_lanes] and y [any, n_heads · head_dim] they
 // are. most_stretches: at least Σ ⌈(end − first) / kStretchKeys⌉ over the lanes of each token;
@@ -18,5 +18,11 @@ template <class T, class Y>
 cudaError_t paged_decode(const LaneQueries& q, void* const* tables, const SeenRows* seen,
                          const int* tokens, int n_tokens, int most_stretches, float* partial, Y* y,
                          const PagedShape& shape, cudaStream_t stream);
+
+// The last part of it: y of what all stretches have in `partial`. A warp of kJoinWarps takes each
+// kJoinWarps-th of them, then their sums are added one after the other. tokens: nullptr for all.
+template <class Y>
+cudaError_t paged_join(const float* partial, const SeenRows* seen, const int* tokens, int n_tokens,
+                       int most_stretches, Y* y, const PagedShape& shape, cudaStream_t stream);
 
 }  // namespace omni::cuda

@@ -8,19 +8,24 @@ namespace {
 constexpr int kThreads = 256;
 
 template <class Y>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kNormThreads)
     rms_norm_kernel(const float* __restrict__ x, const float* __restrict__ weight,
-                    Y* __restrict__ y, int width, float eps) {
-  OMNI_SHARED(float, partial, kThreads / 32);
+                    Y* __restrict__ y, int width, float eps, bool wide) {
+  OMNI_SHARED(float, partial, kNormWarps);
   wait_for_input();
+  const int me = int(threadIdx.x);
   x += int64_t(blockIdx.x) * width, y += int64_t(blockIdx.x) * width;
   float squares = 0;
-  for (int i = int(threadIdx.x); i < width; i += kThreads) {
-    const float v = x[i];
-    squares += v * v;
-  }
-  const float scale = rsqrtf(block_sum(squares, partial) / float(width) + eps);
-  for (int i = int(threadIdx.x); i < width; i += kThreads) assign(y[i], x[i] * scale * weight[i]);
+  if (wide)
+    for (int i = 4 * me; i < width; i += 4 * kNormThreads)
+      squares = add_squares(squares, *reinterpret_cast<const float4*>(x + i));
+  else
+    for (int i = me; i < width; i += kNormThreads) squares += x[i] * x[i];
+  squares = warp_sum(squares);
+  if (me % 32 == 0) partial[me / 32] = squares;
+  __syncthreads();
+  const float scale = rms_factor(partial, width, eps);
+  for (int i = me; i < width; i += kNormThreads) assign(y[i], x[i] * scale * weight[i]);
 }
 
 // In place; a block for each head of a token.
@@ -41,8 +46,9 @@ template <class Y>
 cudaError_t rms_norm(const float* x, const float* weight, Y* y, int64_t n_rows, int width,
                      float eps, cudaStream_t stream) {
   if (n_rows == 0) return cudaSuccess;
-  return launch_early("rms_norm", rms_norm_kernel<Y>, {{unsigned(n_rows)}, {kThreads}}, stream, x,
-                      weight, y, width, eps);
+  const bool wide = width % 4 == 0 && reinterpret_cast<uintptr_t>(x) % 16 == 0;
+  return launch_early("rms_norm", rms_norm_kernel<Y>, {{unsigned(n_rows)}, {kNormThreads}}, stream,
+                      x, weight, y, width, eps, wide);
 }
 template cudaError_t rms_norm(const float*, const float*, float*, int64_t, int, float,
                               cudaStream_t);

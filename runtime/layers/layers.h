@@ -41,6 +41,9 @@ class Linear {
   Tensor operator()(ops::Context& cx, const Tensor& x) const {
     return ops::linear(cx, x, *weight_, bias_);
   }
+  Tensor operator()(ops::Context& cx, const ops::Normed& x) const {
+    return ops::linear(cx, x, *weight_, bias_);
+  }
   // What x is best in, for ops that make it.
   DType operand() const { return ops::operand_of(*weight_); }
   // y ← y + (*this)(x)
@@ -48,7 +51,8 @@ class Linear {
     ops::add_linear_(cx, y, x, *weight_, bias_);
   }
   // silu(the first half of (*this)(x)) · the second half
-  Tensor silu_mul(ops::Context& cx, const Tensor& x, DType out) const {
+  template <class X>  // Tensor or ops::Normed
+  Tensor silu_mul(ops::Context& cx, const X& x, DType out) const {
     return ops::linear_silu_mul(cx, x, *weight_, bias_, out);
   }
 
@@ -83,6 +87,8 @@ class RmsNorm {
   Tensor operator()(ops::Context& cx, const Tensor& x, DType out = DType::f32) const {
     return ops::rms_norm(cx, x, weight_, eps_, out);
   }
+  // The same of x for a Linear, while x lasts.
+  ops::Normed of(const Tensor& x) const { return {x, weight_, eps_}; }
 
  private:
   Tensor weight_;
@@ -125,7 +131,8 @@ class SwiGluMlp {
   SwiGluMlp(const Weights& w, int64_t hidden, int64_t intermediate, Bias bias);
   DType operand() const { return gate_up_proj_.operand(); }
   // y ← y + the MLP of x
-  void add_to(ops::Context& cx, Tensor& y, const Tensor& x) const {
+  template <class X>  // Tensor or ops::Normed
+  void add_to(ops::Context& cx, Tensor& y, const X& x) const {
     down_proj_.add_to(cx, y, gate_up_proj_.silu_mul(cx, x, down_proj_.operand()));
   }
 

@@ -54,6 +54,15 @@ class Backend {
     linear(cx, x, weight, bias, gate_up);
     silu_mul(cx, gate_up, y);
   }
+  // Not at once, where the backend has nothing better.
+  virtual void normed_linear(Context& cx, const Normed& x, const PackedMatrix& weight,
+                             const Tensor& bias, Tensor& y) const {
+    linear(cx, norm(cx, x, weight), weight, bias, y);
+  }
+  virtual void normed_linear_silu_mul(Context& cx, const Normed& x, const PackedMatrix& weight,
+                                      const Tensor& bias, Tensor& y) const {
+    linear_silu_mul(cx, norm(cx, x, weight), weight, bias, y);
+  }
   virtual void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
                         Tensor& y) const = 0;
   virtual void rms_norm_heads(Context& cx, Heads x, int64_t n, const Tensor& weight,
@@ -116,10 +125,41 @@ class Backend {
   }
   virtual void paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
                                const KvLayout& layout, int layer, Tensor& y) const = 0;
+  // Not at once, where the backend has nothing better.
+  virtual void rotary_paged_attention(Context& cx, const UnrotatedRows& rows,
+                                      const PagedBatch& batch, const KvLayout& layout, int layer,
+                                      Tensor& y) const;
   // Asked for on a device only.
   virtual std::vector<SampledToken> sample(Context& cx, const Tensor& logits,
                                            std::span<const Sampling> samplings) const = 0;
+
+ private:
+  Tensor norm(Context& cx, const Normed& x, const PackedMatrix& weight) const {
+    Tensor y = cx.arena.tensor(weight.operand(), x.x.shape());
+    rms_norm(cx, x.x, x.weight, x.eps, y);
+    return y;
+  }
 };
+
+// Of lanes with the same angles the queries are rotated once, those of the first lane in place.
+inline void Backend::rotary_paged_attention(Context& cx, const UnrotatedRows& rows,
+                                            const PagedBatch& batch, const KvLayout& layout,
+                                            int layer, Tensor& y) const {
+  const int64_t n = batch.n_tokens();
+  std::array<Heads, PagedBatch::kMostLanes> q{rows.q};
+  for (size_t lane = 1; lane < rows.of_q.size(); ++lane) {
+    size_t alike = 0;
+    while (rows.of_q[alike].cos != rows.of_q[lane].cos) ++alike;
+    q[lane] = q[alike];
+    if (alike < lane) continue;
+    q[lane] = {static_cast<float*>(cx.arena.f32({n, int64_t{q[0].n_heads} * q[0].head_dim}).raw()),
+               int64_t{q[0].n_heads} * q[0].head_dim, q[0].n_heads, q[0].head_dim};
+    copy_rows(cx, q[lane], q[0], n);
+    rotary(cx, q[lane], n, rows.of_q[lane].cos, rows.of_q[lane].sin);
+  }
+  rotate_and_append(cx, batch, layout, layer, q[0], rows.k, rows.v, rows.of_q[0], rows.of_k);
+  paged_attention(cx, std::span(q).first(rows.of_q.size()), batch, layout, layer, y);
+}
 
 // What every Device of this project is.
 class ComputeDevice : public Device {

@@ -78,12 +78,25 @@ void check_linear(const Tensor& x, const PackedMatrix& weight) {
                                          " inputs");
 }
 
+void check_normed(const Normed& x, const PackedMatrix& weight) {
+  check_linear(x.x, weight);
+  require(x.x.dtype() == DType::f32 && x.weight.numel() == last(x.x), "rms_norm", x.x, x.weight);
+}
+
 }  // namespace
 
 Tensor linear(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias) {
   check_linear(x, weight);
   Tensor y = cx.arena.f32({x.dim(0), weight.n_out()});
   backend(cx).linear(cx, x, weight, bias, y);
+  return y;
+}
+
+Tensor linear(Context& cx, const Normed& x, const PackedMatrix& weight, const Tensor& bias) {
+  check_normed(x, weight);
+  Tensor y = cx.arena.f32({x.x.dim(0), weight.n_out()});
+  Arena::Scope scope(cx.arena);
+  backend(cx).normed_linear(cx, x, weight, bias, y);
   return y;
 }
 
@@ -104,6 +117,15 @@ Tensor linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& weight,
   Tensor y = cx.arena.tensor(out, {x.dim(0), weight.n_out() / 2});
   Arena::Scope scope(cx.arena);
   backend(cx).linear_silu_mul(cx, x, weight, bias, y);
+  return y;
+}
+
+Tensor linear_silu_mul(Context& cx, const Normed& x, const PackedMatrix& weight, const Tensor& bias,
+                       DType out) {
+  check_normed(x, weight);
+  Tensor y = cx.arena.tensor(out, {x.x.dim(0), weight.n_out() / 2});
+  Arena::Scope scope(cx.arena);
+  backend(cx).normed_linear_silu_mul(cx, x, weight, bias, y);
   return y;
 }
 
@@ -394,6 +416,21 @@ Tensor paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& 
   }
   Tensor y = result_of(cx, out, {batch.n_tokens(), int64_t{q[0].n_heads} * q[0].head_dim});
   backend(cx).paged_attention(cx, q, batch, layout, layer, y);
+  return y;
+}
+
+Tensor paged_attention(Context& cx, const UnrotatedRows& rows, const PagedBatch& batch,
+                       const KvLayout& layout, int layer, DType out) {
+  check_pages(batch, layout, layer, rows.k);
+  check_pages(batch, layout, layer, rows.v);
+  check_heads(rows.q, rows.k, rows.v);
+  if (int(rows.of_q.size()) != batch.n_lanes())
+    throw Error(ErrorCode::internal, "paged_attention: angles of " +
+                                         std::to_string(rows.of_q.size()) + " lanes for " +
+                                         std::to_string(batch.n_lanes()));
+  Tensor y = result_of(cx, out, {batch.n_tokens(), int64_t{rows.q.n_heads} * rows.q.head_dim});
+  Arena::Scope scope(cx.arena);
+  backend(cx).rotary_paged_attention(cx, rows, batch, layout, layer, y);
   return y;
 }
 

@@ -56,12 +56,22 @@ DType operand_of(const PackedMatrix& weight);
 // y[n, n_out] = x[n, k] · weightᵀ + bias. `bias` [n_out] may be undefined.
 Tensor linear(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias);
 
+// rms_norm(x, weight, eps) for a product alone, which may form it on its way.
+struct Normed {
+  const Tensor& x;
+  const Tensor& weight;
+  float eps;
+};
+Tensor linear(Context& cx, const Normed& x, const PackedMatrix& weight, const Tensor& bias);
+
 // y ← y + x · weightᵀ + bias, in place.
 void add_linear_(Context& cx, Tensor& y, const Tensor& x, const PackedMatrix& weight,
                  const Tensor& bias);
 
 // silu_mul(linear(x)): y[n, n_out / 2].
 Tensor linear_silu_mul(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
+                       DType out = DType::f32);
+Tensor linear_silu_mul(Context& cx, const Normed& x, const PackedMatrix& weight, const Tensor& bias,
                        DType out = DType::f32);
 
 // y = x / sqrt(mean(x²) + eps) · weight, over the last dimension. (arXiv 1910.07467)

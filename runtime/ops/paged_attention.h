@@ -40,4 +40,17 @@ void rotate_and_append(Context& cx, const PagedBatch& batch, const KvLayout& lay
 Tensor paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
                        const KvLayout& layout, int layer, DType out = DType::f32);
 
+// Queries, keys and values of a batch as they leave their product, and their angles: of_q a lane
+// each, for the queries that meet its keys; the same cosines are the same angles. q and k become
+// undefined.
+struct UnrotatedRows {
+  Heads q, k, v;
+  std::span<const Rotary> of_q;
+  Rotary of_k;
+};
+// rotate_and_append(), then paged_attention() with the queries that each lane's angles make of q.
+// What is in the pages already has been there since before the batch's upload().
+Tensor paged_attention(Context& cx, const UnrotatedRows& rows, const PagedBatch& batch,
+                       const KvLayout& layout, int layer, DType out = DType::f32);
+
 }  // namespace omni::ops

@@ -88,14 +88,17 @@ void PagedBatch::cut_into_tiles() {
 void PagedBatch::upload(Context& cx) {
   cut_into_tiles();
   if (!cx.arena.device()) {
-    there_ = {positions_.data(), slots_.data(), seen_.data(),
-              singles_.data(),   tiles_.data(), tables_.data()};
+    there_ = {positions_.data(), slots_.data(),  seen_.data(), singles_.data(),
+              tiles_.data(),     tables_.data(), nullptr};
     return;
   }
+  counters_.assign(singles_.size() * kCounters, 0);
+  // The tables, which grow from step to step, last: a recording reads the others where they were.
   const std::span<const std::byte> parts[] = {
       std::as_bytes(std::span(positions_)), std::as_bytes(std::span(slots_)),
       std::as_bytes(std::span(seen_)),      std::as_bytes(std::span(singles_)),
-      std::as_bytes(std::span(tiles_)),     std::as_bytes(std::span(tables_))};
+      std::as_bytes(std::span(tiles_)),     std::as_bytes(std::span(counters_)),
+      std::as_bytes(std::span(tables_))};
   constexpr size_t kAlign = 16;
   size_t at[std::size(parts) + 1] = {};
   for (size_t i = 0; i < std::size(parts); ++i)
@@ -106,14 +109,15 @@ void PagedBatch::upload(Context& cx) {
   if (!room_.defined() || room_.nbytes() < packed_.size())
     room_ = cx.arena.lasting(DType::u8, {int64_t(std::bit_ceil(packed_.size()))});
   cx.arena.queue().upload(room_.raw(), packed_.data(), packed_.size());
-  const auto* there = static_cast<const std::byte*>(room_.raw());
+  auto* there = static_cast<std::byte*>(room_.raw());
   const auto part = [&]<class T>(size_t i, const T*& to) {
     to = reinterpret_cast<const T*>(there + at[i]);
   };
   part(0, there_.positions), part(1, there_.slots), part(2, there_.seen), part(3, there_.singles),
       part(4, there_.tiles);
-  there_.tables = reinterpret_cast<void* const*>(there + at[5]);
-  shape_.there = there, shape_.tables = int64_t(at[5]);
+  there_.counters = reinterpret_cast<int32_t*>(there + at[5]);
+  there_.tables = reinterpret_cast<void* const*>(there + at[6]);
+  shape_.there = there, shape_.tables = int64_t(at[6]);
 }
 
 }  // namespace omni::ops

@@ -20,6 +20,7 @@ class PagedBatch {
   static constexpr int kMostLanes = 4;
   static constexpr int kTileQueries = 128;  // of spans that a device cuts into tiles
   static constexpr int kStretchKeys = 128;  // of tokens alone in their span, whose keys it splits
+  static constexpr int kCounters = 32;      // of such a token, for whoever splits them
 
   struct Lane {
     std::span<void* const> pages;  // where they lie, on the context's device
@@ -76,6 +77,7 @@ class PagedBatch {
     const int32_t* singles;  // [n_singles]: tokens alone in their span
     const Span* tiles;       // [n_tiles]: the other spans, at most kTileQueries each
     void* const* tables;
+    int32_t* counters;  // [n_singles, kCounters] zeros; on a device only
   };
   const There& there() const { return there_; }
   const Shape& shape() const { return shape_; }
@@ -90,6 +92,7 @@ class PagedBatch {
   std::vector<int32_t> singles_;
   std::vector<Span> spans_, tiles_;
   std::vector<void*> tables_;
+  std::vector<int32_t> counters_;
   std::vector<std::byte> packed_;
   Tensor room_;  // of the device
   There there_{};

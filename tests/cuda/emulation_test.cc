@@ -38,17 +38,19 @@ class Emulation : public testing::Test {
 };
 
 TEST_F(Emulation, FindsEachWrongKernel) {
-  const std::pair<Wrong, const char*> all[] = {{Wrong::no_barrier_after_store, "race"},
-                                               {Wrong::no_barrier_before_reuse, "race"},
-                                               {Wrong::one_past_the_end, "out of bounds"},
-                                               {Wrong::unwritten_shared, "uninitialised read"},
-                                               {Wrong::barrier_in_a_branch, "divergent barrier"},
-                                               {Wrong::shuffle_in_a_branch, "warp operation"},
-                                               {Wrong::two_blocks_one_sum, "race"},
-                                               {Wrong::misaligned_vector, "misaligned"},
-                                               {Wrong::too_much_shared, "shared memory"},
-                                               {Wrong::unwritten_global, "uninitialised read"},
-                                               {Wrong::freed, "out of bounds"}};
+  const std::pair<Wrong, const char*> all[] = {
+      {Wrong::no_barrier_after_store, "race"},
+      {Wrong::no_barrier_before_reuse, "race"},
+      {Wrong::one_past_the_end, "out of bounds"},
+      {Wrong::unwritten_shared, "uninitialised read"},
+      {Wrong::barrier_in_a_branch, "divergent barrier"},
+      {Wrong::shuffle_in_a_branch, "warp operation"},
+      {Wrong::two_blocks_one_sum, "race"},
+      {Wrong::misaligned_vector, "misaligned"},
+      {Wrong::too_much_shared, "shared memory"},
+      {Wrong::too_much_shared_with_arrays, "shared memory"},
+      {Wrong::unwritten_global, "uninitialised read"},
+      {Wrong::freed, "out of bounds"}};
   for (const auto& [wrong, kind] : all) {
     emu::reports().clear();
     float* scratch = nullptr;
@@ -62,6 +64,26 @@ TEST_F(Emulation, FindsEachWrongKernel) {
   emu::reports().clear();
   ASSERT_EQ(run_wrong(Wrong::nothing, data_, more_, stream_), cudaSuccess);
   EXPECT_EQ(found(), "");
+}
+
+// The last of the blocks that were counted sees what the others wrote until then, and no more.
+TEST_F(Emulation, TheLastBlockSeesTheOthers) {
+  int* counter = nullptr;
+  cudaMalloc(reinterpret_cast<void**>(&counter), sizeof(int));
+  const int zero = 0;
+  cudaMemcpyAsync(counter, &zero, sizeof zero, cudaMemcpyHostToDevice, stream_);
+  for (int again = 0; again < 2; ++again) {
+    ASSERT_EQ(run_counted(Wrong::nothing, data_, more_, counter, stream_), cudaSuccess);
+    cudaMemcpyAsync(host_, more_ + 256, sizeof(float), cudaMemcpyDeviceToHost, stream_);
+    EXPECT_EQ(found(), "");
+    EXPECT_EQ(host_[0], 256);
+  }
+  for (const Wrong wrong : {Wrong::written_when_counted, Wrong::read_before_counted}) {
+    emu::reports().clear();
+    ASSERT_EQ(run_counted(wrong, data_, more_, counter, stream_), cudaSuccess);
+    EXPECT_NE(found().find("race"), std::string::npos) << int(wrong);
+  }
+  cudaFree(counter);
 }
 
 class EmulatedProducts : public Emulation {

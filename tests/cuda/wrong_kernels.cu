@@ -39,6 +39,21 @@ __global__ void big_kernel(float* out) {
   out[threadIdx.x] = tile[threadIdx.x];
 }
 
+__global__ void counted_kernel(const float* in, float* out, int* counter, Wrong wrong) {
+  OMNI_SHARED(int, told, 1);
+  const int me = int(threadIdx.x);
+  const auto write = [&] {
+    for (int i = 3 * me + int(blockIdx.x); i < kThreads; i += 3 * kThreads) out[i] = in[i];
+  };
+  if (wrong != Wrong::written_when_counted) write();
+  float sum = wrong == Wrong::read_before_counted && blockIdx.x == 2 ? out[0] : 0;
+  const bool is_last = is_last_block(counter, 3, told);
+  if (wrong == Wrong::written_when_counted) write();
+  if (!is_last || me > 0) return;
+  for (int i = 0; i < kThreads; ++i) sum += load_written(out + i);
+  out[kThreads] = sum;
+}
+
 constexpr int kSide = 16, kLine = kSide + 8;
 
 // Two warps, a product each; a warp's threads copy one of the factors.
@@ -81,12 +96,19 @@ cudaError_t run_products(Wrong wrong, const bf16* a, const bf16* b, float* out, 
   return launch("products", products_kernel, {{1}, {64}, shared}, stream, a, b, out, wrong);
 }
 
+cudaError_t run_counted(Wrong wrong, const float* in, float* out, int* counter,
+                        cudaStream_t stream) {
+  return launch("counted", counted_kernel, {{3}, {unsigned(kThreads)}}, stream, in, out, counter,
+                wrong);
+}
+
 cudaError_t run_wrong(Wrong wrong, const float* in, float* out, cudaStream_t stream) {
   if (wrong == Wrong::too_much_shared)
     return launch("big", big_kernel, {{1}, {kThreads}}, stream, out);
   return launch("sum", sum_kernel,
                 {{wrong == Wrong::two_blocks_one_sum ? 2u : 1u},
-                 {wrong == Wrong::too_many_threads ? 2048u : unsigned(kThreads)}},
+                 {wrong == Wrong::too_many_threads ? 2048u : unsigned(kThreads)},
+                 wrong == Wrong::too_much_shared_with_arrays ? 48u << 10 : 0u},
                 stream, in, out, wrong);
 }
 

@@ -16,6 +16,7 @@ enum class Wrong {
   two_blocks_one_sum,
   misaligned_vector,
   too_much_shared,
+  too_much_shared_with_arrays,
   unwritten_global,
   freed,
   too_many_threads,
@@ -23,6 +24,8 @@ enum class Wrong {
   copies_read_by_another_without_barrier,
   copies_over_what_is_read,
   copies_left_open,
+  written_when_counted,
+  read_before_counted,
 };
 cudaError_t run_wrong(Wrong wrong, const float* in, float* out, cudaStream_t stream);
 
@@ -31,5 +34,9 @@ cudaError_t run_wrong(Wrong wrong, const float* in, float* out, cudaStream_t str
 constexpr unsigned kProductsShared = 2 * 16 * 24 * 2;
 cudaError_t run_products(Wrong wrong, const bf16* a, const bf16* b, float* out, unsigned shared,
                          cudaStream_t stream);
+
+// out[256] = the sum of 256 floats that three blocks write to out; counter: 0, and again.
+cudaError_t run_counted(Wrong wrong, const float* in, float* out, int* counter,
+                        cudaStream_t stream);
 
 }  // namespace omni::cuda

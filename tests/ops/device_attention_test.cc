@@ -75,6 +75,100 @@ TEST_F(Devices, OtherSequencesInPagesChangeNoBit) {
   }
 }
 
+// Turns by right angles, which change no bit: the same on every device, before and after rounding.
+Tensor right_angles(int64_t n, int half) {
+  Tensor angles = Tensor::zeros(DType::f32, {2, n, half});
+  std::mt19937 r(5);
+  for (int64_t i = 0; i < n * half; ++i) {
+    const uint32_t turn = r() % 4;
+    angles.f32()[i] = float(turn == 0) - float(turn == 2);
+    angles.f32()[n * half + i] = float(turn == 1) - float(turn == 3);
+  }
+  return angles;
+}
+
+// One token of each sequence: of one stretch and several, of more than a block joins, in a lane
+// that has nothing else; lanes with angles of their own.
+std::vector<std::pair<PagedCase, std::vector<int>>> steps() {
+  std::vector<std::pair<PagedCase, std::vector<int>>> all;
+  for (const auto& [n_heads, n_kv_heads, head_dim, dtype] : {std::tuple{8, 1, 64, DType::bf16},
+                                                             {4, 2, 128, DType::bf16},
+                                                             {9, 1, 64, DType::bf16},
+                                                             {4, 2, 16, DType::bf16},
+                                                             {4, 2, 64, DType::f32}}) {
+    PagedCase c;
+    c.layout = {dtype, 2, n_kv_heads, head_dim};
+    c.n_heads = n_heads, c.one_variant = true;
+    c.sequences = {{{{0, 0}}, {0}, 1}, {{{0, 63}}, {0}, 2}, {{{0, 64}}, {0}, 3}};
+    all.push_back({c, {0}});
+    c.sequences = {{{{3, 300}}, {0}, 1}, {{{0, 127}}, {0}, 2}, {{{130, 258}}, {0}, 3}};
+    all.push_back({c, {0}});
+    c.sequences = {{{{70, 2250}}, {0}, 1}, {{{0, 5}}, {0}, 2}};
+    all.push_back({c, {0}});
+    c.n_lanes = 3;
+    c.sequences = {{{{0, 10}, {66, 70}, {0, 0}}, {1}, 1},
+                   {{{0, 130}, {0, 0}, {200, 457}}, {0}, 2},
+                   {{{4, 5}, {0, 64}, {0, 0}}, {2}, 3}};
+    for (const std::vector<int>& tables : {std::vector<int>{0, 0, 0}, {0, 1, 0}, {0, 1, 2}})
+      all.push_back({c, tables});
+  }
+  return all;
+}
+
+TEST_F(Devices, StepsOverPages) {
+  for (const auto& [c, tables] : steps()) {
+    const int n_tables = 2 + *std::max_element(tables.begin(), tables.end());
+    const Tensor angles = right_angles(int64_t(n_tables) * c.n_tokens(), c.layout.head_dim / 2);
+    Side host(nullptr), device(cuda());
+    std::vector<float> results[2], pages[2];
+    for (Side* s : {&host, &device}) {
+      PagedMemory memory(s->cx(), c);
+      memory.batch().upload(s->cx());
+      const Tensor there = s->there(angles);
+      std::vector<ops::Rotary> of_lane;
+      const auto run = [&](PagedMemory& m, DType out) {
+        return s->read(ops::paged_attention(s->cx(), m.unrotated(there, tables, of_lane), m.batch(),
+                                            c.layout, c.layer, out));
+      };
+      results[s == &device] = run(memory, DType::f32);
+      for (const Tensor& page : memory.pages())
+        for (const float x : s->read(page)) pages[s == &device].push_back(std::isnan(x) ? 1e9f : x);
+      if (s == &host) continue;
+      PagedMemory other(s->cx(), c);
+      other.batch().upload(s->cx());
+      expect_rounded(results[0], run(other, DType::bf16), 1e-2, c.str());
+    }
+    expect_rounded(results[0], results[1], kTolerance, c.str());
+    ASSERT_EQ(pages[0], pages[1]) << c.str();
+  }
+}
+
+// The same bits as the ops one by one, and each time: counters are as they were.
+TEST_F(Devices, StepsAtOnceChangeNoBit) {
+  for (const auto& [c, tables] : steps()) {
+    if (tables.back() != 0 || c.layout.dtype != DType::bf16) continue;
+    const Tensor angles = right_angles(int64_t{2} * c.n_tokens(), c.layout.head_dim / 2);
+    Side device(cuda());
+    const Tensor there = device.there(angles);
+    std::vector<ops::Rotary> of_lane;
+    PagedMemory at_once(device.cx(), c), apart(device.cx(), c);
+    at_once.batch().upload(device.cx()), apart.batch().upload(device.cx());
+    const std::vector<int> one_table(tables.size(), 0);
+    const auto rows = apart.unrotated(there, one_table, of_lane);
+    ops::rotate_and_append(device.cx(), apart.batch(), c.layout, c.layer, rows.q, rows.k, rows.v,
+                           rows.of_q[0], rows.of_k);
+    const std::vector<ops::Heads> q(tables.size(), rows.q);
+    const auto expected = device.read(
+        ops::paged_attention(device.cx(), q, apart.batch(), c.layout, c.layer, DType::f32));
+    for (int time = 0; time < 2 && c.layout.head_dim > 16; ++time)
+      ASSERT_EQ(device.read(ops::paged_attention(device.cx(),
+                                                 at_once.unrotated(there, one_table, of_lane),
+                                                 at_once.batch(), c.layout, c.layer)),
+                expected)
+          << c.str();
+  }
+}
+
 // On tensor cores where heads suit them: windows, whole pictures, more keys than queries, ranges
 // that begin anywhere, rows that are not aligned.
 TEST_F(Devices, RoundedAttention) {
@@ -146,6 +240,39 @@ TEST_F(Devices, RoundedAttentionOverPages) {
     expect_rounded(host.read(on_host.run()), device.read(on_device.run(DType::bf16)),
                    1e-2 * c.sharpness, c.str());
   }
+}
+
+// Eight sequences that enter new pages: where a batch of the same shape lies, all that a recording
+// reads of it lies where it was.
+TEST_F(Devices, BatchesOfAShapeLieWhereTheyLay) {
+  PagedCase c;
+  c.n_lanes = 1, c.n_heads = 4;
+  c.layout = {DType::f32, 1, 2, 16};
+  c.layer = 0;
+  Side device(cuda());
+  ops::PagedBatch batch(1);
+  ops::PagedBatch::Shape shape{};
+  ops::PagedBatch::There there{};
+  int n_alike = 0;
+  for (int more = 0; more < 4; ++more) {
+    c.sequences.clear();
+    for (unsigned seed = 1; seed <= 8; ++seed)
+      c.sequences.push_back({{{0, 5 * ops::kPageRows - 3 + more}}, {0}, seed});
+    Arena::Scope scope(device.cx().arena);
+    PagedMemory memory(device.cx(), c);
+    const Tensor queries = device.cx().arena.f32({8, c.q_stride()}),
+                 kv = device.cx().arena.f32({8, 2 * c.layout.row()});
+    memory.fill(batch, queries, kv);
+    batch.upload(device.cx());
+    if (batch.shape() == shape) {
+      ++n_alike;
+      EXPECT_EQ(batch.there().counters, there.counters) << more;
+      EXPECT_EQ(batch.there().tables, there.tables) << more;
+      EXPECT_EQ(batch.there().seen, there.seen) << more;
+    }
+    shape = batch.shape(), there = batch.there();
+  }
+  EXPECT_GE(n_alike, 2);
 }
 
 // A step of three sequences, recorded once and run as they grow, over pages and over stretches:

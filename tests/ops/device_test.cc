@@ -240,7 +240,9 @@ TEST_F(Devices, ConvolutionsThroughCudnn) {
         worst = std::max(worst, std::abs(double(a[i]) - b[i])),
         scale = std::max(scale, double(std::abs(a[i])));
       EXPECT_LT(worst / scale, most) << "dilation " << dilation;
-      if (kAlwaysRounds) EXPECT_GT(worst / scale, least) << "dilation " << dilation;
+      if (kAlwaysRounds) {
+        EXPECT_GT(worst / scale, least) << "dilation " << dilation;
+      }
     }
 }
 

@@ -199,6 +199,27 @@ class PagedMemory {
     append();
     return attend(out);
   }
+  // The first variant's queries and the keys, unrotated. angles: [2, n_tables · n_tokens, head_dim
+  // / 2]; which table is of a lane's queries; the last one is of the keys.
+  ops::UnrotatedRows unrotated(const Tensor& angles, std::span<const int> tables,
+                               std::vector<ops::Rotary>& of_lane) {
+    const int64_t row = case_.layout.row();
+    const auto table = [&](int64_t i) {
+      const auto* cos = static_cast<const float*>(angles.raw()) +
+                        i * case_.n_tokens() * case_.layout.head_dim / 2;
+      return ops::Rotary{cos, cos + angles.numel() / 2};
+    };
+    of_lane.clear();
+    for (const int i : tables) of_lane.push_back(table(i));
+    const auto heads = [&](Tensor& x, int64_t at, int64_t stride, int n) {
+      return ops::Heads{static_cast<float*>(x.raw()) + at, stride, n, case_.layout.head_dim};
+    };
+    return {heads(q_[0], 0, case_.q_stride(), case_.n_heads),
+            heads(kv_, 0, 2 * row, case_.layout.n_kv_heads),
+            heads(kv_, row, 2 * row, case_.layout.n_kv_heads), of_lane,
+            table(angles.dim(1) / case_.n_tokens() - 1)};
+  }
+  const std::vector<Tensor>& pages() const { return pages_; }
 
  private:
   void add_to(ops::PagedBatch& batch) const {

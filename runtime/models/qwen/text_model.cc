@@ -84,7 +84,7 @@ void TextModel::Layer::add_mlp(ops::Context& cx, Tensor& x) const {
   if (experts)
     experts->add_to(cx, x, post_attention_layernorm(cx, x));
   else
-    mlp.add_to(cx, x, post_attention_layernorm(cx, x, mlp.operand()));
+    mlp.add_to(cx, x, post_attention_layernorm.of(x));
 }
 
 // Lanes that have moved alike, in every sequence, share one.
@@ -178,8 +178,7 @@ Tensor TextModel::layers(ops::Context& cx, const Tensor& input, std::span<const 
   const int n_heads = config_.num_attention_heads, n_kv = config_.num_key_value_heads,
             head_dim = config_.head_dim;
   const int64_t q_width = int64_t{n_heads} * head_dim, kv_width = int64_t{n_kv} * head_dim;
-  Tensor out = cx.arena.f32({n, config_.hidden_size});
-  Arena::Scope scope(cx.arena);
+  Tensor x = ops::clone(cx, input);  // [n, hidden]
   const int n_tables = variants.n > 1 ? variants.n + 1 : 1;
   const Tensor angles =  // [2, n_tables · n, head_dim / 2]
       ops::rotary_table(cx, batch.there().positions, n_tables * n, frequency_, axis_);
@@ -187,39 +186,30 @@ Tensor TextModel::layers(ops::Context& cx, const Tensor& input, std::span<const 
     const auto* cos = static_cast<const float*>(angles.raw()) + variant * n * head_dim / 2;
     return ops::Rotary{cos, cos + angles.numel() / 2};
   };
-  Tensor x = ops::clone(cx, input);  // [n, hidden]
+  std::vector<ops::Rotary> of_lane;
+  for (int lane = 0; lane < batch.n_lanes(); ++lane)
+    of_lane.push_back(table(variants.of_lane[size_t(lane)]));
+  const ops::Rotary of_key = table(n_tables - 1);
   for (int i = 0; i < config_.num_hidden_layers; ++i) {
     Arena::Scope inner(cx.arena);
     const Layer& layer = layers_[size_t(i)];
-    Tensor qkv = layer.qkv_proj(  // [n, q_width + 2 kv_width]
-        cx, layer.input_layernorm(cx, x, layer.qkv_proj.operand()));
-    std::array<ops::Heads, kLanes> variant{heads_of(qkv, 0, n_heads, head_dim)}, q;
-    const ops::Heads k = heads_of(qkv, q_width, n_kv, head_dim);
+    Tensor qkv =  // [n, q_width + 2 kv_width]
+        layer.qkv_proj(cx, layer.input_layernorm.of(x));
+    const ops::Heads q = heads_of(qkv, 0, n_heads, head_dim),
+                     k = heads_of(qkv, q_width, n_kv, head_dim),
+                     v = heads_of(qkv, q_width + kv_width, n_kv, head_dim);
     if (config_.qk_norm) {
-      layer.q_norm(cx, variant[0], n);
+      layer.q_norm(cx, q, n);
       layer.k_norm(cx, k, n);
     }
-    for (int v = 1; v < variants.n; ++v) {
-      const Tensor copy = cx.arena.f32({n, q_width});
-      variant[size_t(v)] = heads_of(copy, 0, n_heads, head_dim);
-      ops::copy_rows(cx, variant[size_t(v)], variant[0], n);
-    }
-    for (int v = 1; v < variants.n; ++v)
-      ops::rotary_(cx, variant[size_t(v)], n, table(v).cos, table(v).sin);
-    for (size_t lane = 0; lane < q.size(); ++lane)
-      q[lane] = variant[size_t(variants.of_lane[lane])];
-    ops::rotate_and_append(cx, batch, layout, i, variant[0], k,
-                           heads_of(qkv, q_width + kv_width, n_kv, head_dim), table(0),
-                           table(n_tables - 1));
     const Tensor attended =  // [n, q_width]
-        ops::paged_attention(cx, std::span(q).first(size_t(batch.n_lanes())), batch, layout, i,
+        ops::paged_attention(cx, {q, k, v, of_lane, of_key}, batch, layout, i,
                              layer.o_proj.operand());
     layer.o_proj.add_to(cx, x, attended);
     layer.add_mlp(cx, x);
     add_deep_features(cx, x, rows, size_t(i));
   }
-  ops::copy_(cx, out, norm_(cx, x));
-  return out;
+  return norm_(cx, x);
 }
 
 }  // namespace omni::qwen

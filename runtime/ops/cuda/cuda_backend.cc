@@ -10,9 +10,6 @@
 #include "kernels/elementwise.h"
 #include "kernels/experts.h"
 #include "kernels/layer_norm.h"
-#include "kernels/paged_attention.h"
-#include "kernels/paged_decode.h"
-#include "kernels/paged_prefill.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary_table.h"
 #include "kernels/rotate.h"
@@ -21,6 +18,7 @@
 #include "kernels/silu_mul.h"
 #include "kernels/snake_beta.h"
 #include "ops/cuda/linear.h"
+#include "ops/cuda/paged.h"
 #include "ops/cuda/tensors.h"
 
 namespace omni::ops::cuda {
@@ -29,17 +27,7 @@ namespace {
 
 using omni::cuda::half;
 
-// What a PagedBatch uploads, as the kernels read it.
-template <class To, class From>
-const To* as(const From* there) {
-  static_assert(sizeof(To) == sizeof(From) && alignof(To) == alignof(From));
-  return reinterpret_cast<const To*>(there);
-}
 static_assert(omni::cuda::WeightedTerms::kMost == kMostTerms);
-static_assert(omni::cuda::kPageRows == kPageRows &&
-              omni::cuda::kMostLanes == PagedBatch::kMostLanes &&
-              omni::cuda::kPagedTileQueries == PagedBatch::kTileQueries &&
-              omni::cuda::kStretchKeys == PagedBatch::kStretchKeys);
 
 class CudaBackend final : public Backend {
  public:
@@ -63,6 +51,17 @@ class CudaBackend final : public Backend {
                        Tensor& y) const override {
     if (!cuda::linear_silu_mul(cx, x, static_cast<const CudaWeight&>(weight), bias, y))
       Backend::linear_silu_mul(cx, x, weight, bias, y);
+  }
+
+  void normed_linear(Context& cx, const Normed& x, const PackedMatrix& weight, const Tensor& bias,
+                     Tensor& y) const override {
+    if (!cuda::normed_linear(cx, x, static_cast<const CudaWeight&>(weight), bias, y))
+      Backend::normed_linear(cx, x, weight, bias, y);
+  }
+  void normed_linear_silu_mul(Context& cx, const Normed& x, const PackedMatrix& weight,
+                              const Tensor& bias, Tensor& y) const override {
+    if (!cuda::normed_linear_silu_mul(cx, x, static_cast<const CudaWeight&>(weight), bias, y))
+      Backend::normed_linear_silu_mul(cx, x, weight, bias, y);
   }
 
   void rms_norm(Context& cx, const Tensor& x, const Tensor& weight, float eps,
@@ -258,40 +257,21 @@ class CudaBackend final : public Backend {
 
   void append_to_pages(Context& cx, const PagedBatch& batch, const KvLayout& layout, int layer,
                        Heads k, Heads v) const override {
-    const omni::cuda::PagedShape shape = paged_shape(batch, layout, layer, layout.n_kv_heads);
-    const auto* slots = as<omni::cuda::PageSlot>(batch.there().slots);
-    const auto append = [&]<class T>(T) {
-      check(omni::cuda::append_to_pages<T>(k.data, k.stride, v.data, v.stride, slots,
-                                           batch.n_tokens(), shape, stream(cx)),
-            "append_to_pages");
-    };
-    layout.dtype == DType::bf16 ? append(bf16()) : append(float());
+    cuda::append_to_pages(cx, batch, layout, layer, k, v);
   }
-
   void rotate_and_append(Context& cx, const PagedBatch& batch, const KvLayout& layout, int layer,
                          Heads q, Heads k, Heads v, const Rotary& of_q,
                          const Rotary& of_k) const override {
-    const omni::cuda::PagedShape shape = paged_shape(batch, layout, layer, q.n_heads);
-    const auto* slots = as<omni::cuda::PageSlot>(batch.there().slots);
-    const omni::cuda::QueriesKeysValues of{q.data,
-                                           q.stride,
-                                           k.data,
-                                           v.data,
-                                           k.stride,
-                                           v.stride,
-                                           {of_q.cos, of_q.sin},
-                                           {of_k.cos, of_k.sin}};
-    check(
-        layout.dtype == DType::bf16
-            ? omni::cuda::rotate_and_append<bf16>(of, slots, batch.n_tokens(), shape, stream(cx))
-            : omni::cuda::rotate_and_append<float>(of, slots, batch.n_tokens(), shape, stream(cx)),
-        "rotate_and_append");
+    cuda::rotate_and_append(cx, batch, layout, layer, q, k, v, of_q, of_k);
   }
-
   void paged_attention(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
                        const KvLayout& layout, int layer, Tensor& y) const override {
-    layout.dtype == DType::bf16 ? attend_to_pages<bf16>(cx, q, batch, layout, layer, y)
-                                : attend_to_pages<float>(cx, q, batch, layout, layer, y);
+    cuda::paged_attention(cx, q, batch, layout, layer, y);
+  }
+  void rotary_paged_attention(Context& cx, const UnrotatedRows& rows, const PagedBatch& batch,
+                              const KvLayout& layout, int layer, Tensor& y) const override {
+    if (!cuda::paged_step(cx, rows, batch, layout, layer, y))
+      Backend::rotary_paged_attention(cx, rows, batch, layout, layer, y);
   }
 
   std::vector<SampledToken> sample(Context& cx, const Tensor& logits,
@@ -329,46 +309,6 @@ class CudaBackend final : public Backend {
   }
 
  private:
-  static omni::cuda::PagedShape paged_shape(const PagedBatch& batch, const KvLayout& layout,
-                                            int layer, int n_heads) {
-    return {layout.keys(layer), layout.values(layer), n_heads,
-            layout.n_kv_heads,  layout.head_dim,      batch.n_lanes()};
-  }
-
-  template <class T>
-  static void attend_to_pages(Context& cx, std::span<const Heads> q, const PagedBatch& batch,
-                              const KvLayout& layout, int layer, Tensor& y) {
-    using namespace omni::cuda;
-    const PagedShape shape = paged_shape(batch, layout, layer, q[0].n_heads);
-    const PagedBatch::Shape& work = batch.shape();
-    const PagedBatch::There& there = batch.there();
-    const auto* seen = as<SeenRows>(there.seen);
-    LaneQueries queries{};
-    for (size_t l = 0; l < q.size(); ++l) queries.lane[l] = {q[l].data, q[l].stride};
-    const auto* tiles = as<QueryRange>(there.tiles);
-    const int n_tiles = int(work.n_tiles);
-    if (layout.dtype == DType::bf16 && y.dtype() == DType::bf16 && can_prefill(shape))
-      check(paged_prefill(queries, there.tables, seen, tiles, n_tiles, static_cast<bf16*>(y.raw()),
-                          shape, stream(cx)),
-            "paged_prefill");
-    else
-      with_type(y, [&](auto* to) {
-        check(omni::cuda::paged_attention<T>(queries, there.tables, seen, tiles, n_tiles, to, shape,
-                                             stream(cx)),
-              "paged_attention");
-      });
-    if (work.n_singles == 0) return;
-    Arena::Scope scope(cx.arena);
-    auto* partial = static_cast<float*>(cx.arena.allocate(
-        size_t(work.n_singles * shape.n_heads * work.most_stretches * (shape.head_dim + 2)) *
-        sizeof(float)));
-    with_type(y, [&](auto* to) {
-      check(paged_decode<T>(queries, there.tables, seen, there.singles, int(work.n_singles),
-                            int(work.most_stretches), partial, to, shape, stream(cx)),
-            "paged_decode");
-    });
-  }
-
   // One query's attention over n_keys keys.
   static void one_over(Context& cx, Heads q, Heads k, Heads v, int64_t n_keys, Tensor& y) {
     using namespace omni::cuda;

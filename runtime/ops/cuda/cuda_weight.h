@@ -6,6 +6,7 @@
 #include <span>
 
 #include "kernels/linear_few.h"
+#include "kernels/linear_quantized_tiles.h"
 #include "ops/backend.h"
 #include "ops/cuda/integer_weight.h"
 
@@ -22,11 +23,11 @@ class CudaWeight final : public PackedMatrix {
   const void* values() const { return values_.raw(); }
   int row() const { return int(row_); }  // values of a row, those that fill it up among them
   const std::optional<IntegerWeight>& integers() const { return integers_; }
-  // Up to how many rows are multiplied as few: integers that are read four times are no more than
-  // bfloat16 read once, without what makes them that, for which the largest have no room at all.
+  // Up to how many rows are multiplied as they are; of integers the largest always, since there is
+  // no room to make bfloat16 of them.
   int64_t most_few_rows() const {
     if (!integers_) return omni::cuda::kMostFewRows;
-    return n_out() * n_in() > kMostWidened ? INT64_MAX : int64_t{4} * omni::cuda::kMostFewRows;
+    return n_out() * n_in() > kMostWidened ? INT64_MAX : omni::cuda::kMostTileRows;
   }
   bool halves_are_blocks() const {
     return !integers_ || n_out() % (2 * omni::cuda::kBlockOutputs) == 0;

@@ -57,13 +57,13 @@ bool same_order(const Matrix& a, const Matrix& b) {
   return std::memcmp(a.inputs.raw(), b.inputs.raw(), a.inputs.nbytes()) == 0;
 }
 
-// Eight inputs from `input` on, of four bits: even ones in the lower half of the word.
+// Eight inputs from `input` on, of four bits: even ones from bit 3 on, odd ones from bit 19 on.
 uint32_t word_of_int4(const Matrix& w, int64_t row, int64_t input) {
   const auto* bytes = static_cast<const uint8_t*>(w.values.raw()) + (row * w.n_in + input) / 2;
   uint32_t word = 0;
   for (int j = 0; j < 4; ++j)
     word |= uint32_t(bytes[j] & 15) << (4 * j) | uint32_t(bytes[j] >> 4) << (16 + 4 * j);
-  return word;
+  return std::rotl(word, 3);
 }
 
 // Four inputs from `input` on, of eight bits, or of four less their zero.
@@ -83,7 +83,7 @@ uint32_t word_of_int8(const Matrix& w, int64_t row, int64_t input) {
 uint32_t scale_of(const Matrix& w, int64_t row, int64_t input, int bits, float unit) {
   const float scale = w.scales.f32()[row * (w.n_in / w.group) + input / w.group];
   if (bits == 8) return std::bit_cast<uint32_t>(scale);
-  const uint16_t zero = to_bfloat16(float(128 + zero_of(w, row, input))).bits;
+  const uint16_t zero = to_bfloat16(float(-16 - zero_of(w, row, input))).bits;
   return uint32_t(zero) << 16 | to_float16(scale / unit).bits;
 }
 

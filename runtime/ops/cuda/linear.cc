@@ -4,7 +4,7 @@
 
 #include "kernels/elementwise.h"
 #include "kernels/linear.h"
-#include "kernels/linear_quantized.h"
+#include "kernels/linear_quantized_tiles.h"
 #include "kernels/rows.h"
 #include "kernels/silu_mul.h"
 #include "ops/cuda/tensors.h"
@@ -34,12 +34,20 @@ Tensor narrow(Context& cx, const Tensor& x, const CudaWeight& w) {
 
 void few_rows_of_integers(Context& cx, const Tensor& x, const omni::cuda::QuantizedWeight& w,
                           const Tensor& bias, Into into, Tensor& y) {
-  for (int64_t first = 0; first < x.dim(0); first += omni::cuda::kMostFewRows) {
-    const int64_t end = std::min(first + omni::cuda::kMostFewRows, x.dim(0));
-    check(omni::cuda::linear_few_quantized(narrow_data(x.rows(first, end)), w,
-                                           bias.defined() ? data(bias) : nullptr, into,
-                                           y.rows(first, end).raw(), int(end - first), stream(cx)),
-          "linear_few_quantized");
+  const float* b = bias.defined() ? data(bias) : nullptr;
+  if (x.dim(0) <= omni::cuda::kMostFewRows)
+    return check(omni::cuda::linear_few_quantized(narrow_data(x), w, b, into, y.raw(),
+                                                  int(x.dim(0)), stream(cx)),
+                 "linear_few_quantized");
+  for (int64_t first = 0; first < x.dim(0); first += omni::cuda::kMostTileRows) {
+    const int64_t end = std::min(first + omni::cuda::kMostTileRows, x.dim(0)),
+                  n_parts = omni::cuda::n_tile_parts(w, end - first);
+    Arena::Scope scope(cx.arena);
+    Tensor parts = cx.arena.f32({n_parts});
+    check(omni::cuda::linear_tiles_quantized(narrow_data(x.rows(first, end)), w, b, into,
+                                             y.rows(first, end).raw(), data(parts), end - first,
+                                             stream(cx)),
+          "linear_tiles_quantized");
   }
 }
 
@@ -50,6 +58,31 @@ void few_rows(Context& cx, const Tensor& x, const CudaWeight& w, const Tensor& b
                                bias.defined() ? data(bias) : nullptr, into, y.raw(), int(x.dim(0)),
                                w.row(), int(w.n_out()), stream(cx)),
         "linear_few");
+}
+
+bool few_normed_rows(Context& cx, const Normed& x, const CudaWeight& w, const Tensor& bias,
+                     Into into, Tensor& y) {
+  const auto is_aligned = [](const Tensor& t) {
+    return reinterpret_cast<uintptr_t>(t.raw()) % 16 == 0;
+  };
+  if (w.operand() != DType::bf16 || !is_aligned(x.x) || !is_aligned(x.weight)) return false;
+  const omni::cuda::NormedRows rows{data(x.x), data(x.weight), x.eps};
+  const float* b = bias.defined() ? data(bias) : nullptr;
+  const int64_t n = x.x.dim(0);
+  if (w.integers()) {
+    const omni::cuda::QuantizedWeight integers = w.integers()->get();
+    if (w.integers()->inputs() || (into == Into::silu_mul && !w.halves_are_blocks()) ||
+        !omni::cuda::can_norm_few(n, integers))
+      return false;
+    check(omni::cuda::linear_few_quantized(rows, integers, b, into, y.raw(), int(n), stream(cx)),
+          "linear_few_quantized");
+    return true;
+  }
+  if (!omni::cuda::can_norm_few(n, w.row())) return false;
+  check(omni::cuda::linear_few(rows, static_cast<const bf16*>(w.values()), b, into, y.raw(), int(n),
+                               w.row(), int(w.n_out()), stream(cx)),
+        "linear_few");
+  return true;
 }
 
 // What is multiplied with many rows; of integers in memory of the arena.
@@ -126,6 +159,16 @@ bool linear_silu_mul(Context& cx, const Tensor& x, const CudaWeight& w, const Te
                              stream(cx)),
         "silu_mul");
   return true;
+}
+
+bool normed_linear(Context& cx, const Normed& x, const CudaWeight& w, const Tensor& bias,
+                   Tensor& y) {
+  return few_normed_rows(cx, x, w, bias, Into::y, y);
+}
+
+bool normed_linear_silu_mul(Context& cx, const Normed& x, const CudaWeight& w, const Tensor& bias,
+                            Tensor& y) {
+  return y.dtype() == DType::bf16 && few_normed_rows(cx, x, w, bias, Into::silu_mul, y);
 }
 
 }  // namespace omni::ops::cuda

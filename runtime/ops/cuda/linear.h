@@ -12,5 +12,9 @@ void linear(Context& cx, const Tensor& x, const CudaWeight& w, const Tensor& bia
 bool add_linear(Context& cx, const Tensor& x, const CudaWeight& w, const Tensor& bias, Tensor& y);
 bool linear_silu_mul(Context& cx, const Tensor& x, const CudaWeight& w, const Tensor& bias,
                      Tensor& y);
+bool normed_linear(Context& cx, const Normed& x, const CudaWeight& w, const Tensor& bias,
+                   Tensor& y);
+bool normed_linear_silu_mul(Context& cx, const Normed& x, const CudaWeight& w, const Tensor& bias,
+                            Tensor& y);
 
 }  // namespace omni::ops::cuda

@@ -20,6 +20,13 @@ inline const float* data(const Tensor& x) { return static_cast<const float*>(x.r
 inline int width(const Tensor& x) { return int(x.dim(x.rank() - 1)); }
 inline int64_t n_rows(const Tensor& x) { return width(x) ? x.numel() / width(x) : 0; }
 
+// What a PagedBatch uploads, as the kernels read it.
+template <class To, class From>
+const To* as(const From* there) {
+  static_assert(sizeof(To) == sizeof(From) && alignof(To) == alignof(From));
+  return reinterpret_cast<const To*>(there);
+}
+
 // Values that the next launch reads.
 template <class T>
 const T* uploaded(Context& cx, const T* values, size_t n) {
