@@ -177,8 +177,8 @@ class Source {
     gst_pad_set_query_function(pad_, [](GstPad* pad, GstObject* parent, GstQuery* query) {
       if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY)
         return gst_pad_query_default(pad, parent, query);
-      const auto latency = static_cast<Source*>(gst_pad_get_element_private(pad))->latency_;
-      gst_query_set_latency(query, latency > 0, latency, GST_CLOCK_TIME_NONE);
+      const auto own = static_cast<Source*>(gst_pad_get_element_private(pad))->latency_;
+      gst_query_set_latency(query, own > 0, own, GST_CLOCK_TIME_NONE);
       return gboolean(TRUE);
     });
     gst_pad_set_active(pad_, TRUE);

@@ -83,8 +83,8 @@ class Memory : public testing::TestWithParam<const char*> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Families, Memory, testing::Values(kRandom, kPictures),
-                         [](const auto& info) {
-                           return std::string(info.param == kRandom ? "hears" : "sees");
+                         [](const auto& tested) {
+                           return std::string(tested.param == kRandom ? "hears" : "sees");
                          });
 
 // Where the rest stands when a turn has left is where it would be had the turn never been.

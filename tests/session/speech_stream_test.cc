@@ -16,7 +16,7 @@ struct FakeVoice final : Voice {
   bool finds_its_end = true;
 
   struct Codes final : CodeStream {
-    explicit Codes(bool ends) : ends(ends) {}
+    explicit Codes(bool finds_its_end) : ends(finds_its_end) {}
     std::optional<int32_t> next(ops::Context&, const KeptRows& row, const PickCode&) override {
       if (!row.values.defined() && ends) return std::nullopt;
       return 1;
