@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/find_model.h"
+#include "models/load_error.h"
 #include "omni/engine.h"
 
 namespace omni {
@@ -143,41 +144,32 @@ TEST_F(LoadTest, AnIndexOfWhatIsNoFileOfTheFolder) {
 
 // What a user may give instead of a checkpoint's folder; the error says what to do.
 TEST_F(LoadTest, WhatIsNoCheckpointIsRecognisedForWhatItIs) {
-  const auto says = [](const fs::path& path, ErrorCode code) -> std::string {
-    try {
-      Engine::open({.model_path = path.string(), .threads = 1});
-    } catch (const Error& e) {
-      EXPECT_EQ(int(e.code()), int(code)) << e.what();
-      return e.what();
-    }
-    return "loaded";
-  };
   const auto expect_says = [](const std::string& said, const char* part) {
     EXPECT_NE(said.find(part), std::string::npos) << said;
   };
-  expect_says(says("Qwen/Qwen2.5-Omni-3B", ErrorCode::not_found),
+  expect_says(error_of("Qwen/Qwen2.5-Omni-3B", ErrorCode::not_found),
               "`hf download Qwen/Qwen2.5-Omni-3B --local-dir Qwen2.5-Omni-3B`");
-  expect_says(says("https://huggingface.co/openai/whisper-base", ErrorCode::not_found),
+  expect_says(error_of("https://huggingface.co/openai/whisper-base", ErrorCode::not_found),
               "then model-path=whisper-base");
-  expect_says(says("~/models/nano", ErrorCode::not_found), "write $HOME instead");
-  EXPECT_EQ(says(dir_ / "missing" / "folder", ErrorCode::not_found),
+  expect_says(error_of("~/models/nano", ErrorCode::not_found), "write $HOME instead");
+  EXPECT_EQ(error_of(dir_ / "missing" / "folder", ErrorCode::not_found),
             "model-path " + (dir_ / "missing/folder").string() + ": No such file or directory");
-  expect_says(says(dir_ / "model.safetensors", ErrorCode::not_found), "the folder around it");
-  expect_says(says(dir_ / "config.json", ErrorCode::not_found), "the folder around it");
+  expect_says(error_of(dir_ / "model.safetensors", ErrorCode::not_found), "the folder around it");
+  expect_says(error_of(dir_ / "config.json", ErrorCode::not_found), "the folder around it");
   write("a.mp3", "ID3\4");
   write("a.mp4", std::string("\0\0\0\x20", 4) + "ftypisom");
   write("a", "RIFF....WAVEfmt ");
   for (const char* media : {"a.mp3", "a.mp4", "a"})
-    expect_says(says(dir_ / media, ErrorCode::unsupported), "is a media file");
+    expect_says(error_of(dir_ / media, ErrorCode::unsupported), "is a media file");
   write("weights", "GGUF\3");
-  expect_says(says(dir_ / "weights", ErrorCode::unsupported), "weights: GGUF");
+  expect_says(error_of(dir_ / "weights", ErrorCode::unsupported), "weights: GGUF");
 
   const std::string pointer =
       "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 892920\n";
   for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"}) {
     const std::string bytes = read(name);
     write(name, pointer);
-    expect_says(says(dir_, ErrorCode::not_found),
+    expect_says(error_of(dir_, ErrorCode::not_found),
                 (std::string(name) + " is git-lfs's pointer").c_str());
     write(name, bytes);
   }
@@ -185,15 +177,15 @@ TEST_F(LoadTest, WhatIsNoCheckpointIsRecognisedForWhatItIs) {
   fs::remove(dir_ / "model.safetensors");
   fs::remove(dir_ / "weights");
   write("model.bin", "x");
-  expect_says(says(dir_, ErrorCode::unsupported), "model.bin: CTranslate2");
+  expect_says(error_of(dir_, ErrorCode::unsupported), "model.bin: CTranslate2");
   fs::remove(dir_ / "model.bin");
   write("consolidated.00.pth", "x");
-  expect_says(says(dir_, ErrorCode::unsupported), ".save_pretrained(NEW_FOLDER)");
+  expect_says(error_of(dir_, ErrorCode::unsupported), ".save_pretrained(NEW_FOLDER)");
   fs::remove(dir_ / "consolidated.00.pth");
   const fs::path snapshot = dir_ / "cache/snapshots/abc";
   fs::create_directories(snapshot);
   std::ofstream(snapshot / "config.json") << "{}";
-  expect_says(says(dir_ / "cache", ErrorCode::not_found), "/snapshots/abc");
+  expect_says(error_of(dir_ / "cache", ErrorCode::not_found), "/snapshots/abc");
 }
 TEST_F(LoadTest, ANameIsLookedUpWhereModelsAreKept) {
   const fs::path data = dir_ / "data", named = dir_ / "named", none = dir_ / "none";

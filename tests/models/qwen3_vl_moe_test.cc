@@ -17,6 +17,7 @@
 #include "io/safetensors_writer.h"
 #include "models/checkpoint_copy.h"
 #include "models/devices.h"
+#include "models/load_error.h"
 #include "models/registry.h"
 #include "omni/checkpoint.h"
 #include "omni/engine.h"
@@ -246,16 +247,6 @@ TEST(Experts, MemoryThatIsNeeded) {
 }
 
 // --- files that are wrong
-
-std::string error_of(const fs::path& folder, ErrorCode code) {
-  try {
-    Engine::open({.model_path = folder.string(), .threads = 1});
-  } catch (const Error& e) {
-    EXPECT_EQ(int(e.code()), int(code)) << e.what();
-    return e.what();
-  }
-  return "loaded";
-}
 
 TEST(ExpertsErrors, Configuration) {
   struct Change {

@@ -13,6 +13,7 @@
 #include "io/safetensors.h"
 #include "io/safetensors_writer.h"
 #include "models/checkpoint_copy.h"
+#include "models/load_error.h"
 #include "models/registry.h"
 #include "omni/engine.h"
 #include "session/session.h"
@@ -296,16 +297,6 @@ TEST(Qwen3VlThinking, NobodyIsToldTheThought) {
 }
 
 // --- files that are wrong
-
-std::string error_of(const fs::path& folder, ErrorCode code) {
-  try {
-    Engine::open({.model_path = folder.string(), .threads = 1});
-  } catch (const Error& e) {
-    EXPECT_EQ(int(e.code()), int(code)) << e.what();
-    return e.what();
-  }
-  return "loaded";
-}
 
 TEST(Qwen3VlErrors, Configuration) {
   struct Change {

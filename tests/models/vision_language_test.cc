@@ -9,6 +9,7 @@
 #include "io/safetensors.h"
 #include "io/safetensors_writer.h"
 #include "models/checkpoint_copy.h"
+#include "models/load_error.h"
 #include "models/registry.h"
 #include "omni/checkpoint.h"
 #include "omni/engine.h"
@@ -35,16 +36,6 @@ Segment picture(Modality modality, Nanoseconds start, int grid_h, int grid_w) {
 }
 
 Position at(int32_t i) { return {i, i, i}; }
-
-std::string error_of(const fs::path& folder, ErrorCode code) {
-  try {
-    Engine::open({.model_path = folder.string(), .threads = 1});
-  } catch (const Error& e) {
-    EXPECT_EQ(int(e.code()), int(code)) << e.what();
-    return e.what();
-  }
-  return "loaded";
-}
 
 TEST(VisionLanguage, SeesAndDoesNotHear) {
   for (const fs::path& folder : {kAbsoluteTime, kFlat, kSteps}) {
