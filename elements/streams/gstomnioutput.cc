@@ -127,6 +127,10 @@ GstClockTime GstOmniTextOutput::push_result(const std::string& result, GstClockT
                                             const GstOmniAnswered* answered) {
   // A model's text must not add cues to a file of captions.
   const std::string text = kind() == Kind::text ? omni::one_cue(result) : result;
+  if (text.empty()) {
+    push_gap(start + duration);
+    return start;
+  }
   GstBuffer* buffer = gst_buffer_new_memdup(text.data(), text.size());
   if (answered) gst_omni_add_answer(buffer, *answered);
   return push_text(buffer, start, duration);

@@ -78,7 +78,7 @@ class GstOmniTextOutput final : public GstOmniOutput {
   using GstOmniOutput::GstOmniOutput;
   // A result for [start, start + duration) in running time. Where an earlier one still occupies the
   // time, it is moved up behind it. Returns the PTS that it got. Text leaves as one_cue() of
-  // omni/text.h, and carries what it answers.
+  // omni/text.h, and carries what it answers; where that leaves nothing, the time is a GAP.
   GstClockTime push_result(const std::string& result, GstClockTime start, GstClockTime duration,
                            const GstOmniAnswered* answered = nullptr);
   // The next piece of an answer; the last one carries GST_BUFFER_FLAG_MARKER.

@@ -142,6 +142,13 @@ TEST(TextOutput, AModelsTextIsOneCue) {
   EXPECT_EQ(spatial.up_to("-1000"), std::string(kHead) + "{\"label\":\"-->\"}\n:0-1000");
 }
 
+TEST(TextOutput, ATextOfNothingButSpaceIsAGap) {
+  Rig r;
+  for (const char* blank : {"", "\n", " \t\r\n\n "}) r.output->push_result(blank, kS, kS);
+  r.output->push_piece("\n", 2 * kS, kS, true, {});
+  EXPECT_EQ(r.up_to("!"), std::string(kHead) + "gap:0-2000 \n:2000-3000!");
+}
+
 TEST(TextOutput, ResultsFollowOneAnotherAndGapsFillTheRest) {
   Rig r;
   EXPECT_EQ(r.output->push_result("a", kS, 2 * kS), kS);
