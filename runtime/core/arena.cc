@@ -1,7 +1,8 @@
 #include "core/arena.h"
 
 #include <algorithm>
-#include <cstdlib>
+
+#include "core/host_memory.h"
 
 namespace omni {
 
@@ -15,7 +16,7 @@ Arena::~Arena() {
     if (queue_)
       queue_->release(b.data);
     else
-      std::free(b.data);
+      release_host(b.data, b.size);
   }
 }
 
@@ -25,8 +26,7 @@ void* Arena::allocate(size_t bytes) {
   if (block_ == blocks_.size()) {
     const size_t grown = blocks_.empty() ? kFirstBlock : blocks_.back().size * 2;
     const size_t size = std::max(bytes, std::min(grown, size_t{64} << 20));
-    void* data =
-        queue_ ? queue_->allocate(size, "intermediate results") : std::aligned_alloc(kAlign, size);
+    void* data = queue_ ? queue_->allocate(size, "intermediate results") : allocate_host(size);
     if (!data)
       throw Error(ErrorCode::out_of_memory,
                   "no memory for " + std::to_string(size) + " bytes of intermediate results");

@@ -1,7 +1,8 @@
 #include "core/tensor.h"
 
-#include <cstdlib>
 #include <cstring>
+
+#include "core/host_memory.h"
 
 namespace omni {
 
@@ -34,14 +35,13 @@ bool Shape::operator==(const Shape& o) const {
 }
 
 Tensor Tensor::zeros(DType dtype, Shape shape) {
-  const size_t bytes = (size_t(shape.numel()) * size_of(dtype) + 63) / 64 * 64;
-  void* data = std::aligned_alloc(64, bytes ? bytes : 64);
+  const size_t bytes = size_t(shape.numel()) * size_of(dtype);
+  void* data = allocate_host_zeroed(bytes);
   if (!data)
     throw Error(ErrorCode::out_of_memory,
                 "no memory for a tensor " + shape.str() + " " + name_of(dtype));
-  std::memset(data, 0, bytes);
-  return view(data, dtype, shape, std::shared_ptr<const void>(data, [](const void* p) {
-                std::free(const_cast<void*>(p));
+  return view(data, dtype, shape, std::shared_ptr<const void>(data, [bytes](const void* p) {
+                release_host(const_cast<void*>(p), bytes);
               }));
 }
 

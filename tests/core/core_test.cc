@@ -1,12 +1,16 @@
 // Number formats, memory and threads.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <fstream>
 #include <thread>
 #include <vector>
 
+#include "core/arena.h"
+#include "core/host_memory.h"
 #include "core/large_pages.h"
 #include "core/thread_pool.h"
 #include "core/time.h"
@@ -62,6 +66,54 @@ TEST(LargePages, ZeroedAlignedAndApart) {
   for (size_t i = 0; i < all.size(); ++i)
     EXPECT_EQ(static_cast<uint8_t*>(all[i].raw())[all[i].numel() - 1], i + 1);
   EXPECT_THROW(zeros_in_large_pages(DType::u8, {int64_t{1} << 60}), Error);
+}
+
+TEST(HostMemory, ZeroedAlignedAndApart) {
+  std::vector<std::pair<uint8_t*, size_t>> all;
+  for (const size_t n : {0, 1, 255, 4096, (256 << 10) - 1, 256 << 10, 3 << 20})
+    for (int i = 0; i < 3; ++i) all.emplace_back(static_cast<uint8_t*>(allocate_host_zeroed(n)), n);
+  for (size_t i = 0; i < all.size(); ++i) {
+    const auto [bytes, n] = all[i];
+    ASSERT_NE(bytes, nullptr);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(bytes) % 256, 0u);
+    EXPECT_TRUE(std::all_of(bytes, bytes + n, [](uint8_t b) { return b == 0; }));
+    std::fill(bytes, bytes + n, uint8_t(i + 1));
+  }
+  for (size_t i = 0; i < all.size(); ++i) {
+    const auto [bytes, n] = all[i];
+    EXPECT_TRUE(std::all_of(bytes, bytes + n, [i](uint8_t b) { return b == i + 1; }));
+    release_host(bytes, n);
+  }
+  EXPECT_EQ(allocate_host(size_t{1} << 60), nullptr);
+}
+
+double resident_mib() {
+  std::ifstream file("/proc/self/statm");
+  double total = 0, resident = 0;
+  file >> total >> resident;
+  return resident * double(sysconf(_SC_PAGESIZE)) / (1 << 20);
+}
+
+// Streams come and go: what they computed in does not stay with the process, whatever small things
+// were allocated behind it.
+TEST(HostMemory, GoesBackToTheSystem) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "AddressSanitizer keeps what is released";
+#endif
+  const double before = resident_mib();
+  std::vector<std::vector<char>> behind;
+  for (int stream = 0; stream < 8; ++stream)
+    std::thread([&behind] {
+      std::vector<std::unique_ptr<Arena>> arenas;
+      for (int i = 0; i < 8; ++i) {
+        arenas.push_back(std::make_unique<Arena>());
+        Tensor state = Tensor::zeros(DType::u8, {1 << 20});
+        for (Tensor t : {arenas.back()->tensor(DType::u8, {1 << 20}), state})
+          std::fill_n(static_cast<char*>(t.raw()), t.numel(), 1);
+        behind.emplace_back(1000);
+      }
+    }).join();
+  EXPECT_LT(resident_mib() - before, 8) << "of 128 MiB";
 }
 
 TEST(ThreadPoolTest, EveryTileOnceFromSeveralCallers) {

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <tuple>
 #include <unordered_map>
+#include <vector>
 
 #include "core/large_pages.h"
 #include "cpu/gemv_avx512bf16.h"
@@ -70,7 +71,7 @@ dnnl::matmul::primitive_desc describe(const Key& key, const memory::desc& weight
   const memory::desc y({key.m, key.n}, memory::data_type::f32, memory::dims{key.n, 1});
   const memory::desc b({1, key.n}, memory::data_type::f32, memory::dims{key.n, 1});
   dnnl::primitive_attr attr;
-  attr.set_scratchpad_mode(dnnl::scratchpad_mode::library);
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
 #if DNNL_VERSION_MAJOR >= 3
   return key.bias ? dnnl::matmul::primitive_desc(engine(), x, weights, b, y, attr)
                   : dnnl::matmul::primitive_desc(engine(), x, weights, y, attr);
@@ -110,35 +111,60 @@ bool is_ba16a64b2a(const memory::desc& desc) {
 #endif
 }
 
-// A primitive with memory objects whose pointers are exchanged for each call, so that a call
-// allocates nothing. One set a thread.
-struct Prepared {
-  explicit Prepared(const Key& key)
-      : desc(describe(key, packed_layout(key.n, key.k, key.bf16))),
-        primitive(desc),
-        x(desc.src_desc(), engine(), nullptr),
-        w(desc.weights_desc(), engine(), nullptr),
-        y(desc.dst_desc(), engine(), nullptr) {
-    if (key.bias) b = memory(desc.bias_desc(), engine(), nullptr);
-  }
+// A matmul primitive of the process and the memory objects that its calls use: their pointers are
+// exchanged for each call, so that a call allocates nothing, and there are as many as calls at one
+// time. Primitives are not one a thread: descriptions take 20 KB each.
+class Product {
+ public:
+  explicit Product(const Key& key)
+      : bias_(key.bias),
+        desc_(describe(key, packed_layout(key.n, key.k, key.bf16))),
+        matmul_(desc_) {}
 
   void run(const void* px, const void* pw, const float* pb, float* py) {
-    x.set_data_handle(const_cast<void*>(px));
-    w.set_data_handle(const_cast<void*>(pw));
-    y.set_data_handle(py);
-    if (pb) b.set_data_handle(const_cast<float*>(pb));
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, x.get()},
-                                    {DNNL_ARG_WEIGHTS, w.get()},
-                                    {DNNL_ARG_DST, y.get()},
-                                    {DNNL_ARG_BIAS, b.get(true)}};
+    std::unique_ptr<Operands> o = take();
+    o->x.set_data_handle(const_cast<void*>(px));
+    o->w.set_data_handle(const_cast<void*>(pw));
+    o->y.set_data_handle(py);
+    if (bias_) o->b.set_data_handle(const_cast<float*>(pb));
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, o->x.get()},
+                                    {DNNL_ARG_WEIGHTS, o->w.get()},
+                                    {DNNL_ARG_DST, o->y.get()},
+                                    {DNNL_ARG_SCRATCHPAD, o->scratchpad.get()},
+                                    {DNNL_ARG_BIAS, o->b.get(true)}};
     dnnl::error::wrap_c_api(
-        dnnl_primitive_execute(primitive.get(), stream().get(), pb ? 4 : 3, args),
+        dnnl_primitive_execute(matmul_.get(), stream().get(), bias_ ? 5 : 4, args),
         "oneDNN could not run a product");
+    std::lock_guard guard(lock_);
+    idle_.push_back(std::move(o));
   }
 
-  dnnl::matmul::primitive_desc desc;
-  dnnl::matmul primitive;
-  memory x, w, y, b;
+ private:
+  struct Operands {
+    memory x, w, y, scratchpad, b;
+  };
+
+  std::unique_ptr<Operands> take() {
+    {
+      std::lock_guard guard(lock_);
+      if (!idle_.empty()) {
+        auto o = std::move(idle_.back());
+        idle_.pop_back();
+        return o;
+      }
+    }
+    return std::make_unique<Operands>(Operands{
+        memory(desc_.src_desc(), engine(), nullptr),
+        memory(desc_.weights_desc(), engine(), nullptr),
+        memory(desc_.dst_desc(), engine(), nullptr), memory(desc_.scratchpad_desc(), engine()),
+        bias_ ? memory(desc_.bias_desc(), engine(), nullptr) : memory()});
+  }
+
+  const bool bias_;
+  const dnnl::matmul::primitive_desc desc_;
+  const dnnl::matmul matmul_;
+  std::mutex lock_;
+  std::vector<std::unique_ptr<Operands>> idle_;  // under lock_
 };
 
 struct KeyHash {
@@ -150,10 +176,20 @@ struct KeyHash {
   }
 };
 
-Prepared& prepared(const Key& key) {
-  thread_local std::unordered_map<Key, std::unique_ptr<Prepared>, KeyHash> cache;
-  auto& p = cache[key];
-  if (!p) p = std::make_unique<Prepared>(key);
+Product& product_of_process(const Key& key) {
+  static std::mutex lock;
+  static std::unordered_map<Key, std::unique_ptr<Product>, KeyHash> known;
+  std::lock_guard guard(lock);
+  auto& p = known[key];
+  if (!p) p = std::make_unique<Product>(key);
+  return *p;
+}
+
+// A thread asks the others once for each.
+Product& product(const Key& key) {
+  thread_local std::unordered_map<Key, Product*, KeyHash> known;
+  Product*& p = known[key];
+  if (!p) p = &product_of_process(key);
   return *p;
 }
 
@@ -236,7 +272,7 @@ class OneDnnWeight final : public CpuMatrix {
         continue;
       }
       float* dense = m == 1 || n == n_out() ? out : tile_buffer();
-      prepared({m, n, n_in(), bf16_, b != nullptr})
+      product({m, n, n_in(), bf16_, b != nullptr})
           .run(static_cast<const char*>(x) + begin * n_in() * element, w, b, dense);
       if (dense != out)
         for (int64_t i = 0; i < m; ++i)
