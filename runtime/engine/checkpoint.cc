@@ -24,12 +24,15 @@ struct Sizes {
 };
 
 // A text model's projections are quantized to four bits, other matrices to eight; tables of
-// embeddings, voices and what is no matrix stay as they are.
-Sizes sizes_of(const Weights& weights) {
+// embeddings, voices and what is no matrix stay as they are; a voice that does not speak is not
+// read.
+Sizes sizes_of(const Weights& weights, bool speaks) {
   Sizes s;
   weights.for_each([&](const std::string& name, const Tensor& t) {
     const auto says = [&](const char* part) { return name.find(part) != std::string::npos; };
     s.n += t.numel();
+    const bool is_of_voice = says("talker.") || says("token2wav.") || says("code2wav.");
+    if (is_of_voice && !speaks) return;
     s.stored += int64_t(t.nbytes());
     const bool is_matrix = t.rank() == 2 || (t.rank() == 3 && says("mlp.experts."));
     if (!is_matrix || says("embed") || says("token2wav")) return;
@@ -72,7 +75,7 @@ CheckpointInfo read_checkpoint(const std::string& model_path) {
   info.family = Json::parse_file(folder / "config.json").at("model_type").string();
   info.abilities = abilities_of(folder);
   const Weights weights = Weights::open(folder);
-  const Sizes sizes = sizes_of(weights);
+  const Sizes sizes = sizes_of(weights, info.abilities.speech);
   if (!weights.quantization().empty()) {
     info.stored = weights.quantization();
     info.needs = {{Precision::automatic, sizes.stored}};

@@ -140,15 +140,18 @@ class SwiGluMlp {
   Linear gate_up_proj_, down_proj_;
 };
 
-// fc2(activation(fc1(x))); `prefix` stands ahead of both names.
+// fc2(activation(fc1(x)))
 class Mlp {
  public:
   using Activation = void (*)(ops::Context& cx, Tensor& x, DType out);
+  struct Names {
+    std::string fc1 = "fc1", fc2 = "fc2";
+  };
   Mlp() = default;
   Mlp(const Weights& w, int64_t n_in, int64_t intermediate, int64_t n_out, Activation activation,
-      const std::string& prefix = "")
-      : fc1_(w, {{prefix + "fc1", intermediate}}, n_in, Bias::each),
-        fc2_(w, {{prefix + "fc2", n_out}}, intermediate, Bias::each),
+      const Names& names)
+      : fc1_(w, {{names.fc1, intermediate}}, n_in, Bias::each),
+        fc2_(w, {{names.fc2, n_out}}, intermediate, Bias::each),
         activation_(activation) {}
   DType operand() const { return fc1_.operand(); }
   Tensor operator()(ops::Context& cx, const Tensor& x) const { return fc2_(cx, inner(cx, x)); }

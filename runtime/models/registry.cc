@@ -5,6 +5,7 @@
 #include "qwen2_5_omni/qwen2_5_omni.h"
 #include "qwen2_5_vl/qwen2_5_vl.h"
 #include "qwen2_vl/qwen2_vl.h"
+#include "qwen3_omni/qwen3_omni.h"
 #include "qwen3_vl/qwen3_vl.h"
 #include "whisper/whisper.h"
 
@@ -29,6 +30,8 @@ constexpr Entry kFamilies[] = {
     {"qwen2_5_omni_thinker", load_qwen2_5_omni, kSeesAndHears},
     {"qwen2_5_vl", load_qwen2_5_vl, kSees},
     {"qwen2_vl", load_qwen2_vl, kSees},
+    {"qwen3_omni_moe", load_qwen3_omni, kSeesAndHears},
+    {"qwen3_omni_moe_thinker", load_qwen3_omni, kSeesAndHears},
     {"qwen3_vl", load_qwen3_vl, kSees},
     {"qwen3_vl_moe", load_qwen3_vl, kSees},
     {"whisper", load_whisper, kTranscribes},

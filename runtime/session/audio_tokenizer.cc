@@ -1,5 +1,5 @@
-// Samples → log-mel frames → units of the family's length → rows, a segment each. The floor of the
-// mel follows the loudest of the last units.
+// Samples → log-mel frames → units of the family's length → rows → segments. The floor of the mel
+// follows the loudest of the last units.
 #include <algorithm>
 #include <deque>
 
@@ -20,7 +20,7 @@ class ModelAudioTokenizer final : public AudioTokenizer {
         pool_(pool),
         arena_(encoder.device()),
         options_(options),
-        mel_(make_log_mel(arena_, encoder.spec().n_mels)),
+        mel_(make_log_mel(arena_, encoder.spec().n_mels, encoder.spec().tail)),
         unit_(encoder.spec().unit_frames) {
     const Nanoseconds window =
         options.normaliser_window > 0 ? options.normaliser_window : kDefaultWindow;
@@ -44,10 +44,8 @@ class ModelAudioTokenizer final : public AudioTokenizer {
   std::vector<Segment> finish() override {
     mel_.finish(frames_);
     std::vector<Segment> out = whole_units();
-    if (const int n = n_frames(); n > 0) {
-      Segment s = encode(n);
-      if (s.n_tokens > 0) out.push_back(std::move(s));
-    }
+    if (const int n = n_frames(); n > 0) encode(n, out);
+    std::erase_if(out, [](const Segment& s) { return s.n_tokens == 0; });
     return out;
   }
 
@@ -64,7 +62,7 @@ class ModelAudioTokenizer final : public AudioTokenizer {
 
   std::vector<Segment> whole_units() {
     std::vector<Segment> out;
-    while (n_frames() >= unit_) out.push_back(encode(unit_));
+    while (n_frames() >= unit_) encode(unit_, out);
     return out;
   }
 
@@ -75,25 +73,34 @@ class ModelAudioTokenizer final : public AudioTokenizer {
     return *std::max_element(maxima_.begin(), maxima_.end());
   }
 
-  Segment encode(int n) {
+  // The next n frames.
+  void encode(int n, std::vector<Segment>& out) {
+    const AudioSpec& spec = encoder_.spec();
     const std::span<float> unit(frames_.data(), size_t(n) * size_t(mel_.n_mels()));
     LogMel::normalise(unit, maximum(unit));
     Arena::Scope scope(arena_);
     ops::Context cx{pool_, arena_};
     const Tensor y = encoder_.encode(cx, Tensor::view(unit.data(), DType::f32, {n, mel_.n_mels()}));
-    Segment s;
-    s.modality = Modality::audio;
-    s.n_tokens = s.grid_t = int(y.dim(0));
-    s.hidden = int(y.dim(1));
     std::vector<float> room;
     const auto values = ops::to_host(cx, y, room);
-    s.embeddings.assign(values.begin(), values.end());
-    s.seconds_per_grid = encoder_.spec().seconds_per_token;
-    s.start = start_ + n_units_ * unit_duration(unit_);
-    s.duration = unit_duration(n);
+    const Nanoseconds start = start_ + n_units_ * unit_duration(unit_);
+    const int most = spec.segment_frames ? spec.segment_frames : n;
+    for (int frame = 0, token = 0; frame < n; frame += most) {
+      Segment s;
+      s.modality = Modality::audio;
+      const bool is_last = frame + most >= n;
+      s.n_tokens = s.grid_t = is_last ? int(y.dim(0)) - token : spec.segment_tokens;
+      s.hidden = int(y.dim(1));
+      const auto begin = values.begin() + std::ptrdiff_t{token} * s.hidden;
+      s.embeddings.assign(begin, begin + std::ptrdiff_t{s.n_tokens} * s.hidden);
+      s.seconds_per_grid = spec.seconds_per_token;
+      s.start = start + unit_duration(frame);
+      s.duration = unit_duration(std::min(most, n - frame));
+      token += s.n_tokens;
+      out.push_back(std::move(s));
+    }
     ++n_units_;
     frames_.erase(frames_.begin(), frames_.begin() + std::ptrdiff_t(unit.size()));
-    return s;
   }
 
   std::shared_ptr<const void> engine_;

@@ -183,6 +183,7 @@ int run(long n, uint64_t seed) {
        false,
        {"config.json", "preprocessor_config.json", "video_preprocessor_config.json"}},
       {"qwen3_vl_moe/a", false, {"config.json"}},
+      {"qwen3_omni/b", false, {"config.json"}},
       {"quantized/awq", false, {"config.json"}},
       {"quantized/w4a16", false, {"config.json"}},
       {"whisper", false, {"config.json", "generation_config.json", "preprocessor_config.json"}},

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <string>
+#include <vector>
 
 #include "models/devices.h"
 #include "models/registry.h"
@@ -10,10 +12,10 @@
 namespace omni {
 namespace {
 
-std::vector<float> encoded(const char* name) {
+std::vector<float> encoded(const std::string& fixture, const char* name) {
   const Device* device = open_test_device(name);
   const Family family = load_family(
-      {OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni/a/checkpoint", Precision::float32, device},
+      {OMNI_SOURCE_DIR "/tests/fixtures/" + fixture + "/checkpoint", Precision::float32, device},
       {});
   const AudioSpec& spec = family.audio->spec();
   ThreadPool pool(1);
@@ -32,11 +34,14 @@ std::vector<float> encoded(const char* name) {
 }
 
 TEST(AudioTower, UnitsOneAfterTheOther) {
-  const std::vector<float> host = encoded("cpu");
-  for (const char* device : test_devices()) {
-    const std::vector<float> there = encoded(device);
-    ASSERT_EQ(there.size(), host.size());
-    for (size_t i = 0; i < host.size(); ++i) ASSERT_NEAR(there[i], host[i], 1e-4) << device << i;
+  for (const char* fixture : {"qwen2_5_omni/a", "qwen3_omni/a"}) {
+    const std::vector<float> host = encoded(fixture, "cpu");
+    for (const char* device : test_devices()) {
+      const std::vector<float> there = encoded(fixture, device);
+      ASSERT_EQ(there.size(), host.size());
+      for (size_t i = 0; i < host.size(); ++i)
+        ASSERT_NEAR(there[i], host[i], 1e-4) << fixture << device << i;
+    }
   }
 }
 

@@ -1,15 +1,22 @@
-// A checkpoint folder of the fixtures whose configuration files may be changed: their copies stand
-// beside links to the rest.
+// A checkpoint folder of the fixtures whose files may be changed: their copies stand beside links
+// to the rest.
 #pragma once
 
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "io/safetensors.h"
+#include "io/safetensors_writer.h"
+
 namespace omni {
+
+using Tensors = std::map<std::string, Tensor>;
 
 class CheckpointCopy {
  public:
@@ -45,6 +52,24 @@ class CheckpointCopy {
     std::filesystem::remove(folder_ / file);
     if (std::filesystem::exists(original_ / file))
       std::filesystem::create_symlink(original_ / file, folder_ / file);
+  }
+
+  // model.safetensors: in place of each tensor of the original what `change` puts there.
+  void rewrite(const std::function<void(const std::string&, const Tensor&, Tensors&)>& change) {
+    Tensors tensors;
+    const auto file = Safetensors::open(original_ / "model.safetensors");
+    for (const std::string& name : file->names()) change(name, file->get(name), tensors);
+    std::filesystem::remove(folder_ / "model.safetensors");
+    write_safetensors(folder_ / "model.safetensors", tensors);
+  }
+  // The same without the one whose name ends with `end`, or with a row less in it.
+  void lose(const std::string& end, bool is_missing) {
+    rewrite([&](const std::string& name, const Tensor& t, Tensors& tensors) {
+      if (!name.ends_with(end))
+        tensors[name] = t;
+      else if (!is_missing)
+        tensors[name] = t.rows(1, t.dim(0));
+    });
   }
 
  private:

@@ -97,6 +97,8 @@ INSTANTIATE_TEST_SUITE_P(Qwen2_5Vl, Parity, testing::Values("qwen2_5_vl/a", "qwe
                          name_of);
 INSTANTIATE_TEST_SUITE_P(Qwen2Vl, Parity, testing::Values("qwen2_vl/a", "qwen2_vl/b"), name_of);
 INSTANTIATE_TEST_SUITE_P(Qwen3Vl, Parity, testing::Values("qwen3_vl/a", "qwen3_vl/b"), name_of);
+INSTANTIATE_TEST_SUITE_P(Qwen3Omni, Parity, testing::Values("qwen3_omni/a", "qwen3_omni/b"),
+                         name_of);
 INSTANTIATE_TEST_SUITE_P(Qwen3VlMoe, Parity, testing::Values("qwen3_vl_moe/a", "qwen3_vl_moe/b"),
                          name_of);
 

@@ -5,8 +5,6 @@
 
 #include <cmath>
 #include <cstring>
-#include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -14,7 +12,6 @@
 #include "interface/lone_sequence.h"
 #include "io/quantize_cache.h"
 #include "io/safetensors.h"
-#include "io/safetensors_writer.h"
 #include "models/checkpoint_copy.h"
 #include "models/devices.h"
 #include "models/load_error.h"
@@ -60,17 +57,6 @@ const std::vector<int32_t> kIds = {5, 91, 300, 7, 7, 250, 12, 33, 399, 1, 64};
 
 // --- how the experts are stored
 
-// The tensors of a checkpoint, each replaced by what `change` makes of it.
-using Tensors = std::map<std::string, Tensor>;
-void rewrite(const fs::path& from, const CheckpointCopy& to,
-             const std::function<void(const std::string&, const Tensor&, Tensors&)>& change) {
-  Tensors tensors;
-  const auto file = Safetensors::open(from / "model.safetensors");
-  for (const std::string& name : file->names()) change(name, file->get(name), tensors);
-  fs::remove(to.folder() / "model.safetensors");
-  write_safetensors(to.folder() / "model.safetensors", tensors);
-}
-
 bool is_stack(const std::string& name) { return name.find(".experts.") != std::string::npos; }
 
 Tensor transposed(const Tensor& x) {
@@ -106,11 +92,11 @@ TEST(Experts, EveryLayoutIsTheSameModel) {
   for (const Precision precision : {Precision::float32, Precision::int8, Precision::int4}) {
     const auto want = Loaded(kCheckpoint, precision).logits(kIds);
     CheckpointCopy copy(kCheckpoint, "experts_layouts");
-    rewrite(kCheckpoint, copy, [](const std::string& name, const Tensor& t, Tensors& tensors) {
+    copy.rewrite([](const std::string& name, const Tensor& t, Tensors& tensors) {
       tensors[name] = is_stack(name) ? transposed(t) : t;
     });
     EXPECT_EQ(Loaded(copy.folder(), precision).logits(kIds), want) << "transposed";
-    rewrite(kCheckpoint, copy, [](const std::string& name, const Tensor& t, Tensors& tensors) {
+    copy.rewrite([](const std::string& name, const Tensor& t, Tensors& tensors) {
       is_stack(name) ? put_each(name, t, tensors) : void(tensors[name] = t);
     });
     EXPECT_EQ(Loaded(copy.folder(), precision).logits(kIds), want) << "one by one";
@@ -119,7 +105,7 @@ TEST(Experts, EveryLayoutIsTheSameModel) {
 
 TEST(Experts, StoredAsFloat32) {
   CheckpointCopy copy(kPublished, "experts_wide");
-  rewrite(kPublished, copy, [](const std::string& name, const Tensor& t, Tensors& tensors) {
+  copy.rewrite([](const std::string& name, const Tensor& t, Tensors& tensors) {
     tensors[name] = to_f32(t);
   });
   EXPECT_EQ(Loaded(copy.folder(), Precision::int8).logits(kIds),
@@ -287,30 +273,22 @@ TEST(ExpertsErrors, Configuration) {
 
 TEST(ExpertsErrors, ThatAreMissingOrOfAnotherShape) {
   CheckpointCopy copy(kCheckpoint, "experts_missing");
-  const auto write = [&](const std::string& end, bool is_missing) {
-    rewrite(kCheckpoint, copy, [&](const std::string& name, const Tensor& t, Tensors& tensors) {
-      if (!name.ends_with(end))
-        tensors[name] = t;
-      else if (!is_missing)
-        tensors[name] = t.rows(1, t.dim(0));
-    });
-  };
   for (const char* end : {"layers.2.mlp.gate.weight", "layers.2.mlp.experts.down_proj"}) {
-    write(end, true);
+    copy.lose(end, true);
     std::string said = error_of(copy.folder(), ErrorCode::not_found);
     EXPECT_NE(said.find(end), std::string::npos) << said;
-    write(end, false);
+    copy.lose(end, false);
     said = error_of(copy.folder(), ErrorCode::corrupt_file);
     EXPECT_NE(said.find(end), std::string::npos) << said;
   }
-  write("layers.0.mlp.experts.gate_up_proj", true);
+  copy.lose("layers.0.mlp.experts.gate_up_proj", true);
   EXPECT_NE(error_of(copy.folder(), ErrorCode::not_found).find("experts.0.gate_proj.weight"),
             std::string::npos);
 }
 
 TEST(ExpertsErrors, OneOfThemIsMissing) {
   CheckpointCopy copy(kCheckpoint, "experts_one_missing");
-  rewrite(kCheckpoint, copy, [](const std::string& name, const Tensor& t, Tensors& tensors) {
+  copy.rewrite([](const std::string& name, const Tensor& t, Tensors& tensors) {
     is_stack(name) ? put_each(name, t, tensors) : void(tensors[name] = t);
     tensors.erase("model.language_model.layers.2.mlp.experts.5.up_proj.weight");
   });
@@ -321,7 +299,7 @@ TEST(ExpertsErrors, OneOfThemIsMissing) {
 
 TEST(ExpertsErrors, IntegersThatNobodyExplains) {
   CheckpointCopy copy(kCheckpoint, "experts_integers");
-  rewrite(kCheckpoint, copy, [](const std::string& name, const Tensor& t, Tensors& tensors) {
+  copy.rewrite([](const std::string& name, const Tensor& t, Tensors& tensors) {
     tensors[name] = is_stack(name) ? Tensor::zeros(DType::i8, t.shape()) : t;
   });
   const std::string said = error_of(copy.folder(), ErrorCode::unsupported);

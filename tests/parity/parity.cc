@@ -185,7 +185,7 @@ class Comparison {
 
   void add_sound(const std::string& name, Parts& parts) {
     const AudioSpec& spec = family_.audio->spec();
-    LogMel mel(spec.n_mels);
+    LogMel mel(spec.n_mels, {}, spec.tail);
     std::vector<float> frames;
     mel.push(in_.audio, frames);
     mel.finish(frames);
@@ -204,15 +204,22 @@ class Comparison {
       const Tensor y =
           family_.audio->encode(c, Tensor::view(frames.data() + begin * spec.n_mels, DType::f32,
                                                 {end - begin, spec.n_mels}));
-      Segment s;
-      s.modality = Modality::audio;
-      s.n_tokens = s.grid_t = int(y.dim(0)), s.hidden = family_.text->hidden();
-      s.embeddings = host(y);
-      s.seconds_per_grid = spec.seconds_per_token;
-      s.start = begin * kSecond / 100;
-      s.duration = (end - begin) * kSecond / 100;
-      embeds.insert(embeds.end(), s.embeddings.begin(), s.embeddings.end());
-      parts.segments.push_back(std::move(s));
+      const std::vector<float> values = host(y);
+      embeds.insert(embeds.end(), values.begin(), values.end());
+      const int64_t most = spec.segment_frames ? spec.segment_frames : end - begin;
+      for (int64_t first = begin, token = 0; first < end; first += most) {
+        Segment s;
+        s.modality = Modality::audio;
+        s.n_tokens = s.grid_t = first + most < end ? spec.segment_tokens : int(y.dim(0) - token);
+        s.hidden = int(y.dim(1));
+        s.embeddings.assign(values.begin() + token * s.hidden,
+                            values.begin() + (token + s.n_tokens) * s.hidden);
+        s.seconds_per_grid = spec.seconds_per_token;
+        s.start = first * kSecond / 100;
+        s.duration = std::min(most, end - first) * kSecond / 100;
+        token += s.n_tokens;
+        parts.segments.push_back(std::move(s));
+      }
     }
     parts.tracks.audio = true;
     expected_.compare(name + ".audio_embeds", embeds.data(), int64_t(embeds.size()), kFloat32);
@@ -234,7 +241,9 @@ class Comparison {
       turn.user = t.at("user").string();
       if (t.has("assistant")) turn.assistant = t.at("assistant").string();
       for (size_t k = 0; k < media.size(); ++k)
-        media.at(k).string() == "image" ? void(++turn.n_images) : void(turn.video = true);
+        media.at(k).string() == "image"   ? void(++turn.n_images)
+        : media.at(k).string() == "audio" ? void(turn.audio = true)
+                                          : void(turn.video = true);
     }
     return turns;
   }
@@ -447,7 +456,7 @@ class Comparison {
           {.frame_rate = in_.fps, .still = !turn.video, .frames = in_.frames});
       for (size_t i = 0; i < turn.n_images; ++i) {
         VideoFrame f = image(i);
-        f.time = Nanoseconds(i);
+        f.time = Nanoseconds(i) * kSecond;  // a chunk holds a second at least
         put(video->push(f));
       }
       for (int i = 0; turn.video && i < in_.frames; ++i) {

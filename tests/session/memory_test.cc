@@ -16,6 +16,7 @@ namespace {
 
 constexpr Nanoseconds kChunk = 2 * kSecond;
 constexpr const char* kRandom = OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni/a/checkpoint";
+constexpr const char* kLevels = OMNI_SOURCE_DIR "/tests/fixtures/qwen3_omni/a/checkpoint";
 constexpr const char* kPictures = OMNI_SOURCE_DIR "/tests/fixtures/qwen2_vl/a/checkpoint";
 
 Segment media(Modality modality, int hidden, double start, unsigned seed) {
@@ -82,9 +83,11 @@ class Memory : public testing::TestWithParam<const char*> {
   AnswerMasks masks_{*family_.prompter};
 };
 
-INSTANTIATE_TEST_SUITE_P(Families, Memory, testing::Values(kRandom, kPictures),
+INSTANTIATE_TEST_SUITE_P(Families, Memory, testing::Values(kRandom, kPictures, kLevels),
                          [](const auto& tested) {
-                           return std::string(tested.param == kRandom ? "hears" : "sees");
+                           return std::string(tested.param == kRandom     ? "hears"
+                                              : tested.param == kPictures ? "sees"
+                                                                          : "qwen3_omni");
                          });
 
 // Where the rest stands when a turn has left is where it would be had the turn never been.

@@ -90,6 +90,29 @@ TEST(LogMel, EqualsTheDefinition) {
   }
 }
 
+// As many frames as are whole, of which the last see what is before the end once more.
+TEST(LogMel, ATailMayReflect) {
+  for (const size_t n : {160, 201, 319, 320, 4000, 20077, 20159}) {
+    auto x = noise(n);
+    std::vector<float> tail, mirrored;
+    LogMel reflects(80, {}, LogMel::Tail::reflects), zeros(80);
+    reflects.push(x, tail);
+    reflects.finish(tail);
+    EXPECT_EQ(tail.size(), n / 160 * 80) << n;
+    for (size_t i = 2; i < 42; ++i) x.push_back(x[n - i]);
+    if (n < 201) continue;  // mirrored at the head, too
+    zeros.push(x, mirrored);
+    zeros.finish(mirrored);
+    mirrored.resize(tail.size());
+    EXPECT_EQ(tail, mirrored) << n;
+  }
+  LogMel mel(80, {}, LogMel::Tail::reflects);
+  std::vector<float> out;
+  mel.push(noise(159), out);
+  mel.finish(out);
+  EXPECT_TRUE(out.empty());
+}
+
 TEST(LogMel, LooksTwelveAndAHalfMillisecondsAhead) {
   const auto x = noise(1000);
   LogMel mel(80);

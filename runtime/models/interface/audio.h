@@ -1,6 +1,7 @@
 // The audio facet of a family: log-mel frames → rows of the text model, unit after unit.
 #pragma once
 
+#include "audio/log_mel.h"
 #include "ops/ops.h"
 
 namespace omni {
@@ -9,6 +10,10 @@ struct AudioSpec {
   int n_mels = 0;
   int unit_frames = 0;           // mel frames that are encoded together
   double seconds_per_token = 0;  // media time of a row that comes out
+  // A unit becomes segments of so many mel frames and rows, between which frames of video may lie;
+  // 0: one.
+  int segment_frames = 0, segment_tokens = 0;
+  LogMel::Tail tail = LogMel::Tail::zeros;
 };
 
 class AudioEncoder {

@@ -50,7 +50,7 @@ Visual::Visual(const Weights& w, const VisionConfig& c, const VisionSpec& spec)
     if (c.blocks == VisionConfig::Blocks::rms_norm_swiglu)
       block.mlp = SwiGluMlp(mlp, hidden, c.intermediate_size, Bias::each);
     else
-      block.mlp = Mlp(mlp, hidden, c.intermediate_size, hidden, ops::quick_gelu_);
+      block.mlp = Mlp(mlp, hidden, c.intermediate_size, hidden, ops::quick_gelu_, {});
     blocks_.push_back(std::move(block));
   }
   const int64_t merged = hidden * c.spatial_merge_size * c.spatial_merge_size;

@@ -1,8 +1,5 @@
 #include "qwen3_vl/config.h"
 
-#include <algorithm>
-#include <cmath>
-
 #include "core/mapped_file.h"
 #include "qwen/vision_language.h"
 
@@ -16,55 +13,11 @@ constexpr ConfigKey kText[] = {
     {"attention_bias", ConfigKey::assumed, R"([false])"},
 };
 
-constexpr ConfigKey kRope[] = {
-    {"mrope_section", ConfigKey::read},
-    {"rope_theta", ConfigKey::read},
-    {"mrope_interleaved", ConfigKey::assumed, R"([true])"},
-    {"rope_type", ConfigKey::assumed, R"(["default"])"},
-    {"type", ConfigKey::assumed, R"(["default"])"},
-    {"partial_rotary_factor", ConfigKey::assumed, R"([1, 1.0])"},
-};
-
-constexpr ConfigKey kVision[] = {
-    {"deepstack_visual_indexes", ConfigKey::read},
-    {"depth", ConfigKey::read},
-    {"hidden_size", ConfigKey::read},
-    {"in_channels", ConfigKey::read},
-    {"intermediate_size", ConfigKey::read},
-    {"num_heads", ConfigKey::read},
-    {"num_position_embeddings", ConfigKey::read},
-    {"out_hidden_size", ConfigKey::read},
-    {"patch_size", ConfigKey::read},
-    {"spatial_merge_size", ConfigKey::read},
-    {"temporal_patch_size", ConfigKey::read},
-    {"hidden_act", ConfigKey::assumed, R"(["gelu_pytorch_tanh"])"},
-};
-
 // Of Qwen2VLImageProcessor and Qwen3VLVideoProcessor: what a folder does not say.
 constexpr PixelLimits kImagePixels{56 * 56, 1280 * 28 * 28};
 constexpr PixelLimits kVideoPixels{128 * 32 * 32, 768 * 32 * 32};
 constexpr int kMostFrames = 768;
 constexpr double kVideoMean = 0.5, kVideoStd = 0.5;
-
-VisionConfig read_vision(const Json& j) {
-  VisionConfig c{};
-  qwen::read_patches(j, c);
-  c.hidden_size = qwen::size(j, "hidden_size");
-  c.intermediate_size = qwen::size(j, "intermediate_size");
-  c.out_hidden_size = qwen::size(j, "out_hidden_size");
-  qwen::require_heads(j, c);
-  const int64_t n = j.integer("num_position_embeddings", 1, qwen::kMost);
-  c.position_side = int(std::lround(std::sqrt(double(n))));
-  qwen::require(j, int64_t{c.position_side} * c.position_side == n,
-                "has position embeddings, " + std::to_string(n) + ", that are no square");
-  for (const int64_t index : j.at("deepstack_visual_indexes").integers(0, c.depth - 1))
-    c.deepstack_visual_indexes.push_back(int(index));
-  std::vector<int> sorted = c.deepstack_visual_indexes;
-  std::sort(sorted.begin(), sorted.end());
-  qwen::require(j, std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end(),
-                "has a block twice in deepstack_visual_indexes");
-  return c;
-}
 
 // Frames of a video are normalised as pictures are: one layout serves both.
 void require_layout(const Json& video, const PatchLayout& layout) {
@@ -80,7 +33,7 @@ void require_layout(const Json& video, const PatchLayout& layout) {
 }
 
 // The limits of video are those of a whole video.
-VisionSpec read_spec(const fs::path& folder, const VisionConfig& vision) {
+VisionSpec read_spec(const fs::path& folder, const qwen::DeepStackConfig& vision) {
   VisionSpec spec =
       qwen::read_vision_spec(qwen::read_image_processor(folder), vision, kImagePixels);
   const Json video = qwen::read_video_processor(folder);
@@ -122,7 +75,7 @@ qwen::ExpertsConfig read_experts(const Json& text) {
 Config Config::read(const fs::path& folder) {
   Config c{Json::parse_file(folder / "config.json"), {}, {}, {}};
   c.text = qwen::read_vision_language_text(c.json);
-  c.vision = read_vision(c.json.at("vision_config"));
+  c.vision = qwen::read_deepstack(c.json.at("vision_config"));
   c.spec = read_spec(folder, c.vision);
   if (has_experts(c.json)) c.text.experts = read_experts(c.json.at("text_config"));
   c.text.qkv_bias = false;
@@ -138,9 +91,9 @@ Config Config::read(const fs::path& folder) {
 std::vector<std::string> check_config_keys(const fs::path& folder) {
   const bool mixes = has_experts(Json::parse_file(folder / "config.json"));
   return qwen::check_vision_language_keys(
-      folder, {.vision = kVision,
+      folder, {.vision = qwen::kDeepStackKeys,
                .more_text = mixes ? qwen::kMixtureKeys : std::span<const ConfigKey>(kText),
-               .rope = kRope});
+               .rope = qwen::kInterleavedRopeKeys});
 }
 
 bool read_thinks(const fs::path& folder) {

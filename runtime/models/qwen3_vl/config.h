@@ -7,18 +7,14 @@
 #include <vector>
 
 #include "qwen/config.h"
+#include "qwen/deepstack_config.h"
 
 namespace omni::qwen3_vl {
-
-struct VisionConfig : qwen::VisionConfig {
-  int position_side = 0;                      // of the square of learned position embeddings
-  std::vector<int> deepstack_visual_indexes;  // the block behind which each of the mergers looks
-};
 
 struct Config {
   Json json;  // config.json
   qwen::TextConfig text;
-  VisionConfig vision;
+  qwen::DeepStackConfig vision;
   VisionSpec spec;
 
   static Config read(const std::filesystem::path& folder);

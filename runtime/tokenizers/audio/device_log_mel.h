@@ -22,8 +22,9 @@ class DeviceLogMel {
 };
 
 // Of a model on a device its frames are computed there, otherwise on the host.
-inline LogMel make_log_mel(Arena& arena, int n_mels) {
-  return arena.device() ? LogMel(n_mels, DeviceLogMel(arena, n_mels)) : LogMel(n_mels);
+inline LogMel make_log_mel(Arena& arena, int n_mels, LogMel::Tail tail = LogMel::Tail::zeros) {
+  return arena.device() ? LogMel(n_mels, DeviceLogMel(arena, n_mels), tail)
+                        : LogMel(n_mels, {}, tail);
 }
 
 }  // namespace omni

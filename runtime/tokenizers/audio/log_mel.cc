@@ -24,13 +24,14 @@ double hz_of(double mel) {
 
 }  // namespace
 
-LogMel::LogMel(int n_mels, Frames frames)
+LogMel::LogMel(int n_mels, Frames frames, Tail tail)
     : n_mels_(n_mels),
       fft_(kFftSize),
       window_(kFftSize),
       re_(kFftSize * Fft::kLanes),
       im_(re_),
-      elsewhere_(std::move(frames)) {
+      elsewhere_(std::move(frames)),
+      tail_(tail) {
   // periodic Hann
   for (int i = 0; i < kFftSize; ++i)
     window_[size_t(i)] = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * i / kFftSize);
@@ -74,12 +75,14 @@ void LogMel::push(std::span<const float> samples, std::vector<float>& out) {
 }
 
 void LogMel::finish(std::vector<float>& out) {
-  frames_until((n_samples_ + kHop - 1) / kHop, out);
+  const int64_t begun = tail_ == Tail::zeros ? kHop - 1 : 0;  // of a frame, that counts
+  frames_until((n_samples_ + begun) / kHop, out);
   reset();
 }
 
 float LogMel::sample(int64_t i) const {
   if (i < 0) i = -i;
+  if (i >= n_samples_ && tail_ == Tail::reflects) i = 2 * (n_samples_ - 1) - i;
   return i < n_samples_ ? samples_[size_t(i - first_)] : 0.f;
 }
 

@@ -1,7 +1,7 @@
 // Log-mel spectrogram as WhisperFeatureExtractor computes it (transformers,
 // feature_extraction_whisper.py), as a stream: frame k is ready once sample 160·k + 199 is there
-// (12.5 ms of look-ahead); the head of the stream reflects, the tail sees zeros. What comes out is
-// log10 of the mel power before the clip-wide floor, which normalise() applies.
+// (12.5 ms of look-ahead); the head of the stream reflects, the tail sees zeros or reflects, too.
+// What comes out is log10 of the mel power before the clip-wide floor, which normalise() applies.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +21,15 @@ class LogMel {
   // log10 of the power of each band, appended.
   using Frames =
       std::function<void(std::span<const float> samples, int64_t n, std::vector<float>& out)>;
-  explicit LogMel(int n_mels, Frames frames = {});
+  // What lies behind the last sample: zeros, for ceil(samples / 160) frames, or what is before it,
+  // for floor(samples / 160): with the processor that pads a clip to its longest, or not at all.
+  enum class Tail { zeros, reflects };
+  explicit LogMel(int n_mels, Frames frames = {}, Tail tail = Tail::zeros);
 
   // Appends the frames that became ready to `out`, n_mels values each. Throws corrupt_file if a
   // sample is not a number.
   void push(std::span<const float> samples, std::vector<float>& out);
-  // The rest of the frames: ceil(samples / 160) in all. The stream starts anew afterwards.
+  // The rest of the frames. The stream starts anew afterwards.
   void finish(std::vector<float>& out);
   void reset();
 
@@ -52,6 +55,7 @@ class LogMel {
   std::vector<double> window_, re_, im_;
   std::vector<Band> bands_;
   Frames elsewhere_;
+  Tail tail_;
   std::vector<float> samples_;  // those that a later frame still needs
   int64_t first_ = 0;           // index of samples_[0] in the stream
   int64_t n_samples_ = 0;       // seen so far

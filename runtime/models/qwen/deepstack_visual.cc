@@ -1,4 +1,4 @@
-#include "qwen3_vl/visual.h"
+#include "qwen/deepstack_visual.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 
 #include "qwen/patch_attention.h"
 
-namespace omni::qwen3_vl {
+namespace omni::qwen {
 
 namespace {
 
@@ -28,7 +28,8 @@ Taps taps_of(int64_t index, int64_t size, int64_t side) {
 
 }  // namespace
 
-Visual::Visual(const Weights& w, const VisionConfig& c, const VisionSpec& spec)
+DeepStackVisual::DeepStackVisual(const Weights& w, const DeepStackConfig& c, const VisionSpec& spec,
+                                 const MergerNames& names)
     : device_(w.device()), config_(c), spec_(spec) {
   const int64_t hidden = c.hidden_size, patch = int64_t{c.in_channels} * c.temporal_patch_size *
                                                 c.patch_size * c.patch_size;
@@ -37,27 +38,27 @@ Visual::Visual(const Weights& w, const VisionConfig& c, const VisionSpec& spec)
       w.scope("pos_embed").get_f32("weight", {int64_t{c.position_side} * c.position_side, hidden});
   for (int i = 0; i < c.depth; ++i) {
     const Weights b = w.scope("blocks").scope(i), attn = b.scope("attn");
-    blocks_.push_back(
-        {LayerNorm(b.scope("norm1"), hidden, kEps), LayerNorm(b.scope("norm2"), hidden, kEps),
-         Linear(attn, {{"qkv", 3 * hidden}}, hidden, Bias::each),
-         Linear(attn, {{"proj", hidden}}, hidden, Bias::each),
-         Mlp(b.scope("mlp"), hidden, c.intermediate_size, hidden, ops::gelu_tanh_, "linear_")});
+    blocks_.push_back({LayerNorm(b.scope("norm1"), hidden, kEps),
+                       LayerNorm(b.scope("norm2"), hidden, kEps),
+                       Linear(attn, {{"qkv", 3 * hidden}}, hidden, Bias::each),
+                       Linear(attn, {{"proj", hidden}}, hidden, Bias::each),
+                       Mlp(b.scope("mlp"), hidden, c.intermediate_size, hidden, ops::gelu_tanh_,
+                           {"linear_fc1", "linear_fc2"})});
   }
   const int64_t merged = hidden * c.spatial_merge_size * c.spatial_merge_size;
   const auto merger = [&](const Weights& m, int64_t width) {
-    return Merger{LayerNorm(m.scope("norm"), width, kEps),
-                  Mlp(m, merged, merged, c.out_hidden_size, ops::gelu_, "linear_")};
+    return Merger{LayerNorm(m.scope(names.norm), width, kEps),
+                  Mlp(m, merged, merged, c.out_hidden_size, ops::gelu_, {names.fc1, names.fc2})};
   };
   merger_ = merger(w.scope("merger"), hidden);
   deepstack_merger_of_.assign(size_t(c.depth), -1);
   for (size_t i = 0; i < c.deepstack_visual_indexes.size(); ++i) {
-    deepstack_mergers_.push_back(
-        merger(w.scope("deepstack_merger_list").scope(int64_t(i)), merged));
+    deepstack_mergers_.push_back(merger(w.scope(names.list).scope(int64_t(i)), merged));
     deepstack_merger_of_[size_t(c.deepstack_visual_indexes[i])] = int(i);
   }
 }
 
-ImagePlan Visual::plan(PictureSize source, PixelLimits limits) const {
+ImagePlan DeepStackVisual::plan(PictureSize source, PixelLimits limits) const {
   const int patch = config_.patch_size, merge = config_.spatial_merge_size, factor = patch * merge;
   const PictureSize size =
       limits.frames > 1 ? smart_resize({limits.frames, config_.temporal_patch_size}, source.height,
@@ -71,7 +72,7 @@ ImagePlan Visual::plan(PictureSize source, PixelLimits limits) const {
           size.width / factor};
 }
 
-Tensor Visual::position_embeddings(const ImagePlan& plan) const {
+Tensor DeepStackVisual::position_embeddings(const ImagePlan& plan) const {
   const int merge = config_.spatial_merge_size;
   const int64_t hidden = config_.hidden_size, side = config_.position_side;
   Tensor out = Tensor::zeros(DType::f32, {int64_t{plan.grid_h} * plan.grid_w, hidden});
@@ -95,7 +96,8 @@ Tensor Visual::position_embeddings(const ImagePlan& plan) const {
   return out;
 }
 
-Tensor Visual::merge(ops::Context& cx, const Merger& merger, const Tensor& x, bool is_inner) const {
+Tensor DeepStackVisual::merge(ops::Context& cx, const Merger& merger, const Tensor& x,
+                              bool is_inner) const {
   const int64_t unit = int64_t{config_.spatial_merge_size} * config_.spatial_merge_size;
   const Shape merged{x.dim(0) / unit, unit * x.dim(1)};
   const DType operand = merger.mlp.operand();
@@ -103,7 +105,8 @@ Tensor Visual::merge(ops::Context& cx, const Merger& merger, const Tensor& x, bo
                                  : merger.norm(cx, x, operand).reshape(merged));
 }
 
-Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& plan) const {
+Tensor DeepStackVisual::encode(ops::Context& cx, const Tensor& patches,
+                               const ImagePlan& plan) const {
   const int out_hidden = config_.out_hidden_size;
   const int64_t n = patches.dim(0), n_merged = int64_t{plan.tokens_h} * plan.tokens_w,
                 width = out_hidden * (1 + int64_t(deepstack_mergers_.size()));
@@ -118,16 +121,16 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
   std::iota(tokens.begin(), tokens.end(), 0);
   const int64_t whole[] = {0, n};
   const Tensor rotary = ops::from_host(  // [2, n, head_dim / 2]
-      cx, qwen::rotary_table(tokens, plan.tokens_w, config_.spatial_merge_size,
-                             config_.hidden_size / config_.num_heads));
+      cx, rotary_table(tokens, plan.tokens_w, config_.spatial_merge_size,
+                       config_.hidden_size / config_.num_heads));
   Tensor x = patch_embed_(cx, ops::from_host(cx, patches));  // [n, hidden]
   ops::add_(cx, x, ops::from_host(cx, position_embeddings(plan)));
   int64_t level = 0;
   for (size_t i = 0; i < blocks_.size(); ++i) {
     Arena::Scope inner(cx.arena);
     const Block& block = blocks_[i];
-    qwen::add_attention(cx, x, block.norm1(cx, x, block.qkv.operand()), block.qkv, block.proj,
-                        config_.num_heads, rotary, std::span<const int64_t>(whole));
+    add_attention(cx, x, block.norm1(cx, x, block.qkv.operand()), block.qkv, block.proj,
+                  config_.num_heads, rotary, std::span<const int64_t>(whole));
     block.mlp.add_to(cx, x, block.norm2(cx, x, block.mlp.operand()));
     if (const int m = deepstack_merger_of_[i]; m >= 0)
       put(++level, merge(cx, deepstack_mergers_[size_t(m)], x, true));
@@ -136,4 +139,4 @@ Tensor Visual::encode(ops::Context& cx, const Tensor& patches, const ImagePlan& 
   return out;
 }
 
-}  // namespace omni::qwen3_vl
+}  // namespace omni::qwen

@@ -1,19 +1,26 @@
 // The vision tower: patch embedding, learned positions interpolated to the grid, blocks in which
 // all patches of a pair of frames attend to all, a merger, and mergers of inner blocks (DeepStack).
-// (Qwen3VLVisionModel)
+// (Qwen3VLVisionModel,
+// Qwen3OmniMoeVisionEncoder)
 #pragma once
 
 #include <vector>
 
 #include "interface/vision.h"
 #include "layers/layers.h"
-#include "qwen3_vl/config.h"
+#include "qwen/deepstack_config.h"
 
-namespace omni::qwen3_vl {
+namespace omni::qwen {
 
-class Visual final : public VisionEncoder {
+// How a family calls the tensors of its mergers.
+struct MergerNames {
+  const char *list, *norm, *fc1, *fc2;
+};
+
+class DeepStackVisual final : public VisionEncoder {
  public:
-  Visual(const Weights& w, const VisionConfig& config, const VisionSpec& spec);
+  DeepStackVisual(const Weights& w, const DeepStackConfig& config, const VisionSpec& spec,
+                  const MergerNames& names);
 
   const Device* device() const override { return device_; }
   const VisionSpec& spec() const override { return spec_; }
@@ -40,7 +47,7 @@ class Visual final : public VisionEncoder {
   Tensor merge(ops::Context& cx, const Merger& merger, const Tensor& x, bool is_inner) const;
 
   const Device* device_;
-  VisionConfig config_;
+  DeepStackConfig config_;
   VisionSpec spec_;
   Linear patch_embed_;
   Tensor pos_embed_;  // [side · side, hidden], on the host
@@ -50,4 +57,4 @@ class Visual final : public VisionEncoder {
   std::vector<int> deepstack_merger_of_;  // of each block; −1: none
 };
 
-}  // namespace omni::qwen3_vl
+}  // namespace omni::qwen
