@@ -418,6 +418,12 @@ void OmniBin::after_change(GstStateChange change, GstStateChangeReturn) {
 void signal_ask(GstElement* bin, const gchar* text) {
   g_signal_emit_by_name(GstOmniShell<OmniBin>::of(bin).settings.model, "ask", text);
 }
+void signal_save_session(GstElement* bin, const gchar* path) {
+  g_signal_emit_by_name(GstOmniShell<OmniBin>::of(bin).settings.model, "save-session", path);
+}
+void signal_load_session(GstElement* bin, const gchar* path) {
+  g_signal_emit_by_name(GstOmniShell<OmniBin>::of(bin).settings.model, "load-session", path);
+}
 void signal_interrupt(GstElement* bin) {
   g_signal_emit_by_name(GstOmniShell<OmniBin>::of(bin).settings.model, "interrupt");
 }
@@ -444,6 +450,10 @@ void OmniBin::describe(GstElementClass* klass) {
   const auto action = GSignalFlags(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION);
   g_signal_new_class_handler("ask", type, action, G_CALLBACK(signal_ask), nullptr, nullptr, nullptr,
                              G_TYPE_NONE, 1, G_TYPE_STRING);
+  g_signal_new_class_handler("save-session", type, action, G_CALLBACK(signal_save_session), nullptr,
+                             nullptr, nullptr, G_TYPE_NONE, 1, G_TYPE_STRING);
+  g_signal_new_class_handler("load-session", type, action, G_CALLBACK(signal_load_session), nullptr,
+                             nullptr, nullptr, G_TYPE_NONE, 1, G_TYPE_STRING);
   g_signal_new_class_handler("interrupt", type, action, G_CALLBACK(signal_interrupt), nullptr,
                              nullptr, nullptr, G_TYPE_NONE, 0);
   g_signal_new_class_handler("reset", type, action, G_CALLBACK(signal_reset), nullptr, nullptr,

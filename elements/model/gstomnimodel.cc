@@ -25,6 +25,15 @@
  * A flush and the signal `reset` forget them. The property `turns` has them while it runs, `stats`
  * how many there were last.
  *
+ * The signal `save-session` writes the context to a file (keys and values, turns, where everything
+ * stands) with all that came before it, and `load-session`, or the property of that name from the
+ * beginning, goes on from one as if nothing had come between: with the media that follow, or with
+ * those of another clock, which come right behind (what had come of one stream and still waited for
+ * the other is left out then). An element message "omni/session" tells of each. A file of another
+ * checkpoint, `precision` or `system-prompt`, of a session that remembers or speaks where this one
+ * does not, and one that is damaged, is an error; one that cannot be written, and what a flush
+ * or `reset` comes before, a warning. A flush and the signal `reset` forget what was loaded, too.
+ *
  * With the property `pieces` of a text pad (`omnimodel text_0::pieces=true`) answers leave piece by
  * piece while they are written. The pieces of an answer share its time as if it had `max-tokens`;
  * the last one has what is left, and GST_BUFFER_FLAG_MARKER.
@@ -287,6 +296,20 @@ void signal_reset(GstOmniModel* self) {
   if (const auto session = session_of(state(self))) session->reset();
 }
 
+void store(GstOmniModel* self, const gchar* path, bool is_load) {
+  if (!path || !*path) return;
+  const auto session = session_of(state(self));
+  if (!session) return not_stored(self, path, is_load, "there is none, or not yet");
+  if (is_load)
+    session->load(path);
+  else
+    session->save(path);
+}
+
+void signal_save_session(GstOmniModel* self, const gchar* path) { store(self, path, false); }
+
+void signal_load_session(GstOmniModel* self, const gchar* path) { store(self, path, true); }
+
 GstStructure* stats(GstOmniModel* self) {
   State& s = state(self);
   std::lock_guard guard(s.lock);
@@ -397,6 +420,8 @@ void State::describe(GstElementClass* klass) {
   GST_DEBUG_CATEGORY_INIT(gst_omni_model_debug, "omnimodel", 0, "the model element of gst-omni");
   const GType type = G_TYPE_FROM_CLASS(klass);
   add_action(type, "ask", G_CALLBACK(signal_ask), G_TYPE_STRING);
+  add_action(type, "save-session", G_CALLBACK(signal_save_session), G_TYPE_STRING);
+  add_action(type, "load-session", G_CALLBACK(signal_load_session), G_TYPE_STRING);
   add_action(type, "interrupt", G_CALLBACK(signal_interrupt), G_TYPE_NONE);
   add_action(type, "reset", G_CALLBACK(signal_reset), G_TYPE_NONE);
   gst_omni_add_template(

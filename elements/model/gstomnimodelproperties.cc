@@ -82,6 +82,10 @@ const GstOmniProperties<Settings>& State::properties() {
          "Most tokens that the model remembers, media and turns: the oldest leave (0 = as many as "
          "it holds, where it has to `remember` turns)",
          &Settings::context_tokens, 0, 1 << 24},
+        {"load-session", "Load session",
+         "File of the signal `save-session` to go on from when the checkpoint has been loaded "
+         "(empty = none)",
+         &Settings::load_session},
         {"remember", "Remember",
          "Questions and answers stay in the context, as far as they were heard, until all media "
          "ahead of them have left",

@@ -77,6 +77,21 @@ void Router::take(const omni::Failed& failed) {
   fail(self_);
 }
 
+void Router::take(const omni::SessionStored& stored) {
+  const bool is_cancelled = stored.error && stored.error->code() == omni::ErrorCode::cancelled;
+  if (stored.error && stored.loaded && !is_cancelled) {
+    gst_omni_post_error(GST_ELEMENT(self_), *stored.error);
+    return fail(self_);
+  }
+  if (stored.error) return not_stored(self_, stored.path, stored.loaded, stored.error->what());
+  gst_element_post_message(
+      GST_ELEMENT(self_),
+      gst_message_new_element(
+          GST_OBJECT(self_),
+          gst_structure_new("omni/session", "path", G_TYPE_STRING, stored.path.c_str(), "loaded",
+                            G_TYPE_BOOLEAN, gboolean(stored.loaded), nullptr)));
+}
+
 void Router::take(const omni::EndOfStream&) {
   give([](GstOmniOutput& o) { o.push_eos(); });
   if (GST_OBJECT_FLAG_IS_SET(self_, GST_ELEMENT_FLAG_SINK))

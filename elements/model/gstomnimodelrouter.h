@@ -37,6 +37,7 @@ class Router {
   void take(const omni::TurnDropped& dropped);
   void take(const omni::TrackSilent& silent);
   void take(const omni::Failed& failed);
+  void take(const omni::SessionStored& stored);
   void take(const omni::EndOfStream&);
 
   void post_overdue();

@@ -26,7 +26,7 @@ struct Settings : GstOmniEngineSettings {
   std::string system_prompt = "You are a helpful assistant.",
               prompt = "Describe what you see and hear.",
               spatial_prompt = "Detect all objects and give their boxes as JSON.", json_schema,
-              voice;
+              voice, load_session;
   int trigger = int(omni::Trigger::chunk), tracking = int(omni::Tracking::match);
   guint interval = 10000, max_tokens = 256, context_tokens = 0, top_k = 0, latency = 1000,
         lateness = 0;
@@ -188,6 +188,8 @@ std::unique_ptr<GstOmniOutput> make_speech_output(GstOmniModel* self, GstPad* pa
 std::shared_ptr<omni::Session> session_of(State& s);
 // After an error: the pads end, and nothing more is taken.
 void fail(GstOmniModel* self);
+// A session that was not saved, or not loaded, and the stream goes on.
+void not_stored(GstOmniModel* self, const std::string& path, bool loaded, const char* why);
 // A question that was not asked because too many waited.
 void note_refused(GstOmniModel* self, const std::string& question);
 

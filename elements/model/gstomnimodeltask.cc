@@ -49,6 +49,12 @@ void fail(GstOmniModel* self) {
   s.changed.notify_all();
 }
 
+void not_stored(GstOmniModel* self, const std::string& path, bool loaded, const char* why) {
+  GST_ELEMENT_WARNING(
+      self, RESOURCE, FAILED,
+      ("The session %s was not %s: %s", path.c_str(), loaded ? "loaded" : "saved", why), (nullptr));
+}
+
 void note_refused(GstOmniModel* self, const std::string& question) {
   State& s = state(self);
   guint64 n = 0;
@@ -69,10 +75,16 @@ namespace {
 // Whoever comes from now on finds it.
 std::shared_ptr<omni::Session> begin_session(State& s, const omni::Engine& engine,
                                              omni::SessionOptions& options) {
+  std::string load_session;
+  {
+    std::lock_guard guard(s.settings.lock);
+    load_session = s.settings.load_session;
+  }
   std::lock_guard guard(s.lock);
   add_pads(s, options.settings);
   s.session = engine.make_session(options);
   s.epoch = 0;
+  if (!load_session.empty()) s.session->load(load_session);
   tell_streams(s, *s.session);
   for (std::string& question : s.early) s.session->ask({std::move(question)});
   s.early.clear();

@@ -39,6 +39,8 @@ class Sampler {
                                                              std::span<const int32_t> history,
                                                              const SamplingOptions& options);
 
+  std::mt19937_64& random() { return random_; }  // to be saved and loaded
+
  private:
   double draw() { return std::uniform_real_distribution<double>(0, 1)(random_); }
 

@@ -52,6 +52,8 @@ std::shared_ptr<Scheduler::Entry> Scheduler::open(Priority priority, bool keeps_
   return entry;
 }
 
+void Scheduler::set_priority(Entry& entry, Priority priority) { entry.priority = priority; }
+
 template <class R>
 auto Scheduler::ask(Entry& entry, R request) {
   auto done = request.done.get_future();
@@ -89,6 +91,12 @@ void Scheduler::truncate(Entry& entry, int64_t length) {
 std::future<void> Scheduler::slide(Entry& entry, int64_t begin, int64_t end,
                                    const LaneShift& shift) {
   return ask(entry, Entry::Slide{begin, end, shift, {}});
+}
+
+std::future<SavedState> Scheduler::save(Entry& entry) { return ask(entry, Entry::Save{}); }
+
+std::future<void> Scheduler::load(Entry& entry, SavedState saved) {
+  return ask(entry, Entry::Load{std::move(saved), {}});
 }
 
 std::future<void> Scheduler::close(const std::shared_ptr<Entry>& entry) {
@@ -210,7 +218,7 @@ bool Scheduler::has_more_to_do() const {
 // Does what comes first, where it needs no forward. False: there is no such thing.
 bool Scheduler::settle(Entry& entry) {
   auto* close = entry.front<Entry::Close>();
-  if (!close) return entry.settle();
+  if (!close) return entry.settle(arena_);
   entry.drop_ahead();
   entry.state->truncate(0);
   {

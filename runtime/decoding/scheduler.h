@@ -50,6 +50,7 @@ class Scheduler {
   Scheduler& operator=(const Scheduler&) = delete;
 
   const TextModel& model() const { return model_; }
+  const Device* device() const { return arena_.device(); }  // nullptr: the host
 
   // A sequence as the scheduler has it.
   class Entry;
@@ -57,6 +58,7 @@ class Scheduler {
   // keeps_rows: prefill() and decode() give the last hidden state + embedding of every row (of
   // media, the hidden state alone). tokens: the lane of what decode() adds.
   std::shared_ptr<Entry> open(Priority priority, bool keeps_rows, Lane tokens = Lane::text);
+  void set_priority(Entry& entry, Priority priority);  // of what is asked for from now on
 
   // All from any thread, returning at once; what one sequence asks for is done in its order, when
   // somebody wait()s or start()s. Errors come through the futures:
@@ -90,6 +92,9 @@ class Scheduler {
   // Forgets rows from `length` on, and start()s.
   void truncate(Entry& entry, int64_t length);
   std::future<void> slide(Entry& entry, int64_t begin, int64_t end, const LaneShift& shift);
+  // All rows, and in place of none. Errors are those of SequenceState; nothing fails after them.
+  std::future<SavedState> save(Entry& entry);
+  std::future<void> load(Entry& entry, SavedState saved);
   // Fails whatever the sequence asks for, at the latest after the turn that is being computed,
   // until resume(). Edits are still done. start()s.
   void cancel(Entry& entry) noexcept;

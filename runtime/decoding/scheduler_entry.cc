@@ -22,7 +22,7 @@ void Scheduler::Entry::collect() {
   if (cancelled) fail_all(std::make_exception_ptr(Error(ErrorCode::cancelled, "cancelled")));
 }
 
-bool Scheduler::Entry::settle() {
+bool Scheduler::Entry::settle(Arena& arena) {
   if (auto* decode = front<Decode>()) return settle_decode(*decode);
   if (todo.empty()) return false;
   drop_ahead();
@@ -30,6 +30,10 @@ bool Scheduler::Entry::settle() {
     truncate(*cut);
   else if (auto* shift = front<Slide>())
     slide(*shift);
+  else if (auto* save_request = front<Save>())
+    save(*save_request, arena);
+  else if (auto* load_request = front<Load>())
+    load(*load_request, arena);
   else
     return false;
   todo.pop_front();
@@ -61,6 +65,26 @@ void Scheduler::Entry::slide(Slide& request) {
   try {
     if (failed) std::rethrow_exception(failed);
     state->slide(request.begin, request.end, request.shift);
+    request.done.set_value();
+  } catch (...) {
+    request.done.set_exception(std::current_exception());
+  }
+}
+
+void Scheduler::Entry::save(Save& request, Arena& arena) {
+  try {
+    if (failed) std::rethrow_exception(failed);
+    request.done.set_value(state->save(arena));
+  } catch (...) {
+    request.done.set_exception(std::current_exception());
+  }
+}
+
+void Scheduler::Entry::load(Load& request, Arena& arena) {
+  try {
+    if (failed) std::rethrow_exception(failed);
+    state->load(arena, request.saved);
+    has_hidden = false;
     request.done.set_value();
   } catch (...) {
     request.done.set_exception(std::current_exception());

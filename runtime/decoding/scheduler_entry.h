@@ -3,6 +3,7 @@
 // for. Of the thread that computes, but for what is said otherwise.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <optional>
 #include <utility>
@@ -45,10 +46,17 @@ class Scheduler::Entry {
     LaneShift shift;
     std::promise<void> done;
   };
+  struct Save {
+    std::promise<SavedState> done;
+  };
+  struct Load {
+    SavedState saved;
+    std::promise<void> done;
+  };
   struct Close {
     std::promise<void> done;
   };
-  using Request = std::variant<Prefill, Decode, Choose, Logits, Truncate, Slide, Close>;
+  using Request = std::variant<Prefill, Decode, Choose, Logits, Truncate, Slide, Save, Load, Close>;
 
   struct Ahead {
     int32_t id;
@@ -70,7 +78,7 @@ class Scheduler::Entry {
   void collect();
   // Does what comes first, where it needs no forward and is no Close. False: there is no such
   // thing.
-  bool settle();
+  bool settle(Arena& arena);
   void drop_ahead();
   // False: there is none, and the sequence was told.
   bool make_room(Arena& arena, Lane lane, int64_t n);
@@ -90,7 +98,7 @@ class Scheduler::Entry {
   // And all that follows, until rows are truncated.
   void fail_for_good(const std::exception_ptr& error);
 
-  const Priority priority;
+  std::atomic<Priority> priority;
   const bool keeps_rows;
   const Lane lane_of_tokens;
 
@@ -109,6 +117,8 @@ class Scheduler::Entry {
   bool settle_decode(Decode& decode);
   void truncate(Truncate& request);
   void slide(Slide& request);
+  void save(Save& request, Arena& arena);
+  void load(Load& request, Arena& arena);
 };
 
 }  // namespace omni

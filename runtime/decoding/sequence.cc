@@ -1,6 +1,7 @@
 #include "decoding/sequence.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace omni {
 
@@ -72,6 +73,54 @@ void Sequence::slide(int64_t begin, int64_t end, const LaneShift& shift) {
   kept_.erase(begin, end);
   for (size_t axis = 0; axis < 3; ++axis) block_.highest[axis] -= shift[size_t(block_.lane)][axis];
   cursor_.next = 1 + *std::max_element(block_.highest.begin(), block_.highest.end());
+}
+
+Sequence::Saved Sequence::save() {
+  Saved saved{.state = scheduler_.wait(scheduler_.save(*entry_)),
+              .ids = {ids().begin(), ids().end()},
+              .positions = positions(),
+              .kept = {},
+              .end = mark()};
+  if (!options_.keeps_rows || ids_.size() == 0) return saved;
+  const int64_t width = scheduler_.model().hidden();
+  saved.kept = Tensor::zeros(DType::f32, {length(), width});
+  float* to = saved.kept.f32();
+  for (const KeptRows& rows : kept_.pieces()) {  // made before the state was saved
+    if (const Device* device = rows.values.device())
+      device->read(to, rows.values.raw(), rows.values.nbytes());
+    else
+      std::memcpy(to, rows.values.raw(), rows.values.nbytes());
+    to += rows.values.numel();
+  }
+  return saved;
+}
+
+void Sequence::load(Saved saved) {
+  const size_t n = saved.ids.size();
+  const bool has_kept = saved.kept.defined();
+  if (saved.positions.size() != n || saved.state.lane_of.size() != n ||
+      saved.end.length != int64_t(n) || has_kept != (options_.keeps_rows && n > 0) ||
+      (has_kept && (saved.kept.dtype() != DType::f32 ||
+                    saved.kept.shape() != Shape{int64_t(n), scheduler_.model().hidden()})))
+    throw Error(ErrorCode::corrupt_file, "rows of a saved session that are not the same");
+  const std::vector<Lane> lane_of = saved.state.lane_of;
+  scheduler_.wait(scheduler_.load(*entry_, std::move(saved.state)));
+  ids_.append(saved.ids.begin(), saved.ids.end());
+  for (size_t i = 0; i < n; ++i) positions_.append(lane_of[i], {&saved.positions[i], 1});
+  if (has_kept) keep(saved.kept);
+  cursor_ = saved.end.cursor;
+  block_ = saved.end.block;
+}
+
+// A copy, where the model computes.
+void Sequence::keep(const Tensor& rows) {
+  const Device* device = scheduler_.device();
+  Tensor own = Tensor::on(device, DType::f32, rows.shape());
+  if (device)
+    device->write(own.raw(), rows.raw(), rows.nbytes());
+  else
+    std::memcpy(own.raw(), rows.raw(), rows.nbytes());
+  kept_.append({{std::move(own)}});
 }
 
 void Sequence::clear() {

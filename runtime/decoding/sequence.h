@@ -71,9 +71,24 @@ class Sequence {
   void cancel() noexcept { scheduler_.cancel(*entry_); }
   void clear();
 
+  void set_priority(Scheduler::Priority priority) { scheduler_.set_priority(*entry_, priority); }
+
+  // All of it on the host, and in place of nothing. What it throws leaves it as it was:
+  // corrupt_file, out_of_memory.
+  struct Saved {
+    SavedState state;
+    std::vector<int32_t> ids;
+    std::vector<Position> positions;
+    Tensor kept;  // [n, hidden], where rows are kept
+    Mark end;
+  };
+  Saved save();
+  void load(Saved saved);
+
  private:
   void add(std::span<const int32_t> ids, std::span<const Position> positions, Lane lane,
            const Scheduler::Kept& kept);
+  void keep(const Tensor& rows);
 
   Scheduler& scheduler_;
   Options options_;

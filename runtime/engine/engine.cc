@@ -200,7 +200,8 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
   std::unique_ptr<Session> make_session(const SessionOptions& options) const override {
     if (options.settings.wants_speech && family_.load_voice) load_speech({});
     const auto make_speech = [this](const SpeechOptions& o) { return make_stream(o); };
-    return omni::make_session(shared_from_this(), prompter(), scheduler(), make_speech, options);
+    return omni::make_session(shared_from_this(), prompter(), scheduler(), make_speech, options,
+                              fingerprint_ + " " + name_of(precision_));
   }
 
   void load_speech(const std::function<void(double)>& progress) const override {

@@ -33,6 +33,7 @@ class Safetensors {
   void release(const std::string& name) const;
   void release(const std::string& name, int64_t begin, int64_t end) const;
   std::vector<std::string> names() const;
+  size_t size() const { return bytes_.size(); }  // of the file
   // The type as the file spells it: "BF16", "F8_E4M3". The name must be one that has() knows.
   const std::string& type(const std::string& name) const { return entries_.at(name).type; }
 

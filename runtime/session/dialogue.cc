@@ -52,6 +52,10 @@ void Dialogue::open() {
   is_open_ = true;
 }
 
+void Dialogue::set_live(bool live) {
+  sequence_.set_priority(live ? Scheduler::Priority::live : Scheduler::Priority::file);
+}
+
 Rows Dialogue::in_turn(Rows rows) const {
   if (options_.remembers && rows.lane == Lane::text) rows.lane = Lane::turns;
   return rows;
@@ -59,6 +63,7 @@ Rows Dialogue::in_turn(Rows rows) const {
 
 void Dialogue::add(const TimeSpan& chunk, Segment s) {
   if (s.n_tokens == 0) return;
+  follow_clock(chunk.start);
   if (revisable_) since_.push_back({chunk, s});
   take_in(chunk, std::move(s));
 }

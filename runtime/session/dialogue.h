@@ -26,6 +26,7 @@
 #include "decoding/sequence.h"
 #include "session/answer_masks.h"
 #include "session/answer_reader.h"
+#include "session/archive.h"
 #include "session/speech_stream.h"
 
 namespace omni {
@@ -78,6 +79,18 @@ class Dialogue {
   void settle();
   const std::deque<RememberedTurn>& turns() const { return turns_; }
   uint64_t n_changes() const { return n_changes_; }  // of turns()
+
+  // --- dialogue_file.cc
+  // All of it, so that one that load()s it goes on as this one does.
+  void save(ArchiveWriter& to);
+  // Of one that was just made; after an error it is of no more use. Throws corrupt_file,
+  // out_of_memory.
+  void load(ArchiveReader& from);
+  // What it has to be loaded in: a text of the model and of the options that shape the rows.
+  std::string kind() const;
+  // The next chunk comes right behind the last one, whatever the times.
+  void begin_clock() { has_new_clock_ = true; }
+  void set_live(bool live);  // computed before what is not
 
   // From any thread: what is being done, and all that follows, throws cancelled.
   void cancel() noexcept { sequence_.cancel(); }
@@ -136,6 +149,12 @@ class Dialogue {
   void write_turn(const Sequence::Mark& at, const std::string& question, const std::string& answer);
   void end_run();
 
+  // --- dialogue_file.cc
+  void load_chunks(ArchiveReader& from, int64_t n_rows);
+  void load_turns(ArchiveReader& from, int64_t n_rows);
+  void require_consistent(const ArchiveReader& from, const Sequence::Saved& saved) const;
+  void follow_clock(Nanoseconds start);
+
   // Of text behind the head: in the lane that moves with turns, where there are any.
   Rows in_turn(Rows rows) const;
   void begin_speech(SpeechStream* speech);
@@ -167,6 +186,7 @@ class Dialogue {
   TurnId revisable_ = 0;
   Sequence::Mark revisable_question_{};  // where it begins
   std::deque<Since> since_;
+  bool has_new_clock_ = false;  // since the last chunk
 };
 
 }  // namespace omni

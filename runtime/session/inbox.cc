@@ -46,10 +46,10 @@ bool Inbox::may_be_taken(const Track& t, bool live) const {
   return t.reached - slowest <= most_ahead_;
 }
 
-std::optional<Segment> Inbox::take(bool live) {
+std::optional<Segment> Inbox::take(bool live, uint64_t n) {
   Track* earliest = nullptr;
   for (Track* t : {&video_, &audio_}) {
-    if (!may_be_taken(*t, live)) continue;
+    if (!may_be_taken(*t, live) || t->waiting.front().number >= n) continue;
     if (!earliest || t->waiting.front().segment.start < earliest->waiting.front().segment.start)
       earliest = t;
   }
@@ -89,6 +89,14 @@ bool Inbox::has_begun(Tracks tracks) const {
 
 void Inbox::clear() {
   for (Track* t : {&video_, &audio_}) *t = {.comes = t->comes, .begun = t->begun, .waiting = {}};
+}
+
+std::vector<Segment> Inbox::waiting(uint64_t n) const {
+  std::vector<Segment> all;
+  for (const Track* t : {&video_, &audio_})
+    for (const Item& item : t->waiting)
+      if (item.number < n) all.push_back(item.segment);
+  return all;
 }
 
 bool Inbox::has_ended() const {

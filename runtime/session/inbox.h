@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <optional>
+#include <vector>
 
 #include "interface/prompter.h"
 #include "omni/session.h"
@@ -21,8 +22,8 @@ class Inbox {
   void begin(Modality track);
   void end(Modality track);
 
-  // The earliest segment.
-  std::optional<Segment> take(bool live);
+  // The earliest segment of the first `n` that were put.
+  std::optional<Segment> take(bool live, uint64_t n = UINT64_MAX);
   // How many have been put, and whether any of the first `n` can be taken.
   uint64_t n_put() const { return n_put_; }
   bool has_of_first(uint64_t n, bool live) const;
@@ -32,8 +33,9 @@ class Inbox {
   void set_silent(Tracks tracks);
   // Whether all tracks but these wait for room or have ended.
   bool is_held_up_by(Tracks tracks) const;
-  bool has_begun(Tracks tracks) const;  // all of them, whatever came since
-  void clear();                         // everything that waits, and ends
+  bool has_begun(Tracks tracks) const;             // all of them, whatever came since
+  void clear();                                    // everything that waits, and ends
+  std::vector<Segment> waiting(uint64_t n) const;  // of the first n: video, then sound
   size_t n_waiting() const { return video_.waiting.size() + audio_.waiting.size(); }
   bool comes(Modality track) const { return state(track).comes; }
   bool has_tracks() const { return video_.comes || audio_.comes; }

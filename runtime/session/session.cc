@@ -15,11 +15,11 @@ namespace {
 class LocalSession final : public Session {
  public:
   LocalSession(std::shared_ptr<const void> engine, const Prompter& prompter, Scheduler& scheduler,
-               MakeSpeech make_speech, const SessionOptions& options)
+               MakeSpeech make_speech, const SessionOptions& options, std::string checkpoint)
       : engine_(std::move(engine)),
         scheduler_(scheduler),
         state_(std::make_shared<SessionState>(options, prompter.chunk_duration())),
-        thread_(state_, prompter, scheduler, std::move(make_speech)) {}
+        thread_(state_, prompter, scheduler, std::move(make_speech), std::move(checkpoint)) {}
 
   ~LocalSession() override {
     state_->stop.request_stop();
@@ -62,9 +62,11 @@ class LocalSession final : public Session {
       state_->cuts.clear();
       state_->turns.forget_questions();
       state_->turns.forget_ended();
-      state_->events.clear();
+      std::erase_if(state_->events,
+                    [](const Event& e) { return !std::holds_alternative<SessionStored>(e.what); });
       state_->push(0, {}, Flushed{state_->turns.next_id()});
       state_->questions_ended = false;
+      while (!state_->files.empty()) give_up_file("a flush came before it");
       speeches = retire_speeches();
       state_->cancelled = true;
       thread_.cancel();
@@ -80,10 +82,14 @@ class LocalSession final : public Session {
       std::lock_guard guard(state_->lock);
       interrupted = state_->end_early(0);
       state_->turns.forget_ended();
+      while (!state_->files.empty()) give_up_file("a reset came before it");
       state_->ask_for_reset();
     }
     for (const auto& s : interrupted) s->interrupt();
   }
+
+  void save(const std::string& path) override { store({path, false}); }
+  void load(const std::string& path) override { store({path, true}); }
 
   void set(const SessionSettings& settings) override {
     std::vector<std::shared_ptr<Speech>> speeches;
@@ -126,6 +132,22 @@ class LocalSession final : public Session {
   }
 
  private:
+  void store(SessionFile file) {
+    std::lock_guard guard(state_->lock);
+    if (state_->files.size() >= Turns::kMostQuestions) give_up_file("too many waited");
+    file.first_segment = state_->inbox.n_put();
+    file.first_turn = state_->turns.next_id();
+    state_->files.push_back(std::move(file));
+    state_->wake();
+  }
+
+  // The one that has waited longest. Under the lock.
+  void give_up_file(const char* why) {
+    const SessionFile file = std::move(state_->files.front());
+    state_->files.pop_front();
+    state_->push(0, {}, SessionStored{file.path, file.is_load, Error(ErrorCode::cancelled, why)});
+  }
+
   // --- what goes in
 
   Admission take_in(Segment& segment, bool live) {
@@ -287,9 +309,9 @@ class LocalSession final : public Session {
 
 std::unique_ptr<Session> make_session(std::shared_ptr<const void> engine, const Prompter& prompter,
                                       Scheduler& scheduler, MakeSpeech make_speech,
-                                      const SessionOptions& options) {
+                                      const SessionOptions& options, std::string checkpoint) {
   return std::make_unique<LocalSession>(std::move(engine), prompter, scheduler,
-                                        std::move(make_speech), options);
+                                        std::move(make_speech), options, std::move(checkpoint));
 }
 
 Answer ask_and_wait(Session& session, Question question,

@@ -29,6 +29,15 @@ struct Heard {
   std::optional<Nanoseconds> duration;  // of all of it, where that is known
 };
 
+// To be saved or loaded.
+struct SessionFile {
+  std::string path;
+  bool is_load = false;
+  // Behind it: Inbox::n_put() and Turns::next_id() when it was asked for.
+  uint64_t first_segment = 0;
+  TurnId first_turn = 0;
+};
+
 struct SessionState {
   static constexpr size_t kMostEvents = 256;  // that nobody has taken
 
@@ -57,6 +66,10 @@ struct SessionState {
   void push(TurnId turn, std::optional<Utterances::Timed> timed);
   void wake();
   void set_tracks();
+  // What is put behind a file that waits is not taken before it.
+  uint64_t first_behind_file() const {
+    return files.empty() ? UINT64_MAX : files.front().first_segment;
+  }
   void set_remembered(const std::deque<RememberedTurn>& those);
   // Asks the thread to begin a new dialogue.
   void ask_for_reset();
@@ -78,6 +91,7 @@ struct SessionState {
   std::deque<Nanoseconds> cuts;  // ends of turns that the timeline does not know of yet
   std::deque<Heard> heard;       // that the dialogue does not know of yet
   std::vector<RememberedTurn> remembered;
+  std::deque<SessionFile> files;
   uint64_t epoch = 0;
   uint64_t n_inputs = 0;  // counted, so that a thread which is about to wait misses none
   TurnId answering = 0;   // the turn that is, or was the last to be, answered

@@ -20,11 +20,12 @@ Nanoseconds steady_now() {
 }  // namespace
 
 SessionThread::SessionThread(std::shared_ptr<SessionState> state, const Prompter& prompter,
-                             Scheduler& scheduler, MakeSpeech make_speech)
+                             Scheduler& scheduler, MakeSpeech make_speech, std::string checkpoint)
     : state_(std::move(state)),
       prompter_(prompter),
       scheduler_(scheduler),
       make_speech_(std::move(make_speech)),
+      checkpoint_(std::move(checkpoint)),
       masks_(prompter),
       thread_([this] { run(); }) {}
 
@@ -87,6 +88,7 @@ bool SessionThread::step() {
   progress |= enter(live);
   progress |= ask_ended_turns(live);
   progress |= ask_due(live, true);
+  progress |= store_due(live);
   keep_stats();
   return progress || wants_reset() || end_stream() || give_up_silent(live);
 }
@@ -107,9 +109,9 @@ void SessionThread::let_go_of_speeches() {
 bool SessionThread::has_work() const {
   std::lock_guard guard(state_->lock);
   const SessionState& s = *state_;
-  return !s.failed && (!s.reset_pending || s.inbox.n_waiting() > 0 || s.turns.has_questions() ||
-                       s.questions_ended || s.inbox.has_ended(Modality::video) ||
-                       s.inbox.has_ended(Modality::audio));
+  return !s.failed && (!s.reset_pending || !s.files.empty() || s.inbox.n_waiting() > 0 ||
+                       s.turns.has_questions() || s.questions_ended ||
+                       s.inbox.has_ended(Modality::video) || s.inbox.has_ended(Modality::audio));
 }
 
 // Clears what a flush or reset has asked for. True: there was one, or it is the first time.
@@ -122,6 +124,11 @@ bool SessionThread::begin_anew() {
 }
 
 void SessionThread::make_anew() {
+  give_up_dialogue();  // its memory first
+  begin_with(make_dialogue());
+}
+
+std::unique_ptr<Dialogue> SessionThread::make_dialogue() {
   const SessionSettings s = state_->settings();
   const SessionOptions& options = state_->options;
   DialogueOptions o;
@@ -133,16 +140,24 @@ void SessionThread::make_anew() {
   o.live = state_->read_clock().live;
   o.remembers = s.remember;
   o.most_rows = options.context_tokens;
-  give_up_dialogue();  // its memory first
-  auto dialogue = std::make_unique<Dialogue>(prompter_, scheduler_, masks_, o);
+  return std::make_unique<Dialogue>(prompter_, scheduler_, masks_, o);
+}
+
+void SessionThread::begin_with(std::unique_ptr<Dialogue> dialogue) {
   {
     std::lock_guard guard(state_->lock);
     dialogue_.swap(dialogue);
   }
   n_changes_ = 0;
-  timeline_.emplace(o.tracks, prompter_.chunk_duration());
-  note_silent(o.live);
+  is_loaded_ = false;
+  begin_timeline();
   tracker_.reset();
+}
+
+void SessionThread::begin_timeline() {
+  const SessionSettings s = state_->settings();
+  timeline_.emplace(Tracks{s.has_video, s.has_audio}, prompter_.chunk_duration());
+  note_silent(state_->read_clock().live);
 }
 
 void SessionThread::give_up_dialogue() {
@@ -159,6 +174,7 @@ bool SessionThread::take(bool live) {
   const int64_t n_late = timeline_->n_late();
   while (auto segment = take_one(live)) {
     const Modality track = segment->modality;
+    if (std::exchange(is_loaded_, false)) follow_file(*segment, live);
     timeline_->append(std::move(*segment));
     any = true;
     if (live) continue;
@@ -191,7 +207,7 @@ std::optional<Segment> SessionThread::take_one(bool live) {
     std::lock_guard guard(state_->lock);
     Inbox& inbox = state_->inbox;
     // What was put behind a flush or reset is for the dialogue that begins then.
-    if (!state_->reset_pending) segment = inbox.take(live);
+    if (!state_->reset_pending) segment = inbox.take(live, state_->first_behind_file());
     video_ended_ = inbox.has_ended(Modality::video);
     audio_ended_ = inbox.has_ended(Modality::audio);
     if (segment) has_room = std::exchange(state_->has_refused, false);
@@ -366,6 +382,7 @@ std::optional<Turn> SessionThread::take_due(bool live, bool all_entered) {
   {
     std::lock_guard guard(state_->lock);
     const auto waits = [&](const Turns::Waiting& w) {
+      if (!state_->files.empty() && w.id >= state_->files.front().first_turn) return true;
       if (live) return false;
       return state_->inbox.has_of_first(w.after, live) || !knows_ends() ||
              (!all_entered && w.time == 0);

@@ -5,11 +5,13 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 
 #include "interface/prompter.h"
 #include "session/dialogue.h"
 #include "session/session.h"
+#include "session/session_file.h"
 #include "session/session_state.h"
 #include "session/silence.h"
 #include "session/timeline.h"
@@ -20,7 +22,7 @@ class SessionThread {
  public:
   // Begins at once. Prompter and scheduler stay until it has ended.
   SessionThread(std::shared_ptr<SessionState> state, const Prompter& prompter, Scheduler& scheduler,
-                MakeSpeech make_speech);
+                MakeSpeech make_speech, std::string checkpoint);
   // Waits until what is being computed has ended: state->stop and a flush come before it.
   ~SessionThread();
 
@@ -37,7 +39,17 @@ class SessionThread {
   bool has_work() const;
   bool begin_anew();
   void make_anew();
+  std::unique_ptr<Dialogue> make_dialogue();
+  void begin_with(std::unique_ptr<Dialogue> dialogue);
+  void begin_timeline();
   void give_up_dialogue();
+
+  // --- session_thread_files.cc
+  bool store_due(bool live);
+  void store(const SessionFile& file);
+  void save(const SessionFile& file);
+  void load(const std::string& path);
+  void follow_file(const Segment& first, bool live);
 
   // live: media come at the pace of a clock. True: there was something.
   bool take(bool live);
@@ -66,12 +78,14 @@ class SessionThread {
   const Prompter& prompter_;
   Scheduler& scheduler_;
   const MakeSpeech make_speech_;
+  const std::string checkpoint_;
   AnswerMasks masks_;
   std::unique_ptr<Dialogue> dialogue_;  // made and given up under the lock
   std::optional<Timeline> timeline_;
   Silence silence_;
   std::optional<Nanoseconds> patience_left_;  // with what holds everything up
   Tracker tracker_;
+  bool is_loaded_ = false;                          // and no media have come since
   uint64_t n_changes_ = 0;                          // of the dialogue, that have been told
   bool video_ended_ = false, audio_ended_ = false;  // as the timeline knows it
   std::thread thread_;                              // last: it uses everything above

@@ -167,4 +167,41 @@ std::optional<EarlySegment> Timeline::early(bool wait_for_all) {
   return std::nullopt;
 }
 
+// --- in a file and out of it
+
+Timeline::Saved Timeline::save() const {
+  Saved saved{.begin = {},
+              .tolerated = tolerated_,
+              .early = early_,
+              .early_tracks = early_tracks_,
+              .reached = {},
+              .waiting = {}};
+  if (origin_) saved.begin = begin();
+  for (const Track* t : {&video_, &audio_}) {
+    saved.waiting.insert(saved.waiting.end(), t->waiting.begin(), t->waiting.end());
+    if (t->reached != INT64_MIN) saved.reached[t == &audio_] = t->reached;
+  }
+  return saved;
+}
+
+void Timeline::load(Saved saved) {
+  origin_ = saved.begin;
+  tolerated_ = saved.tolerated;
+  early_ = saved.early;
+  early_tracks_ = saved.early_tracks;
+  for (Segment& s : saved.waiting) state(s.modality).waiting.push_back(std::move(s));
+  video_.reached = saved.reached[0].value_or(INT64_MIN);
+  audio_.reached = saved.reached[1].value_or(INT64_MIN);
+}
+
+bool Timeline::follows(const Segment& segment) const {
+  Nanoseconds reached = state(segment.modality).reached;
+  if (reached == INT64_MIN) {  // as the other track
+    if (!origin_) return true;
+    reached = begin();
+  }
+  const Nanoseconds ahead = segment.start - reached;
+  return ahead >= -segment.duration / 2 && ahead <= duration_;
+}
+
 }  // namespace omni

@@ -5,6 +5,7 @@
 // brings something in time.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <optional>
 #include <vector>
@@ -58,6 +59,21 @@ class Timeline {
   std::optional<EarlySegment> early(bool wait_for_all);
   int64_t n_late() const { return n_late_; }
 
+  // What another one needs to go on as this one does, but for cuts that lie ahead.
+  struct Saved {
+    std::optional<Nanoseconds> begin;  // of the next chunk
+    Nanoseconds tolerated = 0;
+    std::optional<Nanoseconds> early;
+    Tracks early_tracks;
+    std::array<std::optional<Nanoseconds>, 2> reached;  // video, audio
+    std::vector<Segment> waiting;                       // video, then sound
+  };
+  Saved save() const;
+  void load(Saved saved);  // of one that was just made
+  // Whether a segment comes where the last one of its track ended, or little later: of another
+  // clock it does not.
+  bool follows(const Segment& segment) const;
+
  private:
   struct Track {
     std::deque<Segment> waiting;
@@ -67,6 +83,7 @@ class Timeline {
     bool is_awaited() const { return !ended && !silent; }
   };
   Track& state(Modality m) { return m == Modality::audio ? audio_ : video_; }
+  const Track& state(Modality m) const { return m == Modality::audio ? audio_ : video_; }
   std::vector<Track*> tracks();  // that will come, video first
   bool fix_origin(bool wait_for_all);
   // Of the next chunk, which lies where the first waiting segment does if nothing came for a while.

@@ -60,8 +60,17 @@ class Turns {
   Due take_ended(const SessionSettings& settings);
   // All media have: what the trigger still owes. Once.
   Due media_ended(const SessionSettings& settings);
-  Nanoseconds media_end() const { return media_end_; }
+  Nanoseconds media_end() const { return place_.media_end; }
   TurnId next_id() const { return next_id_; }
+
+  // Of the media in the context, so that others go on as these do.
+  struct Place {
+    Nanoseconds media_end = 0, asked_until = 0;  // before asked_until nothing is owed
+    Tracks since_asked;                          // what has come from there on
+  };
+  const Place& place() const { return place_; }
+  // last: of the turns in that context.
+  void go_on(const Place& place, TurnId last);
 
   void forget_media();
   void forget_questions() { waiting_.clear(); }
@@ -74,9 +83,7 @@ class Turns {
   std::deque<Waiting> waiting_;
   std::deque<TurnEnded> ended_;
   TurnId next_id_ = 1;
-  // of the media in the context; before `asked_until_` nothing is owed
-  Nanoseconds media_end_ = 0, asked_until_ = 0;
-  Tracks since_asked_;  // what has come from there on
+  Place place_;
   bool end_asked_ = false;
 };
 

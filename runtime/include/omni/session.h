@@ -226,6 +226,14 @@ struct Failed {
 struct Flushed {
   TurnId first_valid;
 };
+// save() or load() has ended. With an error: nothing was written, or the context is what it was.
+// not_found, corrupt_file; invalid_argument: of another checkpoint or kind of session; cancelled: a
+// flush(), a reset() or too many others came before.
+struct SessionStored {
+  std::string path;
+  bool loaded = false;
+  std::optional<Error> error = std::nullopt;
+};
 struct EndOfStream {};
 
 struct Event {
@@ -233,7 +241,7 @@ struct Event {
   TurnId turn = 0;     // 0: of none
   TimeSpan span;       // running time
   std::variant<TimeAdvanced, TurnBegan, TextPiece, AnswerText, SpatialResult, Utterance, TurnDone,
-               TurnDropped, TrackSilent, Failed, Flushed, EndOfStream>
+               TurnDropped, TrackSilent, Failed, Flushed, SessionStored, EndOfStream>
       what;
 };
 
@@ -270,6 +278,13 @@ class OMNI_API Session {
   virtual uint64_t flush() = 0;
   // Ends what is being answered or spoken early and forgets all media; what waits stays.
   virtual void reset() = 0;
+
+  // The context in a file, with all that was put and asked before, and in place of the one that
+  // there is: another session of the same checkpoint and kind goes on as this one does, with media
+  // that follow, or from another clock, whose media come right behind. A SessionStored tells of
+  // each.
+  virtual void save(const std::string& path) = 0;
+  virtual void load(const std::string& path) = 0;
 
   virtual void set(const SessionSettings& settings) = 0;
   virtual SessionSettings settings() const = 0;

@@ -28,6 +28,8 @@ class PagedState final : public SequenceState {
   void reserve(Arena& arena, Lane lane, int64_t n) override;
   void truncate(int64_t length) override;
   void slide(int64_t begin, int64_t end, const LaneShift& shift) override;
+  SavedState save(Arena& arena) const override;
+  void load(Arena& arena, const SavedState& saved) override;
 
   // --- the text model's side
   // Where the rows lie. Valid until the state changes.
@@ -46,6 +48,8 @@ class PagedState final : public SequenceState {
     StoredPosition offset{};
   };
   void give_back_unused(LanePages& lane);
+  void save_rows(Arena& arena, std::byte* to, const void* page, int64_t first, int64_t end) const;
+  void require_fitting(const SavedState& saved) const;
   void begin_anew(LanePages& lane);  // where no row is left
   void forget_oldest(LanePages& lane, int32_t n);
 
