@@ -233,6 +233,7 @@ void GstOmniInput::post_messages() {
 // --- the thread that pushes
 
 GstFlowReturn GstOmniInput::put(BufferPtr buffer) {
+  media_.before_buffer();
   const GstFlowReturn downstream = media_.output_flow();
   const GstClockTime now = gst_omni_running_time_now(element_);
   Lock lock(lock_);

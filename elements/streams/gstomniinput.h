@@ -54,6 +54,8 @@ class GstOmniInput {
     virtual ~Media() = default;
     // Of the next buffers; throws if they cannot be taken.
     virtual void set_caps(GstCaps* caps) = 0;
+    // Ahead of each buffer: upstream may be asked.
+    virtual void before_buffer() {}
     // By what the buffer, its data or its caps say; 0 if nothing does.
     virtual GstClockTime duration_of(GstBuffer* buffer) = 0;
     // Whether a buffer of this time is needed at all.

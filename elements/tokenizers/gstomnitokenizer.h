@@ -55,6 +55,9 @@ class GstOmniTokenizer : public GstOmniElement, GstOmniInput::Media, GstOmniWork
   // An event from downstream that is this element's. False: it goes on.
   virtual bool take_upstream(GstEvent* event) { return false; }
   void push_event(EventPtr event) { gst_pad_push_event(src_, event.release()); }
+  bool query_duration(gint64* duration) {  // of what comes, as upstream knows it
+    return gst_pad_peer_query_duration(input_.pad(), GST_FORMAT_TIME, duration);
+  }
   bool ask_downstream(GstQuery* query) { return gst_pad_peer_query(src_, query); }
 
   bool query(GstQuery* query) override;  // of the sink pad

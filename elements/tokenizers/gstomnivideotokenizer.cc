@@ -9,6 +9,10 @@
  * well: with `device=cuda` such frames are read where they are (`… ! nvh264dec ! omnivideotokenizer
  * device=cuda …`), otherwise they are downloaded.
  *
+ * With `frames` it looks at so many frames of a whole recording, whatever their rate. Its duration
+ * has to be known when its first frame comes; context and question are omnimodel's business
+ * (`trigger=eos`, and a `context-duration` as long as the recording).
+ *
  * Latency of a live stream = one frame interval of `frame-rate` (a pair is complete with its second
  * frame) + `latency` (time allowed for the tower).
  *
@@ -23,6 +27,10 @@
 #include <gst/video/video.h>
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
+#include <optional>
+#include <utility>
 
 #include "common/gstomniguard.h"
 #include "tokenizers/gstomnicudaframes.h"
@@ -55,6 +63,7 @@ constexpr omni::Nanoseconds kMirror = G_MAXINT64 / 2;  // time counts down from 
 
 struct VideoSettings : GstOmniEngineSettings {
   omni::Rational frame_rate{2, 1};
+  guint frames = 0;
   int detail = int(omni::Detail::automatic);
   gint64 min_pixels = 0, max_pixels = 0;
   guint latency = 200;
@@ -105,21 +114,44 @@ GstVideoInfo parse_caps(GstCaps* caps) {
   return info;
 }
 
+// A recording as its caps and its duration say: without a frame rate a millisecond is a frame.
+struct Recording {
+  Recording(const GstVideoInfo& info, GstClockTime duration)
+      : frame_rate(info.fps_n > 0 ? omni::Rational{info.fps_n, info.fps_d}
+                                  : omni::Rational{1000, 1}),
+        total(gint64(std::max(1.0, std::round(double(duration) * 1e-9 * frame_rate.value())))) {}
+
+  omni::Rational rate_of(guint frames) const {
+    gint num = 0, den = 1;
+    gst_util_double_to_fraction(frames * frame_rate.value() / double(total), &num, &den);
+    return {std::max(1, num), den};
+  }
+
+  omni::Rational frame_rate;
+  gint64 total;  // frames
+};
+
 class VideoWork final : public GstOmniTokenizerWork {
  public:
+  // recording_rate: of the frames of a whole recording (`frames`), once one has come.
   VideoWork(const omni::Engine& engine, const omni::VideoOptions& options,
-            GstOmniCudaFrames& cuda_frames)
-      : tokenizer_(engine.make_video_tokenizer(options)),
+            GstOmniCudaFrames& cuda_frames, std::function<omni::Rational()> recording_rate)
+      : engine_(engine),
+        options_(options),
         on_device_(engine.on_device()),
         cuda_frames_(cuda_frames),
-        pair_(GstClockTime(2e9 / options.frame_rate.value())) {}
+        recording_rate_(std::move(recording_rate)) {
+    look_at(options.frame_rate);
+  }
 
   void set_caps(GstCaps* caps) override {
     info_ = parse_caps(caps);
     nvmm_ = GstOmniNvmmFrames::is_nvmm(caps);
+    is_rate_due_ = recording_rate_ != nullptr;
   }
 
   void buffer(GstBuffer* buffer, GstClockTime time, const Emit& emit) override {
+    if (std::exchange(is_rate_due_, false)) look_at(recording_rate_());
     // A pair whose halves lie far apart is no pair: the stream paused in between.
     if (first_ != GST_CLOCK_TIME_NONE && (time < first_ || time - first_ > pair_ + pair_ / 2))
       drain(emit);
@@ -147,6 +179,12 @@ class VideoWork final : public GstOmniTokenizerWork {
   }
 
  private:
+  void look_at(omni::Rational rate) {
+    options_.frame_rate = rate;
+    pair_ = GstClockTime(2e9 / rate.value());
+    tokenizer_ = engine_.make_video_tokenizer(options_);
+  }
+
   std::optional<omni::Segment> look_at_frame(GstBuffer* buffer, omni::VideoFrame& view) {
     GstVideoFrame frame;
     const GstMapFlags where = on_device_ ? cuda_frames_.map_flags(buffer) : GstMapFlags(0);
@@ -185,10 +223,14 @@ class VideoWork final : public GstOmniTokenizerWork {
   }
   bool full_range() const { return info_.colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255; }
 
+  const omni::Engine& engine_;
+  omni::VideoOptions options_;
   std::unique_ptr<omni::VideoTokenizer> tokenizer_;
   const bool on_device_;  // with device=auto the engine may not be where the neighbours were told
   GstOmniCudaFrames& cuda_frames_;
-  GstClockTime pair_;
+  const std::function<omni::Rational()> recording_rate_;
+  bool is_rate_due_ = false;
+  GstClockTime pair_ = 0;
   GstVideoInfo info_{};
   bool nvmm_ = false;                         // what the caps say
   GstClockTime first_ = GST_CLOCK_TIME_NONE;  // time of a frame that waits for its pair
@@ -205,6 +247,10 @@ class VideoTokenizer final : public GstOmniTokenizer {
       rows.push_back({"frame-rate", "Frame rate",
                       "Frames a second that the model sees, whatever the rate of the stream",
                       &Settings::frame_rate});
+      rows.push_back({"frames", "Frames",
+                      "Frames that the model sees of a whole recording, spread evenly over its "
+                      "duration, instead of `frame-rate` (0 = by `frame-rate`)",
+                      &Settings::frames, 0, 768});
       rows.push_back({"detail", "Detail", "How closely to look", &Settings::detail, 0, 0,
                       GstOmniMutable::ready, detail_get_type});
       rows.push_back({"min-pixels", "Least pixels",
@@ -250,10 +296,37 @@ class VideoTokenizer final : public GstOmniTokenizer {
 
  private:
   void set_caps(GstCaps* caps) override {
-    const GstVideoInfo info = parse_caps(caps);
-    frame_duration_ =
-        info.fps_n > 0 ? gst_util_uint64_scale(GST_SECOND, guint64(info.fps_d), guint64(info.fps_n))
-                       : 0;
+    info_ = parse_caps(caps);
+    is_spread_due_ = true;
+    frame_duration_ = info_.fps_n > 0 ? gst_util_uint64_scale(GST_SECOND, guint64(info_.fps_d),
+                                                              guint64(info_.fps_n))
+                                      : 0;
+  }
+  // Some demuxers and parsers know the duration when the first frame comes and not before.
+  void before_buffer() override {
+    if (!is_spread_due_) return;
+    guint frames = 0;
+    {
+      std::lock_guard guard(settings.lock);
+      frames = settings.frames;
+    }
+    gint64 duration = 0;
+    if (frames > 0 && (!query_duration(&duration) || duration <= 0))
+      throw omni::Error(omni::ErrorCode::unsupported,
+                        "frames=" + std::to_string(frames) +
+                            " are spread over a recording whose duration is known, and upstream "
+                            "does not know it: use frame-rate");
+    is_spread_due_ = false;
+    std::lock_guard guard(sampler_lock_);
+    even_.reset();
+    if (frames == 0) return;
+    const Recording recording(info_, GstClockTime(duration));
+    even_.emplace(int(frames), recording.total, recording.frame_rate);
+    recording_rate_ = recording.rate_of(frames);
+  }
+  omni::Rational recording_rate() {
+    std::lock_guard guard(sampler_lock_);
+    return recording_rate_;
   }
   GstClockTime duration_of(GstBuffer* buffer) override {
     const GstClockTime duration = GST_BUFFER_DURATION(buffer);
@@ -261,13 +334,14 @@ class VideoTokenizer final : public GstOmniTokenizer {
   }
   bool wants(GstClockTime time) override {
     std::lock_guard guard(sampler_lock_);
-    const auto t = omni::Nanoseconds(time);
-    return sampler_.wants(reverse_ ? kMirror - t : t);
+    const auto t = reverse_ ? kMirror - omni::Nanoseconds(time) : omni::Nanoseconds(time);
+    return even_ ? even_->wants(t) : sampler_.wants(t);
   }
   void restarted(const GstSegment& segment) override {
     std::lock_guard guard(sampler_lock_);
     reverse_ = segment.rate < 0;
     sampler_.reset();
+    if (even_) even_->reset();
   }
   bool query(GstQuery* query) override {
     return cuda_frames_.answer(element_, query, engine_context_.device()) ||
@@ -283,13 +357,16 @@ class VideoTokenizer final : public GstOmniTokenizer {
       options = {.frame_rate = settings.frame_rate,
                  .detail = omni::Detail(settings.detail),
                  .min_pixels = settings.min_pixels,
-                 .max_pixels = settings.max_pixels};
+                 .max_pixels = settings.max_pixels,
+                 .frames = int(settings.frames)};
     }
     {
       std::lock_guard guard(sampler_lock_);
       sampler_ = omni::FrameSampler(options.frame_rate);
     }
-    return std::make_unique<VideoWork>(engine, options, cuda_frames_);
+    std::function<omni::Rational()> rate;
+    if (options.frames > 0) rate = [this] { return recording_rate(); };
+    return std::make_unique<VideoWork>(engine, options, cuda_frames_, std::move(rate));
   }
 
   GstClockTime own_latency() override {
@@ -298,9 +375,14 @@ class VideoTokenizer final : public GstOmniTokenizer {
   }
 
   std::mutex sampler_lock_;
-  omni::FrameSampler sampler_{settings.frame_rate};  // under sampler_lock_, as reverse_
+  omni::FrameSampler sampler_{settings.frame_rate};  // under sampler_lock_, as all below
+  std::optional<omni::EvenSampler> even_;            // instead of it
+  omni::Rational recording_rate_{2, 1};              // of even_
   bool reverse_ = false;
-  GstClockTime frame_duration_ = 0;  // by the caps; of the thread that pushes
+  // by the caps; of the thread that pushes
+  GstVideoInfo info_{};
+  GstClockTime frame_duration_ = 0;
+  bool is_spread_due_ = false;
   GstOmniCudaFrames cuda_frames_;
 };
 

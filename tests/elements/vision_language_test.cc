@@ -49,6 +49,50 @@ TEST_F(VisionLanguage, WritesTheReferenceTextFromRawFrames) {
   std::remove(out.c_str());
 }
 
+// The frames of the fixtures, a second apart, among three others each: evenly spread ones of the
+// whole recording. Of Qwen2-VL they may lie as far apart as they like.
+TEST_F(VisionLanguage, LooksAtSoManyFramesOfARecording) {
+  const std::string scratch =
+      std::string(OMNI_BINARY_DIR) + "/frames_test_" + std::to_string(::getpid());
+  constexpr size_t kFrame = 168 * 92 * 3;
+  for (const auto& [name, rate] :
+       {std::pair{"qwen2_5_vl/a", "4/1"}, {"qwen2_vl/a", "4/7"}, {"qwen3_vl/a", "4/1"}}) {
+    const std::string frames =
+        read_file(OMNI_SOURCE_DIR "/tests/fixtures/" + std::string(name) + "/input/video.rgb");
+    const size_t n = frames.size() / kFrame;
+    std::string whole;
+    for (size_t i = 0; i < n; ++i)
+      whole += frames.substr(i * kFrame, kFrame) + std::string(3 * kFrame, char(40 * i));
+    ASSERT_TRUE(g_file_set_contents((scratch + ".rgb").c_str(), whole.data(), gssize(whole.size()),
+                                    nullptr));
+    const Outcome made =
+        run("filesrc location=" + scratch +
+            ".rgb ! rawvideoparse format=rgb width=168 height=92 framerate=" + rate +
+            " ! matroskamux ! filesink location=" + scratch + ".mkv");
+    ASSERT_TRUE(made.eos) << made.error;
+    const Outcome o =
+        run("omnimodel name=m trigger=eos precision=float32 max-tokens=16 "
+            "system-prompt=\"You watch a live feed.\" prompt=\"Describe what you see.\" "
+            "model-path=" +
+            checkpoint(name) + " filesrc location=" + scratch +
+            ".mkv ! matroskademux ! omnivideotokenizer frames=" + std::to_string(n) +
+            " ! m.video_0 m.text_0 ! filesink location=" + scratch + ".txt");
+    EXPECT_TRUE(o.eos) << name << ": " << o.error;
+    EXPECT_EQ(read_file(scratch + ".txt"), expected_text("../" + std::string(name), "video"))
+        << name;
+  }
+  for (const char* suffix : {".rgb", ".mkv", ".txt"}) std::remove((scratch + suffix).c_str());
+}
+
+TEST_F(VisionLanguage, FramesOfWhatHasNoEndAreRefused) {
+  const Outcome o =
+      run("videotestsrc ! omnivideotokenizer frames=8 model-path=" + checkpoint("qwen2_vl/a") +
+          " ! fakesink");
+  EXPECT_NE(o.error.find("frames=8 are spread over a recording whose duration is known"),
+            std::string::npos)
+      << o.error;
+}
+
 // The text of the one warning that asking for a pad posts.
 std::string refusal(const char* factory, const char* pad, const std::string& model_path) {
   GstElement* e = gst_element_factory_make(factory, nullptr);

@@ -309,6 +309,25 @@ TEST(FrameSampler, TwoFramesASecondFromAnyRate) {
   EXPECT_NEAR(picked, 500, 3);
 }
 
+// The indices of arange(0, total, total / frames), whatever the rate.
+TEST(EvenSampler, PicksAreSpreadOverTheWhole) {
+  for (const auto& [frames, total] :
+       {std::pair{8, 241}, {8, 8}, {1, 100}, {5, 20}, {7, 100}, {768, 100000}, {8, 3}})
+    for (const Rational rate : {Rational{25, 1}, {30000, 1001}, {1, 1}, {60, 1}}) {
+      EvenSampler s(frames, total, rate);
+      for (int pass = 0; pass < 2; ++pass, s.reset()) {
+        std::vector<int> picked, wanted;
+        for (int k = 0; k < frames; ++k) {
+          const int index = int(int64_t(k) * total / frames);
+          if (wanted.empty() || wanted.back() != index) wanted.push_back(index);
+        }
+        for (int i = 0; i < total; ++i)
+          if (s.wants(5 * kSecond + Nanoseconds(i * 1e9 / rate.value()))) picked.push_back(i);
+        EXPECT_EQ(picked, wanted) << frames << " of " << total << " at " << rate.value();
+      }
+    }
+}
+
 // Stamps that jump to the time of day: the next due time is found at once, and is the same that
 // counting finds.
 TEST(FrameSampler, JumpsCostNothing) {

@@ -60,6 +60,26 @@ class OMNI_API FrameSampler {
   int64_t next_ = 0;  // index of the next multiple
 };
 
+// Picks `frames` of the `total` of a video, evenly: those of arange(0, total, total / frames), as
+// Qwen2VLVideoProcessor does. They are told by their time stamps, counted from the first frame's,
+// at the video's own rate. Where there are fewer, each is picked once.
+class OMNI_API EvenSampler {
+ public:
+  EvenSampler(int frames, int64_t total, Rational frame_rate)
+      : frames_(frames), total_(total), frame_rate_(frame_rate) {}
+  bool wants(Nanoseconds time);
+  void reset() { origin_.reset(); }
+
+ private:
+  int64_t index(int64_t k) const { return k * total_ / frames_; }  // of the k-th, among all
+
+  int frames_;
+  int64_t total_;
+  Rational frame_rate_;
+  std::optional<Nanoseconds> origin_;
+  int64_t next_ = 0;  // k of the next
+};
+
 // Resizes, normalises, cuts into patches and runs the vision tower: one segment for every pair of
 // frames. One thread at a time; different tokenizers of an engine are independent. Throws Error.
 class OMNI_API VideoTokenizer {

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "omni/video.h"
 
 namespace omni {
@@ -17,6 +19,14 @@ bool FrameSampler::wants(Nanoseconds time) {
   // the first multiple that is due after it, however far that is
   const __int128 period = __int128(1'000'000'000) * rate_.den;
   next_ = int64_t((__int128(elapsed + kSlack + 1) * rate_.num + period - 1) / period);
+  return true;
+}
+
+bool EvenSampler::wants(Nanoseconds time) {
+  if (!origin_ || time < *origin_) origin_ = time, next_ = 0;
+  const auto at = int64_t(std::llround(double(time - *origin_) * 1e-9 * frame_rate_.value()));
+  if (next_ == frames_ || at < index(next_)) return false;
+  while (next_ < frames_ && index(next_) <= at) ++next_;
   return true;
 }
 
