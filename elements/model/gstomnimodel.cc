@@ -18,6 +18,16 @@
  * allow is not asked where newer media are there already, and token buffers that have no room make
  * room, the oldest first: QoS messages tell of each, and a warning when it grows worse.
  *
+ * With `trigger=event` it watches: the standing question is asked about every chunk, but only an
+ * answer that is not what the one before was leaves, as text, objects, message and (`speak-on`)
+ * speech; where nothing does, GAPs keep the time going. Answers bound to a `json-schema` are
+ * compared by value, objects by label and place (boxes that cover each other by half), others in a
+ * normal form (case, white space and closing punctuation do not count); the answer `nothing-new` is
+ * never told. The first answer is what later ones are compared with. The text begins at the frame
+ * from which on it is so: of the chunk's frames the first behind which the model says the same, to
+ * a pair of frames where the family sees pairs (`frame` of "omni/answer"; objects are those on that
+ * frame). With `remember` only what was told is a turn.
+ *
  * With `remember` the model is told what was asked before, text or speech, and what it answered:
  * each question ends a turn of the conversation, which leaves the context as a whole when all its
  * media are older than `context-duration`, or to keep it to `context-tokens`. Of a spoken answer
@@ -327,16 +337,17 @@ GstStructure* stats(GstOmniModel* self) {
       "tpot", G_TYPE_DOUBLE, s.per_token_ms, "queue-depth", G_TYPE_UINT, guint(t.waiting), "drops",
       G_TYPE_UINT64, guint64(t.n_dropped), "late", G_TYPE_UINT64,
       guint64(t.n_late) + s.n_late_answers, "silent", G_TYPE_UINT64, guint64(t.n_silent), "overdue",
-      G_TYPE_UINT64, guint64(t.n_overdue), "refused", G_TYPE_UINT64, guint64(t.n_refused),
-      "objects", G_TYPE_UINT64, guint64(t.n_objects), "repaired-objects", G_TYPE_UINT64,
-      guint64(t.n_repaired), "malformed-objects", G_TYPE_UINT64, guint64(t.n_malformed),
-      "context-tokens", G_TYPE_UINT64, guint64(t.context_tokens), "turns", G_TYPE_UINT64,
-      guint64(t.remembered_turns), "delay-p50", G_TYPE_DOUBLE, s.delay.percentile_ms(0.5),
-      "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95), "delay-max", G_TYPE_DOUBLE,
-      s.delay.max_ms(), "spoken", G_TYPE_UINT64, guint64(t.n_spoken), "unspoken", G_TYPE_UINT64,
-      guint64(t.n_unspoken), "interrupted", G_TYPE_UINT64, guint64(t.n_interrupted), "underruns",
-      G_TYPE_UINT64, underruns, "first-sound-p50", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5),
-      "first-sound-p95", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.95), nullptr);
+      G_TYPE_UINT64, guint64(t.n_overdue), "refused", G_TYPE_UINT64, guint64(t.n_refused), "events",
+      G_TYPE_UINT64, guint64(t.n_news), "objects", G_TYPE_UINT64, guint64(t.n_objects),
+      "repaired-objects", G_TYPE_UINT64, guint64(t.n_repaired), "malformed-objects", G_TYPE_UINT64,
+      guint64(t.n_malformed), "context-tokens", G_TYPE_UINT64, guint64(t.context_tokens), "turns",
+      G_TYPE_UINT64, guint64(t.remembered_turns), "delay-p50", G_TYPE_DOUBLE,
+      s.delay.percentile_ms(0.5), "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95),
+      "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(), "spoken", G_TYPE_UINT64, guint64(t.n_spoken),
+      "unspoken", G_TYPE_UINT64, guint64(t.n_unspoken), "interrupted", G_TYPE_UINT64,
+      guint64(t.n_interrupted), "underruns", G_TYPE_UINT64, underruns, "first-sound-p50",
+      G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5), "first-sound-p95", G_TYPE_DOUBLE,
+      s.first_sound.percentile_ms(0.95), nullptr);
 }
 
 // Whatever waits or computes ends.
@@ -449,6 +460,7 @@ void State::describe(GstElementClass* klass) {
   gst_type_mark_as_plugin_api(gst_omni_text_pad_get_type(), GstPluginAPIFlags(0));
   gst_type_mark_as_plugin_api(trigger_get_type(), GstPluginAPIFlags(0));
   gst_type_mark_as_plugin_api(tracking_get_type(), GstPluginAPIFlags(0));
+  gst_type_mark_as_plugin_api(speak_on_get_type(), GstPluginAPIFlags(0));
   gst_type_mark_as_plugin_api(gst_omni_precision_get_type(), GstPluginAPIFlags(0));
 }
 

@@ -14,6 +14,9 @@ GType trigger_get_type() {
        "answer what was said, once the speaker has been silent for `turn-silence` of "
        "omniaudiotokenizer (`prompt` is asked as well if it was set)",
        "turn"},
+      {int(omni::Trigger::event),
+       "ask `prompt` after every chunk of media and tell only what is not what it was before",
+       "event"},
       {0, nullptr, nullptr}};
   static const GType type = g_enum_register_static("GstOmniTrigger", values);
   return type;
@@ -28,6 +31,17 @@ GType tracking_get_type() {
        "and a velocity, with which omnicombiner moves them until the next answer", "predict"},
       {0, nullptr, nullptr}};
   static const GType type = g_enum_register_static("GstOmniTracking", values);
+  return type;
+}
+
+GType speak_on_get_type() {
+  static const GEnumValue values[] = {
+      {int(omni::SpeakOn::change), "those that are told: with trigger=event, what is new",
+       "change"},
+      {int(omni::SpeakOn::always), "all, also those that are not new", "always"},
+      {int(omni::SpeakOn::never), "none", "never"},
+      {0, nullptr, nullptr}};
+  static const GType type = g_enum_register_static("GstOmniSpeakOn", values);
   return type;
 }
 
@@ -51,6 +65,11 @@ const GstOmniProperties<Settings>& State::properties() {
          0, 0, playing, tracking_get_type},
         {"trigger", "Trigger", "When the standing question is asked", &Settings::trigger, 0, 0,
          playing, trigger_get_type},
+        {"nothing-new", "Nothing new",
+         "With trigger=event, the answer that says so and is never told (a checkpoint may carry "
+         "its "
+         "own; empty = there is none)",
+         &Settings::nothing_new, 0, 0, playing},
         {"interval", "Interval", "Media time between questions with trigger=interval, in ms",
          &Settings::interval, 1, 86400000, playing},
         {"max-tokens", "Most tokens", "Longest answer, in tokens", &Settings::max_tokens, 1,
@@ -71,6 +90,11 @@ const GstOmniProperties<Settings>& State::properties() {
          "Who speaks on a speech pad (empty = the checkpoint's own; an unknown name is an error "
          "that lists them)",
          &Settings::voice},
+        {"speak-on", "Speak on",
+         "Which answers to the standing question a speech pad says (those to `ask`, to prompts "
+         "and, "
+         "with trigger=turn, to who has spoken always are)",
+         &Settings::speak_on, 0, 0, playing, speak_on_get_type},
         {"barge-in", "Barge-in",
          "A question that comes while an answer is being spoken ends it (live, or by the signal "
          "`ask`), and so does a voice on an audio pad where `trigger` is turn",

@@ -168,18 +168,26 @@ void Router::take(const omni::TurnDone& done) {
     if (a.tokens > 1)
       s_.per_token_ms = double(a.total - a.first_token) / double(a.tokens - 1) / GST_MSECOND;
   }
+  if (done.is_news) post_answer(done);
+  note_delay(self_, GstClockTime(done.due));
+}
+
+void Router::post_answer(const omni::TurnDone& done) {
+  const omni::Answer& a = done.answer;
+  const GstClockTime frame = a.picture
+                                 ? GstClockTime(std::max<omni::Nanoseconds>(0, a.picture->time))
+                                 : GST_CLOCK_TIME_NONE;
   gst_element_post_message(
       GST_ELEMENT(self_),
       gst_message_new_element(
           GST_OBJECT(self_),
-          gst_structure_new("omni/answer", "text", G_TYPE_STRING, a.text.c_str(), "question",
-                            G_TYPE_STRING, done.question.c_str(), "spatial", G_TYPE_BOOLEAN,
-                            gboolean(done.about_objects), "running-time", G_TYPE_UINT64,
-                            guint64(start_), "duration", G_TYPE_UINT64, guint64(duration_),
-                            "tokens", G_TYPE_INT, a.tokens, "complete", G_TYPE_BOOLEAN,
-                            gboolean(a.complete), "ttft", G_TYPE_UINT64, guint64(a.first_token),
-                            "total", G_TYPE_UINT64, guint64(a.total), nullptr)));
-  note_delay(self_, GstClockTime(done.due));
+          gst_structure_new(
+              "omni/answer", "text", G_TYPE_STRING, a.text.c_str(), "question", G_TYPE_STRING,
+              done.question.c_str(), "spatial", G_TYPE_BOOLEAN, gboolean(done.about_objects),
+              "running-time", G_TYPE_UINT64, guint64(start_), "duration", G_TYPE_UINT64,
+              guint64(duration_), "frame", G_TYPE_UINT64, guint64(frame), "tokens", G_TYPE_INT,
+              a.tokens, "complete", G_TYPE_BOOLEAN, gboolean(a.complete), "ttft", G_TYPE_UINT64,
+              guint64(a.first_token), "total", G_TYPE_UINT64, guint64(a.total), nullptr)));
 }
 
 void Router::take(const omni::TurnDropped& dropped) {

@@ -40,6 +40,7 @@ class Router {
   void take(const omni::SessionStored& stored);
   void take(const omni::EndOfStream&);
 
+  void post_answer(const omni::TurnDone& done);
   void post_overdue();
 
   GstOmniModel* const self_;

@@ -25,6 +25,7 @@ void take_defaults(State& s, const omni::CheckpointDefaults& d) {
   take(&Settings::system_prompt, d.system_prompt);
   take(&Settings::prompt, d.prompt);
   take(&Settings::spatial_prompt, d.spatial_prompt);
+  take(&Settings::nothing_new, d.nothing_new);
   take(&Settings::context_duration, d.context_duration);
   take(&Settings::max_tokens, d.max_tokens);
   take(&Settings::temperature, d.temperature);
@@ -50,6 +51,8 @@ omni::SessionSettings of_properties(const Settings& s) {
   o.sampling = {int(s.max_tokens), s.temperature,        s.top_p,
                 int(s.top_k),      s.repetition_penalty, s.json_schema};
   o.tracking = omni::Tracking(s.tracking);
+  o.nothing_new = s.nothing_new;
+  o.speak_on = omni::SpeakOn(s.speak_on);
   o.speech.voice = s.voice;
   o.speech.seed = uint64_t(s.seed);
   o.barge_in = s.barge_in;

@@ -19,15 +19,17 @@
 
 namespace gst_omni_model {
 
-constexpr const char* kTriggerNicks[] = {"chunk", "interval", "prompt", "eos", "manual", "turn"};
+constexpr const char* kTriggerNicks[] = {"chunk",  "interval", "prompt", "eos",
+                                         "manual", "turn",     "event"};
 constexpr size_t kMostEarly = 256;  // questions before there is a session
 
 struct Settings : GstOmniEngineSettings {
   std::string system_prompt = "You are a helpful assistant.",
               prompt = "Describe what you see and hear.",
               spatial_prompt = "Detect all objects and give their boxes as JSON.", json_schema,
-              voice, load_session;
-  int trigger = int(omni::Trigger::chunk), tracking = int(omni::Tracking::match);
+              nothing_new, voice, load_session;
+  int trigger = int(omni::Trigger::chunk), tracking = int(omni::Tracking::match),
+      speak_on = int(omni::SpeakOn::change);
   guint interval = 10000, max_tokens = 256, context_tokens = 0, top_k = 0, latency = 1000,
         lateness = 0;
   double temperature = 0, top_p = 1, repetition_penalty = 1, context_duration = 60;
@@ -143,6 +145,7 @@ Part* give_to_pad(GstPad* pad, std::unique_ptr<Part> part) {
 
 GType trigger_get_type();
 GType tracking_get_type();
+GType speak_on_get_type();
 
 // --- gstomnimodelsink.cc
 

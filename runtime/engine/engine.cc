@@ -108,6 +108,7 @@ CheckpointDefaults read_defaults(const fs::path& folder) {
   if (omni.has("system-prompt")) d.system_prompt = omni.at("system-prompt").string();
   if (omni.has("prompt")) d.prompt = omni.at("prompt").string();
   if (omni.has("spatial-prompt")) d.spatial_prompt = omni.at("spatial-prompt").string();
+  if (omni.has("nothing-new")) d.nothing_new = omni.at("nothing-new").string();
   if (omni.has("trigger")) d.trigger = omni.at("trigger").string();
   if (omni.has("frame-rate")) d.frame_rate = parse_frame_rate(omni.at("frame-rate"));
   if (omni.has("min-pixels")) d.min_pixels = omni.integer("min-pixels", 1, kMostOfMinPixels);

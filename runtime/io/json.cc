@@ -163,6 +163,10 @@ std::string Json::dump() const {
   return value_of(value_).dump(-1, ' ', false, Value::error_handler_t::replace);
 }
 
+bool Json::operator==(const Json& other) const {
+  return value_of(value_) == value_of(other.value_);
+}
+
 std::string json_string(std::string_view text) {
   return Value(std::string(text)).dump(-1, ' ', false, Value::error_handler_t::replace);
 }

@@ -37,6 +37,8 @@ class Json {
   bool boolean() const;
   std::vector<std::string> keys() const;
   std::string dump() const;  // as compact JSON
+  // Of values: 1 is 1.0, and members have no order.
+  bool operator==(const Json& other) const;
 
   // A number is asked for with the range that it may lie in, both ends included: outside of it
   // corrupt_file that names file, key, value and range.

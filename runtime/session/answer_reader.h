@@ -32,6 +32,7 @@ class AnswerReader {
   std::optional<TextPiece> finish(const std::string& text);
 
   bool has_objects() const { return !objects_.empty(); }
+  const std::vector<SpatialObject>& found() const { return objects_; }  // as they were written
   const SpatialParser::Counts& counts() const { return counts_; }
   // The objects on the frame they were seen in; nothing where there was none. Tracks them.
   std::optional<SpatialResult> objects(const Answer& answer, const std::string& question,

@@ -4,6 +4,8 @@
 
 namespace omni {
 
+bool is_preset(const std::string& schema) { return schema == kBoxes || schema == kPoints; }
+
 std::string answer_schema(const std::string& preset, Coordinates coordinates) {
   const bool boxes = preset == kBoxes;
   if (!boxes && preset != kPoints) return {};

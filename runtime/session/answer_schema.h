@@ -7,6 +7,7 @@
 
 namespace omni {
 
+bool is_preset(const std::string& schema);
 // JSON Schema of one of kAnswerPresets (grammar/json_schema.h); empty for any other name. Throws
 // unsupported where the family writes no JSON.
 std::string answer_schema(const std::string& preset, Coordinates coordinates);

@@ -22,6 +22,8 @@ Tracks all_of(const std::vector<Segment>& segments) {
   return all;
 }
 
+bool is_picture(const Segment& s) { return s.modality != Modality::audio; }
+
 // A step of video is a pair of frames, half a step apart.
 Nanoseconds last_frame_of(const Segment& s) {
   if (s.modality == Modality::image) return s.start;
@@ -30,6 +32,10 @@ Nanoseconds last_frame_of(const Segment& s) {
 }
 
 }  // namespace
+
+SeenPicture seen(const Segment& s) {
+  return {{s.source_width, s.source_height, s.resized_width, s.resized_height}, last_frame_of(s)};
+}
 
 Dialogue::Dialogue(const Prompter& prompter, Scheduler& scheduler, AnswerMasks& masks,
                    const DialogueOptions& options)
@@ -93,13 +99,42 @@ void Dialogue::enter(const Segment& s) {
                     std::to_string(text_.max_positions()) + ": shorten context-duration");
   sequence_.cursor() = end;
   sequence_.prefill(rows, s.embeddings.data());
-  if (s.modality != Modality::audio)
-    picture_ = SeenPicture{{s.source_width, s.source_height, s.resized_width, s.resized_height},
-                           last_frame_of(s)};
+  if (is_picture(s)) picture_ = seen(s);
   chunks_.back().tracks = chunks_.back().tracks | tracks_of(s);
   n_media_rows_ += n_rows;
   chunks_.back().n_rows += n_rows;
-  if (s.modality != Modality::audio) chunks_.back().n_steps += s.grid_t;
+  if (is_picture(s)) chunks_.back().n_steps += s.grid_t;
+  behind_newest_.push_back(sequence_.mark());
+}
+
+// All but the first n segments of the last chunk leave the context.
+std::vector<Segment> Dialogue::take_back(size_t n) {
+  const Sequence::Mark& behind = behind_newest_[n - 1];
+  const int64_t n_rows = sequence_.length() - behind.length;
+  const auto first = newest_.begin() + std::ptrdiff_t(n);
+  std::vector<Segment> rest(std::make_move_iterator(first), std::make_move_iterator(newest_.end()));
+  HeldChunk& chunk = chunks_.back();
+  for (const Segment& s : rest) chunk.n_steps -= is_picture(s) ? s.grid_t : 0;
+  chunk.n_rows -= n_rows;
+  n_media_rows_ -= n_rows;
+  sequence_.back_to(behind);
+  newest_.erase(first, newest_.end());
+  behind_newest_.resize(n);
+  picture_ = seen(newest_.back());
+  return rest;
+}
+
+void Dialogue::look_back(const std::function<bool()>& ask_then) {
+  if (chunks_.empty()) return;
+  const auto first = std::find_if(newest_.begin(), newest_.end(), is_picture);
+  auto n_left = std::count_if(newest_.begin(), newest_.end(), is_picture);
+  if (n_left < 2) return;
+  bool found = false;
+  for (Segment& s : take_back(size_t(first - newest_.begin()) + 1)) {
+    if (is_picture(newest_.back()) && --n_left > 0) found = found || ask_then();
+    enter(s);
+    newest_.push_back(std::move(s));
+  }
 }
 
 void Dialogue::open_chunk(const TimeSpan& chunk, Modality first) {
@@ -112,6 +147,7 @@ void Dialogue::open_chunk(const TimeSpan& chunk, Modality first) {
   }
   chunks_.push_back({chunk.start, 0, 0, sequence_.cursor().next, {}});
   newest_.clear();
+  behind_newest_.clear();
   reached_ = std::max(reached_, chunk.end());
 }
 
@@ -129,6 +165,7 @@ void Dialogue::begin_run_anew(Tracks tracks) {
   forget_run();
   begin_run(tracks, first, start);
   chunks_.push_back({start, 0, 0, sequence_.cursor().next, {}});
+  behind_newest_.clear();
   for (const Segment& s : newest_) enter(s);
 }
 

@@ -64,6 +64,9 @@ class Dialogue {
     TurnId remembered_as = 0;                          // 0: it is not
   };
   Answer ask(const std::string& question, const How& how);
+  // Calls `ask_then` with the context as it was behind each picture of the last chunk but the last,
+  // until it returns true. Afterwards the context is as before.
+  void look_back(const std::function<bool()>& ask_then);
   // `text` is the answer to `question`: spoken where there is a speech, remembered as above.
   void say(const std::string& question, const std::string& text, SpeechStream* speech,
            TurnId remembered_as = 0);
@@ -132,6 +135,7 @@ class Dialogue {
   void forget_run();
   void take_in(const TimeSpan& chunk, Segment segment);
   void enter(const Segment& segment);
+  std::vector<Segment> take_back(size_t n);
   Asked put_question(const std::string& question, int max_tokens);
   void leave(const Asked& asked, const std::string& question, const std::string& answer,
              TurnId remembered_as, const SpeechStream* speech);
@@ -144,6 +148,7 @@ class Dialogue {
   void forget_chunks(size_t n);
   void forget_turns(size_t n);
   void move_marks(int64_t n_rows, int32_t n_positions);
+  void slide_mark(Sequence::Mark& mark, int64_t n_rows, const Departed& departed) const;
   void remember(const Asked& asked, const std::string& question, const std::string& answer,
                 TurnId turn, bool spoken);
   void write_turn(const Sequence::Mark& at, const std::string& question, const std::string& answer);
@@ -176,9 +181,10 @@ class Dialogue {
   Tracks run_tracks_;            // of which it has the markers
   Modality first_{};             // what came first in it
   std::deque<HeldChunk> chunks_;
-  std::vector<Segment> newest_;  // of the last chunk
-  int64_t n_media_rows_ = 0;     // of the run
-  Nanoseconds reached_ = 0;      // end of the last chunk
+  std::vector<Segment> newest_;                // of the last chunk
+  std::vector<Sequence::Mark> behind_newest_;  // of each of them
+  int64_t n_media_rows_ = 0;                   // of the run
+  Nanoseconds reached_ = 0;                    // end of the last chunk
 
   std::deque<RememberedTurn> turns_;
   std::deque<HeldTurn> held_turns_;  // the same

@@ -136,7 +136,10 @@ void Dialogue::save(ArchiveWriter& to) {
     put(to, c.tracks);
   }
   to.put(int64_t(newest_.size()));
-  for (const Segment& s : newest_) put(to, s);
+  for (size_t i = 0; i < newest_.size(); ++i) {
+    put(to, newest_[i]);
+    put(to, behind_newest_[i]);
+  }
   to.put(int64_t(turns_.size()));
   for (size_t i = 0; i < turns_.size(); ++i) {
     const HeldTurn& held = held_turns_[i];
@@ -189,6 +192,7 @@ void Dialogue::load_chunks(ArchiveReader& from, int64_t n) {
   for (int64_t i = from.number(0, n); i > 0; --i) {
     newest_.push_back(read_segment(from, text_.media_width()));
     from.require(newest_.back().n_tokens > 0);
+    behind_newest_.push_back(read_mark(from, n, text_.max_positions()));
   }
 }
 
@@ -219,7 +223,15 @@ void Dialogue::require_consistent(const ArchiveReader& from, const Sequence::Sav
     from.require(turn.position >= position);
     position = turn.position;
   }
+  from.require(chunks_.empty() == newest_.empty());
   if (chunks_.empty()) return from.require(of_turns == n && n_media_rows_ == 0);
+  int64_t length = n - chunks_.back().n_rows, n_steps = 0;
+  for (size_t i = 0; i < newest_.size(); ++i) {
+    from.require(behind_newest_[i].length >= length);
+    length = behind_newest_[i].length;
+    n_steps += newest_[i].modality == Modality::audio ? 0 : newest_[i].grid_t;
+  }
+  from.require(length == n && n_steps <= chunks_.back().n_steps);
   for (const HeldChunk& chunk : chunks_) of_chunks += chunk.n_rows;
   from.require(of_chunks == n_media_rows_ && of_turns == before_run_.length &&
                before_run_.length + n_media_rows_ <= n && before_run_.cursor.next >= position &&

@@ -65,6 +65,7 @@ void Dialogue::forget_chunks(size_t n) {
     rows += chunks_[i].n_rows;
     departed.steps += chunks_[i].n_steps;
   }
+  for (Sequence::Mark& mark : behind_newest_) slide_mark(mark, rows, departed);
   const int64_t first = sequence_.length() - n_media_rows_;
   sequence_.slide(first, first + rows, prompter_.rebase(sequence_.cursor(), departed));
   n_media_rows_ -= rows;
@@ -74,6 +75,15 @@ void Dialogue::forget_chunks(size_t n) {
   if (std::none_of(chunks_.begin(), chunks_.end(),
                    [](const HeldChunk& c) { return c.tracks.video; }))
     picture_.reset();
+}
+
+// A place behind what leaves the run, as the sequence slides its own.
+void Dialogue::slide_mark(Sequence::Mark& mark, int64_t n_rows, const Departed& departed) const {
+  const LaneShift shift = prompter_.rebase(mark.cursor, departed);
+  std::array<int32_t, 3>& highest = mark.block.highest;
+  for (size_t axis = 0; axis < 3; ++axis) highest[axis] -= shift[size_t(mark.block.lane)][axis];
+  mark.cursor.next = 1 + *std::max_element(highest.begin(), highest.end());
+  mark.length -= n_rows;
 }
 
 // The oldest n. What is behind them comes to where they began.
@@ -109,6 +119,8 @@ void Dialogue::move_marks(int64_t n_rows, int32_t n_positions) {
     mark.cursor.answer_next = std::min(mark.cursor.answer_next, cursor.answer_next);
   };
   if (!chunks_.empty()) move(before_run_);
+  if (!chunks_.empty())
+    for (Sequence::Mark& mark : behind_newest_) move(mark);
   if (revisable_) move(revisable_question_);
   for (HeldTurn& turn : held_turns_) turn.position -= n_positions;
   for (HeldChunk& chunk : chunks_) chunk.position -= n_positions;
@@ -155,6 +167,7 @@ void Dialogue::write_turn(const Sequence::Mark& at, const std::string& question,
 void Dialogue::end_run() {
   chunks_.clear();
   newest_.clear();
+  behind_newest_.clear();
   n_media_rows_ = 0;
   picture_.reset();
 }

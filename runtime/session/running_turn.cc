@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "session/answer_reader.h"
+#include "session/answer_schema.h"
 #include "text/utf8_stream.h"
 
 namespace omni {
@@ -26,10 +26,12 @@ RunningTurn::RunningTurn(const Context& context, Turn turn, bool live)
       live_(live),
       settings_(state_.settings()),
       about_objects_(turn_.audience == Audience::objects),
+      watches_(turn_.standing && settings_.trigger == Trigger::event),
       sampling_(sampling_of(turn_, settings_)),
       remembered_as_(context_.dialogue.remembers() && turn_.question.remembered && !about_objects_
                          ? turn_.id
-                         : 0) {}
+                         : 0),
+      span_(turn_.span) {}
 
 // A user's question that cannot be asked is its user's affair and not the stream's.
 void RunningTurn::run() {
@@ -52,7 +54,8 @@ void RunningTurn::refuse(const Error& error) {
 
 void RunningTurn::answer() {
   begin();
-  begin_speech();
+  if (watches_) return watch();
+  if (may_be_spoken(true)) begin_speech();
   AnswerReader reader(context_.prompter.coordinates(), settings_.wants_pieces && !about_objects_,
                       settings_.wants_objects);
   Answer answer;
@@ -65,6 +68,98 @@ void RunningTurn::answer() {
   send_piece(reader.finish(answer.text));
   finish(answer, reader);
 }
+
+// --- watching
+
+void RunningTurn::watch() {
+  std::optional<Reading> reading = ask_silently();
+  Meaning meaning = meaning_of(*reading);
+  Watch& watch = about_objects_ ? context_.watches.objects : context_.watches.text;
+  const bool is_news =
+      !state_.interrupted && watch.is_news(turn_.question.text + sampling_.json_schema, meaning);
+  if (is_news) find_beginning(meaning, reading);
+  if (may_be_spoken(is_news)) begin_speech();
+  say(reading->answer.text, is_news ? remembered_as_ : 0);
+  if (is_news)
+    tell(*reading);
+  else
+    stay_silent(*reading);
+}
+
+void RunningTurn::say(const std::string& text, TurnId remembered_as) {
+  try {
+    context_.dialogue.say(turn_.question.text, text, speech_.get(), remembered_as);
+  } catch (...) {
+    give_up_speech();
+    throw;
+  }
+}
+
+RunningTurn::Reading RunningTurn::ask_silently() {
+  const bool wants_objects = settings_.wants_objects || is_preset(sampling_.json_schema);
+  Reading reading{{}, AnswerReader(context_.prompter.coordinates(), false, wants_objects)};
+  reading.answer = context_.dialogue.ask(
+      turn_.question.text, {.sampling = sampling_,
+                            .on_token = [&](const AnswerToken& t) { reading.reader.push(t); },
+                            .wants_probabilities = settings_.wants_objects,
+                            .speech = nullptr,
+                            .interrupted = state_.interrupted,
+                            .remembered_as = 0});
+  reading.reader.finish(reading.answer.text);
+  return reading;
+}
+
+Meaning RunningTurn::meaning_of(const Reading& reading) const {
+  const std::string& schema = sampling_.json_schema;
+  if (!about_objects_ && !is_preset(schema))
+    return omni::meaning_of(reading.answer.text, schema, settings_.nothing_new);
+  Sighting seen{.objects = reading.reader.found()};
+  const auto& picture = reading.answer.picture;
+  if (context_.prompter.coordinates() == Coordinates::resized_pixels && picture)
+    seen.extent = std::max(picture->geometry.resized_width, picture->geometry.resized_height);
+  return seen;
+}
+
+// The answer that says it about the first picture from which on it is so; the text is for the time
+// from there on.
+void RunningTurn::find_beginning(const Meaning& news, std::optional<Reading>& reading) {
+  context_.dialogue.look_back([&] {
+    Reading earlier = ask_silently();
+    if (!is_same(meaning_of(earlier), news)) return false;
+    reading.emplace(std::move(earlier));
+    return true;
+  });
+  if (!reading->answer.picture) return;
+  span_.start = std::clamp(reading->answer.picture->time, turn_.span.start, turn_.span.end());
+  span_.duration = turn_.span.end() - span_.start;
+}
+
+void RunningTurn::tell(Reading& reading) {
+  keep_turns();
+  {
+    std::lock_guard guard(state_.lock);
+    ++state_.stats.n_news;
+  }
+  if (settings_.wants_pieces && !about_objects_) send_piece(TextPiece{reading.answer.text, true});
+  finish(reading.answer, reading.reader);
+}
+
+void RunningTurn::stay_silent(Reading& reading) {
+  if (about_objects_)  // they are followed
+    reading.reader.objects(reading.answer, {}, turn_.span, settings_.tracking, context_.tracker);
+  if (speech_) {
+    std::lock_guard guard(state_.lock);
+    state_.push(turn_.id, state_.utterances.set_text(turn_.id, {}));
+  }
+  emit(turn_.span, TimeAdvanced{.text = !about_objects_ && !speech_,
+                                .objects = about_objects_,
+                                .speech = !about_objects_ && !speech_});
+  count(reading.answer, reading.reader.counts());
+  emit(turn_.span,
+       TurnDone{turn_.question.text, about_objects_, turn_.span.start, reading.answer, false});
+}
+
+// --- one that is told while it is written
 
 void RunningTurn::begin() {
   {
@@ -114,7 +209,7 @@ void RunningTurn::send_piece(std::optional<TextPiece> piece) {
 // Pieces share the time of their answer, as if it were as long as it may be; the last one has the
 // rest.
 TimeSpan RunningTurn::span_of_piece(bool is_last) {
-  const TimeSpan whole = speech_ ? TimeSpan{turn_.span.end(), turn_.span.duration} : turn_.span;
+  const TimeSpan whole = speech_ ? TimeSpan{turn_.span.end(), turn_.span.duration} : span_;
   const Nanoseconds step = whole.duration / std::max(1, sampling_.max_tokens);
   const Nanoseconds start = whole.start + std::min(n_pieces_++, sampling_.max_tokens - 1) * step;
   return {start, is_last ? whole.end() - start : step};
@@ -127,7 +222,7 @@ TimeSpan RunningTurn::stamped(TimeSpan span) const {
 }
 
 void RunningTurn::finish(const Answer& answer, AnswerReader& reader) {
-  const TimeSpan span = stamped(turn_.span);
+  const TimeSpan span = stamped(span_);
   send_objects(span, answer, reader);
   if (speech_) {
     std::lock_guard guard(state_.lock);
@@ -169,8 +264,14 @@ void RunningTurn::count(const Answer& answer, const SpatialParser::Counts& count
 
 // --- speech
 
+bool RunningTurn::may_be_spoken(bool is_news) const {
+  if (about_objects_ || !settings_.wants_speech || !context_.dialogue.may_speak()) return false;
+  if (!turn_.standing || settings_.trigger == Trigger::turn) return true;
+  return settings_.speak_on == SpeakOn::always ||
+         (settings_.speak_on == SpeakOn::change && is_news);
+}
+
 void RunningTurn::begin_speech() {
-  if (about_objects_ || !settings_.wants_speech || !context_.dialogue.may_speak()) return;
   if (!wait_to_speak()) return;
   std::shared_ptr<SpeechStream> speech = context_.make_speech(settings_.speech);
   {

@@ -2,15 +2,19 @@
 // question goes into the dialogue, the answer is read while it is written, and what is in it is put
 // out. Its events, in this order: TurnBegan · Utterance · pieces of text · objects · text ·
 // TurnDone; of one that cannot be asked, Failed. Where it throws the turn ends without a TurnDone.
+// Of one that watches (Trigger::event) the answer is read first; where it is not new, there is only
+// the end of its time.
 #pragma once
 
 #include <memory>
 #include <optional>
 
 #include "interface/prompter.h"
+#include "session/answer_reader.h"
 #include "session/dialogue.h"
 #include "session/session.h"
 #include "session/session_state.h"
+#include "session/watch.h"
 
 namespace omni {
 
@@ -23,6 +27,7 @@ class RunningTurn {
     const MakeSpeech& make_speech;
     Dialogue& dialogue;
     Tracker& tracker;
+    Watches& watches;
   };
   // live: media come at the pace of a clock.
   RunningTurn(const Context& context, Turn turn, bool live);
@@ -32,7 +37,20 @@ class RunningTurn {
   void run();
 
  private:
+  // An answer that nobody has been told, and what is in it.
+  struct Reading {
+    Answer answer;
+    AnswerReader reader;
+  };
+
   void answer();
+  void watch();
+  Reading ask_silently();
+  Meaning meaning_of(const Reading& reading) const;
+  void find_beginning(const Meaning& news, std::optional<Reading>& reading);
+  void say(const std::string& text, TurnId remembered_as);
+  void tell(Reading& reading);
+  void stay_silent(Reading& reading);
   void refuse(const Error& error);
   void begin();
   Answer write(const std::function<void(const AnswerToken&)>& on_token);
@@ -43,6 +61,7 @@ class RunningTurn {
   void count(const Answer& answer, const SpatialParser::Counts& counts);
 
   void begin_speech();
+  bool may_be_spoken(bool is_news) const;
   bool wait_to_speak();
   void give_up_speech();
 
@@ -59,9 +78,10 @@ class RunningTurn {
   const Turn turn_;
   const bool live_;
   const SessionSettings settings_;  // as they were when it began
-  const bool about_objects_;
+  const bool about_objects_, watches_;
   const SamplingOptions sampling_;
   const TurnId remembered_as_;            // 0: it is not
+  TimeSpan span_;                         // of its text
   std::shared_ptr<SpeechStream> speech_;  // nullptr: it is not spoken
   int n_pieces_ = 0;                      // sent
 };

@@ -1,5 +1,6 @@
 // A session as a file: its dialogue, the chunk that is open, what has not entered it yet, and where
-// the standing questions are. A safetensors file (session/archive.h).
+// the standing questions are: when they are due, and what was answered last. A safetensors file
+// (session/archive.h).
 #pragma once
 
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include "session/dialogue.h"
 #include "session/timeline.h"
 #include "session/turns.h"
+#include "session/watch.h"
 
 namespace omni {
 
@@ -15,6 +17,8 @@ namespace omni {
 struct SavedPlace {
   Timeline::Saved timeline;
   Turns::Place turns;
+  TurnId next_turn = 1;
+  Watches watches;
 };
 
 // checkpoint: what its sessions are known by. Throws not_found where it cannot be written, and what

@@ -152,6 +152,7 @@ void SessionThread::begin_with(std::unique_ptr<Dialogue> dialogue) {
   is_loaded_ = false;
   begin_timeline();
   tracker_.reset();
+  watches_ = {};
 }
 
 void SessionThread::begin_timeline() {
@@ -335,7 +336,9 @@ void SessionThread::drop(const Turn& turn) {
 
 void SessionThread::answer(Turn turn, bool live) {
   note_heard(true);
-  RunningTurn({state_, prompter_, make_speech_, *dialogue_, tracker_}, std::move(turn), live).run();
+  RunningTurn({state_, prompter_, make_speech_, *dialogue_, tracker_, watches_}, std::move(turn),
+              live)
+      .run();
 }
 
 // The turn whose answer was spoken last keeps what was heard of it. `at_once`: it is looked back

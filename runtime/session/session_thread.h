@@ -15,6 +15,7 @@
 #include "session/session_state.h"
 #include "session/silence.h"
 #include "session/timeline.h"
+#include "session/watch.h"
 
 namespace omni {
 
@@ -85,6 +86,7 @@ class SessionThread {
   Silence silence_;
   std::optional<Nanoseconds> patience_left_;  // with what holds everything up
   Tracker tracker_;
+  Watches watches_;
   bool is_loaded_ = false;                          // and no media have come since
   uint64_t n_changes_ = 0;                          // of the dialogue, that have been told
   bool video_ended_ = false, audio_ended_ = false;  // as the timeline knows it

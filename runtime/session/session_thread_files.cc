@@ -40,12 +40,13 @@ void SessionThread::store(const SessionFile& file) {
 }
 
 void SessionThread::save(const SessionFile& file) {
-  SavedPlace place{.timeline = timeline_->save(), .turns = {}};
+  SavedPlace place{.timeline = timeline_->save(), .turns = {}, .next_turn = 1, .watches = watches_};
   {
     std::lock_guard guard(state_->lock);
     for (Segment& s : state_->inbox.waiting(file.first_segment))
       place.timeline.waiting.push_back(std::move(s));
     place.turns = state_->turns.place();
+    place.next_turn = state_->turns.next_id();
   }
   save_session(file.path, checkpoint_, *dialogue_, place);
 }
@@ -53,12 +54,12 @@ void SessionThread::save(const SessionFile& file) {
 void SessionThread::load(const std::string& path) {
   auto dialogue = make_dialogue();
   SavedPlace place = load_session(path, checkpoint_, *dialogue, scheduler_.model().media_width());
-  const TurnId last = dialogue->turns().empty() ? 0 : dialogue->turns().back().turn;
   begin_with(std::move(dialogue));
   timeline_->load(std::move(place.timeline));
+  watches_ = std::move(place.watches);
   is_loaded_ = true;
   std::lock_guard guard(state_->lock);
-  state_->turns.go_on(place.turns, last);
+  state_->turns.go_on(place.turns, place.next_turn);
 }
 
 // The first media behind a file. Of another clock than the saved ones, they come right behind those

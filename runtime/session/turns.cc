@@ -59,6 +59,7 @@ Turns::Due Turns::chunk_entered(const TimeSpan& chunk, Tracks tracks, const Sess
   place_.since_asked = place_.since_asked | tracks;
   switch (s.trigger) {
     case Trigger::chunk:
+    case Trigger::event:
       if (chunk.duration < kWorthACaption) return {.turns = {}, .silent_until = end};
       return standing({start, chunk.duration}, s);
     case Trigger::interval: {
@@ -117,10 +118,10 @@ void Turns::forget_media() {
   end_asked_ = false;
 }
 
-void Turns::go_on(const Place& place, TurnId last) {
+void Turns::go_on(const Place& place, TurnId next) {
   place_ = place;
   end_asked_ = false;
-  next_id_ = std::max(next_id_, last + 1);
+  next_id_ = std::max(next_id_, next);
 }
 
 bool is_overdue(const Turn& turn, const SessionSettings& settings, const ClockReading& clock,

@@ -69,8 +69,8 @@ class Turns {
     Tracks since_asked;                          // what has come from there on
   };
   const Place& place() const { return place_; }
-  // last: of the turns in that context.
-  void go_on(const Place& place, TurnId last);
+  // next: of the turns behind that context.
+  void go_on(const Place& place, TurnId next);
 
   void forget_media();
   void forget_questions() { waiting_.clear(); }

@@ -910,5 +910,43 @@ TEST(SessionEvents, AReplyIsSpokenAsIfItWereTheAnswer) {
   EXPECT_GT(play(*speech), 0);
 }
 
+// With Trigger::event what is not new is spoken only where all is.
+TEST(SessionEvents, WhichStandingAnswersAreSpokenIsASetting) {
+  const auto engine = speaking_engine();
+  const auto watch = [&](Trigger trigger, SpeakOn speak_on) {
+    SessionOptions o = talking();
+    o.settings.trigger = trigger;
+    o.settings.speak_on = speak_on;
+    o.settings.has_video = true;
+    o.settings.prompt = "Describe the feed.";
+    o.context_duration = kChunk;
+    o.settings.sampling.max_tokens = 12;
+    const auto session = engine->make_session(o);
+    for (int i = 0; i < 4; ++i) {
+      Segment s = picture(*engine, i);
+      if (i >= 2) std::fill(s.embeddings.begin(), s.embeddings.end(), 0.f);
+      session->put(std::move(s));
+    }
+    session->put(TrackEnded{Track::video});
+    std::vector<bool> spoken;  // of each answer
+    bool has_utterance = false;
+    while (const auto event = session->next()) {
+      has_utterance |= as<Utterance>(*event) != nullptr;
+      if (as<TurnDone>(*event)) {
+        spoken.push_back(std::exchange(has_utterance, false));
+        session->put(SpeechEnded{event->turn, SpeechEnd::finished, 0, kSecond});
+      }
+      if (as<EndOfStream>(*event)) break;
+    }
+    return spoken;
+  };
+  const std::vector<bool> none{false, false}, all{true, true}, second{false, true};
+  EXPECT_EQ(watch(Trigger::chunk, SpeakOn::change), all);
+  EXPECT_EQ(watch(Trigger::chunk, SpeakOn::never), none);
+  EXPECT_EQ(watch(Trigger::event, SpeakOn::change), second);
+  EXPECT_EQ(watch(Trigger::event, SpeakOn::always), all);
+  EXPECT_EQ(watch(Trigger::event, SpeakOn::never), none);
+}
+
 }  // namespace
 }  // namespace omni

@@ -102,7 +102,7 @@ class SavedSession : public testing::Test {
 // at the same times, drawn by the same chances.
 TEST_F(SavedSession, IsAsIfNeverInterrupted) {
   constexpr int kEnd = 24;
-  for (const Trigger trigger : {Trigger::chunk, Trigger::interval}) {
+  for (const Trigger trigger : {Trigger::chunk, Trigger::interval, Trigger::event}) {
     std::vector<Said> expected;
     const auto all = session(trigger);
     for (int i = 0; i < kEnd; ++i) put(*all, i);

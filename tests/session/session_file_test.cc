@@ -265,6 +265,47 @@ TEST_P(SessionFiles, DamagedFilesAreHarmless) {
   EXPECT_EQ(ask(again, 4), ask(d, 4));
 }
 
+// The context is what it was, and in between what it was behind each picture, whatever has left.
+TEST_P(SessionFiles, LookingBackChangesNothing) {
+  const DialogueOptions o = options();
+  Dialogue d = dialogue(o), other = dialogue(o);
+  const auto answer = [](Dialogue& of) {
+    const std::atomic<bool> interrupted{false};
+    return of
+        .ask("What?", {.sampling = {.max_tokens = 4},
+                       .on_token = [](const AnswerToken&) {},
+                       .interrupted = interrupted})
+        .text;
+  };
+  std::string of_first;
+  for (int i = 0; i < 36; ++i) {
+    show(d, i);
+    show(other, i);
+    if (i % 2 == 0) {
+      Dialogue first = dialogue(o);
+      save(other, folder_ / "file");
+      load(first, folder_ / "file");
+      of_first = answer(first);
+      continue;
+    }
+    EXPECT_EQ(answer(d), answer(other));  // knows what the run has
+    int n = 0;
+    d.look_back([&] {
+      ++n;
+      if (!family_.audio) EXPECT_EQ(answer(d), of_first) << i;
+      return i % 4 == 1;
+    });
+    EXPECT_EQ(n, 1);
+    ASSERT_TRUE(bytes_of(d) == bytes_of(other)) << i;
+    if (i % 12 == 7) {
+      EXPECT_EQ(ask(d, TurnId(i)), ask(other, TurnId(i)));
+      int none = 0;
+      d.look_back([&] { return ++none != 0; });
+      EXPECT_EQ(none, 0);
+    }
+  }
+}
+
 // Many tensors that are the same bytes are not a small file of much.
 TEST(SessionFile, BytesCountOnce) {
   const fs::path path =

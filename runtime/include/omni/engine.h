@@ -33,7 +33,7 @@ struct EngineOptions {
 // What the checkpoint's files ask for: generation_config.json, its `omni` object, which wins, and
 // the video processor's frame rate. A value is unset where they say nothing.
 struct CheckpointDefaults {
-  std::optional<std::string> system_prompt, prompt, spatial_prompt, trigger;
+  std::optional<std::string> system_prompt, prompt, spatial_prompt, trigger, nothing_new;
   std::optional<Rational> frame_rate;
   std::optional<int64_t> min_pixels, max_pixels;
   std::optional<double> context_duration;   // seconds

@@ -39,8 +39,14 @@ enum class Track { video, audio, questions };  // questions: everything that ask
 
 // When the standing questions are asked: after every chunk of media, every `interval` of it, when
 // all media have ended, when somebody has finished speaking (TurnEnded). With `prompt` and `manual`
-// they are not.
-enum class Trigger { chunk, interval, prompt, eos, manual, turn };
+// they are not. event: after every chunk, but only an answer that says something else than the one
+// before comes out, for the picture from which on it is so.
+enum class Trigger { chunk, interval, prompt, eos, manual, turn, event };
+
+// Which answers to standing questions are spoken, where answers may be: those that come out, all
+// (with Trigger::event also what is not new), none. What was said with Trigger::turn is no standing
+// question.
+enum class SpeakOn { change, always, never };
 
 // match: objects of successive answers that match get the same track; predict: and a velocity.
 enum class Tracking { none, match, predict };
@@ -55,6 +61,9 @@ struct SessionSettings {
   SamplingOptions sampling;    // of questions that bring none
   Tracking tracking = Tracking::match;
   SpeechOptions speech;
+  SpeakOn speak_on = SpeakOn::change;
+  // With Trigger::event: the answer that says so; empty: none does.
+  std::string nothing_new;
   bool barge_in = true;  // a user's question or voice interrupts what is being spoken
   // Who wants what: text, its pieces while they are written, objects. Where nobody wants anything,
   // the standing question is still `prompt`.
@@ -205,6 +214,7 @@ struct TurnDone {
   bool about_objects = false;  // it answered spatial_prompt
   Nanoseconds due = 0;         // beginning of the media that it is about
   Answer answer;
+  bool is_news = true;  // false, with Trigger::event: nobody was told the answer
 };
 struct TurnDropped {
   std::string question;
@@ -251,6 +261,7 @@ struct SessionStats {
   uint64_t n_late = 0;     // segments that came after their chunk had gone, since the beginning
   int64_t context_tokens = 0, remembered_turns = 0;
   uint64_t n_answers = 0, n_tokens = 0;
+  uint64_t n_news = 0;  // answers that came out with Trigger::event
   uint64_t n_objects = 0, n_repaired = 0, n_malformed = 0;
   uint64_t n_spoken = 0, n_unspoken = 0, n_interrupted = 0;
   uint64_t n_overdue = 0, n_refused = 0;  // questions
