@@ -145,6 +145,7 @@ class LocalSession final : public Session {
   void give_up_file(const char* why) {
     const SessionFile file = std::move(state_->files.front());
     state_->files.pop_front();
+    drop_oldest_refusal();
     state_->push(0, {}, SessionStored{file.path, file.is_load, Error(ErrorCode::cancelled, why)});
   }
 
@@ -192,12 +193,14 @@ class LocalSession final : public Session {
     return state_->turns.add(std::move(question), time, state_->inbox.n_put());
   }
 
-  // What is told of refused questions is bounded as they are. Under the lock.
+  // What is told of refused questions and of files is bounded as they are. Under the lock.
   void drop_oldest_refusal() {
     std::deque<Event>& events = state_->events;
     const auto is_refusal = [](const Event& e) {
       const auto* dropped = std::get_if<TurnDropped>(&e.what);
-      return dropped && dropped->why == TurnDropped::Why::refused;
+      const auto* stored = std::get_if<SessionStored>(&e.what);
+      return (dropped && dropped->why == TurnDropped::Why::refused) ||
+             (stored && stored->error && stored->error->code() == ErrorCode::cancelled);
     };
     if (events.size() < SessionState::kMostEvents) return;
     const auto oldest = std::find_if(events.begin(), events.end(), is_refusal);

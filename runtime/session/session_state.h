@@ -51,12 +51,16 @@ struct SessionState {
   template <class What>
   void emit(TurnId turn, const TimeSpan& span, What what) {
     std::unique_lock guard(lock);
-    changed.wait(guard, stop.get_token(), [&] { return cancelled || events.size() < kMostEvents; });
+    wait_for_taker(guard);
     if (cancelled || stop.stop_requested()) throw_cancelled();
     push(turn, span, std::move(what));
   }
 
   // --- under the lock
+  // While nobody takes the events that are there; not behind a flush or at the end.
+  void wait_for_taker(std::unique_lock<std::mutex>& held) {
+    changed.wait(held, stop.get_token(), [&] { return cancelled || events.size() < kMostEvents; });
+  }
   template <class What>
   void push(TurnId turn, const TimeSpan& span, What what) {
     events.push_back({epoch, turn, span, std::move(what)});

@@ -35,7 +35,8 @@ void SessionThread::store(const SessionFile& file) {
     error = Error(ErrorCode::out_of_memory, file.path + ": out of memory");
   }
   keep_stats();
-  std::lock_guard guard(state_->lock);
+  std::unique_lock guard(state_->lock);
+  state_->wait_for_taker(guard);
   state_->push(0, {}, SessionStored{file.path, file.is_load, std::move(error)});
 }
 

@@ -230,7 +230,7 @@ TEST_F(SavedSession, SavesAndLoadsKeepTheirOrder) {
 // Of each one is told, whatever becomes of it.
 TEST_F(SavedSession, AFlushEndsWhatWaits) {
   const auto s = session();
-  constexpr int kFiles = 300;
+  constexpr int kFiles = 200;
   for (int i = 0; i < kFiles; ++i) s->load(path_);
   s->flush();
   s->save(path_);
