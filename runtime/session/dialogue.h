@@ -65,7 +65,8 @@ class Dialogue {
   };
   Answer ask(const std::string& question, const How& how);
   // Calls `ask_then` with the context as it was behind each picture of the last chunk but the last,
-  // until it returns true. Afterwards the context is as before.
+  // until it returns true. Afterwards the context is as before (where rows have left to make room
+  // since then, those that are put in again have not seen them).
   void look_back(const std::function<bool()>& ask_then);
   // `text` is the answer to `question`: spoken where there is a speech, remembered as above.
   void say(const std::string& question, const std::string& text, SpeechStream* speech,

@@ -15,6 +15,7 @@ class Watching : public GstTest {
     std::vector<GstClockTime> starts, ends;
     GstClockTime until = 0;  // of texts and GAPs, none of which leaves anything out
     bool has_hole = false;
+    int n_gaps = 0;
     std::mutex lock;
   };
 
@@ -42,6 +43,7 @@ class Watching : public GstTest {
       told.ends.push_back(start + duration);
     } else if (GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info)) == GST_EVENT_GAP) {
       gst_event_parse_gap(GST_PAD_PROBE_INFO_EVENT(info), &start, &duration);
+      ++told.n_gaps;
     } else {
       return GST_PAD_PROBE_OK;
     }
@@ -86,6 +88,7 @@ TEST_F(Watching, WhereNothingChangesTimeGoesOn) {
   Told told;
   watch(told, "", feed({{"smpte", 200}}));
   EXPECT_TRUE(told.texts.empty());
+  EXPECT_GE(told.n_gaps, 10);  // a chunk each
   EXPECT_FALSE(told.has_hole);
   EXPECT_EQ(told.until, 20 * GST_SECOND);
 }

@@ -125,6 +125,21 @@ TEST_F(SavedSession, IsAsIfNeverInterrupted) {
   }
 }
 
+// A chunk of which nothing more comes is asked about as what it has.
+TEST_F(SavedSession, AChunkThatHasBegunIsAskedAbout) {
+  std::vector<Said> expected, said;
+  const auto all = session(Trigger::chunk);
+  put(*all, 0);
+  end(*all, expected);
+  EXPECT_EQ(expected.size(), 1u);
+  const auto before = session(Trigger::chunk);
+  put(*before, 0);
+  before->save(path_);
+  ASSERT_TRUE(stored(*before));
+  end(*loaded(Trigger::chunk), said);
+  EXPECT_TRUE(said == expected);
+}
+
 // Of a track that runs far ahead, what waits is in the file.
 TEST_F(SavedSession, WhatHasNotEnteredIsInIt) {
   constexpr int kSeconds = 14;

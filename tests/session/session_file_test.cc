@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <filesystem>
@@ -104,6 +105,51 @@ class SessionFiles : public testing::TestWithParam<const char*> {
     }
     ADD_FAILURE() << "loaded";
     return ErrorCode::internal;
+  }
+
+  void look_back_at(const DialogueOptions& o) {
+    Dialogue d = dialogue(o), other = dialogue(o);
+    const auto answer = [](Dialogue& of) {
+      const std::atomic<bool> interrupted{false};
+      return of
+          .ask("What?", {.sampling = {.max_tokens = 4},
+                         .on_token = [](const AnswerToken&) {},
+                         .interrupted = interrupted})
+          .text;
+    };
+    std::string of_first;
+    for (int i = 0; i < 36; ++i) {
+      show(d, i);
+      show(other, i);
+      if (i % 2 == 0) {
+        Dialogue first = dialogue(o);
+        save(other, folder_ / "file");
+        load(first, folder_ / "file");
+        of_first = answer(first);
+        continue;
+      }
+      const std::string of_d = answer(d), of_other = answer(other);
+      if (o.most_rows == 0) EXPECT_EQ(of_d, of_other) << i;
+      int n = 0;
+      d.look_back([&] {
+        ++n;
+        const std::string behind_first = answer(d);
+        if (!family_.audio && o.most_rows == 0) EXPECT_EQ(behind_first, of_first) << i;
+        return i % 4 == 1;
+      });
+      EXPECT_EQ(n, 1);
+      ASSERT_EQ(d.sequence().positions(), other.sequence().positions()) << i;
+      ASSERT_TRUE(std::ranges::equal(d.sequence().ids(), other.sequence().ids())) << i;
+      // Rows that are put in again have not seen what has left to make room.
+      if (o.most_rows == 0) ASSERT_TRUE(bytes_of(d) == bytes_of(other)) << i;
+      if (o.remembers && i % 12 == 7) {
+        const std::string said = ask(d, TurnId(i)), said_by_other = ask(other, TurnId(i));
+        if (o.most_rows == 0) EXPECT_EQ(said, said_by_other);
+        int none = 0;
+        d.look_back([&] { return ++none != 0; });
+        EXPECT_EQ(none, 0);
+      }
+    }
   }
 
   fs::path folder_;
@@ -265,44 +311,15 @@ TEST_P(SessionFiles, DamagedFilesAreHarmless) {
   EXPECT_EQ(ask(again, 4), ask(d, 4));
 }
 
-// The context is what it was, and in between what it was behind each picture, whatever has left.
+// The context is what it was, and in between what it was behind each picture, whatever has left:
+// by age, turns, and to make room.
 TEST_P(SessionFiles, LookingBackChangesNothing) {
-  const DialogueOptions o = options();
-  Dialogue d = dialogue(o), other = dialogue(o);
-  const auto answer = [](Dialogue& of) {
-    const std::atomic<bool> interrupted{false};
-    return of
-        .ask("What?", {.sampling = {.max_tokens = 4},
-                       .on_token = [](const AnswerToken&) {},
-                       .interrupted = interrupted})
-        .text;
-  };
-  std::string of_first;
-  for (int i = 0; i < 36; ++i) {
-    show(d, i);
-    show(other, i);
-    if (i % 2 == 0) {
-      Dialogue first = dialogue(o);
-      save(other, folder_ / "file");
-      load(first, folder_ / "file");
-      of_first = answer(first);
-      continue;
-    }
-    EXPECT_EQ(answer(d), answer(other));  // knows what the run has
-    int n = 0;
-    d.look_back([&] {
-      ++n;
-      if (!family_.audio) EXPECT_EQ(answer(d), of_first) << i;
-      return i % 4 == 1;
-    });
-    EXPECT_EQ(n, 1);
-    ASSERT_TRUE(bytes_of(d) == bytes_of(other)) << i;
-    if (i % 12 == 7) {
-      EXPECT_EQ(ask(d, TurnId(i)), ask(other, TurnId(i)));
-      int none = 0;
-      d.look_back([&] { return ++none != 0; });
-      EXPECT_EQ(none, 0);
-    }
+  for (const int64_t most_rows : {0, 90, 160}) {
+    DialogueOptions o = options();
+    o.remembers = most_rows != 90;
+    o.most_rows = most_rows;
+    SCOPED_TRACE(most_rows);
+    look_back_at(o);
   }
 }
 

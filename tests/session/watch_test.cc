@@ -207,14 +207,14 @@ class ScriptedModel final : public TextModel {
 };
 
 // A pair of frames.
-Segment picture(int second, int scene) {
+Segment picture(int nth, int scene, Nanoseconds duration = kPair) {
   Segment s;
   s.hidden = kHidden;
   s.grid_t = 1, s.grid_h = s.grid_w = 2;
   s.n_tokens = 4;
-  s.seconds_per_grid = 1;
-  s.start = second * kPair;
-  s.duration = kPair;
+  s.seconds_per_grid = double(duration) / kSecond;
+  s.start = nth * duration;
+  s.duration = duration;
   s.source_width = s.source_height = s.resized_width = s.resized_height = 1000;
   s.embeddings.assign(size_t(s.n_tokens * kHidden), float(scene));
   return s;
@@ -225,7 +225,8 @@ class Watching : public testing::Test {
   struct Seen {
     std::vector<Event> texts, objects, pieces;
     std::vector<Event> done;
-    Nanoseconds text_until = 0;  // no time was left out
+    Nanoseconds text_until = 0;
+    int n_gaps = 0;  // of text
   };
 
   static SessionOptions options() {
@@ -238,13 +239,13 @@ class Watching : public testing::Test {
     o.context_duration = 8 * kSecond;
     return o;
   }
-  // What comes of a feed whose scene of each second is told.
-  Seen watch(const SessionOptions& o, const std::vector<int>& scenes) {
+  // What comes of a feed whose scene of each pair is told.
+  Seen watch(const SessionOptions& o, const std::vector<int>& scenes, Nanoseconds each = kPair) {
     const auto session = make_session(nullptr, *family_.prompter, scheduler_, {}, o);
     Seen seen;
     std::jthread feeder([&](const std::stop_token&) {
       for (size_t i = 0; i < scenes.size(); ++i)
-        while (!session->put(picture(int(i), scenes[i])).accepted) std::this_thread::yield();
+        while (!session->put(picture(int(i), scenes[i], each)).accepted) std::this_thread::yield();
       session->put(Input(TrackEnded{Track::video}));
     });
     while (auto event = session->next()) {
@@ -260,6 +261,7 @@ class Watching : public testing::Test {
     const bool is_text = std::holds_alternative<AnswerText>(event.what);
     if (is_text || (advanced && advanced->text)) {
       EXPECT_GE(event.span.end(), seen.text_until);
+      seen.n_gaps += !is_text;
       seen.text_until = event.span.end();
     }
     if (const auto* failed = std::get_if<Failed>(&event.what))
@@ -322,6 +324,14 @@ TEST_F(Watching, EveryChangeIsOneEventAtItsFrame) {
   }
 }
 
+// Of a chunk of four pairs those up to the first that says it are asked about again.
+TEST_F(Watching, AChunkIsSearchedFromItsBeginning) {
+  const Seen seen = watch(options(), {1, 1, 1, 1, 1, 2, 2, 2}, kPair / 2);
+  ASSERT_EQ(seen.texts.size(), 1u);
+  EXPECT_EQ(seen.texts[0].span.start, 5 * kPair / 2 + kPair / 4);
+  EXPECT_EQ(model_.n_answers(), 2 + 2);
+}
+
 TEST_F(Watching, AStaticHourIsSilent) {
   SessionOptions o = options();
   o.settings.wants_pieces = true;
@@ -330,6 +340,7 @@ TEST_F(Watching, AStaticHourIsSilent) {
   EXPECT_TRUE(seen.texts.empty() && seen.pieces.empty());
   EXPECT_EQ(seen.text_until, 3600 * kSecond);
   EXPECT_EQ(seen.done.size(), 1800u);
+  EXPECT_GE(seen.n_gaps, 1800);
   for (const Event& e : seen.done) EXPECT_FALSE(std::get<TurnDone>(e.what).is_news);
 }
 
