@@ -159,6 +159,7 @@ def text_batch(clips, packer, mode, shape, n, boxes):
     packed = [packer.pack(v, a, clips.r) for v, a in zip(videos, sounds)]
     out = dict(mode=mode, shape=shape, count=sum(c for _, c in packed), **{k: np.stack([p[k] for p, _ in packed]) for k in packed[0][0]})
     out["own"] = np.array([(v is None or v.kind != "other") and (a is None or "other" not in a.kind) for v, a in zip(videos, sounds)])
+    out["own picture"] = np.array([v is not None and v.kind != "other" for v in videos])
     if pairs:
         cells = [cell_targets(v, len(v.frames) - 1) for v in videos]
         out.update(frames=np.stack([np.repeat(v.frames, 2, 0) if mode == "image" else v.frames for v in videos]), label=np.stack([c[0] for c in cells]),

@@ -136,11 +136,15 @@ class Clips:
     def _speech(self, a, seconds):
         r, gain, n = self.r, self.r.uniform(.15, 1), len(a.wave)
         voice, t = r.randrange(len(self.bank["speech"]["one"])), int(r.uniform(0, .4) * RATE)
+        tilt = 0 if self.unseen else r.uniform(-.5, .5)
         for _ in range(r.choice([1, 1, 2, 2, 3]) * max(1, int(seconds / 2))):
             word = r.choice(WORDS)
             x = r.choice(self.bank["speech"][word][voice])
-            stretch = r.uniform(.88, 1.14)
+            stretch = r.uniform(.88, 1.14) if self.unseen else r.uniform(.82, 1.22)
             x = np.interp(np.arange(int(len(x) / stretch)) * stretch, np.arange(len(x)), x).astype(np.float32)
+            if not self.unseen:  # brighter or duller, as other voices are
+                tilted = x - tilt * np.append(0, x[:-1]).astype(np.float32)
+                x = tilted * (np.abs(x).max() / max(1e-6, np.abs(tilted).max()))
             if t + len(x) > n:
                 if a.words:
                     break
@@ -278,6 +282,7 @@ class Clips:
     def _event(self, v, n):
         """Now and then the picture freezes, goes black or comes back."""
         r, e = self.r, self.r.random()
+        black = .42 if self.unseen else .5
         moves = n > 1 and all(np.abs(v.frames[i].astype(np.int16) - v.frames[i + 1]).mean() > .15 for i in range(n - 1))
         seen = moves and v.picture != "blinking screen" and (v.kind == "ball" or v.kind == "other" and v.moves or v.picture in LIVELY or any(a or b for a, b in v.velocity.values()))
         if e < .3 and seen and n > 2:
@@ -285,12 +290,12 @@ class Clips:
             v.frames[first:] = v.frames[first]
             v.boxes = [list(v.boxes[min(i, first)]) for i in range(n)]
             v.event, v.velocity = ("freeze", first), {}
-        elif .3 <= e < .42 and v.picture != "black screen" and n > 1:
-            first = r.randint(1, n - 1) if self.unseen or r.random() < .6 else 1  # the hardest: the only pair with something is half black
+        elif .3 <= e < black and v.picture != "black screen" and n > 1:
+            first = r.randint(1, n - 1) if self.unseen or r.random() < .3 else 1  # the hardest: the only pair with something is half black
             v.frames[first:] = 0
             v.boxes = [b if i < first else [] for i, b in enumerate(v.boxes)]
             v.event = ("black", first)
-        elif .42 <= e < .48 and v.picture != "black screen" and n > 1:
+        elif black <= e < black + .06 and v.picture != "black screen" and n > 1:
             first = r.randint(1, n - 1)
             v.frames[:first] = 0
             v.boxes = [b if i >= first else [] for i, b in enumerate(v.boxes)]

@@ -1,7 +1,8 @@
-"""Writes the checkpoint in the published layout: `python export.py --thinker FOLDER [--net DIR/text.pt] [--voice DIR] --out FOLDER`
+"""Writes the checkpoint in the published layout: `python export.py --thinker FOLDER [--net DIR/text.pt [--before NET --share X]] [--voice DIR] --out FOLDER`
 
 thinker  a Thinker in the Hugging Face layout (models/nano itself will do)
 net      what train.py left: the Thinker is this one, with the tokenizer beside it; of --thinker only what describes it is taken
+before   what --net was trained on from: the weights are the mean of the two, `share` of --net's; of what a short stage taught most is left, and of what it disturbed, little (arXiv:2109.01903)
 voice    where train_speech.py left dit.pt, vocoder.pt, talker.pt and rows.pkl, or a checkpoint, whose voice is kept; without it the checkpoint cannot speak
 """
 import argparse
@@ -36,11 +37,14 @@ def thinker_of(folder):
     return config, tensors
 
 
-def thinker_of_net(state, base, out):
+def thinker_of_net(state, before, share, base, out):
     """Writes the Thinker that train.py left, without what only training asked of it."""
     tokenizer = Tokenizer.from_file(str(state.parent / "tokenizer.json"))
     net = Thinker(tokenizer)
-    net.load_state_dict(torch.load(state))
+    weights = torch.load(state)
+    if before:
+        weights = {k: share * weights[k].float() + (1 - share) * old.float() for k, old in torch.load(before).items()}
+    net.load_state_dict(weights)
     net.hf.to(torch.bfloat16).save_pretrained(out)
     for name in COPIED:
         shutil.copy(state.parent / name if name == "tokenizer.json" else base / name, out / name)
@@ -64,12 +68,14 @@ def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--thinker", type=Path, required=True)
     a.add_argument("--net", type=Path)
+    a.add_argument("--before", type=Path)
+    a.add_argument("--share", type=float, default=.5)
     a.add_argument("--voice", type=Path)
     a.add_argument("--out", type=Path, required=True)
     a = a.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
     if a.net:
-        thinker_of_net(a.net, a.thinker, a.out)
+        thinker_of_net(a.net, a.before, a.share, a.thinker, a.out)
         a.thinker = a.out
     thinker_config, tensors = thinker_of(a.thinker)
     for name in COPIED:

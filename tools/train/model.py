@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from transformers import Qwen2_5OmniThinkerConfig, Qwen2_5OmniThinkerForConditionalGeneration
 
 from tokenizer import HIGHEST
-from vocabulary import FRAMES, LABELS, LEVELS, PICTURES, SOUNDS, SYSTEM, WAVES
+from vocabulary import FRAMES, LABELS, LEVELS, OTHER, PICTURES, SOUNDS, SYSTEM, WAVES
 
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
@@ -61,6 +61,7 @@ class Thinker(nn.Module):
         self.hf = Qwen2_5OmniThinkerForConditionalGeneration(self.config)
         n = self.config.text_config.hidden_size
         self.numbers = torch.tensor([tokenizer.token_to_id(str(i)) for i in range(HIGHEST + 1)])
+        self.other = torch.tensor([tokenizer.encode(text).ids[0] for text in (OTHER, " " + OTHER)])  # with which only OTHER begins
         # What only training asks of the towers and of the media tokens inside the text model; dropped by the export.
         self.heads = nn.ModuleDict(dict(label=nn.Linear(n, len(LABELS) + 1), box=nn.Linear(n, 6), picture=nn.Linear(n, len(PICTURES) + 1), changed=nn.Linear(n, 2), sound=nn.Linear(n, len(SOUNDS)),
                                         level=nn.Linear(n, len(LEVELS)), waveform=nn.Linear(n, len(WAVES)), tap_label=nn.Linear(n, len(LABELS) + 1), tap_numbers=nn.Linear(n, 4 * n, bias=False),

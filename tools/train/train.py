@@ -30,6 +30,7 @@ STAGES = {  # steps, clips a batch, learning rates of Muon and AdamW, share of t
     "foreign": dict(steps=1500, n=8, muon=1e-3, adam=1e-3, cool=1, towers=0.0, hearing=.5, length=160),
 }
 ORDER = list(STAGES)
+CALLED_OTHER = 3.0  # weight of the loss of an own picture that is called other, beside the one of its right name
 
 
 def tensor(array):
@@ -98,14 +99,16 @@ def text_losses(net, b, pictures, sounds, sigma, taps=True, kept=None):
 
     out, asked = {}, t("target") >= 0
     embedding = net.embedding()
-    if kept and t("own").any():
+    own = t("own")
+    if kept and own.any():
         # What it said before of its own it says as before, in the rows that its Talker reads: last hidden state and embedding.
         with torch.no_grad():
-            heard = kept.audio(t("mel").bfloat16()) if sounds is not None else None
-            before = kept.text(kept.embed(ids, pictures, heard, mode, shape), all_positions, torch.zeros(seen.shape).masked_fill_(~seen, -1e4))[0][t("own")].float()
-            before = before + F.embedding(ids[t("own")], kept.embedding())
-        now = hidden[t("own")].float() + F.embedding(ids[t("own")], embedding)
-        there = (pair != -1)[t("own")]
+            looked = pictures.reshape(n, -1, *pictures.shape[1:])[own].flatten(0, 1) if pictures is not None else None
+            heard = kept.audio(t("mel").unflatten(0, (n, -1))[own].flatten(0, 1).bfloat16()) if sounds is not None else None
+            before = kept.text(kept.embed(ids[own], looked, heard, mode, shape), all_positions[:, own], torch.zeros(seen[own].shape).masked_fill_(~seen[own], -1e4))[0].float()
+            before = before + F.embedding(ids[own], kept.embedding())
+        now = hidden[own].float() + F.embedding(ids[own], embedding)
+        there = (pair != -1)[own]
         out["kept"] = 3 * ((now - before)[there] ** 2).mean() / (before[there] ** 2).mean()
     true, coordinate = t("target")[asked], t("coordinate")[asked].bool()
     scores = F.linear(hidden[:, p:][asked], embedding).float()
@@ -120,6 +123,11 @@ def text_losses(net, b, pictures, sounds, sigma, taps=True, kept=None):
         at = coordinate.nonzero()[:, 0]
         loss = loss.index_put((at,), -(soft[value[true[at]]] * log_p[at][:, net.numbers]).sum(1))
         out["_pixels"] = (value[guess[at]] - value[true[at]]).abs().float().mean()
+    # Where a picture is hard to see, its own names share what is left of the probability, and "other", one word for everything else, would win though it is unlikely.
+    named = t("own picture")[:, None].expand_as(asked)[asked] & ~torch.isin(true, net.other)
+    called_other = -torch.log1p(-log_p[:, net.other].exp().sum(1).clamp(max=.999))
+    out["_other"] = called_other[named].sum() / max(1, len(ids))
+    loss = loss + CALLED_OTHER * named * called_other
     weight = torch.where(coordinate, 1.5, 1.0)
     out["language"] = 2 * (loss * weight).sum() / weight.sum()
 
