@@ -1,6 +1,8 @@
 // What nano says of what it was not made for: that it is that, and nothing invented.
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 
@@ -19,10 +21,11 @@ const Engine& nano() {
 }
 
 // A chunk of 2 s of a feed that has both tracks: four pictures a second's half apart, 8-bit RGB of
-// kWidth x kHeight, or none; and samples at kRate, or none.
+// kWidth x kHeight, black from number `shown` on, or none; and samples at kRate, or none.
 std::vector<std::string> answers(const std::vector<uint8_t>& picture,
                                  const std::vector<float>& samples,
-                                 const std::vector<std::string>& questions) {
+                                 const std::vector<std::string>& questions, int shown = 4) {
+  const std::vector<uint8_t> black(picture.size());
   SessionOptions options;
   options.system_prompt = nano().defaults().system_prompt.value_or("");
   options.settings.has_video = options.settings.has_audio = true;
@@ -34,7 +37,7 @@ std::vector<std::string> answers(const std::vector<uint8_t>& picture,
     if (auto segment = video->push({PixelFormat::rgb,
                                     kWidth,
                                     kHeight,
-                                    {picture.data(), nullptr, nullptr},
+                                    {(i < shown ? picture : black).data(), nullptr, nullptr},
                                     {kWidth * 3, 0, 0},
                                     ColourMatrix::bt601,
                                     false,
@@ -68,6 +71,18 @@ std::vector<float> wave(const std::string& path) {
   return out;
 }
 
+// A square in the middle of a plain ground.
+std::vector<uint8_t> square(std::array<uint8_t, 3> fill, std::array<uint8_t, 3> ground) {
+  std::vector<uint8_t> out;
+  for (int y = 0; y < kHeight; ++y)
+    for (int x = 0; x < kWidth; ++x) {
+      const bool inside = std::abs(x - kWidth / 2) < 80 && std::abs(y - kHeight / 2) < 80;
+      out.insert(out.end(), inside ? fill.begin() : ground.begin(),
+                 inside ? fill.end() : ground.end());
+    }
+  return out;
+}
+
 // A page: lines of dark strokes of many lengths on white, a dark bar above them.
 std::vector<uint8_t> page() {
   std::vector<uint8_t> out(size_t(kWidth) * kHeight * 3, 255);
@@ -95,6 +110,19 @@ TEST(Nano, APictureThatItWasNeverTaughtHasNoObjects) {
       answers(page(), std::vector<float>(kChunk),
               {"What does the video show?", "Detect all objects.", "Describe the feed."}),
       (std::vector<std::string>{"other picture.", "[]", "Video: other picture. Audio: silence."}));
+}
+
+// Pictures are looked at in pairs, and of such a pair one half is black: which object it was cannot
+// be told, that it is one on a ground that it knows can.
+TEST(Nano, ItsOwnPictureThatIsSeenForHalfASecondIsNotOther) {
+  const auto said = [](std::array<uint8_t, 3> fill, std::array<uint8_t, 3> ground) {
+    const std::string text =
+        answers(square(fill, ground), std::vector<float>(kChunk), {"What does the video show?"}, 1)
+            .front();
+    return text.substr(std::min(text.size(), text.find("on ")));
+  };
+  EXPECT_EQ(said({255, 255, 255}, {255, 0, 0}), "on red screen, black from 0.5 s.");
+  EXPECT_EQ(said({255, 0, 0}, {0, 255, 0}), "on green screen, black from 0.5 s.");
 }
 
 TEST(Nano, InventsNothingForATrackThatHasNothing) {
