@@ -87,9 +87,10 @@ class Canvas {
 using LayoutPtr = std::unique_ptr<PangoLayout, GstOmniRelease<g_object_unref>>;
 
 // Text measured without a canvas.
-LayoutPtr layout_of(const std::string& text, const std::string& font, double pixels, bool bold) {
+LayoutPtr layout_of(const std::string& text, const std::string& font, double pixels, bool bold,
+                    PangoFontMap* fonts) {
   std::unique_ptr<PangoContext, GstOmniRelease<g_object_unref>> context(
-      pango_font_map_create_context(pango_cairo_font_map_get_default()));
+      pango_font_map_create_context(fonts));
   LayoutPtr layout(pango_layout_new(context.get()));
   PangoFontDescription* description = pango_font_description_from_string(font.c_str());
   pango_font_description_set_absolute_size(description, pixels * PANGO_SCALE);
@@ -122,7 +123,7 @@ std::string label_text(const omni::SpatialObject& o) {
 }
 
 void draw_object(GstVideoOverlayComposition*& composition, const omni::SpatialObject& o, int width,
-                 int height, const GstOmniDrawingStyle& style) {
+                 int height, const GstOmniDrawingStyle& style, PangoFontMap* fonts) {
   const int line = std::max(2, int(std::lround(std::min(width, height) / 240.0)));
   const double reach = o.box ? 0 : 5.0 * line;  // of the mark of a point
   const omni::Box b = o.box ? *o.box
@@ -137,7 +138,7 @@ void draw_object(GstVideoOverlayComposition*& composition, const omni::SpatialOb
   const double size = std::clamp(std::min(width, height) / 28.0, 9.0, 48.0);
   const int pad = std::max(2, int(size / 4));
   if (const std::string text = label_text(o); style.labels && !text.empty()) {
-    label = layout_of(text, style.font, size, true);
+    label = layout_of(text, style.font, size, true, fonts);
     pango_layout_set_ellipsize(label.get(), PANGO_ELLIPSIZE_END);
     pango_layout_set_width(label.get(), std::max(40, width / 2) * PANGO_SCALE);
     pango_layout_get_pixel_size(label.get(), &lw, &lh);
@@ -195,10 +196,10 @@ void draw_object(GstVideoOverlayComposition*& composition, const omni::SpatialOb
 
 void draw_caption(GstVideoOverlayComposition*& composition, const std::string& caption, int width,
                   int height, const std::vector<omni::SpatialObject>& objects,
-                  const GstOmniDrawingStyle& style) {
+                  const GstOmniDrawingStyle& style, PangoFontMap* fonts) {
   const double size = std::clamp(std::min(height / 18.0, width / 22.0), 9.0, 96.0);
   const int pad = int(size / 2.5), margin_y = int(height * 0.05);  // the title-safe area
-  LayoutPtr layout = layout_of(caption, style.font, size, false);
+  LayoutPtr layout = layout_of(caption, style.font, size, false, fonts);
   pango_layout_set_width(layout.get(), std::max(20, int(width * 0.84) - 2 * pad) * PANGO_SCALE);
   pango_layout_set_wrap(layout.get(), PANGO_WRAP_WORD_CHAR);
   pango_layout_set_alignment(layout.get(), PANGO_ALIGN_CENTER);
@@ -233,14 +234,17 @@ void draw_caption(GstVideoOverlayComposition*& composition, const std::string& c
 
 }  // namespace
 
+PangoFontMap* gst_omni_new_fonts() { return pango_cairo_font_map_new(); }
+
 GstVideoOverlayComposition* gst_omni_draw(int width, int height,
                                           const std::vector<omni::SpatialObject>& objects,
                                           const std::string& caption,
-                                          const GstOmniDrawingStyle& style) {
+                                          const GstOmniDrawingStyle& style, PangoFontMap* fonts) {
   GstVideoOverlayComposition* composition = nullptr;
   if (width < 8 || height < 8) return nullptr;
-  for (const omni::SpatialObject& o : objects) draw_object(composition, o, width, height, style);
+  for (const omni::SpatialObject& o : objects)
+    draw_object(composition, o, width, height, style, fonts);
   if (caption.find_first_not_of(" \t\r\n") != std::string::npos)
-    draw_caption(composition, caption, width, height, objects, style);
+    draw_caption(composition, caption, width, height, objects, style, fonts);
   return composition;
 }

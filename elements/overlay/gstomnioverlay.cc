@@ -97,7 +97,7 @@ class Painter final : public GstOmniMergeHooks {
     }
     if (key != known_) {
       composition_.reset(gst_omni_draw(GST_VIDEO_INFO_WIDTH(&info_), GST_VIDEO_INFO_HEIGHT(&info_),
-                                       objects, caption, style));
+                                       objects, caption, style, fonts_.get()));
       known_ = std::move(key);
     }
     if (!composition_) return frame;
@@ -136,6 +136,7 @@ class Painter final : public GstOmniMergeHooks {
   }
 
   Settings& settings_;
+  const std::unique_ptr<PangoFontMap, GstOmniRelease<g_object_unref>> fonts_{gst_omni_new_fonts()};
   std::mutex lock_;
   std::deque<Caption> captions_;
   // of the task
