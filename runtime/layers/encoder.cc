@@ -2,6 +2,7 @@
 #include "layers/encoder.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace omni {
 
@@ -11,6 +12,19 @@ constexpr float kEps = 1e-5f;
 constexpr int64_t kRows = 192;  // whose wide intermediate values are there at a time
 
 }  // namespace
+
+Tensor sinusoids(int64_t length, int64_t channels) {
+  Tensor t = Tensor::zeros(DType::f32, {length, channels});
+  const int64_t half = channels / 2;
+  const float step = float(std::log(10000.0) / double(half - 1));
+  for (int64_t i = 0; i < length; ++i)
+    for (int64_t c = 0; c < half; ++c) {
+      const float angle = float(i) * std::exp(-step * float(c));
+      t.f32()[i * channels + c] = std::sin(angle);
+      t.f32()[i * channels + half + c] = std::cos(angle);
+    }
+  return t;
+}
 
 EncoderLayer::EncoderLayer(const Weights& w, int64_t d_model, int n_heads, int64_t ffn_dim)
     : n_heads_(n_heads),

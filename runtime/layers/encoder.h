@@ -1,10 +1,14 @@
-// The layer of a pre-norm transformer encoder of audio. (WhisperEncoderLayer,
+// The layer of a pre-norm transformer encoder of audio, and its positions. (WhisperEncoderLayer,
 // Qwen2_5OmniAudioEncoderLayer)
 #pragma once
 
 #include "layers/layers.h"
 
 namespace omni {
+
+// [length, channels]: sin ‖ cos over Whisper's logarithmic time scales.
+// (SinusoidsPositionEmbedding)
+Tensor sinusoids(int64_t length, int64_t channels);
 
 class EncoderLayer {
  public:

@@ -5,10 +5,10 @@
 
 #include <filesystem>
 #include <fstream>
-#include <random>
 
 #include "models/devices.h"
 #include "omni/engine.h"
+#include "session/media.h"
 
 namespace omni {
 namespace {
@@ -16,23 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kCheckpoint = OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni/a/checkpoint";
-
-Segment media(Modality modality, int hidden, Nanoseconds start, unsigned seed) {
-  Segment s;
-  s.modality = modality;
-  s.hidden = hidden;
-  const bool audio = modality == Modality::audio;
-  s.grid_t = audio ? 25 : 1, s.grid_h = s.grid_w = audio ? 1 : 2;
-  s.n_tokens = audio ? 25 : 4;
-  s.seconds_per_grid = audio ? 0.04 : 1;
-  s.start = start;
-  s.duration = kSecond;
-  s.source_width = s.source_height = s.resized_width = s.resized_height = 56;
-  std::mt19937 random(seed);
-  for (int i = 0; i < s.n_tokens * hidden; ++i)
-    s.embeddings.push_back(float(random() % 1000) / 1000 - 0.5f);
-  return s;
-}
 
 struct Said {
   Nanoseconds start;

@@ -16,6 +16,7 @@
 #include "core/thread_pool.h"
 #include "models/registry.h"
 #include "session/archive.h"
+#include "session/media.h"
 
 namespace omni {
 namespace {
@@ -29,23 +30,6 @@ std::string read(const fs::path& path) {
   std::stringstream s;
   s << std::ifstream(path, std::ios::binary).rdbuf();
   return s.str();
-}
-
-Segment media(Modality modality, int hidden, Nanoseconds start, unsigned seed) {
-  Segment s;
-  s.modality = modality;
-  s.hidden = hidden;
-  const bool audio = modality == Modality::audio;
-  s.grid_t = audio ? 25 : 1, s.grid_h = s.grid_w = audio ? 1 : 2;
-  s.n_tokens = audio ? 25 : 4;
-  s.seconds_per_grid = audio ? 0.04 : 1;
-  s.start = start;
-  s.duration = kSecond;
-  s.source_width = s.source_height = s.resized_width = s.resized_height = 56;
-  std::mt19937 random(seed);
-  for (int i = 0; i < s.n_tokens * hidden; ++i)
-    s.embeddings.push_back(float(random() % 1000) / 1000 - 0.5f);
-  return s;
 }
 
 constexpr int64_t kOdd[] = {

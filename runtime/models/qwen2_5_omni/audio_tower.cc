@@ -1,9 +1,6 @@
 // Log-mel frames → rows of the text model. (modeling_qwen2_5_omni.py, Qwen2_5OmniAudioEncoder)
 #include "qwen2_5_omni/audio_tower.h"
 
-#include <algorithm>
-#include <cmath>
-
 #include "audio/log_mel.h"
 
 namespace omni::qwen2_5_omni {
@@ -13,20 +10,6 @@ namespace {
 constexpr float kEps = 1e-5f;
 // by the second convolution and the pooling
 constexpr int kMelFramesPerToken = 4;
-
-// sin ‖ cos over Whisper's logarithmic time scales. (SinusoidsPositionEmbedding)
-Tensor sinusoids(int64_t length, int64_t channels) {
-  Tensor t = Tensor::zeros(DType::f32, {length, channels});  // [length, channels]
-  const int64_t half = channels / 2;
-  const float step = float(std::log(10000.0) / double(half - 1));
-  for (int64_t i = 0; i < length; ++i)
-    for (int64_t c = 0; c < half; ++c) {
-      const float angle = float(i) * std::exp(-step * float(c));
-      t.f32()[i * channels + c] = std::sin(angle);
-      t.f32()[i * channels + half + c] = std::cos(angle);
-    }
-  return t;
-}
 
 }  // namespace
 

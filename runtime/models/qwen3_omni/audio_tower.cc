@@ -2,7 +2,6 @@
 #include "qwen3_omni/audio_tower.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 namespace omni::qwen3_omni {
@@ -14,20 +13,6 @@ constexpr int kKernel = 3, kPieceTokens = 13;
 
 int64_t halved(int64_t n) { return (n + 1) / 2; }
 int64_t tokens_of(int64_t frames) { return halved(halved(halved(frames))); }
-
-// sin ‖ cos over Whisper's logarithmic time scales. (SinusoidsPositionEmbedding)
-Tensor sinusoids(int64_t length, int64_t channels) {
-  Tensor t = Tensor::zeros(DType::f32, {length, channels});  // [length, channels]
-  const int64_t half = channels / 2;
-  const float step = float(std::log(10000.0) / double(half - 1));
-  for (int64_t i = 0; i < length; ++i)
-    for (int64_t c = 0; c < half; ++c) {
-      const float angle = float(i) * std::exp(-step * float(c));
-      t.f32()[i * channels + c] = std::sin(angle);
-      t.f32()[i * channels + half + c] = std::cos(angle);
-    }
-  return t;
-}
 
 // weight [c_out, c_in, bands, time] of the file as [c_out, time, bands, c_in].
 Tensor by_tap(const Weights& w, int64_t c_in, int64_t c_out) {
