@@ -74,9 +74,9 @@ void wait_for_copies(int n_open);
 // Threads are fibers of one thread, so nothing comes between. The checker does not see it: atomics
 // are no race among one another.
 int atomic_add(int* address, int value);
-// Counts a block, of n, for whom another one is the last: what it wrote until then is in the past
-// of the last one, which the counter is set back by.
-bool is_last_block(int* counter, int n);
+// Counts the calling thread's warp, of n, for whom another one is the last: what it wrote until
+// then is in the past of the last one, which the counter is set back by.
+bool is_last_warp(int* counter, int n);
 
 template <class T>
 T shuffle_as(unsigned mask, T value, int source_lane, int line) {

@@ -322,11 +322,11 @@ int atomic_add(int* address, int value) {
   *address += value;
   return before;
 }
-bool is_last_block(int* counter, int n) {
+bool is_last_warp(int* counter, int n) {
   const bool is_last = ++*counter == n;
   if (is_last) *counter = 0;
-  Memory::instance().block_came_by(blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z),
-                                   counter, is_last);
+  Memory::instance().warp_came_by(blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z),
+                                  threadIdx.x / 32, counter, is_last);
   return is_last;
 }
 uint32_t current_access = 0;

@@ -98,9 +98,14 @@ void Memory::begin_launch(const std::string& kernel) {
   counted_.clear();
 }
 
-void Memory::block_came_by(uint32_t block, const int* counter, bool is_last) {
+void Memory::warp_came_by(uint32_t block, uint32_t warp, const int* counter, bool is_last) {
   check_range(counter, sizeof *counter, true, "count");
-  counted_[block] = {counter, first_ + uint32_t(accesses_.size()), is_last};
+  counted_[{block, warp}] = {counter, first_ + uint32_t(accesses_.size()), is_last};
+}
+
+const Memory::Counted* Memory::counted(const Access& who) const {
+  const auto it = counted_.find({who.block, who.thread / 32});
+  return it == counted_.end() ? nullptr : &it->second;
 }
 
 uint32_t Memory::note(const Access& who) {
@@ -112,10 +117,9 @@ bool Memory::is_unordered(uint32_t earlier, uint32_t now) const {
   if (!in_this_launch(earlier)) return false;
   const Access &a = accesses_[(earlier & kNumber) - first_], &b = accesses_[now - first_];
   if (a.block != b.block) {
-    const auto one = counted_.find(a.block), last = counted_.find(b.block);
-    return one == counted_.end() || last == counted_.end() || !last->second.is_last ||
-           one->second.counter != last->second.counter ||
-           (earlier & kNumber) >= one->second.number || now < last->second.number;
+    const Counted *one = counted(a), *last = counted(b);
+    return !one || !last || !last->is_last || one->counter != last->counter ||
+           (earlier & kNumber) >= one->number || now < last->number;
   }
   if (a.block_phase < b.block_phase) return false;
   if (earlier & kSeveral || a.thread / 32 != b.thread / 32) return true;

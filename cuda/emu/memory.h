@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace omni::emu {
@@ -52,9 +53,9 @@ class Memory {
   // Shared memory of a block that begins: unwritten again.
   void forget(void* p, size_t bytes);
   uint32_t note(const Access& who);  // its number in this launch
-  // A block was counted (is_last_block in device.h): its accesses so far are in the past of the
-  // last one, as far as this one's are behind it.
-  void block_came_by(uint32_t block, const int* counter, bool is_last);
+  // A warp was counted (is_last_warp in device.h): its accesses so far are in the past of the last
+  // one, as far as this one's are behind it.
+  void warp_came_by(uint32_t block, uint32_t warp, const int* counter, bool is_last);
 
   // From the hooks of -fsanitize=thread. `size` bytes at p by access number `who`.
   void kernel_reads(const void* p, size_t size, uint32_t who, bool aligned);
@@ -106,7 +107,8 @@ class Memory {
     uint32_t number;  // of the next access
     bool is_last;
   };
-  std::map<uint32_t, Counted> counted_;  // by block, in this launch
+  const Counted* counted(const Access& who) const;            // nullptr: its warp was not yet
+  std::map<std::pair<uint32_t, uint32_t>, Counted> counted_;  // by block and warp, in this launch
 };
 
 }  // namespace omni::emu

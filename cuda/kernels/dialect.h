@@ -138,6 +138,13 @@ __device__ inline void wait_for_input() {
   asm volatile("griddepcontrol.launch_dependents;\ngriddepcontrol.wait;" ::: "memory");
 #endif
 }
+// The same, and only then the next one may begin: for a kernel that waits for memory time and again
+// and so would wait longer while that one fetches what it will need.
+__device__ inline void wait_for_input_first() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;\ngriddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
 
 // A thread a value: how to launch it, and which value is a thread's (to be compared with n).
 constexpr int kOneEach = 256;
@@ -177,7 +184,7 @@ __device__ inline float block_max(float x, float* partial) {
   return highest;
 }
 
-// What other blocks of this launch have written and is_last_block() has told of; aligned.
+// What other blocks of this launch have written and is_last_warp() has told of; aligned.
 template <class T>
 __device__ inline T load_written(const T* from) {
 #ifdef __CUDACC__
@@ -187,25 +194,23 @@ __device__ inline T load_written(const T* from) {
 #endif
 }
 
-// In all threads of a block, whether it is the last of n that come by with this counter: then what
-// they wrote before is there. counter: 0 before the first and behind the last. told: shared. All
-// threads call it.
-__device__ inline bool is_last_block(int* counter, int n, int* told) {
+// In all lanes of a warp, whether it is the last of n that come by with this counter: then what
+// they wrote before is there. counter: 0 before the first and behind the last. All lanes call it.
+__device__ inline bool is_last_warp(int* counter, int n) {
+  int is_last = 0;
+  __syncwarp();
+  if (threadIdx.x % 32 == 0) {
 #ifdef __CUDACC__
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    const bool is_last = atomicAdd(counter, 1) == n - 1;
+    __threadfence();
+    is_last = atomicAdd(counter, 1) == n - 1;
     if (is_last) *counter = 0;
     __threadfence();
-    *told = is_last;
-  }
 #else
-  __syncthreads();
-  if (threadIdx.x == 0) *told = emu::is_last_block(counter, n);
+    is_last = emu::is_last_warp(counter, n);
 #endif
-  __syncthreads();
-  return *told != 0;
+  }
+  __syncwarp();
+  return __shfl_sync(0xffffffffu, is_last, 0) != 0;
 }
 
 #endif

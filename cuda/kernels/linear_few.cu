@@ -1,9 +1,10 @@
 // Each block has its share of the outputs, sixteen at a time; its warps each take a part of the
 // inputs, on tensor cores: the weights are the left factor, eight rows of x the right one. A lane
 // reads sixteen bytes of a row at a time: which input stands where in a fragment does not matter,
-// as long as both factors agree. What a lane will multiply it copies to shared memory itself,
-// stages ahead, and the first stages before x is there: a block takes half of a multiprocessor, so
-// that the next kernel's blocks fetch their weights while this one's end.
+// as long as both factors agree. What a warp will multiply its lanes copy to shared memory, stages
+// ahead, whole lines of 128 bytes in one instruction, and the first stages before x is there: a
+// block takes half of a multiprocessor, so that the next kernel's blocks fetch their weights while
+// this one's end.
 #include "kernels/linear_few.h"
 #include "kernels/mma.h"
 #include "kernels/rms_norm.h"
@@ -16,7 +17,7 @@ constexpr int kWarps = 16, kThreads = 32 * kWarps, kOutputs = 16, kRows = 8;
 constexpr int kChunks = 2, kStep = 32 * kChunks;  // inputs that a warp takes at a time
 constexpr int kStage = 2 * kChunks * kThreads;    // times sixteen bytes
 constexpr int kMostStages = 3, kFewestStages = 2;
-constexpr int kStepsAhead = 4;
+constexpr int kCopiedRows = 4;               // by a warp at once
 constexpr int kFewestOutputs = 4;            // of a block
 constexpr int kMostTilesAtOnce = 16;         // of one row, until their sums are brought together
 constexpr unsigned kTwoBlocks = 226u << 10;  // of shared memory, on a multiprocessor of sm_90
@@ -66,6 +67,9 @@ __device__ inline void norm_rows(const NormedRows& of, int n, int n_in, const fl
   __syncthreads();
 }
 
+// Where a chunk's vector lies.
+__device__ inline int vector_at(int chunk, int vector) { return vector ^ 4 * chunk; }
+
 // What a block computes.
 struct Share {
   int first, n;  // outputs; of silu_mul those of its result
@@ -94,25 +98,29 @@ __global__ void __launch_bounds__(kThreads, 2)
   // the other eight outputs of a tile: of a SwiGLU layer the second halves of the first eight
   const int other = into == Into::silu_mul ? n_out / 2 : kRows;
 
-  // What the lane multiplies in the next step, in pieces of sixteen bytes.
-  int next_tile = 0, next_at = begin;
-  const auto each_piece = [&](const auto& take) {
-    if (next_tile >= share.n) return;
-    const int left = share.n - next_tile - group;
-    const bool has[2] = {left > 0, left > (into == Into::silu_mul ? 0 : kRows)};
-    const bf16* row = weight + int64_t(share.first + next_tile + group) * n_in + next_at;
-    OMNI_UNROLL for (int half = 0; half < 2; ++half) {
-      OMNI_UNROLL for (int c = 0; c < kChunks; ++c)
-          take(half * kChunks + c, row + 32 * c, has[half] && next_at + 32 * c < n_in);
-      row += int64_t(other) * n_in;
-    }
-    next_at += kWarps * kStep;
-    if (next_at - begin >= n_steps * kWarps * kStep) next_at = begin, next_tile += kTile;
-  };
+  // Stages: [half of the tile][chunk][warp][row][a fourth of the chunk], in vectors; the rows of
+  // the second chunk in pairs the other way round, so that a row's eight vectors, which eight lanes
+  // copy, lie in different banks.
+  const int copied_row = lane / 8, copied_at = warp * kStep + lane % 8 * 8,
+            copied_to = lane % 8 / 4 * kThreads + 32 * warp +
+                        vector_at(lane % 8 / 4, 4 * copied_row + lane % 4);
+  int next_tile = 0, next_at = copied_at;
   const auto fetch = [&](int stage) {
-    uint4* const to = stages + stage * kStage + me;
-    each_piece(
-        [&](int i, const bf16* from, bool wanted) { copy_async(to + i * kThreads, from, wanted); });
+    if (next_tile < share.n) {
+      uint4* const to = stages + (copied_to + stage * kStage);
+      const int left = share.n - next_tile - copied_row;
+      const bf16* row =
+          weight + int64_t(share.first + next_tile) * n_in + (copied_row * n_in + next_at);
+      OMNI_UNROLL for (int half = 0; half < 2; ++half) {
+        const int left_here = left - (into == Into::silu_mul ? 0 : half * kRows);
+        OMNI_UNROLL for (int part = 0; part < kRows / kCopiedRows; ++part) copy_async(
+            to + half * kChunks * kThreads + part * 4 * kCopiedRows,
+            row + part * kCopiedRows * n_in, left_here > part * kCopiedRows && next_at < n_in);
+        row += int64_t(other) * n_in;
+      }
+      next_at += kWarps * kStep;
+      if (next_at - copied_at >= n_steps * kWarps * kStep) next_at = copied_at, next_tile += kTile;
+    }
     end_copies();
   };
   if constexpr (kNormed) {
@@ -120,15 +128,6 @@ __global__ void __launch_bounds__(kThreads, 2)
     end_copies();
   }
   OMNI_UNROLL for (int stage = 0; stage < kStages; ++stage) fetch(stage);
-  if constexpr (kNormed) {
-    // while rows are waited for and normed: what follows, as far as the second cache
-    const int tile = next_tile, at = next_at;
-    OMNI_UNROLL_1 for (int step = 0; step < kStepsAhead; ++step)
-        each_piece([&](int i, const bf16* from, bool wanted) {
-          if (wanted && pair == 0 && i % kChunks == 0) prefetch_line(from);
-        });
-    next_tile = tile, next_at = at;
-  }
   wait_for_input();
   if constexpr (kNormed) {
     wait_for_copies<kStages>();
@@ -142,21 +141,24 @@ __global__ void __launch_bounds__(kThreads, 2)
       v[j][c] = uint4{0, 0, 0, 0};
       if (row < n && i < n_in)
         v[j][c] = *reinterpret_cast<const uint4*>(kNormed ? rows + normed_at(row, i, stride)
-                                                          : x + int64_t(row) * n_in + i);
+                                                          : x + (row * n_in + i));
     }
   };
   read_rows(begin);
   const int at_once = tiles_at_once * kTile, line = tiles_at_once * kOutputs;
   int stage = 0;
   for (int first = 0; first < share.n; first += at_once) {
-    // the thread's first result, and what it is added to
+    // Where a result goes, and what is added to it: what was there, or the bias. That of the
+    // thread's first one is asked for at once.
     const int n_here = min(at_once, share.n - first);
     const auto place = [&](int i) {
       return static_cast<float*>(y) + int64_t(i / n_here) * n_out + share.first + first +
              i % n_here;
     };
-    float before = 0;
-    if (into == Into::sum && me < n * n_here) before = *place(me);
+    const auto added = [&](int i) {
+      return into == Into::sum ? *place(i) : bias ? bias[share.first + first + i % n_here] : 0.f;
+    };
+    const float first_added = me < n * n_here ? added(me) : 0.f;
 
     for (int tile = 0; tile < n_here; tile += kTile) {
       float sum[kRowTiles][4];
@@ -164,10 +166,11 @@ __global__ void __launch_bounds__(kThreads, 2)
           sum[j][i] = 0;
       for (int step = 0; step < n_steps; ++step) {
         wait_for_copies<kStages - 1>();
+        __syncwarp();  // other lanes copied them
         uint4 w[2][kChunks], here[kRowTiles][kChunks];
         OMNI_UNROLL for (int half = 0; half < 2; ++half)
             OMNI_UNROLL for (int c = 0; c < kChunks; ++c) w[half][c] =
-                stages[stage * kStage + (half * kChunks + c) * kThreads + me];
+                stages[stage * kStage + (half * kChunks + c) * kThreads + vector_at(c, me)];
         OMNI_UNROLL for (int j = 0; j < kRowTiles; ++j)
             OMNI_UNROLL for (int c = 0; c < kChunks; ++c) here[j][c] = v[j][c];
         read_rows(begin + (step + 1 < n_steps ? step + 1 : 0) * kWarps * kStep);
@@ -177,6 +180,7 @@ __global__ void __launch_bounds__(kThreads, 2)
           mma_bf16(sum[j], {w[0][c].x, w[1][c].x, w[0][c].y, w[1][c].y}, {b.x, b.y});
           mma_bf16(sum[j], {w[0][c].z, w[1][c].z, w[0][c].w, w[1][c].w}, {b.z, b.w});
         }
+        __syncwarp();  // the others may still read them
         fetch(stage);
         stage = stage + 1 < kStages ? stage + 1 : 0;
       }
@@ -197,14 +201,13 @@ __global__ void __launch_bounds__(kThreads, 2)
             sums[w * n * line + at + half * kRows];
         return total;
       };
-      const float value = whole(0) + (bias ? bias[o] : 0.f);
+      const float value = whole(0) + (i == me ? first_added : added(i));
       if constexpr (into == Into::silu_mul) {
         const float up = whole(1) + (bias ? bias[o + other] : 0.f);
         assign(static_cast<bf16*>(y)[int64_t(row) * (n_out / 2) + o],
                value / (1.f + __expf(-value)) * up);
       } else if constexpr (into == Into::sum) {
-        float* const to = place(i);
-        *to = (i == me ? before : *to) + value;
+        *place(i) = value + (bias ? bias[o] : 0.f);
       } else {
         *place(i) = value;
       }

@@ -84,15 +84,6 @@ __device__ inline uint4 load_once(const void* from) {
 #endif
 }
 
-// Asks the second cache for the 128 bytes of global memory around this place.
-__device__ inline void prefetch_line(const void* at) {
-#ifdef __CUDACC__
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(at)));
-#else
-  (void)at;
-#endif
-}
-
 // Four 8 × 8 matrices of bfloat16 from shared memory: lane 8i + r says where row r of matrix i
 // lies, sixteen aligned bytes; x[i] ← its row lane / 4, columns 2 · (lane % 4) and the next one.
 // Transposed: its column lane / 4, rows 2 · (lane % 4) and the next one. All lanes call it. (PTX

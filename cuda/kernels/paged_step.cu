@@ -87,22 +87,27 @@ __device__ inline void join_stretches(const float* partial, int n, Y* y) {
   const float2 own =
       lane < n ? load_written(reinterpret_cast<const float2*>(partial + int64_t(lane) * kToNext))
                : float2{-INFINITY, 0};
-  const float my_share = __expf(own.x - warp_max(own.x));
-  float2 sum[kEach][kPairs];
+  float2 sum[kEach][kPairs], v[kEach][kPairs];
   float weight[kEach];
+  const auto load = [&](int first) {
+    OMNI_UNROLL for (int w = 0; w < kEach; ++w) OMNI_UNROLL for (int p = 0; p < kPairs; ++p)
+        v[w][p] =
+            first + w < n ? load_written(reinterpret_cast<const float2*>(
+                                partial + int64_t(first + w) * kToNext + 2 + 64 * p + 2 * lane))
+                          : float2{0, 0};
+  };
+  load(0);  // on its way while the shares are made
+  const float my_share = __expf(own.x - warp_max(own.x));
   OMNI_UNROLL for (int first = 0; first < kMostJoined; first += kEach) {
     if (first >= n) break;
+    if (first) load(first);
     OMNI_UNROLL for (int w = 0; w < kEach; ++w) {
-      const int i = first + w;
-      const float share = __shfl_sync(0xffffffffu, my_share, i),
-                  its = __shfl_sync(0xffffffffu, own.y, i);
+      const float share = __shfl_sync(0xffffffffu, my_share, first + w),
+                  its = __shfl_sync(0xffffffffu, own.y, first + w);
       weight[w] = fmaf(share, its, first ? weight[w] : 0.f);
       OMNI_UNROLL for (int p = 0; p < kPairs; ++p) {
-        const float2 v = i < n ? load_written(reinterpret_cast<const float2*>(
-                                     partial + int64_t(i) * kToNext + 2 + 64 * p + 2 * lane))
-                               : float2{0, 0};
-        sum[w][p].x = fmaf(share, v.x, first ? sum[w][p].x : 0.f);
-        sum[w][p].y = fmaf(share, v.y, first ? sum[w][p].y : 0.f);
+        sum[w][p].x = fmaf(share, v[w][p].x, first ? sum[w][p].x : 0.f);
+        sum[w][p].y = fmaf(share, v[w][p].y, first ? sum[w][p].y : 0.f);
       }
     }
   }
@@ -126,7 +131,6 @@ __global__ void __launch_bounds__(kStretchThreads, 2)
   OMNI_SHARED(float, weights, kStretchWarps* kStretchHeads);
   OMNI_SHARED(float, queries, kStretchHeads* StepShared<kWidth>::kLine);
   OMNI_SHARED(bf16, own_row, 2 * kWidth);
-  OMNI_SHARED(int, is_last, 1);
   const WarpSums<kWidth> shared{sums, highest, weights};
   const int token = int(blockIdx.z), warp = int(threadIdx.x) / 32,
             group_row = int(threadIdx.x) % 32 / 4;
@@ -146,7 +150,10 @@ __global__ void __launch_bounds__(kStretchThreads, 2)
                                   tables[rows.table + (begin + n_mine - 1) / kPageRows]};
     load_keys(keys, pages, begin, own < 0 ? n_mine : own, h.kv_head, s);
   }
-  wait_for_input();
+  int n_stretches = 0;
+  for (int l = 0; l < s.n_lanes; ++l)
+    n_stretches += stretches_of(seen[int64_t(token) * s.n_lanes + l]);
+  wait_for_input_first();
   bf16* const page = static_cast<bf16*>(slot.page) + (slot.row * s.n_kv_heads + h.kv_head) * kWidth;
   rotate_rows<kWidth>({queries, own_row}, of, token, lane, h, has_own ? page : nullptr, s, scale);
   __syncthreads();
@@ -162,9 +169,6 @@ __global__ void __launch_bounds__(kStretchThreads, 2)
     };
     attend_to_keys(keys, n_mine, query, shared);
   }
-  int n_stretches = 0;
-  for (int l = 0; l < s.n_lanes; ++l)
-    n_stretches += stretches_of(seen[int64_t(token) * s.n_lanes + l]);
   __syncthreads();
 
   const bool joins = gridDim.x <= kMostJoined, whole = joins && n_stretches == 1;
@@ -173,18 +177,15 @@ __global__ void __launch_bounds__(kStretchThreads, 2)
   if (warp < h.n_heads)
     join_warps(shared, n, kWidth, partial + (head * gridDim.x + blockIdx.x) * to_next,
                whole ? result : nullptr);
-  if (whole || !joins) return;
-  if (is_last_block(counters + token * kStepCounters + int(blockIdx.y), n_stretches, is_last) &&
-      warp < h.n_heads)
+  if (whole || !joins || warp >= h.n_heads) return;
+  if (is_last_warp(counters + token * kStepCounters + h.head + warp, n_stretches))
     join_stretches<kWidth>(partial + head * gridDim.x * to_next, n_stretches, result);
 }
 
 }  // namespace
 
 bool can_step(const PagedShape& s) {
-  return (s.head_dim == 64 || s.head_dim == 128) &&
-         s.n_kv_heads * ((s.n_heads / s.n_kv_heads + kStretchHeads - 1) / kStretchHeads) <=
-             kStepCounters;
+  return (s.head_dim == 64 || s.head_dim == 128) && s.n_heads <= kStepCounters;
 }
 
 template <class Y>

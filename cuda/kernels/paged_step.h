@@ -8,7 +8,7 @@
 
 namespace omni::cuda {
 
-constexpr int kStepCounters = 32;  // of a token
+constexpr int kStepCounters = 64;  // of a token
 
 // As they leave their product: q [n, n_heads · head_dim], k, v [n, n_kv_heads · head_dim].
 struct StepRows {
@@ -18,7 +18,7 @@ struct StepRows {
   Rotary k_angles;
 };
 
-// Pages of bf16, heads of 64 or 128, and no more key heads than there are counters.
+// Pages of bf16, heads of 64 or 128, and no more of them than there are counters.
 bool can_step(const PagedShape& shape);
 
 // slots: [n]; seen: [n, n_lanes], of which one ends with the token's own row; most_stretches,

@@ -156,15 +156,22 @@ __device__ inline void join_warps(const WarpSums<kWidth>& of, int n, int head_di
     share[w] = __expf(of.highest[w * kStretchHeads + warp] - top);
     weight += share[w] * of.weights[w * kStretchHeads + warp];
   }
-  if (!y && lane == 0) partial[0] = top, partial[1] = weight;
-  for (int d = lane; d < head_dim; d += 32) {
-    float sum = 0;
-    OMNI_UNROLL for (int w = 0; w < kStretchWarps; ++w) if (w < n_warps) sum +=
-        share[w] * of.sums[(w * kStretchHeads + warp) * kLine + d];
-    if (y)
-      assign(y[d], sum / weight);
-    else
-      partial[2 + d] = sum;
+  if (!y && lane == 0) *reinterpret_cast<float2*>(partial) = {top, weight};
+  for (int d = 4 * lane; d < head_dim; d += 4 * 32) {
+    float4 sum{0, 0, 0, 0};
+    OMNI_UNROLL for (int w = 0; w < kStretchWarps; ++w) if (w < n_warps) {
+      const float4 v =
+          *reinterpret_cast<const float4*>(of.sums + (w * kStretchHeads + warp) * kLine + d);
+      sum.x += share[w] * v.x, sum.y += share[w] * v.y;
+      sum.z += share[w] * v.z, sum.w += share[w] * v.w;
+    }
+    if (y) {
+      assign_two(y + d, sum.x / weight, sum.y / weight);
+      assign_two(y + d + 2, sum.z / weight, sum.w / weight);
+    } else {
+      auto* to = reinterpret_cast<float2*>(partial + 2 + d);
+      to[0] = {sum.x, sum.y}, to[1] = {sum.z, sum.w};
+    }
   }
 }
 

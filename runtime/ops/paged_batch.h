@@ -20,7 +20,7 @@ class PagedBatch {
   static constexpr int kMostLanes = 4;
   static constexpr int kTileQueries = 128;  // of spans that a device cuts into tiles
   static constexpr int kStretchKeys = 128;  // of tokens alone in their span, whose keys it splits
-  static constexpr int kCounters = 32;      // of such a token, for whoever splits them
+  static constexpr int kCounters = 64;      // of such a token, for whoever splits them
 
   struct Lane {
     std::span<void* const> pages;  // where they lie, on the context's device

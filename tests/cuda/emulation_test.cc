@@ -66,8 +66,8 @@ TEST_F(Emulation, FindsEachWrongKernel) {
   EXPECT_EQ(found(), "");
 }
 
-// The last of the blocks that were counted sees what the others wrote until then, and no more.
-TEST_F(Emulation, TheLastBlockSeesTheOthers) {
+// The last of the warps that were counted sees what the others wrote until then, and no more.
+TEST_F(Emulation, TheLastWarpSeesTheOthers) {
   int* counter = nullptr;
   cudaMalloc(reinterpret_cast<void**>(&counter), sizeof(int));
   const int zero = 0;

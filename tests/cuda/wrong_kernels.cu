@@ -5,7 +5,7 @@ namespace omni::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 256, kWarp = 32;
 
 __global__ void sum_kernel(const float* in, float* out, Wrong wrong) {
   OMNI_SHARED(float, tile, kThreads);
@@ -40,14 +40,13 @@ __global__ void big_kernel(float* out) {
 }
 
 __global__ void counted_kernel(const float* in, float* out, int* counter, Wrong wrong) {
-  OMNI_SHARED(int, told, 1);
   const int me = int(threadIdx.x);
   const auto write = [&] {
-    for (int i = 3 * me + int(blockIdx.x); i < kThreads; i += 3 * kThreads) out[i] = in[i];
+    for (int i = 3 * me + int(blockIdx.x); i < kThreads; i += 3 * kWarp) out[i] = in[i];
   };
   if (wrong != Wrong::written_when_counted) write();
   float sum = wrong == Wrong::read_before_counted && blockIdx.x == 2 ? out[0] : 0;
-  const bool is_last = is_last_block(counter, 3, told);
+  const bool is_last = is_last_warp(counter, 3);
   if (wrong == Wrong::written_when_counted) write();
   if (!is_last || me > 0) return;
   for (int i = 0; i < kThreads; ++i) sum += load_written(out + i);
@@ -98,7 +97,7 @@ cudaError_t run_products(Wrong wrong, const bf16* a, const bf16* b, float* out, 
 
 cudaError_t run_counted(Wrong wrong, const float* in, float* out, int* counter,
                         cudaStream_t stream) {
-  return launch("counted", counted_kernel, {{3}, {unsigned(kThreads)}}, stream, in, out, counter,
+  return launch("counted", counted_kernel, {{3}, {unsigned(kWarp)}}, stream, in, out, counter,
                 wrong);
 }
 
