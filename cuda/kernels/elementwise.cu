@@ -70,6 +70,22 @@ __global__ void __launch_bounds__(kOneEach)
 }
 
 __global__ void __launch_bounds__(kOneEach)
+    add_gated_kernel(float* __restrict__ x, const float* __restrict__ y,
+                     const float* __restrict__ gate, int64_t n, int width) {
+  const int64_t i = one_each_index();
+  if (i < n) x[i] += y[i] / (1.f + expf(-gate[i / width]));
+}
+
+__global__ void __launch_bounds__(kOneEach)
+    snake_kernel(float* __restrict__ x, const float* __restrict__ alpha,
+                 const float* __restrict__ beta_reciprocal, int64_t n, int width) {
+  const int64_t i = one_each_index();
+  if (i >= n) return;
+  const float sine = sinf(x[i] * alpha[i % width]);
+  x[i] += sine * sine * beta_reciprocal[i % width];
+}
+
+__global__ void __launch_bounds__(kOneEach)
     weighted_sum_kernel(float* y, WeightedTerms terms, int64_t n) {
   const int64_t i = one_each_index();
   if (i >= n) return;
@@ -120,6 +136,18 @@ cudaError_t add_scaled(float* x, const float* y, const float* scale, int64_t n_r
                        cudaStream_t stream) {
   const int64_t n = n_rows * width;
   return n ? launch("add_scaled", add_scaled_kernel, one_each(n), stream, x, y, scale, n, width)
+           : cudaSuccess;
+}
+cudaError_t add_gated(float* x, const float* y, const float* gate, int64_t n_rows, int width,
+                      cudaStream_t stream) {
+  const int64_t n = n_rows * width;
+  return n ? launch("add_gated", add_gated_kernel, one_each(n), stream, x, y, gate, n, width)
+           : cudaSuccess;
+}
+cudaError_t snake(float* x, const float* alpha, const float* beta_reciprocal, int64_t n_rows,
+                  int width, cudaStream_t stream) {
+  const int64_t n = n_rows * width;
+  return n ? launch("snake", snake_kernel, one_each(n), stream, x, alpha, beta_reciprocal, n, width)
            : cudaSuccess;
 }
 cudaError_t weighted_sum(float* y, const WeightedTerms& terms, int64_t n, cudaStream_t stream) {

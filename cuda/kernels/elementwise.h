@@ -32,6 +32,13 @@ cudaError_t add(float* x, const float* y, int64_t n, cudaStream_t stream);
 cudaError_t add_scaled(float* x, const float* y, const float* scale, int64_t n_rows, int width,
                        cudaStream_t stream);
 
+// x ← x + y / (1 + e^−gate[row]).
+cudaError_t add_gated(float* x, const float* y, const float* gate, int64_t n_rows, int width,
+                      cudaStream_t stream);
+// x ← x + sin²(αx)/β; alpha, beta_reciprocal [width].
+cudaError_t snake(float* x, const float* alpha, const float* beta_reciprocal, int64_t n_rows,
+                  int width, cudaStream_t stream);
+
 // y ← Σ weight · x of n tensors, of which y may be one.
 struct WeightedTerms {
   static constexpr int kMost = 5;

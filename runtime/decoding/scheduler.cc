@@ -323,10 +323,11 @@ void Scheduler::forward() {
   try {
     Arena::Scope scope(arena_);
     ops::Context cx{pool_, arena_};
+    workspace_.keeps = batch.keeps_rows();
     const Tensor x = batch.embed(cx);                                  // [n, hidden]
     const Tensor y = model_.forward(cx, x, batch.rows(), workspace_);  // [n, hidden]
     count(batch);
-    batch.hand_out(cx, x, y);
+    batch.hand_out(cx, x, y, workspace_.kept.defined() ? workspace_.kept : y);
   } catch (...) {
     batch.fail(std::current_exception());
   }

@@ -150,7 +150,13 @@ std::vector<SequenceRows> Scheduler::Batch::rows() const {
   return rows;
 }
 
-void Scheduler::Batch::hand_out(ops::Context& cx, const Tensor& x, const Tensor& y) {
+bool Scheduler::Batch::keeps_rows() const {
+  return std::any_of(parts_.begin(), parts_.end(),
+                     [](const Part& p) { return p.entry->keeps_rows; });
+}
+
+void Scheduler::Batch::hand_out(ops::Context& cx, const Tensor& x, const Tensor& y,
+                                const Tensor& states) {
   const auto each = [&](const auto& what) {
     int64_t begin = 0;
     for (Part& p : parts_) {
@@ -159,25 +165,28 @@ void Scheduler::Batch::hand_out(ops::Context& cx, const Tensor& x, const Tensor&
     }
   };
   each([&](Part& p, int64_t begin, int64_t end) {
-    keep(cx, p, x.rows(begin, end), y.rows(begin, end));
+    keep(cx, p, x.rows(begin, end), states.rows(begin, end));
   });
   mark_kept();
   each([&](Part& p, int64_t begin, int64_t end) { hand_out(cx, p, y.rows(begin, end)); });
 }
 
-// Of a part that is kept: y, and x where that is of text.
-void Scheduler::Batch::keep(ops::Context& cx, Part& part, const Tensor& x, const Tensor& y) {
+// Of a part that is kept: the states, with x or x alone where that is of text.
+void Scheduler::Batch::keep(ops::Context& cx, Part& part, const Tensor& x, const Tensor& states) {
   if (!part.entry->keeps_rows) return;
   const int64_t n = part.n(), n_text = part.n_given() ? part.n_before : n;
   Tensor values = kept_.take(n);  // [n, hidden]
-  ops::copy_(cx, values, y);
-  const auto add_text = [&](int64_t begin, int64_t end) {
+  ops::copy_(cx, values, states);
+  const auto put_text = [&](int64_t begin, int64_t end) {
     if (begin == end) return;
     Tensor text = values.rows(begin, end);
-    ops::add_(cx, text, x.rows(begin, end));
+    if (model_.kept_layer())
+      ops::copy_(cx, text, x.rows(begin, end));
+    else
+      ops::add_(cx, text, x.rows(begin, end));
   };
-  add_text(0, n_text);
-  if (part.n_given()) add_text(n - part.n_behind, n);
+  put_text(0, n_text);
+  if (part.n_given()) put_text(n - part.n_behind, n);
   part.kept.push_back({std::move(values)});
 }
 

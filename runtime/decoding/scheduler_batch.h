@@ -28,8 +28,10 @@ class Scheduler::Batch {
   // What the layers are given: values, and where they belong.
   Tensor embed(ops::Context& cx);  // [n, hidden]
   std::vector<SequenceRows> rows() const;
-  // Tells the sequences. x, y [n, hidden]: ahead of the layers and behind them.
-  void hand_out(ops::Context& cx, const Tensor& x, const Tensor& y);
+  bool keeps_rows() const;  // of any sequence
+  // Tells the sequences. x, y [n, hidden]: ahead of the layers and behind them; states: what is
+  // kept of media.
+  void hand_out(ops::Context& cx, const Tensor& x, const Tensor& y, const Tensor& states);
   void fail(const std::exception_ptr& error);
 
  private:
@@ -61,7 +63,7 @@ class Scheduler::Batch {
   Part piece_of(const Waiting& waiting, int64_t n) const;  // the next n rows
   void hand_out(ops::Context& cx, Part& part, const Tensor& y);
   void mark_kept();
-  void keep(ops::Context& cx, Part& part, const Tensor& x, const Tensor& y);
+  void keep(ops::Context& cx, Part& part, const Tensor& x, const Tensor& states);
 
   const TextModel& model_;
   Arena& arena_;

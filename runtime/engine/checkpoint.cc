@@ -35,7 +35,7 @@ Sizes sizes_of(const Weights& weights, bool speaks) {
     if (is_of_voice && !speaks) return;
     s.stored += int64_t(t.nbytes());
     const bool is_matrix = t.rank() == 2 || (t.rank() == 3 && says("mlp.experts."));
-    if (!is_matrix || says("embed") || says("token2wav")) return;
+    if (!is_matrix || says("embed") || says("token2wav") || says("code2wav")) return;
     s.n_matrices += t.numel();
     s.stored_matrices += int64_t(t.nbytes());
     if (says("layers.") && !says("audio_tower") && !says("talker")) s.n_text += t.numel();

@@ -209,7 +209,7 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
     const Voice& loaded = voice(progress);
     if (device_)
       std::call_once(rehearsed_,
-                     [&] { rehearse(loaded, speech_arenas_, pool_, speech_settings({})); });
+                     [&] { rehearse(loaded, speech_arenas_, pool_, speech_settings(loaded, {})); });
   }
   std::vector<std::string> voices() const override { return voice({}).speakers(); }
   std::unique_ptr<Speech> make_speech(const SpeechOptions& asked) const override {
@@ -224,19 +224,20 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
   }
 
  private:
-  SpeechSettings speech_settings(const SpeechOptions& asked) const {
+  SpeechSettings speech_settings(const Voice& loaded, const SpeechOptions& asked) const {
     const SpeechOptions& own = defaults_.speech;
     // Behind what is asked and what the checkpoint says: the published values.
-    // (Qwen2_5OmniForConditionalGeneration.generate)
+    const CodeSampling as_published = loaded.sampling();
     const auto value = [](const auto& a, const auto& b, auto published) {
       return a ? *a : b.value_or(published);
     };
     SpeechSettings s;
     s.voice = asked.voice.empty() ? own.voice : asked.voice;
-    s.sampling.temperature = value(asked.temperature, own.temperature, 0.9);
-    s.sampling.top_p = value(asked.top_p, own.top_p, 0.8);
-    s.sampling.top_k = value(asked.top_k, own.top_k, 40);
-    s.sampling.repetition_penalty = value(asked.repetition_penalty, own.repetition_penalty, 1.05);
+    s.sampling.temperature = value(asked.temperature, own.temperature, as_published.temperature);
+    s.sampling.top_p = value(asked.top_p, own.top_p, as_published.top_p);
+    s.sampling.top_k = value(asked.top_k, own.top_k, as_published.top_k);
+    s.sampling.repetition_penalty =
+        value(asked.repetition_penalty, own.repetition_penalty, as_published.repetition_penalty);
     s.flow.points = value(asked.flow_points, own.flow_points, 10);
     s.flow.guidance = float(value(asked.flow_guidance, own.flow_guidance, 0.5));
     s.flow.look_ahead = std::clamp(value(asked.flow_look_ahead, own.flow_look_ahead, 3), 0, 3);
@@ -244,8 +245,9 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
     return s;
   }
   std::unique_ptr<SpeechStream> make_stream(const SpeechOptions& asked) const {
-    return std::make_unique<SpeechStream>(shared_from_this(), voice({}), speech_arenas_, pool_,
-                                          speech_settings(asked));
+    const Voice& loaded = voice({});
+    return std::make_unique<SpeechStream>(shared_from_this(), loaded, speech_arenas_, pool_,
+                                          speech_settings(loaded, asked));
   }
 
   ModelOptions how_to_load() const { return {folder_, precision_, device_, {&pool_, cache_}}; }

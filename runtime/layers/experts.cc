@@ -9,6 +9,11 @@ MixtureOfExperts::MixtureOfExperts(const Weights& w, const Options& options)
       experts_(size_t(options.n_experts)) {
   const Weights experts = w.scope("experts");
   experts.has("gate_up_proj") ? load_stacks(experts) : load_each(experts);
+  if (options.shared_intermediate == 0) return;
+  shared_expert_ =
+      SwiGluMlp(w.scope("shared_expert"), options.hidden, options.shared_intermediate, Bias::none);
+  shared_expert_gate_ =
+      Linear(w.with(Precision::float32), {{"shared_expert_gate", 1}}, options.hidden, Bias::none);
 }
 
 void MixtureOfExperts::load_stacks(const Weights& w) {
@@ -38,6 +43,10 @@ void MixtureOfExperts::add_to(ops::Context& cx, Tensor& y, const Tensor& x) cons
   Arena::Scope scope(cx.arena);
   const ops::Routes routes = ops::route(cx, gate_(cx, x), options_.top_k, options_.norm_topk_prob);
   ops::add_experts_(cx, y, x, routes, experts_);
+  if (options_.shared_intermediate == 0) return;
+  Tensor shared = ops::clone(cx, ops::from_host(cx, Tensor::zeros(DType::f32, x.shape())));
+  shared_expert_.add_to(cx, shared, x);
+  ops::add_gated_(cx, y, shared, shared_expert_gate_(cx, x));
 }
 
 }  // namespace omni

@@ -30,7 +30,7 @@ constexpr Entry kFamilies[] = {
     {"qwen2_5_omni_thinker", load_qwen2_5_omni, kSeesAndHears},
     {"qwen2_5_vl", load_qwen2_5_vl, kSees},
     {"qwen2_vl", load_qwen2_vl, kSees},
-    {"qwen3_omni_moe", load_qwen3_omni, kSeesAndHears},
+    {"qwen3_omni_moe", load_qwen3_omni, kSeesAndHears, qwen3_omni_speaks},
     {"qwen3_omni_moe_thinker", load_qwen3_omni, kSeesAndHears},
     {"qwen3_vl", load_qwen3_vl, kSees},
     {"qwen3_vl_moe", load_qwen3_vl, kSees},

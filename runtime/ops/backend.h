@@ -78,6 +78,7 @@ class Backend {
   virtual void div(Context& cx, Tensor& x, float divisor) const = 0;
   virtual void add(Context& cx, Tensor& x, const Tensor& y) const = 0;
   virtual void add_scaled(Context& cx, Tensor& x, const Tensor& y, const float* scale) const = 0;
+  virtual void add_gated(Context& cx, Tensor& x, const Tensor& y, const Tensor& gate) const = 0;
   virtual void add_scaled_norm(Context& cx, Tensor& x, const Tensor& y, const float* scale,
                                const Tensor& weight, const Tensor& bias, float eps,
                                Tensor& normed) const {
@@ -106,6 +107,8 @@ class Backend {
                     int padding, Tensor& y) const = 0;
   virtual void snake_beta(Context& cx, const Tensor& x, const Tensor& alpha,
                           const Tensor& beta_reciprocal, const float* filter, Tensor& y) const = 0;
+  virtual void snake(Context& cx, Tensor& x, const Tensor& alpha,
+                     const Tensor& beta_reciprocal) const = 0;
   virtual void rotary(Context& cx, Heads x, int64_t n, const float* cos,
                       const float* sin) const = 0;
   virtual void rotary_table(Context& cx, const RotaryPosition* positions, const Tensor& frequency,

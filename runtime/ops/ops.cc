@@ -175,6 +175,11 @@ void add_scaled_(Context& cx, Tensor& x, const Tensor& y, const float* scale) {
   backend(cx).add_scaled(cx, x, y, scale);
 }
 
+void add_gated_(Context& cx, Tensor& x, const Tensor& y, const Tensor& gate) {
+  require(x.numel() == y.numel() && gate.numel() * last(x) == x.numel(), "add_gated_", y, gate);
+  backend(cx).add_gated(cx, x, y, gate);
+}
+
 void add_scaled_norm_(Context& cx, Tensor& x, const Tensor& y, const float* scale,
                       const Tensor& weight, const Tensor& bias, float eps, Tensor& normed) {
   require(x.numel() == y.numel() && x.numel() == normed.numel(), "add_scaled_norm_", x, y);
@@ -248,14 +253,19 @@ void convolve(Context& cx, const Tensor& x, const PackedMatrix& weight, const Te
 
 Tensor conv1d(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
               const Conv1dOptions& o) {
-  const int64_t n = x.dim(0), c = x.dim(1), before = int64_t{o.kernel / 2} * o.dilation,
-                n_out = (n - 1) / o.stride + 1;
+  const bool is_bare = o.padding == Padding::none;
+  const int64_t n = x.dim(0), c = x.dim(1), reach = int64_t{o.kernel - 1} * o.dilation,
+                before = is_bare ? 0 : int64_t{o.kernel / 2} * o.dilation,
+                n_out = is_bare ? n - reach : (n - 1) / o.stride + 1;
   if (weight.n_in() != o.kernel * c)
     throw Error(ErrorCode::internal, "conv1d: x " + x.shape().str() + " with a weight of " +
                                          std::to_string(weight.n_in()) + " inputs");
   if (o.padding == Padding::reflect && n <= before)
     throw Error(ErrorCode::invalid_argument,
                 "conv1d: " + std::to_string(n) + " frames are too few to be reflected");
+  if (is_bare && (n_out < 1 || o.stride != 1))
+    throw Error(ErrorCode::internal, "conv1d: " + std::to_string(n) + " frames for " +
+                                         std::to_string(reach + 1) + " at a time");
   Tensor y = cx.arena.f32({n_out, weight.n_out()});
   convolve(cx, x, weight, bias, {0, n_out, o.kernel, o.stride, o.dilation, before, o.padding},
            o.recurs, y);
@@ -279,6 +289,11 @@ Tensor snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tenso
   Tensor y = cx.arena.f32(x.shape());
   backend(cx).snake_beta(cx, x, alpha, beta_reciprocal, filter, y);
   return y;
+}
+
+void snake_(Context& cx, Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal) {
+  require(alpha.numel() == last(x) && beta_reciprocal.numel() == last(x), "snake_", x, alpha);
+  backend(cx).snake(cx, x, alpha, beta_reciprocal);
 }
 
 std::vector<SampledToken> sample(Context& cx, const Tensor& logits,

@@ -103,6 +103,9 @@ void div_(Context& cx, Tensor& x, float divisor);
 // x ← x + y · scale[column], in place; scale [columns].
 void add_scaled_(Context& cx, Tensor& x, const Tensor& y, const float* scale);
 
+// x ← x + y / (1 + e^−gate) of each row, in place; gate [rows, 1].
+void add_gated_(Context& cx, Tensor& x, const Tensor& y, const Tensor& gate);
+
 // x ← x + y · scale[column], and normed ← layer_norm(x), in place; normed as x, of its own type.
 void add_scaled_norm_(Context& cx, Tensor& x, const Tensor& y, const float* scale,
                       const Tensor& weight, const Tensor& bias, float eps, Tensor& normed);
@@ -129,15 +132,17 @@ Tensor index_select(Context& cx, const Tensor& x, std::span<const int64_t> rows)
 // and stride 2)
 Tensor avg_pool_pairs(Context& cx, const Tensor& x);
 
-enum class Padding { zeros, reflect };
+enum class Padding { zeros, reflect, none };
 struct Conv1dOptions {
   int kernel = 1, stride = 1, dilation = 1;
-  Padding padding = Padding::zeros;  // kernel/2 · dilation rows before and after
+  // kernel/2 · dilation rows before and after; none: there are (kernel − 1) · dilation rows less
+  Padding padding = Padding::zeros;
   // Others of as many rows will come: a library may take its time to plan it.
   bool recurs = true;
 };
 // Convolution over time: x[n, c_in] → y[(n − 1)/stride + 1, c_out]; `weight` is packed from [c_out,
-// kernel · c_in], tap-major. Reflection needs n > kernel/2 · dilation.
+// kernel · c_in], tap-major. Reflection needs n > kernel/2 · dilation, none a stride of one and n >
+// (kernel − 1) · dilation.
 Tensor conv1d(Context& cx, const Tensor& x, const PackedMatrix& weight, const Tensor& bias,
               const Conv1dOptions& options);
 // x[n, c_in] → y[(n − 1) · stride + kernel − 2 · padding, c_out]; `weight` is packed from [kernel ·
@@ -150,6 +155,10 @@ Tensor conv_transpose1d(Context& cx, const Tensor& x, const PackedMatrix& weight
 // they are used; filter [12]. (BigVGAN, arXiv 2206.04658; Qwen2_5OmniAntiAliasedActivation1d)
 Tensor snake_beta(Context& cx, const Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal,
                   const float* filter);
+
+// x ← x + sin²(αx)/β, in place; as snake_beta() has it, but for the filter. (arXiv 2006.08195;
+// Qwen3OmniMoeSnakeBeta)
+void snake_(Context& cx, Tensor& x, const Tensor& alpha, const Tensor& beta_reciprocal);
 
 // How a token is drawn from a row of logits: of those that `allowed` leaves, those of `seen` moved
 // by the penalty, over the temperature; the likeliest top_k of them, and of these the likeliest

@@ -226,7 +226,8 @@ void Dialogue::begin_speech(SpeechStream* speech) {
   if (!speech) return;
   if (!options_.speech)
     throw Error(ErrorCode::internal, "a session without speech was asked to speak");
-  speech->begin({sequence_.kept_rows(), sequence_.positions()});
+  const std::span<const int32_t> ids = sequence_.ids();
+  speech->begin({sequence_.kept_rows(), sequence_.positions(), {ids.begin(), ids.end()}});
 }
 
 // A token of the answer enters the context.

@@ -43,6 +43,17 @@ PickCode pick_by(Sampler& sampler, const SamplingOptions& options) {
   };
 }
 
+// Greedy where the first codes of frames are.
+SamplingOptions residual_of(const Voice& model, const SamplingOptions& first) {
+  const CodeSampling as_published = model.residual_sampling();
+  SamplingOptions o;
+  o.temperature = first.temperature <= 0 ? 0 : as_published.temperature;
+  o.top_p = as_published.top_p;
+  o.top_k = as_published.top_k;
+  o.repetition_penalty = as_published.repetition_penalty;
+  return o;
+}
+
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -73,7 +84,8 @@ void rehearse(const Voice& model, SpeechArenas& arenas, ThreadPool& pool,
     ops::Context cx{pool, *wave};
     const auto stream = model.new_wave(cx, voice, seeded_noise(0), settings.flow);
     // the first piece, and those that follow while codes come fast
-    for (const size_t n : {60, 12, 24, 36}) stream->push(cx, std::vector<int32_t>(n));
+    for (const size_t n : {60, 12, 24, 36})
+      stream->push(cx, std::vector<int32_t>(n * size_t(model.codes_per_frame())));
   }
   Sampler sampler(0);
   const PickCode pick = pick_by(sampler, settings.sampling);
@@ -161,13 +173,15 @@ size_t SpeechStream::most_codes() const {
                 model_.samples_per_code());
 }
 
-// A code needs the next row of the reply: while the text model has not written it, the Talker
-// waits. It never pads instead.
+// A frame of codes needs the next row of the reply: while the text model has not written it, the
+// Talker waits. It never pads instead.
 void SpeechStream::run_talker() {
   const std::shared_ptr<Arena> arena = arenas_.talker.take();
   std::unique_ptr<CodeStream> stream;  // gives its memory back to the arena's queue
   Sampler sampler(settings_.seed);
   const PickCode pick = pick_by(sampler, settings_.sampling);
+  const SamplingOptions of_residual = residual_of(model_, settings_.sampling);
+  const PickCode pick_residual = pick_by(sampler, of_residual);
   for (;;) {
     KeptRows row;
     {
@@ -184,6 +198,7 @@ void SpeechStream::run_talker() {
         VoicePrompt prompt = std::move(*prompt_);
         prompt_ = VoicePrompt{};
         stream = model_.new_codes(std::move(prompt), settings_.voice);
+        stream->draw_residual_by(pick_residual);
       }
       if (!rows_.empty()) {
         row = std::move(rows_.front());
@@ -195,6 +210,8 @@ void SpeechStream::run_talker() {
     std::lock_guard guard(lock_);
     if (!code) break;
     codes_.push_back(*code);
+    const std::span<const int32_t> others = stream->residual();
+    codes_.insert(codes_.end(), others.begin(), others.end());
     ++n_codes_;
     changed_.notify_all();
   }

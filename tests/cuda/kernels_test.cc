@@ -348,6 +348,8 @@ TEST(Bounds, OfEachKernel) {
     EXPECT_EQ(div(x->get(), 2, n * 7, s), cudaSuccess);
     EXPECT_EQ(add(x->get(), more->get(), n * 7, s), cudaSuccess);
     EXPECT_EQ(add_scaled(x->get(), more->get(), bias->get(), n, 7, s), cudaSuccess);
+    EXPECT_EQ(add_gated(x->get(), more->get(), more->get(), n, 7, s), cudaSuccess);
+    EXPECT_EQ(snake(x->get(), bias->get(), bias->get(), n, 7, s), cudaSuccess);
   }
   cudaStreamDestroy(s);
   EXPECT_EQ(emu::reports(), std::vector<std::string>());

@@ -13,6 +13,7 @@
 #include "qwen2_5_vl/qwen2_5_vl.h"
 #include "qwen2_vl/qwen2_vl.h"
 #include "qwen3_omni/config.h"
+#include "qwen3_omni/speech_config.h"
 #include "qwen3_vl/config.h"
 #include "text/bpe.h"
 #include "whisper/config.h"
@@ -74,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   read([&] { omni::qwen2_vl::check_config_keys(path); });
   read([&] { omni::qwen3_omni::check_config_keys(path); });
   read([&] { omni::qwen3_omni::Config::read(path); });
+  read([&] { omni::qwen3_omni::SpeechConfig::read(path); });
   read([&] { omni::qwen3_vl::check_config_keys(path); });
   read([&] { omni::qwen3_vl::Config::read(path); });
   read([&] { omni::qwen3_vl::read_thinks(path); });

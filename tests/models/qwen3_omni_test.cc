@@ -60,25 +60,23 @@ TEST(Qwen3Omni, IsWhatItsFilesSay) {
   EXPECT_EQ(load(kCheckpoint).audio->spec().unit_frames, 200);
 }
 
-TEST(Qwen3Omni, AVoiceThatIsNotComputedIsToldWhenItIsAskedFor) {
-  const CheckpointInfo info = read_checkpoint(kPublished.string());
-  EXPECT_EQ(info.abilities.describe(), "takes video and images and audio and writes text");
-  const auto said = [](const fs::path& folder) -> std::string {
-    try {
-      open(folder)->load_speech({});
-    } catch (const Error& e) {
-      EXPECT_EQ(int(e.code()), int(ErrorCode::unsupported));
-      return e.what();
-    }
-    return "";
+TEST(Qwen3Omni, SpeaksWhereItsFilesHaveAVoice) {
+  const auto describes = [](const fs::path& folder) {
+    return read_checkpoint(folder.string()).abilities.describe();
   };
-  EXPECT_EQ(said(kPublished),
-            (kPublished / "config.json").string() +
-                ": the voice of qwen3_omni_moe is not computed here: it answers in text alone");
-  EXPECT_NE(said(kCheckpoint).find("has no voice"), std::string::npos) << "a Thinker alone";
+  EXPECT_EQ(describes(kPublished), "takes video and images and audio and writes text");
+  EXPECT_EQ(describes(kFixtures / "speech/checkpoint"),
+            "takes video and images and audio and writes text and speaks");
+  EXPECT_EQ(load(kCheckpoint).load_voice, nullptr) << "a Thinker alone";
+  EXPECT_EQ(load(kPublished).load_voice, nullptr);
+  const Family speaks = load(kFixtures / "speech/checkpoint");
+  ASSERT_NE(speaks.load_voice, nullptr);
+  EXPECT_EQ(speaks.text->kept_layer(), 2);
+  EXPECT_EQ(open(kFixtures / "speech/checkpoint")->voices(),
+            (std::vector<std::string>{"alto", "bass"}));
 }
 
-TEST(Qwen3Omni, AVoiceThatIsNotComputedNeedsNoMemory) {
+TEST(Qwen3Omni, AVoiceThatIsNotReadNeedsNoMemory) {
   CheckpointCopy copy(kPublished, "q3o_voice");
   copy.rewrite([](const std::string& name, const Tensor& t, Tensors& tensors) {
     tensors[name] = t;

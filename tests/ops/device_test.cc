@@ -71,6 +71,12 @@ TEST_F(Devices, NormsAndActivations) {
         ops::weighted_sum(s.cx(), x, terms);
         ops::weighted_sum(s.cx(), x, std::span(terms).last(2));
       });
+      in_place("add_gated", [&](Side& s, Tensor& x) {
+        ops::add_gated_(s.cx(), x, s.random({n, width}, 4), s.random({n, 1}, 5));
+      });
+      in_place("snake", [&](Side& s, Tensor& x) {
+        ops::snake_(s.cx(), x, s.random({width}, 5), s.random({width}, 6));
+      });
       for (const bool of_x : {true, false})
         in_place("add_scaled_norm", [&](Side& s, Tensor& x) {
           const Tensor scale = s.random({width}, 5);
@@ -134,8 +140,9 @@ TEST_F(Devices, Convolutions) {
                            {.kernel = 3, .stride = stride});
       });
     for (const int dilation : {1, 3})
-      for (const auto padding : {ops::Padding::zeros, ops::Padding::reflect})
-        if (padding == ops::Padding::zeros || n > 2 * dilation)
+      for (const auto padding : {ops::Padding::zeros, ops::Padding::reflect, ops::Padding::none})
+        if (padding == ops::Padding::zeros ||
+            n > (padding == ops::Padding::none ? 4 : 2) * dilation)
           same("conv1d", [&](Side& s) {
             return ops::conv1d(s.cx(), s.random({n, 5}, 1),
                                *s.weight({6, 25}, 2, ops::MatmulPrecision::f32), s.random({6}, 3),

@@ -113,6 +113,9 @@ TEST_P(KernelTest, GeluTanhAndSnake) {
     EXPECT_NEAR(y[i], want, 1e-6 * std::max(1.0, std::abs(want))) << x[i];
   }
   x = random_values(1000, 4, 300), y = x;  // far from zero, too
+  k().snake(y.data(), alpha.data(), beta.data(), 1000);
+  const std::vector<float> bare = y;
+  y = x;
   // between filters that change nothing but the size
   const float filter[12] = {0, 0, 0, 0, 0, 0.5f};
   snake_beta(k(), x, 1, 1000, 0, 1, alpha, beta, filter, y);
@@ -120,6 +123,7 @@ TEST_P(KernelTest, GeluTanhAndSnake) {
     y[i] *= 2;
     const double s = std::sin(double(x[i] * alpha[i])), want = x[i] + s * s * beta[i];
     EXPECT_NEAR(y[i], want, 2e-6 * std::max(1.0, std::abs(double(x[i])))) << x[i];
+    EXPECT_NEAR(bare[i], want, 2e-6 * std::max(1.0, std::abs(double(x[i])))) << x[i];
   }
 }
 
@@ -426,6 +430,33 @@ TEST_F(ConvTest, SameWithZerosOrReflection) {
       const Tensor y = ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), options);
       EXPECT_LT(error(y.f32(), want), 1e-5) << n << " " << kernel;
     }
+}
+
+// Without padding it is the middle of the one with zeros.
+TEST_F(ConvTest, Bare) {
+  constexpr int n = 40, c_in = 6, c_out = 5, kernel = 7, dilation = 3,
+                reach = kernel / 2 * dilation;
+  auto x = random_values(n * c_in, 1), w = random_values(c_out * kernel * c_in, 2),
+       b = random_values(c_out, 3);
+  const Matrix weight = tensor(w, {c_out, kernel * c_in});
+  const auto packed = ops::pack_linear({&weight, 1}, ops::MatmulPrecision::f32);
+  ops::Conv1dOptions options{.kernel = kernel, .dilation = dilation};
+  const Tensor whole = ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), options);
+  options.padding = ops::Padding::none;
+  const Tensor y = ops::conv1d(cx, tensor(x, {n, c_in}), *packed, tensor(b, {c_out}), options);
+  ASSERT_EQ(y.dim(0), n - 2 * reach);
+  for (int i = 0; i < (n - 2 * reach) * c_out; ++i)
+    EXPECT_NEAR(y.f32()[i], whole.f32()[reach * c_out + i], 1e-5);
+  EXPECT_THROW(ops::conv1d(cx, tensor(x, {2 * reach, c_in}), *packed, tensor(b, {c_out}), options),
+               Error);
+}
+
+TEST_F(ConvTest, AddGated) {
+  auto x = random_values(12, 1), y = random_values(12, 2), gate = random_values(3, 3, 4);
+  Tensor sum = ops::clone(cx, tensor(x, {3, 4}));
+  ops::add_gated_(cx, sum, tensor(y, {3, 4}), tensor(gate, {3, 1}));
+  for (size_t i = 0; i < 12; ++i)
+    EXPECT_NEAR(sum.f32()[i], x[i] + y[i] / (1 + std::exp(-gate[i / 4])), 1e-6);
 }
 
 TEST_F(ConvTest, Transposed) {

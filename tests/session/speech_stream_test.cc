@@ -35,6 +35,7 @@ struct FakeVoice final : Voice {
   std::string default_speaker() const override { return "anna"; }
   int sample_rate() const override { return kRate; }
   int samples_per_code() const override { return kSamplesACode; }
+  CodeSampling sampling() const override { return {0, 1, 1, 1}; }
   int row_width() const override { return 1; }
   std::unique_ptr<CodeStream> new_codes(VoicePrompt, const std::string&) const override {
     return std::make_unique<Codes>(finds_its_end);
@@ -43,11 +44,6 @@ struct FakeVoice final : Voice {
                                        const FlowSettings&) const override {
     return std::make_unique<Wave>();
   }
-  Tensor mel(ops::Context&, std::span<const int32_t>, const std::string&, const FrameNoise&,
-             const FlowSettings&) const override {
-    return {};
-  }
-  std::vector<float> wave(ops::Context&, const Tensor&) const override { return {}; }
 };
 
 struct Spoken {

@@ -19,6 +19,10 @@ class ForwardWorkspace {
   explicit ForwardWorkspace(int n_lanes) : batch(n_lanes) {}
 
   ops::PagedBatch batch;
+  // Whether a model with a TextModel::kept_layer() puts into `kept` [n, hidden] what is behind it;
+  // valid as long as the result of the forward.
+  bool keeps = false;
+  Tensor kept;
   // work(x), x [n, width], for the batch as it was uploaded last. `variant`: two forwards of equal
   // shapes and variants ask for the same ops. On a device the result of a step is valid until the
   // next one of as many tokens.

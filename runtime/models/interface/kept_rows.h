@@ -1,6 +1,7 @@
 // Rows of a text model that a Talker reads: of each token the last hidden state plus its embedding,
-// of media the hidden state alone. They lie where they were computed; on a device they are there
-// behind `made`, and whoever reads them with another queue waits for it before letting them go.
+// of media the hidden state alone; or as TextModel::kept_layer() says. They lie where they were
+// computed; on a device they are there behind `made`, and whoever reads them with another queue
+// waits for it before letting them go.
 #pragma once
 
 #include <memory>

@@ -42,6 +42,9 @@ class TextModel {
   // of DeepFeatures: those of a row of media lie behind its embedding
   virtual int n_deep_levels() const { return 0; }
   int media_width() const { return hidden() * (1 + n_deep_levels()); }
+  // What a Talker reads: 0: the last hidden state, and of text its embedding with it; otherwise of
+  // text its embedding, of media the state behind so many layers.
+  virtual int kept_layer() const { return 0; }
   virtual int64_t max_positions() const = 0;
 
   // what keys and values are best kept in where nobody asks for anything else

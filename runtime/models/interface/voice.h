@@ -25,6 +25,14 @@ using PickCode =
 struct VoicePrompt {
   std::vector<KeptRows> rows;       // n in all
   std::vector<Position> positions;  // [n]
+  std::vector<int32_t> ids;         // [n], of media those of their placeholders
+};
+
+// How codes are drawn where nobody asks for anything else, as published.
+struct CodeSampling {
+  double temperature, top_p;
+  int top_k;
+  double repetition_penalty;
 };
 
 // The codes of one reply.
@@ -35,6 +43,10 @@ class CodeStream {
   // ended. nullopt: all is said. Waits until it has read the row.
   virtual std::optional<int32_t> next(ops::Context& cx, const KeptRows& row,
                                       const PickCode& pick) = 0;
+  // The other codes of the frame that next() has begun, where frames have several.
+  virtual std::span<const int32_t> residual() const { return {}; }
+  // How those are drawn; greedily, where nobody says.
+  virtual void draw_residual_by(PickCode) {}
 };
 
 // Fills a row of noise, by the number of its mel frame: it does not depend on how the utterance is
@@ -49,8 +61,8 @@ struct FlowSettings {
   int look_ahead = 3;
 };
 
-// The audio of one utterance: pieces of codes in, pieces of samples in ±1 out. What comes out does
-// not depend on the pieces but for what lies below −90 dB.
+// The audio of one utterance: pieces of codes (whole frames, one behind the other) in, pieces of
+// samples in ±1 out. What comes out does not depend on the pieces but for what lies below −90 dB.
 class WaveStream {
  public:
   virtual ~WaveStream() = default;
@@ -66,7 +78,10 @@ class Voice {
   virtual std::vector<std::string> speakers() const = 0;
   virtual std::string default_speaker() const = 0;
   virtual int sample_rate() const = 0;
-  virtual int samples_per_code() const = 0;
+  virtual int codes_per_frame() const { return 1; }
+  virtual int samples_per_code() const = 0;  // of a frame of them
+  virtual CodeSampling sampling() const = 0;
+  virtual CodeSampling residual_sampling() const { return sampling(); }
   virtual int row_width() const = 0;  // of a KeptRows
   // Both throw invalid_argument for an unknown speaker, with those there are.
   virtual std::unique_ptr<CodeStream> new_codes(VoicePrompt prompt,
@@ -75,11 +90,15 @@ class Voice {
                                                FrameNoise noise,
                                                const FlowSettings& settings) const = 0;
 
-  // Whole and in their parts. codes → mel [codes · frames a code, mel_dim], of its own memory on
-  // the host; mel on the host → samples.
-  virtual Tensor mel(ops::Context& cx, std::span<const int32_t> codes, const std::string& speaker,
-                     const FrameNoise& noise, const FlowSettings& settings) const = 0;
-  virtual std::vector<float> wave(ops::Context& cx, const Tensor& mel) const = 0;
+  // Whole and in their parts, of a voice whose sound goes through a mel spectrogram. codes → mel
+  // [codes · frames a code, mel_dim], of its own memory on the host; mel on the host → samples.
+  virtual Tensor mel(ops::Context&, std::span<const int32_t> /*codes*/,
+                     const std::string& /*speaker*/, const FrameNoise&, const FlowSettings&) const {
+    throw Error(ErrorCode::unsupported, "a voice without a mel spectrogram");
+  }
+  virtual std::vector<float> wave(ops::Context&, const Tensor& /*mel*/) const {
+    throw Error(ErrorCode::unsupported, "a voice without a mel spectrogram");
+  }
 };
 
 }  // namespace omni

@@ -28,6 +28,7 @@ constexpr double kMostTheta = 1e12;
 struct ExpertsConfig {
   int n = 0;  // 0: in no layer
   int per_token = 0, intermediate_size = 0;
+  int shared_intermediate_size = 0;  // of one that all rows go to, behind a gate; 0: there is none
   bool norm_topk_prob = true;
   int decoder_sparse_step = 1;    // every so many layers has one,
   std::set<int> mlp_only_layers;  // but for these
@@ -54,6 +55,7 @@ struct TextConfig {
   bool mrope_interleaved = false;
   int n_deep_levels = 0;  // of features that the first layers are given
   ExpertsConfig experts;
+  int kept_layer = 0;  // omni::TextModel::kept_layer()
 };
 // `tied`: where `j` does not say.
 TextConfig read_text(const Json& j, bool tied);

@@ -33,7 +33,7 @@ void add_deep_features(ops::Context& cx, const Tensor& x, std::span<const Sequen
 }  // namespace
 
 TextModel::TextModel(const Weights& model, const Weights& head, const char* head_name,
-                     const TextConfig& c, const LoadProgress& progress)
+                     const TextConfig& c, const LoadProgress& progress, const char* embedding_name)
     : device_(model.device()), config_(c) {
   Tensor frequency = Tensor::zeros(DType::f32, {c.head_dim / 2}),
          axis = Tensor::zeros(DType::i32, {c.head_dim / 2});
@@ -43,8 +43,9 @@ TextModel::TextModel(const Weights& model, const Weights& head, const char* head
   }
   frequency_ = to_device(frequency, device_);
   axis_ = to_device(axis, device_);
-  embed_tokens_ = to_device(
-      model.scope("embed_tokens").get("weight", {c.vocab_size, c.embedding_size}), model.device());
+  if (embedding_name)
+    embed_tokens_ = to_device(
+        model.scope(embedding_name).get("weight", {c.vocab_size, c.embedding_size}), device_);
   for (int i = 0; i < c.num_hidden_layers; ++i) {
     layers_.push_back(load_layer(model.scope("layers").scope(i), i));
     progress(double(i + 1) / c.num_hidden_layers);
@@ -53,7 +54,7 @@ TextModel::TextModel(const Weights& model, const Weights& head, const char* head
   norm_ = RmsNorm(model.scope("norm"), hidden, c.rms_norm_eps);
   if (c.tie_word_embeddings)
     lm_head_ = Linear(model.at_least_int8(), {{"embed_tokens", c.vocab_size}}, hidden, Bias::none);
-  else
+  else if (head_name)
     lm_head_ = Linear(head.at_least_int8(), {{head_name, c.vocab_size}}, hidden, Bias::none);
 }
 
@@ -74,7 +75,8 @@ TextModel::Layer TextModel::load_layer(const Weights& w, int index) const {
   if (c.experts.are_in_layer(index))
     layer.experts.emplace(
         mlp, MixtureOfExperts::Options{c.experts.n, c.experts.per_token, hidden,
-                                       c.experts.intermediate_size, c.experts.norm_topk_prob});
+                                       c.experts.intermediate_size, c.experts.norm_topk_prob,
+                                       c.experts.shared_intermediate_size});
   else
     layer.mlp = SwiGluMlp(mlp, hidden, c.intermediate_size, Bias::none);
   return layer;
@@ -155,9 +157,12 @@ Tensor TextModel::forward(ops::Context& cx, const Tensor& x, std::span<const Seq
   const Variants variants = variants_of(rows);
   const ops::KvLayout layout = static_cast<const PagedState&>(*rows[0].state).layout();
   place(cx, rows, workspace, variants);
+  workspace.kept = {};
+  if (workspace.keeps && config_.kept_layer)
+    workspace.kept = cx.arena.f32({n, config_.hidden_size});
   const auto work = [&](const Tensor& input) {
-    const Tensor hidden =
-        layers(cx, before ? before(input) : input, rows, workspace.batch, layout, variants);
+    const Tensor hidden = layers(cx, before ? before(input) : input, rows, workspace.batch, layout,
+                                 variants, workspace.kept);
     return behind ? behind(hidden) : hidden;
   };
   // A recorded step would read the features of the rows it was recorded with, and multiply with
@@ -173,7 +178,7 @@ Tensor TextModel::forward(ops::Context& cx, const Tensor& x, std::span<const Seq
 
 Tensor TextModel::layers(ops::Context& cx, const Tensor& input, std::span<const SequenceRows> rows,
                          const ops::PagedBatch& batch, const ops::KvLayout& layout,
-                         const Variants& variants) const {
+                         const Variants& variants, Tensor& kept) const {
   const int64_t n = input.dim(0);
   const int n_heads = config_.num_attention_heads, n_kv = config_.num_key_value_heads,
             head_dim = config_.head_dim;
@@ -207,6 +212,7 @@ Tensor TextModel::layers(ops::Context& cx, const Tensor& input, std::span<const 
                              layer.o_proj.operand());
     layer.o_proj.add_to(cx, x, attended);
     layer.add_mlp(cx, x);
+    if (kept.defined() && i + 1 == config_.kept_layer) ops::copy_(cx, kept, x);
     add_deep_features(cx, x, rows, size_t(i));
   }
   return norm_(cx, x);

@@ -20,13 +20,15 @@ namespace omni::qwen {
 class TextModel final : public omni::TextModel {
  public:
   // `head`: where the output projection is, under the name `head_name`, unless it is tied to the
-  // embedding.
+  // embedding. Without a name there is no embedding, or no projection.
   TextModel(const Weights& model, const Weights& head, const char* head_name,
-            const TextConfig& config, const LoadProgress& progress);
+            const TextConfig& config, const LoadProgress& progress,
+            const char* embedding_name = "embed_tokens");
 
   const Device* device() const override { return device_; }
   int hidden() const override { return config_.hidden_size; }
   int n_deep_levels() const override { return config_.n_deep_levels; }
+  int kept_layer() const override { return config_.kept_layer; }
   int64_t max_positions() const override { return config_.max_position_embeddings; }
   DType kv_type() const override { return layers_.front().qkv_proj.operand(); }
   ops::KvLayout kv_layout(DType type) const override {
@@ -80,9 +82,10 @@ class TextModel final : public omni::TextModel {
   // there are several variants.
   void place(ops::Context& cx, std::span<const SequenceRows> rows, ForwardWorkspace& workspace,
              const Variants& variants) const;
+  // `kept`: of [n, hidden], where what is behind kept_layer is put; or undefined.
   Tensor layers(ops::Context& cx, const Tensor& input, std::span<const SequenceRows> rows,
-                const ops::PagedBatch& batch, const ops::KvLayout& layout,
-                const Variants& variants) const;
+                const ops::PagedBatch& batch, const ops::KvLayout& layout, const Variants& variants,
+                Tensor& kept) const;
   const Device* device_;
   TextConfig config_;
   // [head_dim / 2]: the frequencies, and which coordinate each turns with: the first

@@ -26,6 +26,8 @@ class TalkerVoice final : public Voice {
   int samples_per_code() const override {
     return dit_.frames_per_code() * bigvgan_.samples_per_frame();
   }
+  // (Qwen2_5OmniForConditionalGeneration.generate)
+  CodeSampling sampling() const override { return {0.9, 0.8, 40, 1.05}; }
   std::unique_ptr<CodeStream> new_codes(VoicePrompt prompt,
                                         const std::string& speaker) const override;
   std::unique_ptr<WaveStream> new_wave(ops::Context& cx, const std::string& speaker,

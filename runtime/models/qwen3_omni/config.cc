@@ -2,6 +2,7 @@
 
 #include "qwen/config_keys.h"
 #include "qwen/vision_language.h"
+#include "qwen3_omni/speech_config.h"
 
 namespace omni::qwen3_omni {
 
@@ -101,7 +102,7 @@ Config Config::read(const fs::path& folder) {
            {},
            int(thinker.integer("position_id_per_seconds", 1, 1000)),
            alone,
-           root.has("talker_config") && root.boolean_or("enable_audio_output", true)};
+           SpeechConfig::is_there(folder)};
   c.text.experts = read_experts(text);
   c.text.qkv_bias = false;
   c.text.qk_norm = c.text.mrope_interleaved = true;
@@ -112,6 +113,10 @@ Config Config::read(const fs::path& folder) {
       thinker,
       c.vision.out_hidden_size == c.text.hidden_size && c.audio.output_dim == c.text.hidden_size,
       "has towers whose output is not as wide as the text model");
+  if (c.has_voice) {
+    const Json talker = root.at("talker_config");
+    c.text.kept_layer = int(talker.integer("accept_hidden_layer", 1, c.text.num_hidden_layers - 1));
+  }
   require(thinker, c.text.n_deep_levels <= c.text.num_hidden_layers,
           "has more deepstack_visual_indexes than layers of text");
   return c;

@@ -1,5 +1,5 @@
-// What the configuration files of Qwen3-Omni say of its Thinker, nested under thinker_config or
-// alone. (transformers, configuration_qwen3_omni_moe.py, processing_qwen3_omni_moe.py)
+// What the configuration files of Qwen3-Omni say of all but its voice, nested under thinker_config
+// or alone. (transformers, configuration_qwen3_omni_moe.py, processing_qwen3_omni_moe.py)
 #pragma once
 
 #include <filesystem>

@@ -5,23 +5,32 @@
 #include "qwen3_omni/audio_tower.h"
 #include "qwen3_omni/chat_template.h"
 #include "qwen3_omni/config.h"
+#include "qwen3_omni/voice.h"
 
 namespace omni {
 
+namespace qwen3_omni {
 namespace {
 
-std::unique_ptr<const Voice> refuse_voice(const ModelOptions& o, const LoadProgress&) {
-  throw Error(ErrorCode::unsupported,
-              (o.folder / "config.json").string() +
-                  ": the voice of qwen3_omni_moe is not computed here: it answers in text alone");
+Weights open_weights(const ModelOptions& o) {
+  return Weights::open(o.folder).on(o.device).with(o.precision, o.quantizing);
+}
+
+std::unique_ptr<const Voice> load_voice(const ModelOptions& o, const LoadProgress& progress) {
+  return std::make_unique<TalkerVoice>(open_weights(o), SpeechConfig::read(o.folder), progress);
 }
 
 }  // namespace
+}  // namespace qwen3_omni
+
+bool qwen3_omni_speaks(const std::filesystem::path& folder) {
+  return qwen3_omni::SpeechConfig::is_there(folder);
+}
 
 Family load_qwen3_omni(const ModelOptions& o, const LoadProgress& progress) {
   using namespace qwen3_omni;
   const auto config = Config::read(o.folder);
-  const Weights file = Weights::open(o.folder).on(o.device).with(o.precision, o.quantizing),
+  const Weights file = open_weights(o),
                 thinker = config.thinker_alone ? file : file.scope("thinker");
   Family f;
   f.prompter = std::make_unique<ChatTemplate>(o.folder, config);
@@ -34,7 +43,7 @@ Family load_qwen3_omni(const ModelOptions& o, const LoadProgress& progress) {
   progress(0.2);
   f.text = std::make_unique<qwen::TextModel>(thinker.scope("model"), thinker, "lm_head",
                                              config.text, progress.part(0.2, 1.0));
-  if (config.has_voice) f.load_voice = refuse_voice;
+  if (config.has_voice) f.load_voice = load_voice;
   return f;
 }
 

@@ -162,6 +162,16 @@ class CpuBackend final : public Backend {
     for_rows(cx, n_rows(x), n, [&](int64_t i) { kernels().add(to + i * n, from + i * n, n); });
   }
 
+  void add_gated(Context& cx, Tensor& x, const Tensor& y, const Tensor& gate) const override {
+    const int64_t n = last(x);
+    float* to = x.f32();
+    const float *from = y.f32(), *gates = gate.f32();
+    for_rows(cx, n_rows(x), n, [&](int64_t i) {
+      const float weight = 1.f / (1.f + std::exp(-gates[i]));
+      for (int64_t c = 0; c < n; ++c) to[i * n + c] += from[i * n + c] * weight;
+    });
+  }
+
   void weighted_sum(Context& cx, Tensor& y, std::span<const Term> terms) const override {
     const int64_t n = last(y);
     float* to = y.f32();
@@ -292,6 +302,15 @@ class CpuBackend final : public Backend {
       tile.end = std::min(n, tile.begin + rows);
       tile.scratch = thread_scratch(tile.scratch_size());
       kernels().snake_beta(tile);
+    });
+  }
+
+  void snake(Context& cx, Tensor& x, const Tensor& alpha,
+             const Tensor& beta_reciprocal) const override {
+    const int64_t n = last(x);
+    float* values = x.f32();
+    for_rows(cx, n_rows(x), 2 * n, [&](int64_t i) {
+      kernels().snake(values + i * n, alpha.f32(), beta_reciprocal.f32(), n);
     });
   }
 

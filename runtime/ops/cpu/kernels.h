@@ -85,6 +85,7 @@ struct Kernels {
   void (*gelu_tanh)(float* x, int64_t n);
   void (*quick_gelu)(float* x, int64_t n);
   void (*silu)(float* x, int64_t n);
+  void (*snake)(float* x, const float* alpha, const float* beta_reciprocal, int64_t n);
   void (*snake_beta)(const SnakeTile& tile);
   void (*add)(float* x, const float* y, int64_t n);
   void (*add_scaled)(float* x, const float* y, const float* scale, int64_t n);

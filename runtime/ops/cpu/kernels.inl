@@ -123,6 +123,11 @@ void silu(float* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] /= 1.f + exp_(-x[i]);
 }
 
+void snake(float* x, const float* alpha, const float* beta_reciprocal, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) x[i] += sin_squared_(x[i] * alpha[i]) * beta_reciprocal[i];
+}
+
 inline float filter_6(const float* x, int64_t step, const float (&tap)[6]) {
   return tap[0] * x[0] + tap[1] * x[step] + tap[2] * x[2 * step] + tap[3] * x[3 * step] +
          tap[4] * x[4 * step] + tap[5] * x[5 * step];
@@ -614,9 +619,9 @@ void attention(const AttentionTile& t) {
 }  // namespace
 }  // namespace omni::ops::cpu
 
-#define OMNI_KERNEL_TABLE                                                                     \
-  {                                                                                           \
-    rms_norm, layer_norm, silu_mul, gelu, gelu_tanh, quick_gelu, silu, snake_beta, add,       \
-        add_scaled, div, mean, rotate, round_bf16, widen_bf16, widen_f16, round_int8, sum_of, \
-        scores, softmax, attention                                                            \
+#define OMNI_KERNEL_TABLE                                                                      \
+  {                                                                                            \
+    rms_norm, layer_norm, silu_mul, gelu, gelu_tanh, quick_gelu, silu, snake, snake_beta, add, \
+        add_scaled, div, mean, rotate, round_bf16, widen_bf16, widen_f16, round_int8, sum_of,  \
+        scores, softmax, attention                                                             \
   }

@@ -121,6 +121,16 @@ class CudaBackend final : public Backend {
     check(omni::cuda::add_scaled(data(x), data(y), scale, n_rows(x), width(x), stream(cx)),
           "add_scaled");
   }
+  void add_gated(Context& cx, Tensor& x, const Tensor& y, const Tensor& gate) const override {
+    check(omni::cuda::add_gated(data(x), data(y), data(gate), n_rows(x), width(x), stream(cx)),
+          "add_gated");
+  }
+  void snake(Context& cx, Tensor& x, const Tensor& alpha,
+             const Tensor& beta_reciprocal) const override {
+    check(omni::cuda::snake(data(x), data(alpha), data(beta_reciprocal), n_rows(x), width(x),
+                            stream(cx)),
+          "snake");
+  }
   void add_scaled_norm(Context& cx, Tensor& x, const Tensor& y, const float* scale,
                        const Tensor& weight, const Tensor& bias, float eps,
                        Tensor& normed) const override {

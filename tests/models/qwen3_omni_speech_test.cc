@@ -1,0 +1,245 @@
+// The voice of Qwen3-Omni against transformers (tools/fixtures/make_qwen3_omni_speech_fixture.py):
+// Code2Wav whole and in pieces, and greedy codes from rows that a sequence keeps.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "decoding/sampler.h"
+#include "decoding/sequence.h"
+#include "io/json.h"
+#include "io/safetensors.h"
+#include "models/checkpoint_copy.h"
+#include "models/devices.h"
+#include "models/registry.h"
+#include "omni/engine.h"
+#include "parity/recording.h"
+#include "qwen3_omni/voice.h"
+#include "session/session.h"
+
+namespace omni::qwen3_omni {
+namespace {
+
+namespace fs = std::filesystem;
+const fs::path kFixture = OMNI_SOURCE_DIR "/tests/fixtures/qwen3_omni/speech";
+
+class Qwen3OmniSpeech : public testing::TestWithParam<const char*> {
+ protected:
+  Tensor expected(const std::string& name) const { return to_f32(expected_->get(name)); }
+  std::vector<int32_t> ids(const std::string& name) const {
+    const Tensor t = expected_->get(name);
+    return {t.i64(), t.i64() + t.numel()};
+  }
+  static double error(std::span<const float> a, const Tensor& b) {
+    EXPECT_EQ(int64_t(a.size()), b.numel());
+    double worst = 0, scale = 0;
+    for (size_t i = 0; i < std::min(a.size(), size_t(b.numel())); ++i) {
+      worst = std::max(worst, std::abs(double(a[i]) - double(b.f32()[i])));
+      scale = std::max(scale, std::abs(double(b.f32()[i])));
+    }
+    return worst / scale;
+  }
+
+  fs::path folder_ = kFixture / "checkpoint";
+  const Device* device_ = open_test_device(GetParam());
+  std::shared_ptr<const Safetensors> expected_ =
+      Safetensors::open(kFixture / "expected.safetensors");
+  ThreadPool pool_;
+  Arena arena_{device_};
+  ops::Context cx_{pool_, arena_};
+  SpeechConfig config_ = SpeechConfig::read(folder_);
+  TalkerVoice voice_{Weights::open(folder_).on(device_), config_, {}};
+};
+
+INSTANTIATE_TEST_SUITE_P(, Qwen3OmniSpeech, testing::ValuesIn(test_devices()),
+                         [](const auto& p) { return std::string(p.param); });
+
+TEST_P(Qwen3OmniSpeech, StatesOfCode2Wav) {
+  Code2Wav::Stream stream(voice_.code2wav());
+  std::vector<float> room;
+  const auto states = ops::to_host(cx_, stream.states(cx_, ids("text.codes")), room);
+  EXPECT_LT(error(states, expected("hidden")), 1e-5);
+}
+
+TEST_P(Qwen3OmniSpeech, WaveOfCodes) {
+  for (const char* name : {"text", "audio"}) {
+    Code2Wav::Stream stream(voice_.code2wav());
+    const auto wave = stream.push(cx_, ids(std::string(name) + ".codes"));
+    EXPECT_LT(error(wave, expected(std::string(name) + ".wave")), 1e-5) << name;
+  }
+}
+
+// From the first frame on, however frames come.
+TEST_P(Qwen3OmniSpeech, PiecesAreTheWhole) {
+  const std::vector<int32_t> codes = ids("text.codes");
+  const int64_t groups = voice_.codes_per_frame();
+  for (const std::vector<int64_t>& pieces :
+       {std::vector<int64_t>(23, 1), {2, 1, 7, 3, 1, 9}, {22, 1}}) {
+    const auto stream = voice_.new_wave(cx_, "bass", {}, {});
+    std::vector<float> wave;
+    int64_t at = 0;
+    for (const int64_t n : pieces) {
+      const auto some =
+          stream->push(cx_, std::span(codes).subspan(size_t(at * groups), size_t(n * groups)));
+      EXPECT_FALSE(some.empty()) << "a frame is heard at once";
+      wave.insert(wave.end(), some.begin(), some.end());
+      at += n;
+    }
+    EXPECT_EQ(stream->finish(cx_),
+              std::vector<float>(size_t(23 * voice_.samples_per_code()) - wave.size()))
+        << "silence up to the end of the last frame";
+    EXPECT_LT(error(wave, expected("text.wave")), 1e-5);
+  }
+}
+
+TEST_P(Qwen3OmniSpeech, GreedyCodesFromKeptRows) {
+  const Family family = load_family({folder_, Precision::float32, device_}, {});
+  const Json cases = Json::parse_file(kFixture / "expected.json").at("cases");
+  for (const std::string name : {"text", "audio"}) {
+    Scheduler scheduler(*family.text, pool_);
+    Sequence sequence(scheduler, {.keeps_rows = true});
+    Cursor& cursor = sequence.cursor();
+    sequence.prefill(family.prompter->begin_dialogue(cursor, "You watch a live feed."));
+    if (name == "audio") {
+      std::vector<float> room;
+      const Tracks tracks{.audio = true};
+      sequence.prefill(family.prompter->begin_run(cursor, tracks, Modality::audio));
+      const auto engine = Engine::open(
+          {.model_path = folder_.string(), .device = GetParam(), .precision = Precision::float32});
+      const auto tokenizer = engine->make_audio_tokenizer({});
+      tokenizer->start(0);
+      std::vector<Segment> segments = tokenizer->push(parity::read_input(kFixture / "input").audio);
+      for (Segment& s : tokenizer->finish()) segments.push_back(std::move(s));
+      for (const Segment& s : segments)
+        sequence.prefill(family.prompter->media(cursor, s, 0), s.embeddings.data());
+      sequence.prefill(family.prompter->end_run(cursor, tracks));
+    }
+    sequence.prefill(
+        family.prompter->ask(cursor, name == "audio" ? "What do you hear?" : "Say hello."));
+    const auto prompt_ids = sequence.ids();
+    EXPECT_EQ(std::vector<int32_t>(prompt_ids.begin(), prompt_ids.end()), ids(name + ".input_ids"));
+    VoicePrompt prompt{
+        sequence.kept_rows(), sequence.positions(), {prompt_ids.begin(), prompt_ids.end()}};
+    std::vector<KeptRows> reply;
+    const std::vector<int32_t> answer = ids(name + ".answer");
+    for (size_t i = 0; i + 1 < answer.size(); ++i) {
+      sequence.decode(answer[i]);
+      reply.push_back(sequence.kept_rows().back());
+    }
+    Sampler sampler(0);
+    const SamplingOptions greedy{.repetition_penalty = 1.05};
+    bool is_first = true;
+    const PickCode pick = [&](ops::Context& cx, const Tensor& logits,
+                              std::span<const int32_t> history, std::span<const uint32_t> allowed) {
+      if (std::exchange(is_first, false)) {
+        std::vector<float> room;
+        EXPECT_LT(error(ops::to_host(cx, logits, room), expected(name + ".logits")), 1e-5) << name;
+      }
+      return sampler.choose(cx, logits, history, greedy, allowed);
+    };
+    const auto talk = voice_.new_codes(std::move(prompt), cases.at(name).at("speaker").string());
+    const std::vector<int32_t> want = ids(name + ".codes");
+    std::vector<int32_t> codes;
+    for (size_t k = 0; codes.size() < want.size(); ++k) {
+      const auto code = talk->next(cx_, k < reply.size() ? reply[k] : KeptRows{}, pick);
+      if (!code) break;
+      codes.push_back(*code);
+      codes.insert(codes.end(), talk->residual().begin(), talk->residual().end());
+    }
+    EXPECT_EQ(codes, want) << name;
+  }
+}
+
+// --- files
+
+TEST(Qwen3OmniSpeechConfig, EveryKeyIsInAList) {
+  EXPECT_EQ(check_voice_keys(kFixture / "checkpoint"), std::vector<std::string>());
+}
+
+TEST(Qwen3OmniSpeechConfig, Wrong) {
+  struct Change {
+    const char* at;
+    const char* value;
+    ErrorCode code;
+    const char* says;
+  };
+  constexpr ErrorCode kCorrupt = ErrorCode::corrupt_file, kMissing = ErrorCode::not_found,
+                      kUnsupported = ErrorCode::unsupported;
+  const Change changes[] = {
+      {"/talker_config/num_code_groups", "5", kCorrupt, "num_quantizers"},
+      {"/talker_config/num_code_groups", "1", kCorrupt, "num_code_groups"},
+      {"/talker_config/speaker_id", "{}", kCorrupt, "has no speaker_id"},
+      {"/talker_config/speaker_id/alto", "5000", kCorrupt, "alto"},
+      {"/talker_config/codec_eos_token_id", "null", kCorrupt, "codec_eos_token_id"},
+      {"/talker_config/thinker_hidden_size", "64", kCorrupt, "linear_fc1"},
+      {"/talker_config/position_id_per_seconds", "25", kCorrupt, "position_id_per_seconds"},
+      {"/talker_config/text_config/vocab_size", "1024", kCorrupt, "nothing is said"},
+      {"/talker_config/text_config/shared_expert_intermediate_size", "33", kCorrupt,
+       "shared_expert"},
+      {"/talker_config/text_config/hidden_act", "\"gelu\"", kUnsupported, "hidden_act"},
+      {"/talker_config/code_predictor_config/hidden_size", "48", kCorrupt, "not as wide"},
+      {"/talker_config/code_predictor_config/num_hidden_layers", "3", kMissing, "layers.2."},
+      {"/talker_config/code_predictor_config/vocab_size", "41", kCorrupt, "smaller codebook"},
+      {"/code2wav_config/codebook_size", "39", kCorrupt, "smaller codebook"},
+      {"/code2wav_config/decoder_dim", "18", kCorrupt, "cannot be halved"},
+      {"/code2wav_config/upsample_rates", "[4, 3, 2]", kMissing, "decoder.3.block"},
+      {"/code2wav_config/upsample_rates", "[]", kCorrupt, "upsample_rates"},
+      {"/code2wav_config/sliding_window", "0", kCorrupt, "sliding_window"},
+      {"/code2wav_config/attention_bias", "true", kUnsupported, "attention_bias"},
+      {"/tts_eos_token_id", "null", kCorrupt, "tts_eos_token_id"},
+  };
+  CheckpointCopy copy(kFixture / "checkpoint", "q3o_speech");
+  for (const Change& c : changes) {
+    nlohmann::json j = copy.original("config.json");
+    j[nlohmann::json::json_pointer(c.at)] = nlohmann::json::parse(c.value);
+    copy.write("config.json", j.dump());
+    std::string said = "loaded";
+    try {
+      TalkerVoice(Weights::open(copy.folder()), SpeechConfig::read(copy.folder()), {});
+    } catch (const Error& e) {
+      EXPECT_EQ(int(e.code()), int(c.code)) << e.what();
+      said = e.what();
+    }
+    EXPECT_NE(said.find(c.says), std::string::npos) << c.at << " " << c.value << ": " << said;
+  }
+}
+
+// Through the threads of a stream: what a pad is given.
+TEST(Qwen3OmniSpeechStream, SoundIsThatOfTheCodes) {
+  const fs::path folder = kFixture / "checkpoint";
+  const auto engine = Engine::open(
+      {.model_path = folder.string(), .device = "cpu", .precision = Precision::float32});
+  SessionOptions o;
+  o.system_prompt = "You watch a live feed.";
+  o.settings.wants_speech = true;
+  o.settings.sampling.max_tokens = 6;
+  o.settings.speech.voice = "Bass";
+  o.settings.speech.temperature = 0;
+  const auto session = engine->make_session(o);
+  session->ask({"Say hello."});
+  std::shared_ptr<Speech> speech;
+  while (!speech) {
+    const auto event = session->next();
+    ASSERT_TRUE(event);
+    if (const auto* said = std::get_if<Utterance>(&event->what)) speech = said->speech;
+  }
+  const Tensor want =
+      to_f32(Safetensors::open(kFixture / "expected.safetensors")->get("text.wave"));
+  std::vector<float> heard;
+  while (int64_t(heard.size()) < want.numel()) {
+    const auto some = speech->read(size_t(want.numel()) - heard.size());
+    if (some.empty()) break;
+    heard.insert(heard.end(), some.begin(), some.end());
+  }
+  speech->stop();
+  ASSERT_EQ(int64_t(heard.size()), want.numel());
+  for (int64_t i = 0; i < want.numel(); ++i)
+    ASSERT_NEAR(heard[size_t(i)], want.f32()[i], 1e-4) << i;
+}
+
+}  // namespace
+}  // namespace omni::qwen3_omni
