@@ -1,5 +1,6 @@
 // A thread a value or some; no __restrict__ where y may be x.
 #include "kernels/elementwise.h"
+#include "kernels/sine.h"
 
 namespace omni::cuda {
 
@@ -81,7 +82,7 @@ __global__ void __launch_bounds__(kOneEach)
                  const float* __restrict__ beta_reciprocal, int64_t n, int width) {
   const int64_t i = one_each_index();
   if (i >= n) return;
-  const float sine = sinf(x[i] * alpha[i % width]);
+  const float sine = sine_up_to_sign(x[i] * alpha[i % width]);
   x[i] += sine * sine * beta_reciprocal[i % width];
 }
 

@@ -1,5 +1,6 @@
 // A block for kFrames frames of kChannels channels: their upsampled, bent neighbourhood goes
 // through shared memory, so that each of its values is made once.
+#include "kernels/sine.h"
 #include "kernels/snake_beta.h"
 
 namespace omni::cuda {
@@ -38,9 +39,7 @@ __global__ void __launch_bounds__(kChannels* kRows)
                  c +
              channel];
     }
-    // sin² has the period π; near zero the fast sine is exact enough.
-    const float angle = u * a, turns = rintf(angle * .31830989f),
-                s = __sinf(fmaf(turns, 8.7422777e-8f, fmaf(turns, -3.1415927f, angle)));
+    const float s = sine_up_to_sign(u * a);
     bent[i * kChannels + lane] = u + s * s * b;
   }
   __syncthreads();

@@ -146,6 +146,7 @@ MUTANTS = [
     ("qwen3_omni: axes section after section", O + "config.cc", "c.text.qk_norm = c.text.mrope_interleaved = true;", "c.text.qk_norm = true;"),
     ("qwen3_omni: a voice that is not read needs memory", "runtime/engine/checkpoint.cc", "    if (is_of_voice && !speaks) return;\n", ""),
     ("qwen3_omni: the system's turn is spoken to", O + "voice.cc", "ids[size_t(begin)] == c.im_start && role == c.user", "ids[size_t(begin)] == c.im_start && role != c.assistant"),
+    ("qwen3_omni: a gap behind each turn", O + "voice.cc", "next_ = positions.back()[0] + 1;", "next_ = positions.back()[0] + 2;"),
     ("qwen3_omni: media as text", O + "voice.cc", "voice_.talker_.of_media(cx, ops::index_select(cx, all, media))", "voice_.talker_.of_text(cx, ops::index_select(cx, all, media))"),
     ("qwen3_omni: no end of text", O + "voice.cc", "std::exchange(text_ended_, true) ? voice_.config_.tts_pad", "true ? voice_.config_.tts_pad"),
     ("qwen3_omni: the frame is its first code", O + "talker.cc", "    ops::add_(cx, sum, x);\n", ""),
