@@ -114,21 +114,30 @@ GstVideoInfo parse_caps(GstCaps* caps) {
   return info;
 }
 
-// A recording as its caps and its duration say: without a frame rate a millisecond is a frame.
-struct Recording {
-  Recording(const GstVideoInfo& info, GstClockTime duration)
-      : frame_rate(info.fps_n > 0 ? omni::Rational{info.fps_n, info.fps_d}
-                                  : omni::Rational{1000, 1}),
-        total(gint64(std::max(1.0, std::round(double(duration) * 1e-9 * frame_rate.value())))) {}
+// A recording as its caps and its duration say, of which some frames are looked at: without a frame
+// rate a millisecond is a frame.
+class Recording {
+ public:
+  Recording(const GstVideoInfo& info, GstClockTime duration, guint frames)
+      : frame_rate_(info.fps_n > 0 ? omni::Rational{info.fps_n, info.fps_d}
+                                   : omni::Rational{1000, 1}),
+        total_(gint64(std::max(1.0, std::round(double(duration) * 1e-9 * frame_rate_.value())))),
+        frames_(frames) {}
 
-  omni::Rational rate_of(guint frames) const {
+  omni::EvenSampler sampler(omni::FrameSpread spread) const {
+    return {int(frames_), total_, frame_rate_, spread};
+  }
+  // of those that are looked at
+  omni::Rational rate() const {
     gint num = 0, den = 1;
-    gst_util_double_to_fraction(frames * frame_rate.value() / double(total), &num, &den);
+    gst_util_double_to_fraction(frames_ * frame_rate_.value() / double(total_), &num, &den);
     return {std::max(1, num), den};
   }
 
-  omni::Rational frame_rate;
-  gint64 total;  // frames
+ private:
+  omni::Rational frame_rate_;
+  gint64 total_;
+  guint frames_;
 };
 
 class VideoWork final : public GstOmniTokenizerWork {
@@ -319,14 +328,13 @@ class VideoTokenizer final : public GstOmniTokenizer {
     is_spread_due_ = false;
     std::lock_guard guard(sampler_lock_);
     even_.reset();
+    recording_.reset();
     if (frames == 0) return;
-    const Recording recording(info_, GstClockTime(duration));
-    even_.emplace(int(frames), recording.total, recording.frame_rate);
-    recording_rate_ = recording.rate_of(frames);
+    recording_.emplace(info_, GstClockTime(duration), frames);
   }
   omni::Rational recording_rate() {
     std::lock_guard guard(sampler_lock_);
-    return recording_rate_;
+    return recording_->rate();
   }
   GstClockTime duration_of(GstBuffer* buffer) override {
     const GstClockTime duration = GST_BUFFER_DURATION(buffer);
@@ -335,6 +343,7 @@ class VideoTokenizer final : public GstOmniTokenizer {
   bool wants(GstClockTime time) override {
     std::lock_guard guard(sampler_lock_);
     const auto t = reverse_ ? kMirror - omni::Nanoseconds(time) : omni::Nanoseconds(time);
+    if (recording_ && !even_) even_ = recording_->sampler(spread_);
     return even_ ? even_->wants(t) : sampler_.wants(t);
   }
   void restarted(const GstSegment& segment) override {
@@ -363,6 +372,7 @@ class VideoTokenizer final : public GstOmniTokenizer {
     {
       std::lock_guard guard(sampler_lock_);
       sampler_ = omni::FrameSampler(options.frame_rate);
+      spread_ = engine.defaults().frame_spread;
     }
     std::function<omni::Rational()> rate;
     if (options.frames > 0) rate = [this] { return recording_rate(); };
@@ -376,8 +386,9 @@ class VideoTokenizer final : public GstOmniTokenizer {
 
   std::mutex sampler_lock_;
   omni::FrameSampler sampler_{settings.frame_rate};  // under sampler_lock_, as all below
-  std::optional<omni::EvenSampler> even_;            // instead of it
-  omni::Rational recording_rate_{2, 1};              // of even_
+  std::optional<Recording> recording_;               // that it looks at as a whole
+  omni::FrameSpread spread_{};                       // as the checkpoint asks for
+  std::optional<omni::EvenSampler> even_;            // of recording_, instead of sampler_
   bool reverse_ = false;
   // by the caps; of the thread that pushes
   GstVideoInfo info_{};

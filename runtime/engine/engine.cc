@@ -164,8 +164,11 @@ class OpenEngine final : public Engine, public std::enable_shared_from_this<Open
     if (precision_ == Precision::int8 || precision_ == Precision::int4)
       cache_ = std::make_shared<QuantizeCache>(QuantizeCache::folder_of(fingerprint_));
     family_ = load_family(how_to_load(), {progress});
-    if (family_.vision && !defaults_.frame_rate)
-      defaults_.frame_rate = family_.vision->spec().frame_rate;
+    if (family_.vision) {
+      const VisionSpec& spec = family_.vision->spec();
+      if (!defaults_.frame_rate) defaults_.frame_rate = spec.frame_rate;
+      defaults_.frame_spread = spec.frame_spread;
+    }
     if (family_.text) scheduler_ = std::make_unique<Scheduler>(*family_.text, pool_);
     log_loaded();
   }

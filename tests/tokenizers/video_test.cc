@@ -314,7 +314,7 @@ TEST(EvenSampler, PicksAreSpreadOverTheWhole) {
   for (const auto& [frames, total] :
        {std::pair{8, 241}, {8, 8}, {1, 100}, {5, 20}, {7, 100}, {768, 100000}, {8, 3}})
     for (const Rational rate : {Rational{25, 1}, {30000, 1001}, {1, 1}, {60, 1}}) {
-      EvenSampler s(frames, total, rate);
+      EvenSampler s(frames, total, rate, FrameSpread::arange);
       for (int pass = 0; pass < 2; ++pass, s.reset()) {
         std::vector<int> picked, wanted;
         for (int k = 0; k < frames; ++k) {
@@ -324,6 +324,36 @@ TEST(EvenSampler, PicksAreSpreadOverTheWhole) {
         for (int i = 0; i < total; ++i)
           if (s.wants(5 * kSecond + Nanoseconds(i * 1e9 / rate.value()))) picked.push_back(i);
         EXPECT_EQ(picked, wanted) << frames << " of " << total << " at " << rate.value();
+      }
+    }
+}
+
+// What Qwen3VLVideoProcessor.sample_frames gives, each once.
+TEST(EvenSampler, PicksTheFirstAndTheLast) {
+  struct Case {
+    int frames, total;
+    std::vector<int> picks;
+  };
+  const Case cases[] = {
+      {8, 241, {0, 34, 69, 103, 137, 171, 206, 240}},
+      {8, 8, {0, 1, 2, 3, 4, 5, 6, 7}},
+      {1, 100, {0}},
+      {5, 20, {0, 5, 10, 14, 19}},
+      {7, 100, {0, 16, 33, 50, 66, 82, 99}},
+      {3, 6, {0, 2, 5}},
+      {3, 4, {0, 2, 3}},
+      {5, 43, {0, 10, 21, 32, 42}},
+      {8, 3, {0, 1, 2}},
+      {4, 1, {0}},
+  };
+  for (const Case& c : cases)
+    for (const Rational rate : {Rational{25, 1}, {30000, 1001}, {1, 1}, {60, 1}}) {
+      EvenSampler s(c.frames, c.total, rate, FrameSpread::linspace);
+      for (int pass = 0; pass < 2; ++pass, s.reset()) {
+        std::vector<int> picked;
+        for (int i = 0; i < c.total; ++i)
+          if (s.wants(5 * kSecond + Nanoseconds(i * 1e9 / rate.value()))) picked.push_back(i);
+        EXPECT_EQ(picked, c.picks) << c.frames << " of " << c.total << " at " << rate.value();
       }
     }
 }

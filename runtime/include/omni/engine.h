@@ -35,6 +35,7 @@ struct EngineOptions {
 struct CheckpointDefaults {
   std::optional<std::string> system_prompt, prompt, spatial_prompt, trigger, nothing_new;
   std::optional<Rational> frame_rate;
+  FrameSpread frame_spread = FrameSpread::arange;  // of a whole recording: the processor's class
   std::optional<int64_t> min_pixels, max_pixels;
   std::optional<double> context_duration;   // seconds
   std::optional<double> normaliser_window;  // seconds

@@ -60,22 +60,27 @@ class OMNI_API FrameSampler {
   int64_t next_ = 0;  // index of the next multiple
 };
 
-// Picks `frames` of the `total` of a video, evenly: those of arange(0, total, total / frames), as
-// Qwen2VLVideoProcessor does. They are told by their time stamps, counted from the first frame's,
-// at the video's own rate. Where there are fewer, each is picked once.
+// Which `frames` of the `total` of a video are evenly spread: arange(0, total, total / frames)
+// rounded down, as Qwen2VLVideoProcessor does, or linspace(0, total - 1, frames) rounded to the
+// nearest, as Qwen3VLVideoProcessor does: the first, the last and those between.
+enum class FrameSpread { arange, linspace };
+
+// Picks `frames` of the `total` of a video. They are told by their time stamps, counted from the
+// first frame's, at the video's own rate. Where there are fewer, each is picked once.
 class OMNI_API EvenSampler {
  public:
-  EvenSampler(int frames, int64_t total, Rational frame_rate)
-      : frames_(frames), total_(total), frame_rate_(frame_rate) {}
+  EvenSampler(int frames, int64_t total, Rational frame_rate, FrameSpread spread)
+      : frames_(frames), total_(total), frame_rate_(frame_rate), spread_(spread) {}
   bool wants(Nanoseconds time);
   void reset() { origin_.reset(); }
 
  private:
-  int64_t index(int64_t k) const { return k * total_ / frames_; }  // of the k-th, among all
+  int64_t index(int64_t k) const;  // of the k-th, among all
 
   int frames_;
   int64_t total_;
   Rational frame_rate_;
+  FrameSpread spread_;
   std::optional<Nanoseconds> origin_;
   int64_t next_ = 0;  // k of the next
 };

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "omni/types.h"
+#include "omni/video.h"
 #include "ops/ops.h"
 #include "video/patchify.h"
 
@@ -24,6 +24,7 @@ struct VisionSpec {
   // `frames` is the most that it may have.
   PixelLimits video, image;
   std::optional<Rational> frame_rate;  // of video
+  FrameSpread frame_spread = FrameSpread::arange;
 };
 
 // What becomes of frames of one size.

@@ -44,6 +44,7 @@ VisionSpec read_spec(const fs::path& folder, const qwen::DeepStackConfig& vision
   spec.video = qwen::read_pixels(video, kVideoPixels);
   spec.video.frames = int(video.integer_or("max_frames", kMostFrames, 2, 1 << 20));
   spec.frame_rate = qwen::read_frame_rate(video).value_or(Rational{2, 1});
+  spec.frame_spread = FrameSpread::linspace;
   return spec;
 }
 

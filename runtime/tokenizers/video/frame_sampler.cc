@@ -22,6 +22,14 @@ bool FrameSampler::wants(Nanoseconds time) {
   return true;
 }
 
+// In double precision, halves to even: so numpy computes it.
+int64_t EvenSampler::index(int64_t k) const {
+  if (spread_ == FrameSpread::arange) return k * total_ / frames_;
+  if (k == 0) return 0;
+  if (k == frames_ - 1) return total_ - 1;
+  return int64_t(std::nearbyint(double(k) * (double(total_ - 1) / (frames_ - 1))));
+}
+
 bool EvenSampler::wants(Nanoseconds time) {
   if (!origin_ || time < *origin_) origin_ = time, next_ = 0;
   const auto at = int64_t(std::llround(double(time - *origin_) * 1e-9 * frame_rate_.value()));
