@@ -6,8 +6,11 @@
  * tower, and pushes one token buffer for every chunk of the checkpoint (2 s for Qwen2.5-Omni). At
  * the end of the stream the rest goes at once. Where omnimodel asks for it (its `trigger` is turn),
  * a voice is listened for as well (Silero VAD, built in): the rest goes at once, too, when somebody
- * has been silent for `turn-silence`, and the model learns of it. A GAP of up to 30 s is silence, a
- * longer one a hole. Played in reverse, nothing is heard.
+ * has been silent for `turn-silence`, and the model learns of it. With a model of turns in
+ * `turn-model-path` (smart-turn, `tools/fetch-model smart-turn`) it is asked when a pause has
+ * lasted for 2/5 of `turn-silence`: who has finished, it says, has finished; who goes on may pause
+ * for 3 times `turn-silence`. A question takes a tenth of a second of one core. A GAP of up to 30 s
+ * is silence, a longer one a hole. Played in reverse, nothing is heard.
  *
  * Latency of a live stream = the chunk, once the checkpoint is there + 12.5 ms (look-ahead of the
  * spectrogram) + `latency` (time allowed for the tower).
@@ -36,6 +39,7 @@ constexpr GstOmniInput::Limits kLimits{4096, 64 << 20, 8 * GST_SECOND};
 
 struct AudioSettings : GstOmniEngineSettings {
   guint latency = 200, turn_silence = 500;
+  std::string turn_model_path;
   double clip_maximum = 100;  // above any log-mel value: unset
 };
 
@@ -45,6 +49,7 @@ class AudioWork final : public GstOmniTokenizerWork {
     std::function<void()> check_cancelled;
     // The silence that ends a turn; none: turns are nobody's business.
     std::function<std::optional<omni::Nanoseconds>()> turn_silence;
+    std::function<std::shared_ptr<const omni::TurnModel>()> turn_model;  // may have none
     std::function<void(EventPtr)> push_event;
   };
   AudioWork(std::unique_ptr<omni::AudioTokenizer> tokenizer, Calls calls)
@@ -79,7 +84,7 @@ class AudioWork final : public GstOmniTokenizerWork {
     n_samples_ = 0;
     tokenizer_->start(time);
     silence_ = calls_.turn_silence();
-    detector_ = silence_ ? omni::make_turn_detector(*silence_) : nullptr;
+    detector_ = silence_ ? omni::make_turn_detector(*silence_, calls_.turn_model()) : nullptr;
     if (detector_) detector_->start(time);
   }
   void push(std::span<const float> samples) {
@@ -150,6 +155,11 @@ class AudioTokenizer final : public GstOmniTokenizer {
                       "Without a voice for so long somebody has finished, in ms (where omnimodel's "
                       "trigger is turn)",
                       &Settings::turn_silence, 32, 60000, GstOmniMutable::playing});
+      rows.push_back({"turn-model-path", "Turn model path",
+                      "A model that says of a pause whether the turn is over (smart-turn), which "
+                      "makes `turn-silence` shorter or longer: its folder, or its name as "
+                      "`model-path` finds it",
+                      &Settings::turn_model_path});
       rows.push_back({"clip-maximum", "Clip maximum",
                       "Highest log10 mel power of the whole clip, for results equal to offline "
                       "processing (100 = running maximum)",
@@ -190,6 +200,7 @@ class AudioTokenizer final : public GstOmniTokenizer {
     auto work = std::make_unique<AudioWork>(
         engine.make_audio_tokenizer(options),
         AudioWork::Calls{[this] { check_cancelled(); }, [this] { return turn_silence(); },
+                         [this] { return turn_model(); },
                          [this](EventPtr event) { push_event(std::move(event)); }});
     chunk_ = GstClockTime(engine.chunk_duration());
     const QueryPtr query = gst_omni_query_turns_wanted();
@@ -207,6 +218,15 @@ class AudioTokenizer final : public GstOmniTokenizer {
     if (!turns_wanted_) return std::nullopt;
     std::lock_guard guard(settings.lock);
     return omni::Nanoseconds(settings.turn_silence) * GST_MSECOND;
+  }
+
+  std::shared_ptr<const omni::TurnModel> turn_model() {
+    std::string path;
+    {
+      std::lock_guard guard(settings.lock);
+      path = settings.turn_model_path;
+    }
+    return path.empty() ? nullptr : omni::open_turn_model(path);
   }
 
   GstClockTime own_latency() override {

@@ -40,7 +40,7 @@ bool is_name(std::string_view text) {
 
 }  // namespace
 
-fs::path find_model(const std::string& path_or_name) {
+fs::path find_model(const std::string& path_or_name, const char* property) {
   std::error_code error;
   const fs::path here = fs::canonical(path_or_name, error);
   if (!error) return here;
@@ -54,7 +54,8 @@ fs::path find_model(const std::string& path_or_name) {
           (looked.empty() ? "; a model of this name was looked for in " : ", ") + folder.string();
     }
   }
-  throw Error(ErrorCode::not_found, "model-path " + path_or_name + ": " + error.message() + looked +
+  throw Error(ErrorCode::not_found, std::string(property) + " " + path_or_name + ": " +
+                                        error.message() + looked +
                                         advice_for_missing(path_or_name));
 }
 

@@ -13,9 +13,14 @@ std::optional<SpeechSegment> SpeechSegmenter::push(float probability) {
   }
   if (!start_ || probability >= options_.neg_threshold) return std::nullopt;
   if (!silent_) silent_ = window;
-  if (window - *silent_ < options_.min_silence) return std::nullopt;
-  return close(*silent_);
+  return *pause() < options_.min_silence ? std::nullopt : end();
 }
+
+std::optional<int64_t> SpeechSegmenter::pause() const {
+  return silent_ ? std::optional(at_ - options_.window - *silent_) : std::nullopt;
+}
+
+std::optional<SpeechSegment> SpeechSegmenter::end() { return close(*silent_); }
 
 std::optional<SpeechSegment> SpeechSegmenter::finish(int64_t n) {
   at_ = 0;

@@ -29,6 +29,12 @@ class SpeechSegmenter {
   // The end of the stream after `n` samples: what was still going on. A new stream begins.
   std::optional<SpeechSegment> finish(int64_t n);
 
+  // How long the pause has lasted, as min_silence counts it; none while somebody speaks or nobody
+  // has begun.
+  std::optional<int64_t> pause() const;
+  // The speech ends with the pause that goes on, however short.
+  std::optional<SpeechSegment> end();
+
   // Where the speech began that goes on, once it is longer than min_speech.
   std::optional<int64_t> speaking_since() const;
 

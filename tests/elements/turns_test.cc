@@ -62,6 +62,33 @@ TEST_F(Turn, TheSilenceIsAProperty) {
   EXPECT_EQ(answers("omniaudiotokenizer turn-silence=1500", "trigger=turn").end.size(), 1u);
 }
 
+#define TURN_MODEL OMNI_SOURCE_DIR "/tests/fixtures/turns/checkpoint"
+
+// The model says of no pause that the turn is over (tests/vad/turn_model_test.cc), and all are
+// shorter than 3 times `turn-silence`, until that is shorter itself.
+TEST_F(Turn, AModelSaysWhoGoesOn) {
+  const std::string tokenizer = "omniaudiotokenizer turn-model-path=" TURN_MODEL;
+  const Answers a = answers(tokenizer, "trigger=turn");
+  ASSERT_EQ(a.end.size(), 1u);
+  EXPECT_NEAR(double(a.end[0]) / GST_SECOND, 11, 0.05);
+  const Answers b = answers(tokenizer + " turn-silence=300", "trigger=turn");
+  ASSERT_EQ(b.end.size(), 3u);
+  EXPECT_NEAR(double(b.end[0]) / GST_SECOND, 2.24 + 0.96, 0.05);
+}
+
+TEST_F(Turn, AModelThatIsNotThereIsAnError) {
+  const auto error = [](const char* trigger) {
+    return run("filesrc location=" JFK
+               " ! wavparse ! omniaudiotokenizer turn-model-path=nowhere ! omnimodel "
+               "model-path=" NANO " max-tokens=4 trigger=" +
+                   std::string(trigger) + " ! fakesink",
+               120 * GST_SECOND)
+        .error;
+  };
+  EXPECT_NE(error("turn").find("turn-model-path nowhere: "), std::string::npos) << error("turn");
+  EXPECT_EQ(error("chunk"), "") << "turns are nobody's business";
+}
+
 TEST_F(Turn, OtherTriggersAreAsBefore) {
   const Answers a = answers("omniaudiotokenizer turn-silence=100", "trigger=chunk");
   ASSERT_EQ(a.pts.size(), 6u);

@@ -3,13 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <functional>
 
-#include "core/mapped_file.h"
 #include "io/json.h"
 #include "omni/turn_detector.h"
 #include "transcription/voice_gate.h"
+#include "vad/speech.h"
 #include "vad/speech_segmenter.h"
 #include "vad/voice_activity.h"
 
@@ -17,20 +16,6 @@ namespace omni {
 namespace {
 
 constexpr int64_t kSpeechSamples = 176000;
-
-// examples/media/jfk.wav: 16 kHz mono
-std::vector<float> speech() {
-  const std::string bytes =
-      read_text_file(OMNI_SOURCE_DIR "/examples/media/jfk.wav", size_t{1} << 20);
-  const size_t data = bytes.find("data") + 8;
-  std::vector<float> out((bytes.size() - data) / 2);
-  for (size_t i = 0; i < out.size(); ++i) {
-    int16_t v;
-    std::memcpy(&v, bytes.data() + data + 2 * i, 2);
-    out[i] = float(v) / 32768.f;
-  }
-  return out;
-}
 
 std::vector<float> probabilities(const std::vector<float>& samples, size_t piece) {
   VoiceActivity activity;
@@ -48,7 +33,7 @@ const Json& reference() {
 }
 
 TEST(SileroVad, EveryWindowEqualsTheReference) {
-  const std::vector<float> ours = probabilities(speech(), 160);
+  const std::vector<float> ours = probabilities(jfk(), 160);
   const Json theirs = reference().at("probabilities");
   ASSERT_EQ(ours.size(), theirs.size());
   for (size_t i = 0; i < ours.size(); ++i)
@@ -56,13 +41,13 @@ TEST(SileroVad, EveryWindowEqualsTheReference) {
 }
 
 TEST(SileroVad, PiecesOfAnySizeAreTheWhole) {
-  const std::vector<float> samples = speech(), whole = probabilities(samples, samples.size());
+  const std::vector<float> samples = jfk(), whole = probabilities(samples, samples.size());
   for (const size_t piece : {1u, 511u, 512u, 513u, 4000u})
     EXPECT_EQ(probabilities(samples, piece), whole) << piece;
 }
 
 TEST(SileroVad, AFinishedStreamIsForgotten) {
-  const std::vector<float> samples = speech();
+  const std::vector<float> samples = jfk();
   VoiceActivity activity;
   std::vector<float> first, second;
   for (std::vector<float>* out : {&first, &second}) {
@@ -92,7 +77,7 @@ std::vector<SpeechSegment> segments(const std::vector<float>& p, const SpeechSeg
 }
 
 TEST(SpeechSegmenter, FindsWhatTheReferenceFinds) {
-  const std::vector<float> p = probabilities(speech(), 512);
+  const std::vector<float> p = probabilities(jfk(), 512);
   for (const auto& [name, min_silence] : {std::pair("100", 1600), std::pair("500", 8000)}) {
     const auto found = segments(p, {.min_silence = min_silence}, kSpeechSamples);
     const Json expected = reference().at("segments").at(name);
@@ -155,7 +140,7 @@ TEST(VoiceGate, LetsVoicesThroughAndLittleElse) {
     return float(int32_t(seed = seed * 1664525 + 1013904223)) / 2147483648.f;
   };
   const auto sine = [](double f, int i) { return float(std::sin(2 * M_PI * f * i / 16000)); };
-  const std::vector<float> voice = speech();
+  const std::vector<float> voice = jfk();
   EXPECT_FALSE(gate([](int) { return 0.f; })) << "silence";
   EXPECT_FALSE(gate([&](int) { return 1e-4f * noise(); })) << "the noise of a converter";
   EXPECT_FALSE(gate([&](int) { return 0.3f * noise(); })) << "white noise";
@@ -169,7 +154,7 @@ TEST(VoiceGate, LetsVoicesThroughAndLittleElse) {
 
 TEST(VoiceGate, SaysWhereTheVoiceIs) {
   std::vector<float> samples(40000);
-  const std::vector<float> voice = speech();
+  const std::vector<float> voice = jfk();
   samples.insert(samples.end(), voice.begin() + 5632, voice.begin() + 35840);
   samples.insert(samples.end(), 40000, 0.f);
   VoiceGate gate;
@@ -191,7 +176,7 @@ TEST(VoiceGate, SaysWhereTheVoiceIs) {
 }
 
 TEST(VoiceGate, LooksAtTheWindowsOfTheStretch) {
-  const std::vector<float> voice = speech(), p = probabilities(voice, 512);
+  const std::vector<float> voice = jfk(), p = probabilities(voice, 512);
   VoiceGate gate;
   gate.push(voice);
   constexpr int64_t kWindow = 512, kForgotten = 110;
@@ -240,7 +225,7 @@ Heard listen(const std::vector<float>& samples, size_t piece, Nanoseconds silenc
 Nanoseconds at(int64_t sample) { return sample * kSecond / 16000; }
 
 TEST(TurnDetector, TurnsEndAfterTheirSilence) {
-  const Heard h = listen(speech(), 512, 500 * kSecond / 1000, 10 * kSecond);
+  const Heard h = listen(jfk(), 512, 500 * kSecond / 1000, 10 * kSecond);
   const std::vector<std::pair<int64_t, int64_t>> spoken{
       {5632, 35840}, {52736, 70656}, {86528, 122368}, {131072, 176000}};
   ASSERT_EQ(h.ended.size(), spoken.size());
@@ -257,7 +242,7 @@ TEST(TurnDetector, TurnsEndAfterTheirSilence) {
 }
 
 TEST(TurnDetector, PausesInsideATurnDoNotEndIt) {
-  const Heard h = listen(speech(), 512, 1200 * kSecond / 1000);
+  const Heard h = listen(jfk(), 512, 1200 * kSecond / 1000);
   ASSERT_EQ(h.ended.size(), 1u);
   EXPECT_EQ(h.ended[0].speech.start, at(5632));
   EXPECT_EQ(h.ended[0].speech.end(), at(176000));
@@ -265,9 +250,9 @@ TEST(TurnDetector, PausesInsideATurnDoNotEndIt) {
 }
 
 TEST(TurnDetector, PiecesOfAnySizeAreTheWhole) {
-  const Heard whole = listen(speech(), kSpeechSamples, kSecond / 2);
+  const Heard whole = listen(jfk(), kSpeechSamples, kSecond / 2);
   for (const size_t piece : {160u, 511u, 513u, 3000u}) {
-    const Heard h = listen(speech(), piece, kSecond / 2);
+    const Heard h = listen(jfk(), piece, kSecond / 2);
     EXPECT_EQ(h.at, whole.at) << piece;
     EXPECT_EQ(h.began, whole.began) << piece;
     ASSERT_EQ(h.ended.size(), whole.ended.size());

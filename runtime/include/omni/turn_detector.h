@@ -1,10 +1,11 @@
 // When somebody speaks and when they have finished, in a stream of sound: Silero VAD, which is
-// built in, and a silence that is long enough.
+// built in, and a silence that is long enough; how long that is a model of turns may say.
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -28,8 +29,17 @@ class OMNI_API TurnDetector {
   virtual std::optional<TurnEnded> finish() = 0;
 };
 
-// A turn ends with `silence` without a voice. Speech is told of once it has lasted for 250 ms.
+// Whether who has just fallen silent has finished (smart-turn). Shared by all who opened it.
+class TurnModel;
+// The folder that `tools/fetch-model smart-turn` makes, or its name, as model-path finds it. Throws
+// not_found, corrupt_file or unsupported.
+OMNI_API std::shared_ptr<const TurnModel> open_turn_model(const std::string& path_or_name);
+
+// A turn ends with `silence` without a voice. Speech is told of once it has lasted for 250 ms. With
+// a model, it is asked when a pause has lasted for 2/5 of `silence`: the turn ends there if it is
+// over, otherwise with 3 times `silence`.
 // Throws invalid_argument if the silence is not positive.
-OMNI_API std::unique_ptr<TurnDetector> make_turn_detector(Nanoseconds silence);
+OMNI_API std::unique_ptr<TurnDetector> make_turn_detector(
+    Nanoseconds silence, std::shared_ptr<const TurnModel> model = nullptr);
 
 }  // namespace omni
