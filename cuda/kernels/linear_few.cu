@@ -248,16 +248,20 @@ Room room_of(int n_tiles, int n, int n_in, bool normed) {
 
 template <int kRowTiles, int kStages, bool kNormed>
 auto kernel_of(Into into) {
-  return into == Into::y     ? linear_few_kernel<kRowTiles, kStages, Into::y, kNormed>
-         : into == Into::sum ? linear_few_kernel<kRowTiles, kStages, Into::sum, kNormed>
-                             : linear_few_kernel<kRowTiles, kStages, Into::silu_mul, kNormed>;
+  if constexpr (kNormed)
+    return into == Into::y ? linear_few_kernel<kRowTiles, kStages, Into::y, true>
+                           : linear_few_kernel<kRowTiles, kStages, Into::silu_mul, true>;
+  else
+    return into == Into::y     ? linear_few_kernel<kRowTiles, kStages, Into::y, false>
+           : into == Into::sum ? linear_few_kernel<kRowTiles, kStages, Into::sum, false>
+                               : linear_few_kernel<kRowTiles, kStages, Into::silu_mul, false>;
 }
 
 template <bool kNormed>
 cudaError_t few_rows(const bf16* x, const NormedRows& normed, const bf16* weight, const float* bias,
                      Into into, void* y, int n, int n_in, int n_out, cudaStream_t stream) {
   if (n < 0 || n > kMostFewRows || n_in % 8 || (into == Into::silu_mul && n_out % 2) ||
-      (kNormed && !can_norm_few(n, n_in)))
+      (kNormed && (into == Into::sum || !can_norm_few(n, n_in))))
     return cudaErrorInvalidValue;
   if (n == 0 || n_out == 0) return cudaSuccess;
   const int n_results = into == Into::silu_mul ? n_out / 2 : n_out,

@@ -25,8 +25,8 @@ enum class Into {
 cudaError_t linear_few(const bf16* x, const bf16* weight, const float* bias, Into into, void* y,
                        int n, int n_in, int n_out, cudaStream_t stream);
 
-// The same of rms_norm(x), rounded to bf16: the bits of rms_norm.h and linear_few(), one after the
-// other.
+// The same of rms_norm(x), rounded to bf16, but not for a sum: the bits of rms_norm.h and
+// linear_few(), one after the other.
 struct NormedRows {
   const float *x, *weight;  // [n, n_in], [n_in], aligned to 16 bytes
   float eps;
