@@ -3,8 +3,9 @@
  *
  * Listens to raw audio of any rate, sample format, layout and number of channels: converts to what
  * the checkpoint hears (16 kHz mono), computes the log-mel spectrogram as a stream, runs the audio
- * tower, and pushes one token buffer for every chunk of the checkpoint (2 s for Qwen2.5-Omni). At
- * the end of the stream the rest goes at once. Where omnimodel asks for it (its `trigger` is turn),
+ * tower, and pushes one token buffer for every chunk of the checkpoint (2 s for Qwen2.5-Omni, 1 s
+ * for Qwen3-Omni, of whose recordings eight come at a time). At the end of the stream the rest goes
+ * at once. Where omnimodel asks for it (its `trigger` is turn),
  * a voice is listened for as well (Silero VAD, built in): the rest goes at once, too, when somebody
  * has been silent for `turn-silence`, and the model learns of it. With a model of turns in
  * `turn-model-path` (smart-turn, `tools/fetch-model smart-turn`) it is asked when a pause has
@@ -47,6 +48,7 @@ class AudioWork final : public GstOmniTokenizerWork {
  public:
   struct Calls {
     std::function<void()> check_cancelled;
+    std::function<bool()> is_live;
     // The silence that ends a turn; none: turns are nobody's business.
     std::function<std::optional<omni::Nanoseconds>()> turn_silence;
     std::function<std::shared_ptr<const omni::TurnModel>()> turn_model;  // may have none
@@ -82,6 +84,7 @@ class AudioWork final : public GstOmniTokenizerWork {
   void start(omni::Nanoseconds time) {
     start_ = time;
     n_samples_ = 0;
+    tokenizer_->set_live(calls_.is_live());
     tokenizer_->start(time);
     silence_ = calls_.turn_silence();
     detector_ = silence_ ? omni::make_turn_detector(*silence_, calls_.turn_model()) : nullptr;
@@ -199,8 +202,8 @@ class AudioTokenizer final : public GstOmniTokenizer {
     }
     auto work = std::make_unique<AudioWork>(
         engine.make_audio_tokenizer(options),
-        AudioWork::Calls{[this] { check_cancelled(); }, [this] { return turn_silence(); },
-                         [this] { return turn_model(); },
+        AudioWork::Calls{[this] { check_cancelled(); }, [this] { return is_live(); },
+                         [this] { return turn_silence(); }, [this] { return turn_model(); },
                          [this](EventPtr event) { push_event(std::move(event)); }});
     chunk_ = GstClockTime(engine.chunk_duration());
     const QueryPtr query = gst_omni_query_turns_wanted();

@@ -58,6 +58,7 @@ class GstOmniTokenizer : public GstOmniElement, GstOmniInput::Media, GstOmniWork
   bool query_duration(gint64* duration) {  // of what comes, as upstream knows it
     return gst_pad_peer_query_duration(input_.pad(), GST_FORMAT_TIME, duration);
   }
+  bool is_live() { return input_.is_live(); }
   bool ask_downstream(GstQuery* query) { return gst_pad_peer_query(src_, query); }
 
   bool query(GstQuery* query) override;  // of the sink pad

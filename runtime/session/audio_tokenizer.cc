@@ -21,15 +21,15 @@ class ModelAudioTokenizer final : public AudioTokenizer {
         arena_(encoder.device()),
         options_(options),
         mel_(make_log_mel(arena_, encoder.spec().n_mels, encoder.spec().tail)),
-        unit_(encoder.spec().unit_frames) {
-    const Nanoseconds window =
-        options.normaliser_window > 0 ? options.normaliser_window : kDefaultWindow;
-    window_units_ = size_t(std::max<Nanoseconds>(1, window / unit_duration(unit_)));
-  }
+        unit_(encoder.spec().unit_frames) {}
 
   int sample_rate() const override { return LogMel::kSampleRate; }
 
+  void set_live(bool live) override { live_ = live; }
+
   void start(Nanoseconds time) override {
+    const AudioSpec& spec = encoder_.spec();
+    unit_ = live_ && spec.live_unit_frames ? spec.live_unit_frames : spec.unit_frames;
     start_ = time;
     n_units_ = 0;
     mel_.reset();
@@ -58,6 +58,11 @@ class ModelAudioTokenizer final : public AudioTokenizer {
   static Nanoseconds unit_duration(int64_t frames) {
     return frames * LogMel::kHop * kSecond / LogMel::kSampleRate;
   }
+  size_t window_units() const {
+    const Nanoseconds window =
+        options_.normaliser_window > 0 ? options_.normaliser_window : kDefaultWindow;
+    return size_t(std::max<Nanoseconds>(1, window / unit_duration(unit_)));
+  }
   int n_frames() const { return int(frames_.size()) / mel_.n_mels(); }
 
   std::vector<Segment> whole_units() {
@@ -69,7 +74,7 @@ class ModelAudioTokenizer final : public AudioTokenizer {
   float maximum(std::span<const float> unit) {
     if (options_.clip_maximum) return *options_.clip_maximum;
     maxima_.push_back(*std::max_element(unit.begin(), unit.end()));
-    if (maxima_.size() > window_units_) maxima_.pop_front();
+    while (maxima_.size() > window_units()) maxima_.pop_front();
     return *std::max_element(maxima_.begin(), maxima_.end());
   }
 
@@ -109,8 +114,8 @@ class ModelAudioTokenizer final : public AudioTokenizer {
   Arena arena_;
   AudioOptions options_;
   LogMel mel_;
-  int unit_;  // mel frames
-  size_t window_units_;
+  bool live_ = false;
+  int unit_;                   // mel frames
   std::vector<float> frames_;  // log-mel, not yet normalised
   std::deque<float> maxima_;   // of the last units
   Nanoseconds start_ = 0;

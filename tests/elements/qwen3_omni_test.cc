@@ -52,6 +52,34 @@ TEST_F(Qwen3Omni, WritesTheReferenceTextFromRawFramesAndSound) {
   std::remove(out.c_str());
 }
 
+// A harness is live unless it says otherwise.
+TEST_F(Qwen3Omni, LiveSoundIsATokenBufferASecond) {
+  const std::string checkpoint = folder("a") + "/checkpoint";
+  for (const bool live : {true, false}) {
+    Harness h("omniaudiotokenizer", checkpoint.c_str());
+    gst_harness_set_live(h, live);
+    gst_harness_set_src_caps_str(
+        h, "audio/x-raw,format=F32LE,rate=16000,channels=1,layout=interleaved");
+    for (int i = 0; i < 15; ++i) {
+      GstBuffer* b = gst_buffer_new_allocate(nullptr, 1600 * 4, nullptr);
+      gst_buffer_memset(b, 0, 0, 1600 * 4);
+      GST_BUFFER_PTS(b) = GstClockTime(i) * 100 * GST_MSECOND;
+      gst_harness_push(h, b);
+    }
+    if (live) {
+      GstBuffer* second = gst_harness_pull(h);
+      ASSERT_TRUE(second) << "a second that has ended waits for more";
+      EXPECT_EQ(GST_BUFFER_PTS(second), 0u);
+      EXPECT_EQ(GST_BUFFER_DURATION(second), GST_SECOND);
+      gst_buffer_unref(second);
+    }
+    const std::vector<GstBuffer*> rest = h.drain();
+    ASSERT_EQ(rest.size(), live ? 1u : 2u);
+    EXPECT_EQ(GST_BUFFER_PTS(rest.back()), GST_SECOND);
+    for (GstBuffer* b : rest) gst_buffer_unref(b);
+  }
+}
+
 TEST_F(Qwen3Omni, AnswersAloud) {
   const std::string out =
       std::string(OMNI_BINARY_DIR) + "/qwen3_omni_test_" + std::to_string(::getpid()) + ".raw";

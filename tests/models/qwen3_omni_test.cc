@@ -190,6 +190,41 @@ TEST(Qwen3OmniStream, AWindowOfSoundIsASegmentASecond) {
   }
 }
 
+// Each second attends to itself alone: as a recording of a checkpoint whose window is a second.
+TEST(Qwen3OmniStream, LiveSoundIsThereEachSecond) {
+  CheckpointCopy copy(kCheckpoint, "q3o_live");
+  nlohmann::json config = copy.original("config.json");
+  config["audio_config"]["n_window_infer"] = 2 * config["audio_config"]["n_window"].get<int>();
+  copy.write("config.json", config.dump());
+  const std::vector<float> samples = noise(3 * 16000 + 4800, 4);
+  const auto segments_of = [&](const fs::path& folder, bool live) {
+    const auto engine = open(folder);
+    const auto audio = engine->make_audio_tokenizer({.clip_maximum = 0});
+    audio->set_live(live);
+    audio->start(7 * kSecond);
+    std::vector<Segment> all;
+    size_t n_whole = 0;
+    for (size_t begin = 0; begin < samples.size(); begin += 1600) {
+      for (Segment& s : audio->push(
+               std::span(samples).subspan(begin, std::min<size_t>(1600, samples.size() - begin))))
+        all.push_back(std::move(s));
+      if (begin + 1600 == 2 * 16000 + 1600) n_whole = all.size();
+    }
+    if (live) EXPECT_EQ(n_whole, 2u) << "a second is there as soon as its last sample is";
+    for (Segment& s : audio->finish()) all.push_back(std::move(s));
+    return all;
+  };
+  const auto live = segments_of(kCheckpoint, true), seconds = segments_of(copy.folder(), false),
+             recorded = segments_of(kCheckpoint, false);
+  ASSERT_EQ(live.size(), 4u);
+  ASSERT_EQ(seconds.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(live[i].start, Nanoseconds(7 + i) * kSecond);
+    EXPECT_EQ(live[i].embeddings, seconds[i].embeddings) << i;
+  }
+  EXPECT_NE(live[0].embeddings, recorded[0].embeddings) << "which sees two seconds";
+}
+
 // Where a clip is not filled up, of its last 10 ms there is a frame only if they are whole.
 TEST(Qwen3OmniStream, ARestOfLessThanAFrameIsDropped) {
   const auto engine = open(kCheckpoint);

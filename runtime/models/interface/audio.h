@@ -14,6 +14,7 @@ struct AudioSpec {
   // 0: one.
   int segment_frames = 0, segment_tokens = 0;
   LogMel::Tail tail = LogMel::Tail::zeros;
+  int live_unit_frames = 0;  // instead of unit_frames while answers wait for the unit; 0: the same
 };
 
 class AudioEncoder {

@@ -74,8 +74,8 @@ Tensor Conv2d::operator()(ops::Context& cx, const Tensor& x, int64_t n, int64_t 
 AudioTower::AudioTower(const Weights& w, const AudioConfig& c, int n_deep_levels)
     : device_(w.device()),
       config_(c),
-      spec_{c.num_mel_bins, c.n_window_infer, 1. / kPieceTokens,
-            2 * c.n_window, kPieceTokens,     LogMel::Tail::reflects},
+      spec_{c.num_mel_bins, c.n_window_infer,       1. / kPieceTokens, 2 * c.n_window,
+            kPieceTokens,   LogMel::Tail::reflects, 2 * c.n_window},
       n_deep_levels_(n_deep_levels),
       conv2d1_(w.scope("conv2d1"), 1, c.downsample_hidden_size),
       conv2d2_(w.scope("conv2d2"), c.downsample_hidden_size, c.downsample_hidden_size),
