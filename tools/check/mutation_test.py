@@ -415,7 +415,7 @@ MUTANTS = [
     ("vad: what is neither voice nor silence ends speech", "runtime/vad/speech_segmenter.cc", "if (!start_ || probability >= options_.neg_threshold) return", "if (!start_) return"),
     ("vad: a cough is speech", "runtime/vad/speech_segmenter.cc", "if (segment.end - segment.start <= options_.min_speech) return std::nullopt;", ""),
     ("vad: speech is told of with every window", "runtime/vad/turn_detector.cc", "is_told_ = true;", ""),
-    ("vad: zeros ahead of a turn are not normalised with it", "runtime/vad/turn_model.cc", "std::vector<float> out(size_t(window), float(-mean * scale));", "std::vector<float> out(size_t(window));"),
+    ("vad: zeros ahead of a turn are not normalised with it", "runtime/vad/turn_model.cc", "std::vector<float> out(size_t(window), float(-mean * scale));", "std::vector<float> out(size_t(window), 0.f);"),
     ("vad: a turn's states count alike", "runtime/vad/turn_model.cc", "const double weight = std::exp(double(scores.f32()[i]) - double(highest));", "const double weight = 1;"),
     ("vad: no activation in the pooling", "runtime/vad/turn_model.cc", "  tanh_(h);\n", ""),
     ("vad: the first samples of a long turn", "runtime/vad/turn_model.cc", "samples = samples.last(", "samples = samples.first("),
