@@ -345,9 +345,9 @@ GstStructure* stats(GstOmniModel* self) {
       s.delay.percentile_ms(0.5), "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95),
       "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(), "spoken", G_TYPE_UINT64, guint64(t.n_spoken),
       "unspoken", G_TYPE_UINT64, guint64(t.n_unspoken), "interrupted", G_TYPE_UINT64,
-      guint64(t.n_interrupted), "underruns", G_TYPE_UINT64, underruns, "first-sound-p50",
-      G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5), "first-sound-p95", G_TYPE_DOUBLE,
-      s.first_sound.percentile_ms(0.95), nullptr);
+      guint64(t.n_interrupted), "resumed", G_TYPE_UINT64, guint64(t.n_resumed), "underruns",
+      G_TYPE_UINT64, underruns, "first-sound-p50", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5),
+      "first-sound-p95", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.95), nullptr);
 }
 
 // Whatever waits or computes ends.

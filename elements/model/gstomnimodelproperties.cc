@@ -99,6 +99,11 @@ const GstOmniProperties<Settings>& State::properties() {
          "A question that comes while an answer is being spoken ends it (live, or by the signal "
          "`ask`), and so does a voice on an audio pad where `trigger` is turn",
          &Settings::barge_in, 0, 0, playing},
+        {"resume-false-interruption", "Resume false interruption",
+         "With `barge-in`, a voice over an answer that is over sooner, in ms, was a cough or a "
+         "backchannel: the answer, silent meanwhile, goes on with the word that it was at, and "
+         "nothing is asked (0 = every voice ends the answer)",
+         &Settings::resume_false_interruption, 0, 60000, playing},
         {"context-duration", "Context duration",
          "Seconds of media that the model remembers (a checkpoint may carry its own)",
          &Settings::context_duration, 0.1, 86400},

@@ -56,6 +56,7 @@ omni::SessionSettings of_properties(const Settings& s) {
   o.speech.voice = s.voice;
   o.speech.seed = uint64_t(s.seed);
   o.barge_in = s.barge_in;
+  o.resume_false_interruption = omni::Nanoseconds(s.resume_false_interruption * GST_MSECOND);
   o.remember = s.remember;
   o.stamped_when_ready = s.latency == G_MAXUINT;
   return o;

@@ -31,7 +31,7 @@ struct Settings : GstOmniEngineSettings {
   int trigger = int(omni::Trigger::chunk), tracking = int(omni::Tracking::match),
       speak_on = int(omni::SpeakOn::change);
   guint interval = 10000, max_tokens = 256, context_tokens = 0, top_k = 0, latency = 1000,
-        lateness = 0;
+        lateness = 0, resume_false_interruption = 0;
   double temperature = 0, top_p = 1, repetition_penalty = 1, context_duration = 60;
   gint64 seed = 0;
   bool barge_in = true, remember = false;

@@ -27,6 +27,18 @@ void register_generated_meta() {
   (void)once;
 }
 
+// What is longer than `n` is cut off there.
+void fade_out(std::vector<float>& samples, size_t n) {
+  samples.resize(std::min(samples.size(), n));
+  n = samples.size();
+  for (size_t i = 0; i < n; ++i) samples[i] *= 1 - float(i + 1) / float(n);
+}
+
+void fade_in(std::vector<float>& samples, size_t n) {
+  n = std::min(samples.size(), n);
+  for (size_t i = 0; i < n; ++i) samples[i] *= float(i + 1) / float(n);
+}
+
 }  // namespace
 
 GstOmniSpeechOutput::GstOmniSpeechOutput(GstPad* pad, GstOmniNow now,
@@ -158,14 +170,31 @@ void GstOmniSpeechOutput::push_gap_event(GstClockTime until) {
 bool GstOmniSpeechOutput::wait_until_due(const omni::Speech& speech, GstClockTime pts) {
   std::unique_lock lock(lock_);
   for (;;) {
-    if (is_cut(speech)) return false;
+    if (is_to_fade(speech)) return false;
     const GstClockTime due = pts + pipeline_latency_;
     lock.unlock();
     const auto now = now_();
     lock.lock();
-    if (!now || *now + kLead >= due) return !is_cut(speech);
+    if (!now || *now + kLead >= due) return !is_to_fade(speech);
     changed_.wait_for(lock, std::chrono::nanoseconds(due - kLead - *now));
   }
+}
+
+bool GstOmniSpeechOutput::wait_while_held(const omni::Speech& speech) {
+  std::unique_lock lock(lock_);
+  changed_.wait(lock, [&] { return is_cut(speech) || !speech.is_held(); });
+  return !is_cut(speech);
+}
+
+GstClockTime GstOmniSpeechOutput::start_anew(guint64 at, guint64 rate) {
+  const auto now = now_();
+  GstClockTime from = 0;
+  {
+    std::lock_guard guard(lock_);
+    from = std::max(position_, now.value_or(0));
+  }
+  push_gap_event(from);
+  return from - std::min(from, gst_util_uint64_scale_round(at, GST_SECOND, rate));
 }
 
 // Sample `at` of the utterance that begins at `start`.
@@ -209,23 +238,35 @@ GstOmniSpeechOutput::Played GstOmniSpeechOutput::play(GstOmniUtterance& u) {
   }
   GstClockTime start = GST_CLOCK_TIME_NONE;
   guint64 at = 0;
-  bool cut = false;
+  bool cut = false, fades_in = false;
+  const auto go_on = [&] {  // once it is no longer held
+    if (!wait_while_held(speech)) return false;
+    at = gst_util_uint64_scale_round(guint64(speech.n_read()), rate, GST_SECOND);
+    fades_in = at > 0;
+    if (GST_CLOCK_TIME_IS_VALID(start)) start = start_anew(at, rate);
+    return true;
+  };
   for (;;) {
+    bool fades = false;
     {
       std::lock_guard guard(lock_);
       cut = is_cut(speech);
+      fades = is_to_fade(speech);
       if (flushing_) break;
     }
-    if (cut && (at == 0 || speech.buffered() == 0)) break;
-    std::vector<float> samples = speech.read(cut ? fade : piece);
+    if (fades && (at == 0 || speech.buffered() == 0)) {
+      cut = cut || !go_on();
+      if (cut) break;
+      continue;
+    }
+    std::vector<float> samples = speech.read(fades ? fade : piece);
     if (samples.empty()) {
       std::lock_guard guard(lock_);
       cut = is_cut(speech);
       break;
     }
-    if (cut)
-      for (size_t i = 0; i < samples.size(); ++i)
-        samples[i] *= 1 - float(i + 1) / float(samples.size());
+    if (std::exchange(fades_in, false)) fade_in(samples, fade);
+    if (fades) fade_out(samples, samples.size());
     const auto now = now_();
     if (!GST_CLOCK_TIME_IS_VALID(start)) {
       {
@@ -244,15 +285,17 @@ GstOmniSpeechOutput::Played GstOmniSpeechOutput::play(GstOmniUtterance& u) {
       push_gap_event(start);
     }
     GstClockTime pts = start + gst_util_uint64_scale_round(at, GST_SECOND, rate);
-    if (!cut) cut = !wait_until_due(speech, pts);
-    if (cut && samples.size() > fade) {  // interrupted while it waited
-      samples.resize(fade);
-      for (size_t i = 0; i < fade; ++i) samples[i] *= 1 - float(i + 1) / float(fade);
+    if (!fades) {
+      fades = !wait_until_due(speech, pts);
+      if (fades) fade_out(samples, fade);
     }
     GstClockTime latency = 0;
     {
       std::lock_guard guard(lock_);
-      if (flushing_) break;
+      if (flushing_) {
+        cut = true;
+        break;
+      }
       latency = pipeline_latency_;
     }
     if (const auto after = now_(); at > 0 && after && *after > pts + latency + kLate) {
@@ -272,6 +315,12 @@ GstOmniSpeechOutput::Played GstOmniSpeechOutput::play(GstOmniUtterance& u) {
       position_ = GST_BUFFER_PTS(buffer) + GST_BUFFER_DURATION(buffer);
     }
     push(MiniObjectPtr(GST_MINI_OBJECT(buffer)));
+    if (!fades) continue;
+    {
+      std::lock_guard guard(lock_);
+      cut = is_cut(speech);
+    }
+    cut = cut || !go_on();
     if (cut) break;
   }
   speech.stop();

@@ -60,8 +60,16 @@ class GstOmniSpeechOutput final : public GstOmniOutput {
   bool is_cut(const omni::Speech& speech) const {
     return flushing_ || speech.is_interrupted();
   }  // under lock_
-  // False: interrupted or flushing.
+  // It falls silent: cut, or held until it is known what a voice over it was.
+  bool is_to_fade(const omni::Speech& speech) const {
+    return is_cut(speech) || speech.is_held();
+  }  // under lock_
+  // False: it is to fade.
   bool wait_until_due(const omni::Speech& speech, GstClockTime pts);
+  // While it is held. False: it is cut.
+  bool wait_while_held(const omni::Speech& speech);
+  // Where sample 0 of its sound would be, which goes on now with sample `at`.
+  GstClockTime start_anew(guint64 at, guint64 rate);
   GstBuffer* buffer_of(const std::vector<float>& samples, const GstOmniUtterance& utterance,
                        GstClockTime start, guint64 at);
   void push_gap_event(GstClockTime until);

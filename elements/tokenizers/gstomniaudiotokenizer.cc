@@ -116,7 +116,7 @@ class AudioWork final : public GstOmniTokenizerWork {
   }
   // It was told meanwhile whether turns matter, or what ends them.
   void start_anew() {
-    put(tokenizer_->finish());
+    finish();
     start(now());
   }
   void finish() {

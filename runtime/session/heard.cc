@@ -12,6 +12,7 @@ namespace {
 constexpr Nanoseconds kPerCharacter = kSecond / 15;  // people say 10 to 25 a second
 // A word that ends so soon behind the cut was as good as said.
 constexpr Nanoseconds kSlack = kSecond / 50;
+constexpr Nanoseconds kWord = kSecond * 2 / 5;  // of six letters
 
 // A word, or what stands between words.
 struct Unit {
@@ -35,14 +36,22 @@ std::vector<Unit> units_of(std::string_view text) {
   return units;
 }
 
+int64_t n_letters(const std::vector<Unit>& units) {
+  return units.empty() ? 0 : units.back().n_before;
+}
+
+double time_of_letter(int64_t n, std::optional<Nanoseconds> duration) {
+  return double(duration.value_or(kPerCharacter * n)) / double(n);
+}
+
 }  // namespace
 
 std::string heard_words(const std::string& text, Nanoseconds heard,
                         std::optional<Nanoseconds> duration) {
   const std::vector<Unit> units = units_of(text);
-  if (units.empty() || units.back().n_before == 0) return {};
-  const int64_t n = units.back().n_before;
-  const double each = double(duration.value_or(kPerCharacter * n)) / double(n);
+  const int64_t n = n_letters(units);
+  if (n == 0) return {};
+  const double each = time_of_letter(n, duration);
   size_t last = 0;
   for (const Unit& unit : units) {
     if (unit.is_word && each * double(unit.n_before) > double(heard + kSlack)) break;
@@ -50,6 +59,20 @@ std::string heard_words(const std::string& text, Nanoseconds heard,
     if (unit.is_word || belongs_to_word) last = unit.end;
   }
   return text.substr(0, last);
+}
+
+Nanoseconds beginning_of_word(const std::optional<std::string>& text, Nanoseconds heard,
+                              std::optional<Nanoseconds> duration) {
+  const std::vector<Unit> units = text ? units_of(*text) : std::vector<Unit>();
+  const int64_t n = n_letters(units);
+  if (n == 0) return std::max<Nanoseconds>(0, heard - kWord);
+  const double each = time_of_letter(n, duration);
+  int64_t ended = 0;  // letters
+  for (const Unit& unit : units) {
+    if (each * double(unit.n_before) > double(heard)) break;
+    ended = unit.n_before;
+  }
+  return std::min(heard, Nanoseconds(each * double(ended)));
 }
 
 }  // namespace omni

@@ -14,4 +14,8 @@ namespace omni {
 std::string heard_words(const std::string& text, Nanoseconds heard,
                         std::optional<Nanoseconds> duration);
 
+// Where the word begins that was being said then; text: none where it is still being written.
+Nanoseconds beginning_of_word(const std::optional<std::string>& text, Nanoseconds heard,
+                              std::optional<Nanoseconds> duration);
+
 }  // namespace omni

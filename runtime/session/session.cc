@@ -92,14 +92,16 @@ class LocalSession final : public Session {
   void load(const std::string& path) override { store({path, true}); }
 
   void set(const SessionSettings& settings) override {
-    std::vector<std::shared_ptr<Speech>> speeches;
+    std::vector<std::shared_ptr<Speech>> speeches, interrupted;
     {
       std::lock_guard guard(state_->lock);
       state_->current_settings = settings;
+      if (settings.trigger != Trigger::turn) interrupted = give_up_held();
       if (state_->reset_pending) state_->set_tracks();
       if (!settings.wants_speech) speeches = end_speeches();
       state_->wake();
     }
+    for (const auto& s : interrupted) s->interrupt();
     for (const auto& s : speeches) s->stop();
   }
 
@@ -122,6 +124,7 @@ class LocalSession final : public Session {
     s.n_dropped = state_->inbox.n_dropped();
     s.n_spoken = state_->utterances.n_spoken();
     s.n_interrupted = state_->utterances.n_interrupted();
+    s.n_resumed = state_->utterances.n_resumed();
     s.remembered_turns = int64_t(state_->remembered.size());
     return s;
   }
@@ -224,32 +227,59 @@ class LocalSession final : public Session {
   }
 
   Admission take_in(const TrackEnded& ended, bool) {
-    std::lock_guard guard(state_->lock);
-    if (ended.track == Track::questions)
-      state_->questions_ended = true;
-    else
-      state_->inbox.end(modality_of(ended.track));
-    state_->wake();
-    return {};
-  }
-
-  Admission take_in(const VoiceBegan&, bool) {
     std::vector<std::shared_ptr<Speech>> interrupted;
     {
       std::lock_guard guard(state_->lock);
-      interrupted = barge_in();
+      if (ended.track == Track::questions)
+        state_->questions_ended = true;
+      else
+        state_->inbox.end(modality_of(ended.track));
+      if (ended.track == Track::audio) interrupted = give_up_held();
+      state_->wake();
     }
     for (const auto& s : interrupted) s->interrupt();
     return {};
   }
 
+  Admission take_in(const VoiceBegan&, bool) {
+    std::vector<std::shared_ptr<Speech>> held, interrupted;
+    {
+      std::lock_guard guard(state_->lock);
+      const SessionSettings& settings = state_->current_settings;
+      const bool may_be_false =
+          settings.trigger == Trigger::turn && settings.resume_false_interruption > 0;
+      if (settings.barge_in && may_be_false)
+        held = state_->utterances.hold();
+      else
+        interrupted = barge_in();
+    }
+    for (const auto& s : held) s->hold();
+    for (const auto& s : interrupted) s->interrupt();
+    return {};
+  }
+
   Admission take_in(const TurnEnded& turn, bool) {
-    std::lock_guard guard(state_->lock);
-    if (state_->failed || state_->current_settings.trigger != Trigger::turn) return {};
-    state_->turns.turn_ended(turn);
-    if (state_->cuts.size() >= Turns::kMostQuestions) state_->cuts.pop_front();
-    state_->cuts.push_back(turn.time);
-    state_->wake();
+    std::vector<Utterances::Resumed> resumed;
+    std::vector<std::shared_ptr<Speech>> interrupted;
+    {
+      std::lock_guard guard(state_->lock);
+      const SessionSettings& settings = state_->current_settings;
+      if (state_->utterances.is_held()) {
+        if (turn.speech.duration < settings.resume_false_interruption)
+          resumed = state_->utterances.resume();
+        else
+          interrupted = state_->end_early(0);
+      }
+      const bool is_wanted = !state_->failed && settings.trigger == Trigger::turn;
+      if (is_wanted && resumed.empty()) {
+        state_->turns.turn_ended(turn);
+        if (state_->cuts.size() >= Turns::kMostQuestions) state_->cuts.pop_front();
+        state_->cuts.push_back(turn.time);
+        state_->wake();
+      }
+    }
+    for (const auto& r : resumed) r.speech->resume(r.from);
+    for (const auto& s : interrupted) s->interrupt();
     return {};
   }
 
@@ -281,6 +311,12 @@ class LocalSession final : public Session {
   std::vector<std::shared_ptr<Speech>> barge_in() {
     if (!state_->current_settings.barge_in || !state_->utterances.is_speaking()) return {};
     return state_->end_early(0);
+  }
+
+  // Of a voice over an answer no end will be told.
+  std::vector<std::shared_ptr<Speech>> give_up_held() {
+    return state_->utterances.is_held() ? state_->end_early(0)
+                                        : std::vector<std::shared_ptr<Speech>>();
   }
 
   // Whoever lets go of the last one waits for its threads: the session's own does.

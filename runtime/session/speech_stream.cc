@@ -10,6 +10,7 @@ namespace omni {
 namespace {
 
 constexpr double kMostSound = 2;  // seconds that wait to be read
+constexpr double kMostBack = 3;   // seconds that may be read again
 // Speech far longer than its text is a Talker that does not find the end: people say 10 to 25
 // characters a second.
 constexpr double kSecondsAhead = 3, kSecondsACharacter = 0.4;
@@ -150,6 +151,7 @@ void SpeechStream::stop() {
   {
     std::lock_guard guard(lock_);
     stopped_ = true;
+    held_ = false;
     samples_.clear();
   }
   notify();
@@ -166,6 +168,33 @@ void SpeechStream::interrupt() {
 bool SpeechStream::is_interrupted() const {
   std::lock_guard guard(lock_);
   return interrupted_;
+}
+
+void SpeechStream::hold() {
+  {
+    std::lock_guard guard(lock_);
+    held_ = true;
+  }
+  notify();
+}
+
+void SpeechStream::resume(Nanoseconds from) {
+  {
+    std::lock_guard guard(lock_);
+    held_ = false;
+    const auto at = size_t(std::max<Nanoseconds>(0, from) * model_.sample_rate() / kSecond);
+    const size_t n = stopped_ ? 0 : std::min(n_read_ - std::min(n_read_, at), read_.size());
+    const auto begin = read_.end() - std::ptrdiff_t(n);
+    samples_.insert(samples_.begin(), begin, read_.end());
+    read_.erase(begin, read_.end());
+    n_read_ -= n;
+  }
+  notify();
+}
+
+bool SpeechStream::is_held() const {
+  std::lock_guard guard(lock_);
+  return held_;
 }
 
 size_t SpeechStream::most_codes() const {
@@ -278,6 +307,10 @@ std::vector<float> SpeechStream::read(size_t most) {
     out.assign(samples_.begin(), samples_.begin() + n);
     samples_.erase(samples_.begin(), samples_.begin() + n);
     n_read_ += size_t(n);
+    read_.insert(read_.end(), out.begin(), out.end());
+    const auto most_read = size_t(kMostBack * model_.sample_rate());
+    if (read_.size() > most_read)
+      read_.erase(read_.begin(), read_.end() - std::ptrdiff_t(most_read));
   }
   changed_.notify_all();
   return out;

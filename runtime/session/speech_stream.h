@@ -52,6 +52,9 @@ class SpeechStream final : public Speech {
   void stop() override;
   void interrupt() override;
   bool is_interrupted() const override;
+  void hold() override;
+  void resume(Nanoseconds from) override;
+  bool is_held() const override;
   bool is_runaway() const override;
   Nanoseconds n_read() const override;
 
@@ -89,10 +92,11 @@ class SpeechStream final : public Speech {
   bool codes_ended_ = false, runaway_ = false;
   std::function<void(Nanoseconds)> duration_known_;
   std::deque<float> samples_;
-  size_t n_samples_ = 0;  // made so far
-  size_t n_read_ = 0;     // of them
-  double making_ = 0;     // seconds that the last piece took
-  bool samples_ended_ = false, stopped_ = false, interrupted_ = false;
+  size_t n_samples_ = 0;    // made so far
+  size_t n_read_ = 0;       // of them
+  std::deque<float> read_;  // the last of those that were
+  double making_ = 0;       // seconds that the last piece took
+  bool samples_ended_ = false, stopped_ = false, interrupted_ = false, held_ = false;
   std::exception_ptr error_;
 
   std::mutex listener_lock_;  // held while the listener is called

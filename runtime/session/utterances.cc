@@ -3,7 +3,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "session/heard.h"
+
 namespace omni {
+
+namespace {
+
+// What was read of a held speech and may not have left: a piece that faded out.
+constexpr Nanoseconds kUnheard = kSecond / 20;
+
+}  // namespace
 
 Utterances::May Utterances::may_speak(bool live, bool asked_by_user) const {
   if (!is_speaking() || (live && asked_by_user)) return May::speak;
@@ -62,7 +71,26 @@ std::optional<Utterances::Timed> Utterances::end(TurnId turn, SpeechEnd end, Nan
   return complete(turn);
 }
 
+std::vector<std::shared_ptr<Speech>> Utterances::hold() {
+  is_held_ = is_speaking();
+  return speeches(0);
+}
+
+std::vector<Utterances::Resumed> Utterances::resume() {
+  std::vector<Resumed> out;
+  if (!std::exchange(is_held_, false)) return out;
+  for (const auto& [turn, spoken] : spoken_) {
+    if (!spoken.speech) continue;
+    const Nanoseconds heard = spoken.speech->n_read();
+    const Nanoseconds word = beginning_of_word(spoken.text, heard, spoken.duration);
+    out.push_back({spoken.speech, std::max<Nanoseconds>(0, std::min(word, heard - kUnheard))});
+  }
+  n_resumed_ += !out.empty();
+  return out;
+}
+
 void Utterances::cut(TurnId turn) {
+  if (turn == 0) is_held_ = false;
   for (auto& [id, spoken] : spoken_)
     if (turn == 0 || id == turn) spoken.cut = true;
 }
@@ -99,6 +127,7 @@ std::vector<TurnId> Utterances::speaking() const {
 std::vector<std::shared_ptr<Speech>> Utterances::clear() {
   auto out = speeches(0);
   spoken_.clear();
+  is_held_ = false;
   return out;
 }
 

@@ -37,6 +37,16 @@ class Utterances {
   // Of `turn`, or all (0): somebody has asked that they end.
   void cut(TurnId turn);
   bool is_cut(TurnId turn) const;
+  // A voice is heard over what is spoken: it is silent until it is known what that was. Returns
+  // what is to be held.
+  std::vector<std::shared_ptr<Speech>> hold();
+  bool is_held() const { return is_held_; }
+  // It was nothing. Returns what goes on, and where: with the word that was being said.
+  struct Resumed {
+    std::shared_ptr<Speech> speech;
+    Nanoseconds from;
+  };
+  std::vector<Resumed> resume();
   // Of the whole, where it is known.
   std::optional<Nanoseconds> duration(TurnId turn) const;
 
@@ -47,6 +57,7 @@ class Utterances {
   std::vector<std::shared_ptr<Speech>> clear();  // returns those that had not ended
   uint64_t n_spoken() const { return n_spoken_; }
   uint64_t n_interrupted() const { return n_interrupted_; }
+  uint64_t n_resumed() const { return n_resumed_; }
 
  private:
   struct Spoken {
@@ -62,7 +73,8 @@ class Utterances {
 
   const Nanoseconds silent_duration_;
   std::map<TurnId, Spoken> spoken_;
-  uint64_t n_spoken_ = 0, n_interrupted_ = 0;
+  bool is_held_ = false;
+  uint64_t n_spoken_ = 0, n_interrupted_ = 0, n_resumed_ = 0;
 };
 
 }  // namespace omni

@@ -19,17 +19,17 @@ constexpr int kRate = 1000;  // a sample a millisecond
 
 class FakeSpeech final : public omni::Speech {
  public:
-  explicit FakeSpeech(size_t n) : left_(n) {}
+  explicit FakeSpeech(size_t n) : n_(n) {}
   int sample_rate() const override { return kRate; }
   std::vector<float> read(size_t most) override {
     std::lock_guard guard(lock_);
-    const size_t n = stopped_ ? 0 : std::min(most, left_);
-    left_ -= n;
+    const size_t n = stopped_ ? 0 : std::min(most, n_ - at_);
+    at_ += n;
     return std::vector<float>(n, 0.5f);
   }
   omni::Nanoseconds buffered() const override {
     std::lock_guard guard(lock_);
-    return omni::Nanoseconds(left_) * omni::kSecond / kRate;
+    return omni::Nanoseconds(n_ - at_) * omni::kSecond / kRate;
   }
   bool can_flow() const override { return true; }
   void when_duration_is_known(std::function<void(omni::Nanoseconds)>) override {}
@@ -45,6 +45,19 @@ class FakeSpeech final : public omni::Speech {
     interrupted_ = true;
     tell();
   }
+  void hold() override {
+    held_ = true;
+    tell();
+  }
+  void resume(omni::Nanoseconds from) override {
+    {
+      std::lock_guard guard(lock_);
+      at_ = size_t(from * kRate / omni::kSecond);
+      held_ = false;
+    }
+    tell();
+  }
+  bool is_held() const override { return held_; }
   // Who plays it looks at the clock.
   void tell() {
     std::lock_guard guard(listener_lock_);
@@ -52,14 +65,18 @@ class FakeSpeech final : public omni::Speech {
   }
   bool is_interrupted() const override { return interrupted_; }
   bool is_runaway() const override { return false; }
-  omni::Nanoseconds n_read() const override { return 0; }
+  omni::Nanoseconds n_read() const override {
+    std::lock_guard guard(lock_);
+    return omni::Nanoseconds(at_) * omni::kSecond / kRate;
+  }
 
  private:
   mutable std::mutex lock_;
   std::mutex listener_lock_;
-  size_t left_;
+  const size_t n_;
+  size_t at_ = 0;
   bool stopped_ = false;
-  std::atomic<bool> interrupted_ = false;
+  std::atomic<bool> interrupted_ = false, held_ = false;
   std::function<void()> listener_;
 };
 
@@ -94,7 +111,9 @@ class Rig {
     gst_object_unref(sink_);
   }
   std::shared_ptr<FakeSpeech> speak(size_t n_samples, GstClockTime not_before) {
-    const auto speech = std::make_shared<FakeSpeech>(n_samples);
+    return speak(std::make_shared<FakeSpeech>(n_samples), not_before);
+  }
+  std::shared_ptr<FakeSpeech> speak(std::shared_ptr<FakeSpeech> speech, GstClockTime not_before) {
     auto u = std::make_shared<GstOmniUtterance>();
     u->speech = speech;
     u->not_before = not_before * kMs;
@@ -224,6 +243,53 @@ TEST(SpeechOutput, AnInterruptionFadesWithinMilliseconds) {
   r.speak(10, 0);
   EXPECT_EQ(r.up_to("finished:1065-1075"), "begin:1065 first:1065-1075 finished:1065-1075")
       << "ready for the next";
+}
+
+// Of a speech that is held: it fades, and goes on where it is told, with what was read and did not
+// leave.
+TEST(SpeechOutput, WhatIsHeldGoesOnWhereItIsTold) {
+  Rig r;
+  r.now = 1000;
+  const auto speech = r.speak(500, 0);
+  r.up_to("1040-1060");
+  speech->hold();
+  EXPECT_EQ(r.up_to("1060-1065"), "1060-1065");
+  ASSERT_EQ(r.last.size(), 5u);
+  for (size_t i = 0; i < 5; ++i) EXPECT_NEAR(r.last[i], 16384 * (4 - double(i)) / 5, 2);
+  r.now = 1030;
+  speech->resume(40 * omni::kSecond / 1000);
+  EXPECT_EQ(r.up_to("1065-1085"), "1065-1085") << "as far as it is due";
+  ASSERT_EQ(r.last.size(), 20u);
+  for (size_t i = 0; i < 5; ++i) EXPECT_NEAR(r.last[i], 16384 * double(i + 1) / 5, 2);
+  EXPECT_NEAR(r.last[5], 16384, 2);
+  speech->hold();
+  r.up_to("1085-1090");
+  r.now = 3000;
+  speech->resume(490 * omni::kSecond / 1000);
+  EXPECT_EQ(r.up_to("finished:2510-3010"), "gap:1090-3000 3000-3010 finished:2510-3010");
+}
+
+TEST(SpeechOutput, WhatIsHeldMayBeInterruptedAndFlushed) {
+  Rig r;
+  r.now = 1000;
+  auto speech = r.speak(500, 0);
+  r.up_to("1040-1060");
+  speech->hold();
+  r.up_to("1060-1065");
+  speech->interrupt();
+  EXPECT_EQ(r.up_to("interrupted:1000-1065"), "interrupted:1000-1065") << "it is silent already";
+  speech = std::make_shared<FakeSpeech>(500);
+  speech->hold();
+  r.speak(speech, 0);
+  r.now = 2000;
+  speech->resume(0);
+  EXPECT_TRUE(r.up_to("2040-2060").starts_with("begin:2000 gap:1065-2000 first:2000-2020"))
+      << "held before it began";
+  speech->hold();
+  r.up_to("2060-2065");
+  r.output->flush_start(gst_event_new_flush_start());
+  r.wait_for("interrupted:2000-2065");
+  r.output->flush_stop(gst_event_new_flush_stop(TRUE));
 }
 
 TEST(SpeechOutput, AFlushSilencesIt) {

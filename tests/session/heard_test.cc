@@ -41,5 +41,23 @@ TEST(Heard, TextsWithoutWordsOrSpaces) {
   EXPECT_EQ(heard_words(japanese, kSecond, kSecond), japanese);
 }
 
+TEST(Heard, WhereTheWordBegan) {
+  const auto at = [](double letters) {
+    return double(beginning_of_word(kText, Nanoseconds(letters * double(kSecond)), 25 * kSecond)) /
+           double(kSecond);
+  };
+  EXPECT_EQ(at(0), 0);
+  EXPECT_EQ(at(2.9), 0);
+  EXPECT_EQ(at(3), 3);
+  EXPECT_EQ(at(5.9), 3);
+  EXPECT_EQ(at(9.9), 6);
+  EXPECT_EQ(at(25), 25);
+  EXPECT_EQ(at(30), 25) << "all of it was said";
+  EXPECT_EQ(beginning_of_word(std::nullopt, 2 * kSecond, std::nullopt), 2 * kSecond * 8 / 10)
+      << "the text is still being written";
+  EXPECT_EQ(beginning_of_word(std::nullopt, kSecond / 10, std::nullopt), 0);
+  EXPECT_EQ(beginning_of_word("...", kSecond / 10, kSecond), 0);
+}
+
 }  // namespace
 }  // namespace omni

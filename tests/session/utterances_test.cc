@@ -17,8 +17,13 @@ class SilentSpeech final : public Speech {
   void stop() override {}
   void interrupt() override {}
   bool is_interrupted() const override { return false; }
+  void hold() override {}
+  void resume(Nanoseconds) override {}
+  bool is_held() const override { return false; }
   bool is_runaway() const override { return false; }
-  Nanoseconds n_read() const override { return 0; }
+  Nanoseconds n_read() const override { return read_until; }
+
+  Nanoseconds read_until = 0;
 };
 
 constexpr Nanoseconds kSilence = 2 * kSecond;
@@ -80,6 +85,39 @@ TEST(Utterances, OfOthersNothingIsKept) {
   EXPECT_EQ(u.speeches(2).size(), 1u);
   EXPECT_EQ(u.clear().size(), 2u);
   EXPECT_FALSE(u.end(1, SpeechEnd::finished, 0, 0)) << "after a flush";
+}
+
+TEST(Utterances, WhatIsHeldGoesOnWithItsWord) {
+  Utterances u(kSilence);
+  EXPECT_TRUE(u.hold().empty());
+  EXPECT_FALSE(u.is_held()) << "nothing was";
+  const auto first = std::make_shared<SilentSpeech>(), second = std::make_shared<SilentSpeech>();
+  u.begin(1, first);
+  u.begin(2, second);
+  first->read_until = kSecond * 35 / 10;
+  u.set_text(1, "one two three");  // of 11 letters
+  u.set_duration(1, 11 * kSecond);
+  EXPECT_EQ(u.hold().size(), 2u);
+  EXPECT_TRUE(u.is_held());
+  auto resumed = u.resume();
+  EXPECT_FALSE(u.is_held());
+  ASSERT_EQ(resumed.size(), 2u);
+  EXPECT_EQ(resumed[0].speech, first);
+  EXPECT_EQ(resumed[0].from, 3 * kSecond);
+  EXPECT_EQ(resumed[1].from, 0) << "it has not begun";
+  EXPECT_TRUE(u.resume().empty()) << "once";
+  EXPECT_EQ(u.n_resumed(), 1u);
+  // what was read just behind a word's end may not have left
+  first->read_until = kSecond * 301 / 100;
+  u.hold();
+  EXPECT_EQ(u.resume()[0].from, kSecond * 296 / 100);
+  u.hold();
+  u.cut(0);
+  EXPECT_FALSE(u.is_held());
+  EXPECT_TRUE(u.resume().empty()) << "it was a turn";
+  u.hold();
+  u.clear();
+  EXPECT_FALSE(u.is_held());
 }
 
 }  // namespace

@@ -33,6 +33,9 @@ TEST(TurnModel, EqualsTheReference) {
     const auto stretch = std::span(samples).subspan(size_t(at[0]), size_t(at[1] - at[0]));
     EXPECT_NEAR(model(cx, stretch), theirs.at(i).number(0, 1), 1e-5) << at[0] << " to " << at[1];
   }
+  std::vector<float> shifted(samples.begin(), samples.begin() + 16000);
+  for (float& x : shifted) x += .1f;
+  EXPECT_NEAR(model(cx, shifted), reference().at("shifted").number(0, 1), 1e-5);
 }
 
 // The checkpoint with its last layer times `scale`, plus `bias`.

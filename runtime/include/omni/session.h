@@ -65,6 +65,10 @@ struct SessionSettings {
   // With Trigger::event: the answer that says so; empty: none does.
   std::string nothing_new;
   bool barge_in = true;  // a user's question or voice interrupts what is being spoken
+  // With Trigger::turn, a voice that is over sooner was a cough or a backchannel: what was being
+  // spoken is silent meanwhile, and goes on with the word that it was at; nothing is asked. 0:
+  // there are none.
+  Nanoseconds resume_false_interruption = 0;
   // Who wants what: text, its pieces while they are written, objects. Where nobody wants anything,
   // the standing question is still `prompt`.
   bool wants_text = true, wants_pieces = false, wants_objects = false;
@@ -264,6 +268,7 @@ struct SessionStats {
   uint64_t n_news = 0;  // answers that came out with Trigger::event
   uint64_t n_objects = 0, n_repaired = 0, n_malformed = 0;
   uint64_t n_spoken = 0, n_unspoken = 0, n_interrupted = 0;
+  uint64_t n_resumed = 0;                 // false interruptions
   uint64_t n_overdue = 0, n_refused = 0;  // questions
   uint64_t n_silent = 0;                  // times that tracks which bring nothing were given up
 };

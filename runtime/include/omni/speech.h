@@ -45,17 +45,23 @@ class OMNI_API Speech {
   // soon as the last codec token is there; not after stop().
   virtual void when_duration_is_known(std::function<void(Nanoseconds)> known) = 0;
   // Calls `changed` from any thread, without a lock of this one's, whenever one of can_flow(),
-  // is_interrupted() and buffered() may have changed. Empty: no more; a call that is being made has
-  // returned then.
+  // is_interrupted(), is_held() and buffered() may have changed. Empty: no more; a call that is
+  // being made has returned then.
   virtual void on_change(std::function<void()> changed) = 0;
   // Whoever reads now or later gets the end; the work ends. From any thread.
   virtual void stop() = 0;
   // Asks who plays it to end it within some milliseconds. read() no longer waits.
   virtual void interrupt() = 0;
   virtual bool is_interrupted() const = 0;
+  // Asks who plays it to fall silent within some milliseconds, and to read on when it is no longer
+  // held. Reading then goes on at `from` of the sound, no later than where it was and at most 3 s
+  // earlier.
+  virtual void hold() = 0;
+  virtual void resume(Nanoseconds from) = 0;
+  virtual bool is_held() const = 0;
   // It was cut because it went on far longer than its text.
   virtual bool is_runaway() const = 0;
-  // So much has been read.
+  // The sound has been read up to here.
   virtual Nanoseconds n_read() const = 0;
 };
 
