@@ -151,6 +151,11 @@ class Questions:
         return dict(ids=ids, pair=pair, offset=offset, target=target, look=look, coordinate=coordinate, lost=lost), count
 
 
+def half_black(v):
+    """Whether it goes black in the middle of a pair. The vision tower knew such pairs last of all (half_pairs.py)."""
+    return bool(v.event) and v.event[0] == "black" and v.event[1] % 2 == 1
+
+
 def text_batch(clips, packer, mode, shape, n, boxes):
     pairs, tokens, _ = MODES[mode]
     frames = 1 if mode == "image" else pairs * 2
@@ -158,7 +163,7 @@ def text_batch(clips, packer, mode, shape, n, boxes):
     sounds = [clips.audio(tokens * TOKEN / RATE) if tokens else None for _ in range(n)]
     packed = [packer.pack(v, a, clips.r) for v, a in zip(videos, sounds)]
     out = dict(mode=mode, shape=shape, count=sum(c for _, c in packed), **{k: np.stack([p[k] for p, _ in packed]) for k in packed[0][0]})
-    out["own"] = np.array([(v is None or v.kind != "other") and (a is None or "other" not in a.kind) for v, a in zip(videos, sounds)])
+    out["own"] = np.array([(v is None or v.kind != "other" and not half_black(v)) and (a is None or "other" not in a.kind) for v, a in zip(videos, sounds)])
     out["own picture"] = np.array([v is not None and v.kind != "other" for v in videos])
     if pairs:
         cells = [cell_targets(v, len(v.frames) - 1) for v in videos]

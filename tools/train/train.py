@@ -103,7 +103,7 @@ def text_losses(net, b, pictures, sounds, sigma, taps=True, kept=None):
     if kept and own.any():
         # What it said before of its own it says as before, in the rows that its Talker reads: last hidden state and embedding.
         with torch.no_grad():
-            looked = pictures.reshape(n, -1, *pictures.shape[1:])[own].flatten(0, 1) if pictures is not None else None
+            looked = kept.vision(kept.patches(t("frames")[own], shape).bfloat16(), shape) if pictures is not None else None
             heard = kept.audio(t("mel").unflatten(0, (n, -1))[own].flatten(0, 1).bfloat16()) if sounds is not None else None
             before = kept.text(kept.embed(ids[own], looked, heard, mode, shape), all_positions[:, own], torch.zeros(seen[own].shape).masked_fill_(~seen[own], -1e4))[0].float()
             before = before + F.embedding(ids[own], kept.embedding())
