@@ -367,5 +367,43 @@ TEST(Interruptions, WhatIsHeldEndsWithWhateverEndsAnswers) {
   }
 }
 
+// The sound of it stays in the context; what is answered is who speaks later.
+TEST(Interruptions, WhatWasNoneIsNotAnswered) {
+  SessionOptions o;
+  o.settings.wants_speech = o.settings.has_audio = true;
+  o.settings.trigger = Trigger::turn;
+  o.settings.sampling.max_tokens = 2;
+  o.settings.resume_false_interruption = Talk::kFalse;
+  o.clock = [] { return ClockReading{.live = true}; };
+  const auto session = nano()->make_session(o);
+  for (unsigned i = 0; i < 2; ++i)
+    session->put(media(Modality::audio, nano()->hidden(), i * kSecond, i));
+  const TurnId turn = session->ask({.text = "What?", .reply = "Eight nine."});
+  std::optional<Player> player;
+  std::vector<TimeSpan> asked;  // what others said
+  while (const auto e = session->next()) {
+    if (std::holds_alternative<TurnBegan>(e->what) && e->turn != turn) asked.push_back(e->span);
+    if (std::holds_alternative<TurnDone>(e->what) && e->turn != turn) break;
+    const auto* u = std::get_if<Utterance>(&e->what);
+    if (!u) continue;
+    if (e->turn != turn) {
+      u->speech->stop();
+      session->put(SpeechEnded{e->turn, SpeechEnd::interrupted, kSecond, 0});
+      continue;
+    }
+    player.emplace(*session, turn, u->speech, 0);
+    ASSERT_TRUE(player->wait_for_moment());
+    session->put(VoiceBegan{kSecond / 2});
+    player->decided();
+    player->wait_until_held();
+    session->put(TurnEnded{{kSecond / 2, kSecond / 4}, kSecond});
+    player->wait_for_end();
+    session->put(TurnEnded{{kSecond, kSecond / 4}, 2 * kSecond});  // over nothing
+  }
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_EQ(asked[0].start, kSecond) << "and not with the cough";
+  EXPECT_EQ(asked[0].end(), 2 * kSecond);
+}
+
 }  // namespace
 }  // namespace omni
