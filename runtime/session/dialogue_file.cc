@@ -110,7 +110,7 @@ std::string Dialogue::kind() const {
   std::string kind = name_of(layout.dtype);
   for (const int x :
        {layout.n_layers, layout.n_kv_heads, layout.head_dim, text_.hidden(), text_.media_width()})
-    kind += " " + std::to_string(x);
+    kind.append(" ").append(std::to_string(x));
   if (options_.remembers) kind += " remembers";
   if (options_.speech) kind += " speaks";
   return kind + "\n" + options_.system_prompt;

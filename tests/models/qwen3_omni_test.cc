@@ -210,7 +210,9 @@ TEST(Qwen3OmniStream, LiveSoundIsThereEachSecond) {
         all.push_back(std::move(s));
       if (begin + 1600 == 2 * 16000 + 1600) n_whole = all.size();
     }
-    if (live) EXPECT_EQ(n_whole, 2u) << "a second is there as soon as its last sample is";
+    if (live) {
+      EXPECT_EQ(n_whole, 2u) << "a second is there as soon as its last sample is";
+    }
     for (Segment& s : audio->finish()) all.push_back(std::move(s));
     return all;
   };
