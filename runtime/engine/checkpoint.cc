@@ -33,7 +33,7 @@ Sizes sizes_of(const Weights& weights, bool speaks) {
     s.n += t.numel();
     const bool is_of_voice = says("talker.") || says("token2wav.") || says("code2wav.");
     if (is_of_voice && !speaks) return;
-    s.stored += int64_t(t.nbytes());
+    s.stored += int64_t(t.nbytes()) * (t.dtype() == DType::u8 ? 2 : 1);  // float8 becomes bfloat16
     const bool is_matrix = t.rank() == 2 || (t.rank() == 3 && says("mlp.experts."));
     if (!is_matrix || says("embed") || says("token2wav") || says("code2wav")) return;
     s.n_matrices += t.numel();

@@ -12,11 +12,13 @@ namespace omni {
 namespace {
 
 constexpr uint64_t kMostHeader = uint64_t{100} << 20;
+constexpr const char* kFloat8 = "F8_E4M3";
 
 std::optional<DType> parse_dtype(const std::string& name) {
   for (const DType t :
        {DType::f32, DType::bf16, DType::f16, DType::i64, DType::i32, DType::i8, DType::u8})
     if (name == name_of(t)) return t;
+  if (name == kFloat8) return DType::u8;  // its bytes
   return std::nullopt;
 }
 
@@ -84,14 +86,30 @@ std::vector<std::string> Safetensors::names() const {
   return out;
 }
 
-Tensor Safetensors::get(const std::string& name) const {
+const Safetensors::Entry& Safetensors::entry(const std::string& name) const {
   const auto it = entries_.find(name);
   if (it == entries_.end())
     throw Error(ErrorCode::not_found, path_.string() + ": no tensor " + name);
-  const Entry& e = it->second;
-  if (!e.dtype)
+  return it->second;
+}
+
+Tensor Safetensors::get_float8(const std::string& name) const {
+  const Entry& e = entry(name);
+  if (e.type != kFloat8)
+    throw Error(ErrorCode::corrupt_file,
+                path_.string() + ": tensor " + name + " is of type " + e.type + ", not " + kFloat8);
+  return view(e);
+}
+
+Tensor Safetensors::get(const std::string& name) const {
+  const Entry& e = entry(name);
+  if (!e.dtype || e.type == kFloat8)
     throw Error(ErrorCode::unsupported, path_.string() + ": tensor " + name + " is of type " +
                                             e.type + ", which is not computed with here");
+  return view(e);
+}
+
+Tensor Safetensors::view(const Entry& e) const {
   auto* bytes = const_cast<std::byte*>(bytes_.data() + e.begin);
   if (reinterpret_cast<uintptr_t>(bytes) % size_of(*e.dtype) == 0)
     return Tensor::view(bytes, *e.dtype, e.shape, file_);

@@ -28,6 +28,8 @@ class Safetensors {
   // A view into the mapped file that keeps it open. Throws not_found, or unsupported for a type
   // that nobody here computes with.
   Tensor get(const std::string& name) const;
+  // The same for one of type F8_E4M3, as U8. Throws corrupt_file for one of another type.
+  Tensor get_float8(const std::string& name) const;
   // The caller has copied what it needs: its pages, or those of rows [begin, end), may leave memory
   // (they can be read again).
   void release(const std::string& name) const;
@@ -44,6 +46,8 @@ class Safetensors {
     Shape shape;
     size_t begin = 0, end = 0;  // bytes in the file
   };
+  const Entry& entry(const std::string& name) const;
+  Tensor view(const Entry& entry) const;
   Safetensors(const std::filesystem::path& path, std::span<const std::byte> bytes,
               std::shared_ptr<const class MappedFile> file);
 

@@ -116,9 +116,21 @@ Tensor Weights::get(const std::string& name) const {
 
 Tensor Weights::get(const std::string& name, const Shape& shape) const {
   Tensor t = get(name);
-  if (t.shape() == shape) return t;
   // a convolution used as a product
   if (t.numel() == shape.numel() && t.rank() != shape.rank()) return t.reshape(shape);
+  require_shape(name, t, shape);
+  return t;
+}
+
+Tensor Weights::get_float8(const std::string& name, const Shape& shape) const {
+  const std::string full = prefix_ + name;
+  const Tensor t = files_->file(files_->file_of.at(full)).get_float8(full);
+  require_shape(name, t, shape);
+  return t;
+}
+
+void Weights::require_shape(const std::string& name, const Tensor& t, const Shape& shape) const {
+  if (t.shape() == shape) return;
   const std::string full = prefix_ + name;
   throw Error(ErrorCode::corrupt_file, (files_->folder / files_->file_of.at(full)).string() +
                                            ": tensor " + full + " is " + t.shape().str() +
@@ -224,7 +236,8 @@ void Weights::release(const std::string& name, int64_t begin, int64_t end) const
 
 void Weights::for_each(const std::function<void(const std::string&, const Tensor&)>& body) const {
   for (const auto& [name, file] : files_->file_of) try {
-      body(name, files_->file(file).get(name));
+      const Safetensors& f = files_->file(file);
+      body(name, f.has(name) && f.type(name) == "F8_E4M3" ? f.get_float8(name) : f.get(name));
     } catch (const Error& e) {
       if (e.code() != ErrorCode::unsupported) throw;
     }

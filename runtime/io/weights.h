@@ -67,6 +67,8 @@ class Weights {
   // As in the file. Throws not_found with the full name, corrupt_file if the shape is not `shape`.
   Tensor get(const std::string& name, const Shape& shape) const;
   Tensor get(const std::string& name) const;
+  // A tensor of type F8_E4M3 and this shape as bytes, U8. Throws as get() does.
+  Tensor get_float8(const std::string& name, const Shape& shape) const;
   // The weight of the linear layer `name`, [n_out, n_in]: as stored, or quantized as with() asked
   // for. Throws as get() does; unsupported names a type or a layout that cannot be multiplied with.
   Matrix matrix(const std::string& name, int64_t n_out, int64_t n_in) const;
@@ -85,7 +87,8 @@ class Weights {
   // memory.
   void release(const std::string& name) const;
   void release(const std::string& name, int64_t begin, int64_t end) const;
-  // All tensors of the folder, whatever the scope, but those of types that nobody computes with.
+  // All tensors of the folder, whatever the scope, but those of types that nobody computes with;
+  // those of F8_E4M3 as U8.
   void for_each(const std::function<void(const std::string& name, const Tensor&)>& body) const;
   // Element type of the first floating-point tensor of the files: what the checkpoint is stored in.
   DType stored_dtype() const;
@@ -94,6 +97,7 @@ class Weights {
   struct Files;
   // What matrix() quantizes to; nullopt: nothing.
   std::optional<WeightFormat> wanted() const;
+  void require_shape(const std::string& name, const Tensor& t, const Shape& shape) const;
   void require_floating(const std::string& name, const Tensor& t) const;
   Matrix quantized(const Tensor& dense, WeightFormat format) const;
 

@@ -12,6 +12,7 @@
 #include <tuple>
 
 #include "core/thread_pool.h"
+#include "io/float8_file.h"
 #include "io/safetensors_writer.h"
 #include "io/weights.h"
 
@@ -543,14 +544,91 @@ TEST_F(QuantizedTest, PartsOfAConfigurationMaySayIt) {
   }
 }
 
+// --- float8
+
+constexpr const char* kFp8 =
+    R"({"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
+        "weight_block_size": [8, 12], "modules_to_not_convert": ["visual", "lm_head"]})";
+// Every number but the two NaN, blocks that do not come out even.
+int f8(int64_t o, int64_t i) {
+  const int bits = int((o * 37 + i * 11) % 256);
+  return (bits & 127) == 127 ? 0 : bits;
+}
+std::map<std::string, Tensor> fp8() {
+  std::vector<uint8_t> numbers;
+  for (int64_t o = 0; o < kOut; ++o)
+    for (int64_t i = 0; i < kIn; ++i) numbers.push_back(uint8_t(f8(o, i)));
+  return {{"model.m.weight", tensor(DType::u8, {kOut, kIn}, numbers)},
+          {"model.m.weight_scale_inv",
+           tensor<float>(DType::f32, {2, 3}, {1, 0.5f, 2, 0.25f, 4, 0.7f})}};
+}
+// IEEE 754's rules for such a format, with a bias of 7.
+float e4m3(int bits) {
+  const int e = bits >> 3 & 15;
+  const float m = float(bits & 7) / 8;
+  const float magnitude = e ? (1 + m) * std::exp2(float(e - 7)) : m * std::exp2(-6.f);
+  return bits & 128 ? -magnitude : magnitude;
+}
+
+TEST_F(QuantizedTest, Float8InBlocks) {
+  configure(kFp8);
+  write_float8(dir_ / "model.safetensors", fp8());
+  constexpr float kScales[] = {1, 0.5f, 2, 0.25f, 4, 0.7f};
+  const auto plain = [&](int64_t o, int64_t i) {
+    return to_float(to_bfloat16(e4m3(f8(o, i)) * kScales[o / 8 * 3 + i / 12]));
+  };
+  EXPECT_EQ(e4m3(0x7e), 448);
+  EXPECT_EQ(e4m3(0x01), 0x1p-9f);
+  const Matrix alone = read();
+  EXPECT_EQ(int(alone.format), int(WeightFormat::bf16));
+  expect_equal(alone, plain);
+  const Weights weights = Weights::open(dir_);
+  EXPECT_EQ(weights.quantization(), "float8 in blocks of 8x12");
+  ThreadPool pool(3);
+  const Matrix shared =
+      weights.with(Precision::float32, {&pool, nullptr}).scope("model").matrix("m", kOut, kIn);
+  expect_equal(shared, plain);
+}
+
+TEST_F(QuantizedTest, Float8ThatLies) {
+  const fs::path file = dir_ / "model.safetensors";
+  const auto refuse = [&](std::map<std::string, Tensor> t, ErrorCode code, const char* says) {
+    write_float8(file, t);
+    expect_error(code, says);
+  };
+  configure(kFp8);
+  auto t = fp8();
+  static_cast<uint8_t*>(t["model.m.weight"].raw())[77] = 0xff;
+  refuse(t, ErrorCode::corrupt_file, "NaN");
+  t = fp8();
+  t["model.m.weight_scale_inv"] = Tensor::zeros(DType::f32, {2, 2});
+  refuse(t, ErrorCode::corrupt_file, "weight_scale_inv");
+  t["model.m.weight_scale_inv"] = tensor<float>(DType::f32, {2, 3}, {1, 1, INFINITY, 1, 1, 1});
+  refuse(t, ErrorCode::corrupt_file, "NaN or infinite");
+  t = fp8();
+  t["model.m.weight"] = Tensor::zeros(DType::u8, {kOut, kIn + 1});
+  refuse(t, ErrorCode::corrupt_file, "config.json asks for");
+  t["model.m.weight"] = Tensor::zeros(DType::bf16, {kOut, kIn});
+  refuse(t, ErrorCode::corrupt_file, "is of type BF16, not F8_E4M3");
+  t = fp8();
+  t.erase("model.m.weight_scale_inv");
+  refuse(t, ErrorCode::unsupported, "is of type F8_E4M3");
+  configure(R"({"quant_method": "fp8", "fmt": "e5m2", "weight_block_size": [8, 12]})");
+  refuse(fp8(), ErrorCode::unsupported, "e5m2");
+  configure(R"({"quant_method": "fp8", "weight_block_size": [8]})");
+  refuse(fp8(), ErrorCode::corrupt_file, "weight_block_size");
+  configure(R"({"quant_method": "fp8", "weight_block_size": [0, 8]})");
+  refuse(fp8(), ErrorCode::corrupt_file, "weight_block_size");
+}
+
 // --- what is not read
 
 TEST_F(QuantizedTest, OtherMethodsAreNamedWithWhatCanBeDone) {
   store(awq());
-  for (const char* method : {"fp8", "bitsandbytes", "aqlm", "quanto", "hqq", "mxfp4", "torchao"}) {
+  for (const char* method : {"bitsandbytes", "aqlm", "quanto", "hqq", "mxfp4", "torchao"}) {
     configure(R"({"quant_method": ")" + std::string(method) + "\"}");
     expect_error(ErrorCode::unsupported, "\"" + std::string(method) + "\"");
-    expect_error(ErrorCode::unsupported, "awq, gptq, compressed-tensors");
+    expect_error(ErrorCode::unsupported, "awq, gptq, compressed-tensors, fp8");
   }
 }
 

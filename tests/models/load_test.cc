@@ -215,8 +215,8 @@ TEST_F(LoadTest, ANameIsLookedUpWhereModelsAreKept) {
 }
 TEST_F(LoadTest, QuantizedByWhatIsNotRead) {
   replace("config.json", "{",
-          R"({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]},)");
-  expect_error(ErrorCode::unsupported, "\"fp8\"");
+          R"({"quantization_config": {"quant_method": "mxfp4", "weight_block_size": [128, 128]},)");
+  expect_error(ErrorCode::unsupported, "\"mxfp4\"");
 }
 TEST_F(LoadTest, QuantizedCheckpointsThatLie) {
   fs::remove_all(dir_);

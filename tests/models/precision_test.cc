@@ -13,7 +13,9 @@
 #include "core/arena.h"
 #include "core/thread_pool.h"
 #include "interface/lone_sequence.h"
+#include "io/float8_file.h"
 #include "io/quantize_cache.h"
+#include "models/checkpoint_copy.h"
 #include "models/devices.h"
 #include "models/registry.h"
 #include "omni/engine.h"
@@ -165,6 +167,96 @@ TEST_F(PrecisionTest, ABadWeightNamesItsTensor) {
     EXPECT_NE(std::string(e.what()).find("model.layers.1.mlp.down_proj.weight"), std::string::npos)
         << e.what();
   }
+}
+
+// --- published quantized: the projections of each family's text model, in two layouts
+
+bool is_projection(const std::string& name) {
+  return name.ends_with("_proj.weight") && name.find("layers.") != std::string::npos &&
+         name.find("audio_tower") == std::string::npos && name.find("visual") == std::string::npos;
+}
+
+// Numbers of float8 without its NaN, a scale of 1/64 everywhere: what is stored, and what it means.
+void as_float8(const std::string& name, const Tensor& t, Tensors& stored, Tensors& meant) {
+  const int64_t n_out = t.dim(0), n_in = t.dim(1);
+  Tensor bytes = Tensor::zeros(DType::u8, t.shape()), values = Tensor::zeros(DType::f32, t.shape());
+  for (int64_t i = 0; i < t.numel(); ++i) {
+    const int bits = int(i * 53 + i / 7) % 48 | int(i * 29 % 2) << 7;  // up to 0.5 · 2^-1
+    const int exponent = bits >> 3 & 15;
+    const float magnitude = exponent ? std::ldexp(float(8 + (bits & 7)), exponent - 10)
+                                     : std::ldexp(float(bits & 7), -9);
+    static_cast<uint8_t*>(bytes.raw())[i] = uint8_t(bits);
+    values.f32()[i] = (bits & 128 ? -magnitude : magnitude) / 4;
+  }
+  Tensor scales = Tensor::zeros(DType::f32, {(n_out + 31) / 32, (n_in + 31) / 32});
+  std::fill_n(scales.f32(), scales.numel(), 0.25f);
+  stored[name] = bytes;
+  stored[name + "_scale_inv"] = scales;
+  meant[name] = values;
+}
+
+void as_bytes(const std::string& name, const Tensor& t, Tensors& stored, Tensors& meant) {
+  Tensor bytes = Tensor::zeros(DType::i8, t.shape()), values = Tensor::zeros(DType::f32, t.shape()),
+         scales = Tensor::zeros(DType::f32, {t.dim(0), 1});
+  std::fill_n(scales.f32(), scales.numel(), 1 / 512.f);
+  for (int64_t i = 0; i < t.numel(); ++i) {
+    const int number = int(i * 53 + i / 7) % 255 - 127;
+    static_cast<int8_t*>(bytes.raw())[i] = int8_t(number);
+    values.f32()[i] = float(number) / 512;
+  }
+  stored[name] = bytes;
+  stored[name + "_scale"] = scales;
+  meant[name] = values;
+}
+
+TEST_F(PrecisionTest, EachFamilyReadsWhatIsPublishedQuantized) {
+  struct Layout {
+    const char* config;
+    void (*store)(const std::string& name, const Tensor& t, Tensors& stored, Tensors& meant);
+    double tolerance;  // of the largest logit; rows may be rounded to int8 ahead of integers
+  };
+  const Layout layouts[] = {
+      {R"({"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
+           "weight_block_size": [32, 32], "modules_to_not_convert": ["visual", "audio_tower", "lm_head"]})",
+       as_float8, 1e-5},
+      {R"({"quant_method": "compressed-tensors", "format": "int-quantized",
+           "ignore": ["lm_head", "re:.*visual.*", "re:.*audio_tower.*"], "config_groups": {"group_0": {
+           "targets": ["Linear"], "weights": {"num_bits": 8, "type": "int", "strategy": "channel"}}}})",
+       as_bytes, 5e-2}};
+  for (const char* family :
+       {"qwen2_vl/a", "qwen2_5_vl/a", "qwen3_vl/a", "qwen3_vl_moe/a", "qwen3_omni/a"})
+    for (const Layout& layout : layouts) {
+      const fs::path original = kFixtures / family / "checkpoint";
+      CheckpointCopy quantized(original, "published_quantized"), dense(original, "published_dense");
+      Tensors stored, meant;
+      const auto file = Safetensors::open(original / "model.safetensors");
+      int n = 0;
+      for (const std::string& name : file->names()) {
+        const Tensor t = file->get(name);
+        if (is_projection(name)) {
+          layout.store(name, t, stored, meant);
+          ++n;
+        } else {
+          stored[name] = meant[name] = t;
+        }
+      }
+      EXPECT_GT(n, 7) << family;
+      nlohmann::json config = quantized.original("config.json");
+      config["quantization_config"] = nlohmann::json::parse(layout.config);
+      quantized.write("config.json", config.dump());
+      for (const auto* copy : {&quantized, &dense})
+        fs::remove(copy->folder() / "model.safetensors");
+      write_float8(quantized.folder() / "model.safetensors", stored);
+      write_safetensors(dense.folder() / "model.safetensors", meant);
+      const auto ours = logits(quantized.folder(), Precision::float32),
+                 theirs = logits(dense.folder(), Precision::float32);
+      double worst = 0, scale = 0;
+      for (size_t i = 0; i < theirs.size(); ++i) {
+        worst = std::max(worst, std::abs(double(ours[i]) - double(theirs[i])));
+        scale = std::max(scale, std::abs(double(theirs[i])));
+      }
+      EXPECT_LT(worst / scale, layout.tolerance) << family << " " << layout.config;
+    }
 }
 
 }  // namespace

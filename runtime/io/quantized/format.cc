@@ -18,6 +18,7 @@ constexpr Layout kLayouts[] = {
     {"awq", awq_format},
     {"gptq", gptq_format},
     {"compressed-tensors", compressed_tensors_format},
+    {"fp8", fp8_format},
 };
 
 // Of the whole model, or of the part of it that was quantized; beside it, as GPTQ's tools wrote it

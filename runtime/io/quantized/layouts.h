@@ -16,6 +16,7 @@ namespace omni {
 std::unique_ptr<const QuantizedFormat> awq_format(const Json& config);
 std::unique_ptr<const QuantizedFormat> gptq_format(const Json& config);
 std::unique_ptr<const QuantizedFormat> compressed_tensors_format(const Json& config);
+std::unique_ptr<const QuantizedFormat> fp8_format(const Json& config);
 
 // --- reading
 
