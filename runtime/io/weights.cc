@@ -105,13 +105,17 @@ bool Weights::has(const std::string& name) const {
   return files_->file_of.count(prefix_ + name) != 0;
 }
 
-Tensor Weights::get(const std::string& name) const {
-  const std::string full = prefix_ + name;
+const Safetensors& Weights::file_of(const std::string& full) const {
   const auto it = files_->file_of.find(full);
   if (it == files_->file_of.end())
     throw Error(ErrorCode::not_found,
                 files_->folder.string() + ": the checkpoint has no tensor " + full);
-  return files_->file(it->second).get(full);
+  return files_->file(it->second);
+}
+
+Tensor Weights::get(const std::string& name) const {
+  const std::string full = prefix_ + name;
+  return file_of(full).get(full);
 }
 
 Tensor Weights::get(const std::string& name, const Shape& shape) const {
@@ -124,7 +128,7 @@ Tensor Weights::get(const std::string& name, const Shape& shape) const {
 
 Tensor Weights::get_float8(const std::string& name, const Shape& shape) const {
   const std::string full = prefix_ + name;
-  const Tensor t = files_->file(files_->file_of.at(full)).get_float8(full);
+  const Tensor t = file_of(full).get_float8(full);
   require_shape(name, t, shape);
   return t;
 }

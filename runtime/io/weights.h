@@ -97,6 +97,7 @@ class Weights {
   struct Files;
   // What matrix() quantizes to; nullopt: nothing.
   std::optional<WeightFormat> wanted() const;
+  const Safetensors& file_of(const std::string& full) const;
   void require_shape(const std::string& name, const Tensor& t, const Shape& shape) const;
   void require_floating(const std::string& name, const Tensor& t) const;
   Matrix quantized(const Tensor& dense, WeightFormat format) const;

@@ -117,7 +117,8 @@ TEST(JsonSchema, GrowsNoFurtherThanItsBounds) {
   };
   std::string chain = R"({"$defs":{)", wide = R"({"type":"object","properties":{)";
   for (int i = 0; i < 20'000; ++i)
-    chain.append("\"").append(std::to_string(i)) += R"(":{"$ref":"#/$defs/)" + std::to_string(i + 1) + "\"},";
+    chain.append("\"").append(std::to_string(i)) +=
+        R"(":{"$ref":"#/$defs/)" + std::to_string(i + 1) + "\"},";
   refused(chain + R"("20000":{"type":"null"}},"$ref":"#/$defs/0"})", "deeper than 256");
   for (int i = 0; i < 2'000; ++i)
     wide += (i ? ",\"" : "\"") + std::to_string(i) + R"(":{"type":"string","maxLength":4096})";

@@ -611,6 +611,9 @@ TEST_F(QuantizedTest, Float8ThatLies) {
   t["model.m.weight"] = Tensor::zeros(DType::bf16, {kOut, kIn});
   refuse(t, ErrorCode::corrupt_file, "is of type BF16, not F8_E4M3");
   t = fp8();
+  t.erase("model.m.weight");
+  refuse(t, ErrorCode::not_found, "no tensor model.m.weight");
+  t = fp8();
   t.erase("model.m.weight_scale_inv");
   refuse(t, ErrorCode::unsupported, "is of type F8_E4M3");
   configure(R"({"quant_method": "fp8", "fmt": "e5m2", "weight_block_size": [8, 12]})");
