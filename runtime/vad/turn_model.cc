@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "audio/log_mel.h"
+#include "core/log.h"
+#include "io/config_keys.h"
 #include "io/json.h"
 
 namespace omni {
@@ -15,6 +17,18 @@ constexpr double kVarianceEps = 1e-7;
 constexpr float kEps = 1e-5f;
 constexpr int kMost = 1 << 14;
 constexpr int kMostPositions = 1500;  // 30 s
+constexpr ConfigKey kKeys[] = {
+    {"model_type", ConfigKey::read},
+    {"activation_function", ConfigKey::read},
+    {"d_model", ConfigKey::read},
+    {"encoder_layers", ConfigKey::read},
+    {"encoder_attention_heads", ConfigKey::read},
+    {"encoder_ffn_dim", ConfigKey::read},
+    {"num_mel_bins", ConfigKey::read},
+    {"max_source_positions", ConfigKey::read},
+    {"pool_size", ConfigKey::read},
+    {"classifier_sizes", ConfigKey::read},
+};
 
 // What the samples behind zeros for a whole window are with a mean of 0 and a variance of 1.
 std::vector<float> normalised(std::span<const float> samples, int64_t window) {
@@ -65,7 +79,15 @@ struct TurnModel::Config {
 };
 
 TurnModel::TurnModel(const std::filesystem::path& folder)
-    : TurnModel(Config(Json::parse_file(folder / "config.json")), Weights::open(folder)) {}
+    : TurnModel(Config(Json::parse_file(folder / "config.json")), Weights::open(folder)) {
+  for (const std::string& key : check_config_keys(folder))
+    log(LogLevel::info, key + " is not known here and passed over");
+}
+
+std::vector<std::string> TurnModel::check_config_keys(const std::filesystem::path& folder) {
+  const ConfigSection sections[] = {{"", kKeys, kPretrainedConfigKeys}};
+  return check_keys(Json::parse_file(folder / "config.json"), sections);
+}
 
 TurnModel::TurnModel(const Config& c, const Weights& w)
     : n_mels_(c.encoder.num_mel_bins),

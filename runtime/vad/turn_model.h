@@ -7,6 +7,8 @@
 
 #include <filesystem>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "layers/layers.h"
 #include "omni/turn_detector.h"
@@ -20,6 +22,8 @@ class TurnModel {
 
   // Throws not_found, corrupt_file or unsupported.
   explicit TurnModel(const std::filesystem::path& folder);
+  // Of config.json, as check_keys() does.
+  static std::vector<std::string> check_config_keys(const std::filesystem::path& folder);
 
   int64_t window() const { return window_; }  // samples that are heard at most: 8 s
   // The probability that a turn is over, of its samples (−1 … 1) up to now; of more than window()

@@ -21,6 +21,7 @@
 #include "qwen3_omni/config.h"
 #include "qwen3_vl/config.h"
 #include "text/bpe.h"
+#include "vad/turn_model.h"
 #include "whisper/config.h"
 #include "whisper/config_keys.h"
 
@@ -254,6 +255,8 @@ TEST(ConfigKeys, EveryKeyOfEveryFixtureIsInAList) {
       unlisted = qwen3_omni::check_config_keys(folder);
     } else if (type.starts_with("qwen3_vl")) {
       unlisted = qwen3_vl::check_config_keys(folder);
+    } else if (type == "smart_turn") {
+      unlisted = TurnModel::check_config_keys(folder);
     } else {
       unlisted = qwen2_5_omni::check_thinker_keys(folder);
       for (std::string& key : qwen2_5_omni::check_voice_keys(folder))
