@@ -125,10 +125,10 @@ class Rig {
     EXPECT_TRUE(output->speak(std::move(u)));
     return speech;
   }
-  // All that came since the last call, once `last` has, or what there is if it never comes.
-  std::string up_to(const std::string& last) {
+  // All that came since the last call, once `what` has, or what there is if it never comes.
+  std::string up_to(const std::string& what) {
     std::unique_lock lock(lock_);
-    changed_.wait_for(lock, kLongest, [&] { return log_.ends_with(last); });
+    changed_.wait_for(lock, kLongest, [&] { return log_.ends_with(what); });
     return std::exchange(log_, "");
   }
   void wait_for(const std::string& what) {

@@ -628,9 +628,10 @@ TEST_F(QuantizedTest, Float8ThatLies) {
 
 TEST_F(QuantizedTest, OtherMethodsAreNamedWithWhatCanBeDone) {
   store(awq());
-  for (const char* method : {"bitsandbytes", "aqlm", "quanto", "hqq", "mxfp4", "torchao"}) {
-    configure(R"({"quant_method": ")" + std::string(method) + "\"}");
-    expect_error(ErrorCode::unsupported, "\"" + std::string(method) + "\"");
+  for (const char* method :
+       {"\"bitsandbytes\"", "\"aqlm\"", "\"quanto\"", "\"hqq\"", "\"mxfp4\"", "\"torchao\""}) {
+    configure(R"({"quant_method": )" + std::string(method) + "}");
+    expect_error(ErrorCode::unsupported, method);
     expect_error(ErrorCode::unsupported, "awq, gptq, compressed-tensors, fp8");
   }
 }

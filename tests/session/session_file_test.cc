@@ -113,22 +113,30 @@ class SessionFiles : public testing::TestWithParam<const char*> {
         continue;
       }
       const std::string of_d = answer(d), of_other = answer(other);
-      if (o.most_rows == 0) EXPECT_EQ(of_d, of_other) << i;
+      if (o.most_rows == 0) {
+        EXPECT_EQ(of_d, of_other) << i;
+      }
       int n = 0;
       d.look_back([&] {
         ++n;
         const std::string behind_first = answer(d);
-        if (!family_.audio && o.most_rows == 0) EXPECT_EQ(behind_first, of_first) << i;
+        if (!family_.audio && o.most_rows == 0) {
+          EXPECT_EQ(behind_first, of_first) << i;
+        }
         return i % 4 == 1;
       });
       EXPECT_EQ(n, 1);
       ASSERT_EQ(d.sequence().positions(), other.sequence().positions()) << i;
       ASSERT_TRUE(std::ranges::equal(d.sequence().ids(), other.sequence().ids())) << i;
       // Rows that are put in again have not seen what has left to make room.
-      if (o.most_rows == 0) ASSERT_TRUE(bytes_of(d) == bytes_of(other)) << i;
+      if (o.most_rows == 0) {
+        ASSERT_TRUE(bytes_of(d) == bytes_of(other)) << i;
+      }
       if (o.remembers && i % 12 == 7) {
         const std::string said = ask(d, TurnId(i)), said_by_other = ask(other, TurnId(i));
-        if (o.most_rows == 0) EXPECT_EQ(said, said_by_other);
+        if (o.most_rows == 0) {
+          EXPECT_EQ(said, said_by_other);
+        }
         int none = 0;
         d.look_back([&] { return ++none != 0; });
         EXPECT_EQ(none, 0);
@@ -146,8 +154,8 @@ class SessionFiles : public testing::TestWithParam<const char*> {
 
 INSTANTIATE_TEST_SUITE_P(Families, SessionFiles,
                          testing::Values("qwen2_5_omni/a", "qwen2_vl/a", "qwen3_vl/a"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& family) {
+                           std::string name = family.param;
                            for (char& c : name)
                              if (c == '/') c = '_';
                            return name;
