@@ -4,29 +4,12 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 
-#include "core/mapped_file.h"
 #include "omni/turn_detector.h"
+#include "vad/speech.h"
 
 using namespace omni;
-
-namespace {
-
-std::vector<float> samples_of(const char* path) {
-  const std::string bytes = read_text_file(path, size_t{64} << 20);
-  const size_t data = bytes.find("data") + 8;
-  std::vector<float> out((bytes.size() - data) / 2);
-  for (size_t i = 0; i < out.size(); ++i) {
-    int16_t v;
-    std::memcpy(&v, bytes.data() + data + 2 * i, 2);
-    out[i] = float(v) / 32768.f;
-  }
-  return out;
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 4) return 2;

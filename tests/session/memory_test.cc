@@ -10,6 +10,7 @@
 #include "models/registry.h"
 #include "omni/engine.h"
 #include "session/dialogue.h"
+#include "session/media.h"
 
 namespace omni {
 namespace {
@@ -19,21 +20,10 @@ constexpr const char* kRandom = OMNI_SOURCE_DIR "/tests/fixtures/qwen2_5_omni/a/
 constexpr const char* kLevels = OMNI_SOURCE_DIR "/tests/fixtures/qwen3_omni/a/checkpoint";
 constexpr const char* kPictures = OMNI_SOURCE_DIR "/tests/fixtures/qwen2_vl/a/checkpoint";
 
+// Of a picture of another size than the model's.
 Segment media(Modality modality, int hidden, double start, unsigned seed) {
-  Segment s;
-  s.modality = modality;
-  s.hidden = hidden;
-  const bool audio = modality == Modality::audio;
-  s.grid_t = audio ? 25 : 1, s.grid_h = s.grid_w = audio ? 1 : 2;
-  s.n_tokens = audio ? 25 : 4;
-  s.seconds_per_grid = audio ? 0.04 : 1;
-  s.start = Nanoseconds(start * double(kSecond));
-  s.duration = kSecond;
+  Segment s = omni::media(modality, hidden, Nanoseconds(start * double(kSecond)), seed);
   s.source_width = 640, s.source_height = 480;
-  s.resized_width = s.resized_height = 56;
-  std::mt19937 random(seed);
-  for (int i = 0; i < s.n_tokens * hidden; ++i)
-    s.embeddings.push_back(float(random() % 1000) / 1000 - 0.5f);
   return s;
 }
 

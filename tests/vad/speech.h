@@ -9,10 +9,9 @@
 
 namespace omni {
 
-// examples/media/jfk.wav: 16 kHz mono, 11 s
-inline std::vector<float> jfk() {
-  const std::string bytes =
-      read_text_file(OMNI_SOURCE_DIR "/examples/media/jfk.wav", size_t{1} << 20);
+// Of a WAV file, 16 bits, mono.
+inline std::vector<float> samples_of(const char* path) {
+  const std::string bytes = read_text_file(path, size_t{64} << 20);
   const size_t data = bytes.find("data") + 8;
   std::vector<float> out((bytes.size() - data) / 2);
   for (size_t i = 0; i < out.size(); ++i) {
@@ -22,5 +21,8 @@ inline std::vector<float> jfk() {
   }
   return out;
 }
+
+// 16 kHz, 11 s
+inline std::vector<float> jfk() { return samples_of(OMNI_SOURCE_DIR "/examples/media/jfk.wav"); }
 
 }  // namespace omni
