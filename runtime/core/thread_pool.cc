@@ -29,9 +29,8 @@ int available_processors() {
 struct ThreadPool::Job {
   Call call;
   const void* body;
-  int64_t n_tiles;
-  std::atomic<int64_t> next{0};
-  std::atomic<int> helpers{0};  // workers inside take_tiles; changed under lock_
+  Tiles tiles;
+  std::atomic<int> helpers{0};  // workers inside take_part; changed under lock_
   std::exception_ptr error;     // written once, by whoever wins `failed`
   std::atomic<bool> failed{false};
 };
@@ -51,29 +50,28 @@ ThreadPool::~ThreadPool() {
   for (auto& w : workers_) w.join();
 }
 
-void ThreadPool::take_tiles(Job& job) {
+void ThreadPool::take_part(Job& job) {
   try {
-    for (int64_t tile; (tile = job.next.fetch_add(1, std::memory_order_relaxed)) < job.n_tiles;)
-      job.call(job.body, tile);
+    job.call(job.body, job.tiles);
   } catch (...) {
-    job.next.store(job.n_tiles, std::memory_order_relaxed);
+    job.tiles.drop_rest();
     if (!job.failed.exchange(true)) job.error = std::current_exception();
   }
 }
 
 void ThreadPool::run(int64_t n_tiles, double work, Call call, const void* body) {
   if (n_tiles <= 1 || work < kWorthWaking || workers_.empty()) {
-    for (int64_t tile = 0; tile < n_tiles; ++tile) call(body, tile);
-    return;
+    Tiles tiles(n_tiles);
+    return call(body, tiles);
   }
-  Job job{call, body, n_tiles};
+  Job job{call, body, Tiles(n_tiles)};
   {
     std::lock_guard lock(lock_);
     jobs_.push_back(&job);
     ++n_open_;
   }
   work_there_.notify_all();
-  take_tiles(job);
+  take_part(job);
   {
     std::lock_guard lock(lock_);
     close(job);
@@ -107,7 +105,7 @@ void ThreadPool::worker() {
     Job* job = jobs_.front();
     ++job->helpers;
     lock.unlock();
-    take_tiles(*job);
+    take_part(*job);
     lock.lock();
     close(*job);
     if (--job->helpers == 0) tiles_done_.notify_all();

@@ -6,10 +6,12 @@
 #include <atomic>
 #include <cmath>
 #include <fstream>
+#include <memory>
 #include <thread>
 #include <vector>
 
 #include "core/arena.h"
+#include "core/free_list.h"
 #include "core/host_memory.h"
 #include "core/large_pages.h"
 #include "core/thread_pool.h"
@@ -142,6 +144,40 @@ TEST(ThreadPoolTest, AnExceptionReachesTheCaller) {
   int sum = 0;
   pool.parallel_for(3, 0, [&](int64_t t) { sum += int(t); });
   EXPECT_EQ(sum, 3);
+}
+
+// A thread that takes part has what it needs once, whatever the number of its tiles.
+TEST(ThreadPoolTest, SharedTilesAreTakenOnce) {
+  ThreadPool pool(3);
+  for (const double work : {0.0, 1e9}) {
+    std::vector<std::atomic<int>> count(97);
+    std::atomic<int> parts{0};
+    pool.share(97, work, [&](ThreadPool::Tiles& tiles) {
+      ++parts;
+      for (int64_t t; tiles.take(t);) ++count[size_t(t)];
+    });
+    for (auto& n : count) EXPECT_EQ(n, 1);
+    EXPECT_GE(parts, 1);
+    EXPECT_LE(parts, work ? 3 : 1);
+  }
+}
+
+TEST(FreeListTest, HoldsAsManyAsWereInUseAtATime) {
+  FreeList<std::unique_ptr<int>> list;
+  int n_made = 0;
+  const auto use = [&](auto then) {
+    Loan<std::unique_ptr<int>> loan(list);
+    if (!*loan) *loan = std::make_unique<int>(n_made++);
+    then();
+    return **loan;
+  };
+  const auto nothing = [] {};
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(use(nothing), 0);
+  int inner = -1;
+  EXPECT_EQ(use([&] { inner = use(nothing); }), 0);
+  EXPECT_EQ(inner, 1);
+  EXPECT_EQ(use(nothing), 0);  // what was given back last
+  EXPECT_EQ(n_made, 2);
 }
 
 TEST(Time, OfSamplesOfAnyNumber) {

@@ -1,13 +1,9 @@
 // linear() by every implementation of the level in use, dense and quantized, against double
 // precision; what stays the same bit by bit; who is chosen.
-#include <malloc.h>
-
 #include <algorithm>
 #include <cstring>
-#include <latch>
 #include <numeric>
 #include <random>
-#include <thread>
 
 #include "core/cpu_level.h"
 #include "cpu/packed_matrix.h"
@@ -257,40 +253,6 @@ TEST(LinearRows, OneHasTheBitsOfMany) {
           ASSERT_EQ(one.f32()[i], all.f32()[row * kOut + i]) << "k " << k << ", row " << row;
       }
     }
-}
-
-// Streams come and go, each with threads of its own: what a product needs besides its weight is
-// held by the process, not by each thread that ever computed one.
-TEST(LinearThreads, HoldNothingEach) {
-  constexpr int kThreads = 9;
-  ThreadPool pool(1);
-  Arena arena;
-  ops::Context cx{pool, arena};
-  std::vector<std::pair<Tensor, std::shared_ptr<const ops::PackedMatrix>>> products;
-  for (int64_t k = 64; k <= 512; k += 64) {
-    const Matrix w(Tensor::zeros(DType::f32, {64, k}));
-    products.emplace_back(Tensor::zeros(DType::f32, {127, k}),  // pieces of every size
-                          ops::pack_linear({&w, 1}, ops::MatmulPrecision::bf16));
-  }
-  std::vector<size_t> in_use;
-  std::latch all_done(kThreads + 1);
-  std::vector<std::thread> threads;
-  for (int i = 0; i < kThreads; ++i) {
-    std::latch done(1);
-    threads.emplace_back([&] {
-      for (const auto& [x, weight] : products) {
-        const Arena::Scope scope(arena);
-        ops::linear(cx, x, *weight, Tensor());
-      }
-      in_use.push_back(mallinfo2().uordblks);
-      done.count_down();
-      all_done.arrive_and_wait();  // a thread that lives
-    });
-    done.wait();
-  }
-  all_done.arrive_and_wait();
-  for (std::thread& t : threads) t.join();
-  EXPECT_LT(double(in_use.back()) - double(in_use.front()), (kThreads - 1) * 30e3);
 }
 
 }  // namespace

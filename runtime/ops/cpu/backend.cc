@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/free_list.h"
 #include "cpu/experts.h"
 #include "cpu/kernels.h"
 #include "cpu/packed_matrix.h"
@@ -31,12 +32,21 @@ void for_rows(Context& cx, int64_t rows, int64_t width, const Row& row) {
                        });
 }
 
-// Scratch of the calling thread: grows to what the largest tile needs and stays.
-float* thread_scratch(int64_t n) {
-  thread_local Tensor scratch;
-  if (!scratch.defined() || scratch.numel() < n) scratch = Tensor::zeros(DType::f32, {n});
-  return scratch.f32();
-}
+// What a thread computes its tiles in: grows to what the largest needs.
+class Scratch {
+ public:
+  float* f32(int64_t n) {
+    if (!memory_->defined() || memory_->numel() < n) *memory_ = Tensor::zeros(DType::f32, {n});
+    return memory_->f32();
+  }
+
+ private:
+  static FreeList<Tensor>& free() {
+    static FreeList<Tensor> of_process;
+    return of_process;
+  }
+  Loan<Tensor> memory_{free()};
+};
 
 // queries times the heads that share a key head, of a tile
 constexpr int64_t kRowTile = 96;
@@ -46,8 +56,8 @@ int64_t queries_of_tile(int n_heads, int n_kv_heads) {
   return std::max<int64_t>(1, kRowTile * n_kv_heads / n_heads);
 }
 
-void run_tile(AttentionTile& tile) {
-  tile.scratch = thread_scratch(attention_scratch(tile.n_rows(), tile.n_keys(), tile.head_dim));
+void run_tile(AttentionTile& tile, Scratch& scratch) {
+  tile.scratch = scratch.f32(attention_scratch(tile.n_rows(), tile.n_keys(), tile.head_dim));
   kernels().attention(tile);
 }
 
@@ -219,8 +229,10 @@ class CpuBackend final : public Backend {
     const float* from = logits.f32();
     auto* experts = static_cast<int32_t*>(routes.experts.raw());
     float* weights = routes.weights.f32();
+    const Arena::Scope scope(cx.arena);
+    float* scratch = cx.arena.f32(logits.shape()).f32();
     for_rows(cx, n_rows(logits), (2 + top_k) * n, [&](int64_t i) {
-      route_row(from + i * n, n, top_k, normalize, thread_scratch(n), experts + i * top_k,
+      route_row(from + i * n, n, top_k, normalize, scratch + i * n, experts + i * top_k,
                 weights + i * top_k);
     });
   }
@@ -296,12 +308,16 @@ class CpuBackend final : public Backend {
     const int64_t rows = std::max(kFewestRows, kTileValues / c);
     const SnakeTile all{x.f32(), n,       c,      0, n, alpha.f32(), beta_reciprocal.f32(),
                         filter,  y.f32(), nullptr};
-    cx.pool.parallel_for((n + rows - 1) / rows, kNsPerValue * double(n * c), [&](int64_t i) {
-      SnakeTile tile = all;
-      tile.begin = i * rows;
-      tile.end = std::min(n, tile.begin + rows);
-      tile.scratch = thread_scratch(tile.scratch_size());
-      kernels().snake_beta(tile);
+    const double work = kNsPerValue * double(n * c);
+    cx.pool.share((n + rows - 1) / rows, work, [&](ThreadPool::Tiles& shared) {
+      Scratch scratch;
+      for (int64_t i; shared.take(i);) {
+        SnakeTile tile = all;
+        tile.begin = i * rows;
+        tile.end = std::min(n, tile.begin + rows);
+        tile.scratch = scratch.f32(tile.scratch_size());
+        kernels().snake_beta(tile);
+      }
     });
   }
 
@@ -352,13 +368,17 @@ class CpuBackend final : public Backend {
     const int group = q.n_heads / k.n_heads, head_dim = q.head_dim;
     const double work =
         kNsPerProduct * double(y.dim(0)) * double(most_keys) * double(q.n_heads * head_dim);
-    cx.pool.parallel_for(int64_t(tiles.size()) * k.n_heads, work, [&](int64_t i) {
+    const auto run = [&](int64_t i, Scratch& scratch) {
       const QueryTile& t = tiles[size_t(i / k.n_heads)];
       const int64_t h = i % k.n_heads, n_q = t.end - t.begin;
-      const KeyRun run{k.data + t.first_key * k.stride + h * head_dim,
-                       v.data + t.first_key * v.stride + h * head_dim, t.n_keys};
-      const AttentionLane lane{
-          q.data + t.begin * q.stride + h * group * head_dim, q.stride, &t.n_keys, 0, 0, {&run, 1}};
+      const KeyRun keys{k.data + t.first_key * k.stride + h * head_dim,
+                        v.data + t.first_key * v.stride + h * head_dim, t.n_keys};
+      const AttentionLane lane{q.data + t.begin * q.stride + h * group * head_dim,
+                               q.stride,
+                               &t.n_keys,
+                               0,
+                               0,
+                               {&keys, 1}};
       AttentionTile tile{{&lane, 1},
                          DType::f32,
                          k.stride,
@@ -369,7 +389,11 @@ class CpuBackend final : public Backend {
                          y.f32() + (t.begin * q.n_heads + h * group) * head_dim,
                          int64_t{q.n_heads} * head_dim,
                          nullptr};
-      run_tile(tile);
+      run_tile(tile, scratch);
+    };
+    cx.pool.share(int64_t(tiles.size()) * k.n_heads, work, [&](ThreadPool::Tiles& shared) {
+      Scratch scratch;
+      for (int64_t i; shared.take(i);) run(i, scratch);
     });
   }
 
@@ -423,10 +447,9 @@ class CpuBackend final : public Backend {
               double(end - begin) * (batch.seen(end - 1, l).end - batch.seen(end - 1, l).first);
       }
     const double work = kNsPerProduct * products * double(n_heads * head_dim);
-    cx.pool.parallel_for(int64_t(tiles.size()) * n_kv_heads, work, [&](int64_t i) {
+    const auto run = [&](int64_t i, Scratch& scratch, std::vector<KeyRun>& runs) {
       const PagedBatch::Span& t = tiles[size_t(i / n_kv_heads)];
       const int64_t h = i % n_kv_heads;
-      thread_local std::vector<KeyRun> runs;
       runs.clear();
       size_t ends[PagedBatch::kMostLanes];
       for (int l = 0; l < n_lanes; ++l) {
@@ -454,7 +477,12 @@ class CpuBackend final : public Backend {
                          y.f32() + (t.begin * n_heads + h * group) * head_dim,
                          int64_t{n_heads} * head_dim,
                          nullptr};
-      run_tile(tile);
+      run_tile(tile, scratch);
+    };
+    cx.pool.share(int64_t(tiles.size()) * n_kv_heads, work, [&](ThreadPool::Tiles& shared) {
+      Scratch scratch;
+      std::vector<KeyRun> runs;
+      for (int64_t i; shared.take(i);) run(i, scratch, runs);
     });
   }
 };

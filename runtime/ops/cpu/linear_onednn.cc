@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/free_list.h"
 #include "core/large_pages.h"
 #include "cpu/gemv_avx512bf16.h"
 #include "cpu/kernels.h"
@@ -122,7 +123,9 @@ class Product {
         matmul_(desc_) {}
 
   void run(const void* px, const void* pw, const float* pb, float* py) {
-    std::unique_ptr<Operands> o = take();
+    Loan<std::unique_ptr<Operands>> loan(free_);
+    std::unique_ptr<Operands>& o = *loan;
+    if (!o) o = make_operands();
     o->x.set_data_handle(const_cast<void*>(px));
     o->w.set_data_handle(const_cast<void*>(pw));
     o->y.set_data_handle(py);
@@ -135,8 +138,6 @@ class Product {
     dnnl::error::wrap_c_api(
         dnnl_primitive_execute(matmul_.get(), stream().get(), bias_ ? 5 : 4, args),
         "oneDNN could not run a product");
-    std::lock_guard guard(lock_);
-    idle_.push_back(std::move(o));
   }
 
  private:
@@ -144,15 +145,7 @@ class Product {
     memory x, w, y, scratchpad, b;
   };
 
-  std::unique_ptr<Operands> take() {
-    {
-      std::lock_guard guard(lock_);
-      if (!idle_.empty()) {
-        auto o = std::move(idle_.back());
-        idle_.pop_back();
-        return o;
-      }
-    }
+  std::unique_ptr<Operands> make_operands() const {
     return std::make_unique<Operands>(Operands{
         memory(desc_.src_desc(), engine(), nullptr),
         memory(desc_.weights_desc(), engine(), nullptr),
@@ -163,8 +156,7 @@ class Product {
   const bool bias_;
   const dnnl::matmul::primitive_desc desc_;
   const dnnl::matmul matmul_;
-  std::mutex lock_;
-  std::vector<std::unique_ptr<Operands>> idle_;  // under lock_
+  FreeList<std::unique_ptr<Operands>> free_;
 };
 
 struct KeyHash {
@@ -195,10 +187,21 @@ Product& product(const Key& key) {
 
 constexpr int64_t kMostColumns = 512;
 
-float* tile_buffer() {
-  thread_local const Tensor buffer = Tensor::zeros(DType::f32, {kRowTile, kMostColumns});
-  return const_cast<float*>(buffer.f32());
-}
+// A tile of a product, before it goes where its rows lie apart.
+class TileBuffer {
+ public:
+  float* f32() {
+    if (!memory_->defined()) *memory_ = Tensor::zeros(DType::f32, {kRowTile, kMostColumns});
+    return memory_->f32();
+  }
+
+ private:
+  static FreeList<Tensor>& free() {
+    static FreeList<Tensor> of_process;
+    return of_process;
+  }
+  Loan<Tensor> memory_{free()};
+};
 
 // Columns a tile: small enough that its packed form stays in the cache while rows pass by, and
 // enough tiles to share out.
@@ -247,17 +250,20 @@ class OneDnnWeight final : public CpuMatrix {
     const int64_t row_tiles = n / kRowTile + (n % kRowTile != 0);
     const double flop = 2.0 * double(n) * double(n_out() * n_in());
     const double work = std::max(flop / kFlopPerNs[bf16_], double(data_.nbytes()) / kBytesPerNs);
-    pool.parallel_for(n_tiles_ * row_tiles, work, [&](int64_t tile) {
+    pool.share(n_tiles_ * row_tiles, work, [&](ThreadPool::Tiles& tiles) {
       OneThread one;
-      const int64_t column = tile / row_tiles, row = tile % row_tiles * kRowTile;
-      run_rows(column, x, row, std::min(n, row + kRowTile), bias, y);
+      TileBuffer buffer;
+      for (int64_t tile; tiles.take(tile);) {
+        const int64_t column = tile / row_tiles, row = tile % row_tiles * kRowTile;
+        run_rows(column, x, row, std::min(n, row + kRowTile), bias, y, buffer);
+      }
     });
   }
 
   // Rows [begin, end) of one column tile, in pieces whose sizes are powers of two: few primitives
   // serve every n.
   void run_rows(int64_t column, const void* x, int64_t begin, int64_t end, const float* bias,
-                float* y) const {
+                float* y, TileBuffer& buffer) const {
     const int64_t n = std::min(tile_, n_out() - column * tile_), element = bf16_ ? 2 : 4;
     const void* w = static_cast<const char*>(data_.raw()) + tile_bytes_ * size_t(column);
     const float* b = bias ? bias + column * tile_ : nullptr;
@@ -271,7 +277,7 @@ class OneDnnWeight final : public CpuMatrix {
         begin += m;
         continue;
       }
-      float* dense = m == 1 || n == n_out() ? out : tile_buffer();
+      float* dense = m == 1 || n == n_out() ? out : buffer.f32();
       product({m, n, n_in(), bf16_, b != nullptr})
           .run(static_cast<const char*>(x) + begin * n_in() * element, w, b, dense);
       if (dense != out)

@@ -8,6 +8,7 @@
 #include <array>
 #include <string>
 
+#include "core/free_list.h"
 #include "omni/error.h"
 #include "omni/text.h"
 
@@ -20,18 +21,26 @@ void check(UErrorCode code, const char* what) {
     throw Error(ErrorCode::internal, std::string("ICU cannot ") + what + ": " + u_errorName(code));
 }
 
-// Opening one reads its rules; a thread keeps its own.
-UBreakIterator* iterator(TextUnit unit) {
-  thread_local std::array<icu::LocalUBreakIteratorPointer, 3> kept;
-  icu::LocalUBreakIteratorPointer& it = kept[size_t(unit)];
-  if (it.isNull()) {
+// Opening one reads its rules.
+class Iterator {
+ public:
+  explicit Iterator(TextUnit unit) : it_(free(unit)) {
+    if (!it_->isNull()) return;
     constexpr std::array types = {UBRK_CHARACTER, UBRK_WORD, UBRK_LINE};
     UErrorCode code = U_ZERO_ERROR;
-    it.adoptInstead(ubrk_open(types[size_t(unit)], "", nullptr, 0, &code));
+    it_->adoptInstead(ubrk_open(types[size_t(unit)], "", nullptr, 0, &code));
     check(code, "open its rules of segmentation");
   }
-  return it.getAlias();
-}
+  UBreakIterator* get() { return it_->getAlias(); }
+
+ private:
+  using Owned = icu::LocalUBreakIteratorPointer;
+  static FreeList<Owned>& free(TextUnit unit) {
+    static std::array<FreeList<Owned>, 3> of_process;
+    return of_process[size_t(unit)];
+  }
+  Loan<Owned> it_;
+};
 
 UChar32 first_of(std::string_view text) {
   UChar32 c = 0;
@@ -86,7 +95,8 @@ std::vector<size_t> ends_of(TextUnit unit, std::string_view text) {
   UErrorCode code = U_ZERO_ERROR;
   const icu::LocalUTextPointer bytes(
       utext_openUTF8(nullptr, text.data(), int64_t(text.size()), &code));
-  UBreakIterator* it = iterator(unit);
+  Iterator iterator(unit);
+  UBreakIterator* it = iterator.get();
   ubrk_setUText(it, bytes.getAlias(), &code);
   check(code, "read a text");
   std::vector<size_t> out;
