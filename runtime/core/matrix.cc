@@ -1,6 +1,9 @@
 #include "core/matrix.h"
 
+#include <algorithm>
 #include <string>
+
+#include "core/mapped_file.h"
 
 namespace omni {
 
@@ -50,6 +53,13 @@ Tensor dequantize(const Matrix& w, int64_t begin, int64_t end) {
       out.f32()[(o - begin) * w.n_in + (inputs ? inputs[i] : i)] = step(w, o, i) * scale;
     }
   return out;
+}
+
+void let_go(const Matrix& w, int64_t begin, int64_t end) {
+  if (!w.read_once) return;
+  const size_t row = w.values.nbytes() / size_t(std::max<int64_t>(1, w.n_out));
+  MappedFile::release_pages(static_cast<const char*>(w.values.raw()) + size_t(begin) * row,
+                            size_t(end - begin) * row);
 }
 
 Matrix rows_of(const Matrix& w, int64_t begin, int64_t end) {

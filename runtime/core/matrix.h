@@ -43,10 +43,16 @@ struct Matrix {
   int64_t group = 0;  // columns that share a scale: n_in for a whole row
   // Where not undefined, I32 [n_in]: column i multiplies x[inputs[i]] (GPTQ's act-order).
   Tensor inputs;
+  // Who packs it is the last to read it and may let rows go as it does, so that the largest matrix
+  // of a checkpoint is never in memory twice.
+  bool read_once = false;
 };
 
 // Rows [begin, end) of W as float32 [end − begin, n_in], columns in the order of x.
 Tensor dequantize(const Matrix& w, int64_t begin, int64_t end);
+
+// Where w is read once: the values of rows [begin, end) leave memory. They are undefined then.
+void let_go(const Matrix& w, int64_t begin, int64_t end);
 
 // Rows [begin, end) of W, without a copy.
 Matrix rows_of(const Matrix& w, int64_t begin, int64_t end);

@@ -151,8 +151,11 @@ Tensor Weights::get_f32(const std::string& name, const Shape& shape) const {
 
 Matrix Weights::matrix(const std::string& name, int64_t n_out, int64_t n_in) const {
   const Weights module = scope(name);
-  if (files_->format && files_->format->stores(module))
-    return files_->format->read(module, n_out, n_in, quantizing_.pool);
+  if (files_->format && files_->format->stores(module)) {
+    Matrix w = files_->format->read(module, n_out, n_in, quantizing_.pool);
+    w.read_once = is_quantized(w.format);
+    return w;
+  }
   const Tensor dense = module.get("weight", {n_out, n_in});
   module.require_floating("weight", dense);
   const auto format = wanted();
@@ -214,8 +217,10 @@ Matrix Weights::stack(const std::string& name, int64_t n, int64_t n_out, int64_t
     return quantize(Matrix(dense()), *format, full_name(name), {quantizing_.pool, {}});
   };
   const std::string kept = full_name(name) + (is_transposed ? ".transposed" : "");
-  return quantizing_.cache ? quantizing_.cache->get(kept, stored.reshape(joined), *format, make)
-                           : make();
+  Matrix w = quantizing_.cache ? quantizing_.cache->get(kept, stored.reshape(joined), *format, make)
+                               : make();
+  w.read_once = true;
+  return w;
 }
 
 // "weight" of this scope.
@@ -224,8 +229,10 @@ Matrix Weights::quantized(const Tensor& dense, WeightFormat format) const {
     const auto read = [&](int64_t begin, int64_t end) { release("weight", begin, end); };
     return quantize(Matrix(dense), format, full_name("weight"), {quantizing_.pool, read});
   };
-  return quantizing_.cache ? quantizing_.cache->get(full_name("weight"), dense, format, make)
-                           : make();
+  Matrix w =
+      quantizing_.cache ? quantizing_.cache->get(full_name("weight"), dense, format, make) : make();
+  w.read_once = true;
+  return w;
 }
 
 void Weights::release(const std::string& name) const {

@@ -70,7 +70,8 @@ class Weights {
   // A tensor of type F8_E4M3 and this shape as bytes, U8. Throws as get() does.
   Tensor get_float8(const std::string& name, const Shape& shape) const;
   // The weight of the linear layer `name`, [n_out, n_in]: as stored, or quantized as with() asked
-  // for. Throws as get() does; unsupported names a type or a layout that cannot be multiplied with.
+  // for, to be read once. Throws as get() does; unsupported names a type or a layout that cannot be
+  // multiplied with.
   Matrix matrix(const std::string& name, int64_t n_out, int64_t n_in) const;
   // n matrices of one shape that lie in the tensor `name`, one under the other as [n · n_out,
   // n_in]: [n, n_out, n_in] or, transposed, [n, n_in, n_out], of a square shape the former;

@@ -70,9 +70,15 @@ class QuantizedWeight final : public CpuMatrix {
                                      {n_panels_, n_scales_, how.columns})),
         inputs_(parts[0].inputs) {
     if (parts[0].zeros.defined()) zeros_ = Tensor::zeros(DType::u8, scales_.shape());
+    // rows whose memory goes at a time
+    const int64_t band = std::max<int64_t>(1, (int64_t{4} << 20) / n_in());
     int64_t o = 0;
     for (const Matrix& part : parts)
-      for (int64_t row = 0; row < part.n_out; ++row) lay(part, row, o++);
+      for (int64_t begin = 0; begin < part.n_out; begin += band) {
+        const int64_t end = std::min(part.n_out, begin + band);
+        for (int64_t row = begin; row < end; ++row) lay(part, row, o++);
+        let_go(part, begin, end);
+      }
   }
 
   Rounding rounding() const override { return how_.rounds ? Rounding::int8 : Rounding::none; }
