@@ -29,6 +29,8 @@ constexpr int64_t kRowTile = 64;
 // one thread, float32 and bfloat16: only to judge whether a wake-up pays
 constexpr double kFlopPerNs[] = {80, 180};
 constexpr double kBytesPerNs = 15;  // and the reading of weights
+// oneDNN 3 sums a lone row in shorter pieces than several, as soon as it is longer than 1024.
+constexpr bool kLoneRowDiffers = DNNL_VERSION_MAJOR >= 3;
 
 const dnnl::engine& engine() {
   static const dnnl::engine e(dnnl::engine::kind::cpu, 0);
@@ -232,7 +234,7 @@ class OneDnnWeight final : public CpuMatrix {
   Rounding rounding() const override { return bf16_ ? Rounding::bf16 : Rounding::none; }
 
   void run(Context& cx, const float* x, int64_t n, const float* bias, float* y) const override {
-    if (!bf16_) return run_operand(cx.pool, x, n, bias, y);
+    if (!bf16_) return run_operand(cx, x, n, bias, y);
     constexpr int64_t kRows = 16;
     const int64_t width = n_in();
     Tensor rounded = cx.arena.tensor(DType::bf16, {n, width});
@@ -241,16 +243,25 @@ class OneDnnWeight final : public CpuMatrix {
       const int64_t first = tile * kRows, rows = std::min(kRows, n - first);
       kernels().round_bf16(x + first * width, rows * width, r + first * width);
     });
-    run_operand(cx.pool, r, n, bias, y);
+    run_operand(cx, r, n, bias, y);
   }
 
  private:
+  // The second of two rows that are both x.
+  const void* behind_itself(Context& cx, const void* x) const {
+    const size_t bytes = size_t(n_in()) * (bf16_ ? 2 : 4);
+    auto* two = static_cast<char*>(cx.arena.allocate(2 * bytes));
+    for (int i = 0; i < 2; ++i) std::memcpy(two + size_t(i) * bytes, x, bytes);
+    return two + bytes;
+  }
+
   // x: float32 or bfloat16, as the primitives want it.
-  void run_operand(ThreadPool& pool, const void* x, int64_t n, const float* bias, float* y) const {
+  void run_operand(Context& cx, const void* x, int64_t n, const float* bias, float* y) const {
+    if (n == 1 && kLoneRowDiffers && !own_gemv_) x = behind_itself(cx, x);
     const int64_t row_tiles = n / kRowTile + (n % kRowTile != 0);
     const double flop = 2.0 * double(n) * double(n_out() * n_in());
     const double work = std::max(flop / kFlopPerNs[bf16_], double(data_.nbytes()) / kBytesPerNs);
-    pool.share(n_tiles_ * row_tiles, work, [&](ThreadPool::Tiles& tiles) {
+    cx.pool.share(n_tiles_ * row_tiles, work, [&](ThreadPool::Tiles& tiles) {
       OneThread one;
       TileBuffer buffer;
       for (int64_t tile; tiles.take(tile);) {
@@ -261,7 +272,7 @@ class OneDnnWeight final : public CpuMatrix {
   }
 
   // Rows [begin, end) of one column tile, in pieces whose sizes are powers of two: few primitives
-  // serve every n.
+  // serve every n. A lone row that differs goes with the one before it.
   void run_rows(int64_t column, const void* x, int64_t begin, int64_t end, const float* bias,
                 float* y, TileBuffer& buffer) const {
     const int64_t n = std::min(tile_, n_out() - column * tile_), element = bf16_ ? 2 : 4;
@@ -277,12 +288,13 @@ class OneDnnWeight final : public CpuMatrix {
         begin += m;
         continue;
       }
-      float* dense = m == 1 || n == n_out() ? out : buffer.f32();
-      product({m, n, n_in(), bf16_, b != nullptr})
-          .run(static_cast<const char*>(x) + begin * n_in() * element, w, b, dense);
+      const int64_t before = m == 1 && kLoneRowDiffers, rows = before + m;
+      float* dense = rows == 1 || (n == n_out() && !before) ? out : buffer.f32();
+      product({rows, n, n_in(), bf16_, b != nullptr})
+          .run(static_cast<const char*>(x) + (begin - before) * n_in() * element, w, b, dense);
       if (dense != out)
         for (int64_t i = 0; i < m; ++i)
-          std::memcpy(out + i * n_out(), dense + i * n, size_t(n) * sizeof(float));
+          std::memcpy(out + i * n_out(), dense + (before + i) * n, size_t(n) * sizeof(float));
       begin += m;
     }
   }
