@@ -197,6 +197,12 @@ class OmniBin final : public GstOmniElement {
   bool video_in_ = false, audio_in_ = false, video_out_ = false;
 };
 
+// The signal of the model becomes the bin's.
+void on_tool_call(GstElement*, const gchar* id, const gchar* name, const gchar* arguments,
+                  guint64 turn, gpointer bin) {
+  g_signal_emit_by_name(bin, "tool-call", id, name, arguments, turn);
+}
+
 OmniBin::OmniBin(GstElement* element, GstElementClass*) : element_(element) {
   gst_omni_guard(element, false, [&] {
     settings.model = make("omnimodel", "model");
@@ -204,6 +210,8 @@ OmniBin::OmniBin(GstElement* element, GstElementClass*) : element_(element) {
     settings.audio = make("omniaudiotokenizer", "audio");
     settings.combiner = make("omnicombiner", "combiner");
     gst_bin_add(GST_BIN(element), settings.model);
+    g_signal_connect_object(settings.model, "tool-call", G_CALLBACK(on_tool_call), element,
+                            GConnectFlags(0));
     return true;
   });
 }
@@ -339,6 +347,8 @@ GstPad* OmniBin::request_pad(GstPadTemplate* templ, const gchar*) {
   }
   if (name == "src_speech") return ask_of_model(templ, "src_speech", "speech_%u");
   if (name == "src_spatial") return ask_of_model(templ, "src_spatial", "spatial_%u");
+  if (name == "src_tool") return ask_of_model(templ, "src_tool", "tool_%u");
+  if (name == "sink_tool") return ask_of_model(templ, "sink_tool", "tool_sink_%u");
   if (name == "sink_prompt") return ask_of_model(templ, "sink_prompt", "prompt_%u");
   return ask_of_model(templ, "src_text", "text_%u");
 }
@@ -427,6 +437,12 @@ void signal_load_session(GstElement* bin, const gchar* path) {
 void signal_interrupt(GstElement* bin) {
   g_signal_emit_by_name(GstOmniShell<OmniBin>::of(bin).settings.model, "interrupt");
 }
+gboolean signal_tool_result(GstElement* bin, const gchar* id, const gchar* result) {
+  gboolean taken = FALSE;
+  g_signal_emit_by_name(GstOmniShell<OmniBin>::of(bin).settings.model, "tool-result", id, result,
+                        &taken);
+  return taken;
+}
 void signal_reset(GstElement* bin) {
   g_signal_emit_by_name(GstOmniShell<OmniBin>::of(bin).settings.model, "reset");
 }
@@ -458,6 +474,10 @@ void OmniBin::describe(GstElementClass* klass) {
                              nullptr, nullptr, G_TYPE_NONE, 0);
   g_signal_new_class_handler("reset", type, action, G_CALLBACK(signal_reset), nullptr, nullptr,
                              nullptr, G_TYPE_NONE, 0);
+  g_signal_new_class_handler("tool-result", type, action, G_CALLBACK(signal_tool_result), nullptr,
+                             nullptr, nullptr, G_TYPE_BOOLEAN, 2, G_TYPE_STRING, G_TYPE_STRING);
+  g_signal_new("tool-call", type, G_SIGNAL_RUN_LAST, 0, nullptr, nullptr, nullptr, G_TYPE_NONE, 4,
+               G_TYPE_STRING, G_TYPE_STRING, G_TYPE_STRING, G_TYPE_UINT64);
   const CharPtr video(gst_caps_to_string(video_caps().get()));
   const auto add = [klass](const char* name, GstPadDirection direction, const char* caps) {
     gst_omni_add_template(klass, name, direction, GST_PAD_REQUEST, caps);
@@ -469,6 +489,8 @@ void OmniBin::describe(GstElementClass* klass) {
   add("src_spatial", GST_PAD_SRC, "application/x-omni-spatial, version=(int)1");
   add("src_speech", GST_PAD_SRC, "audio/x-raw, channels=(int)1, layout=(string)interleaved");
   add("src_text", GST_PAD_SRC, "text/x-raw, format=(string)utf8");
+  add("src_tool", GST_PAD_SRC, "application/json");
+  add("sink_tool", GST_PAD_SINK, "application/json");
   gst_omni_set_metadata(klass, "Omni bin", "Generic/Bin/Analyzer/Video/Audio",
                         "Live video and audio in; text, speech, places and annotated video out");
 }

@@ -44,6 +44,25 @@
  * does not, and one that is damaged, is an error; one that cannot be written, and what a flush
  * or `reset` comes before, a warning. A flush and the signal `reset` forget what was loaded, too.
  *
+ * With the property `tools` (a JSON list of functions in OpenAI's form) answers may call functions,
+ * where the family's template says how: Qwen3-VL and Qwen3-Omni; setting it for another is an
+ * error. What follows the model's mark of a call is held to the names of the functions and the
+ * schemas of their parameters (as `json-schema` is), so that each call parses; `max-tokens` counts
+ * the calls of an answer, too. A call leaves as an element message "omni/tool-call", as the signal
+ * `tool-call` and on `tool_%u` pads (application/json: a buffer a call, with the time that the
+ * answer's text has) with the same `id`, `name`, `arguments` and `turn`; its text leaves nowhere
+ * and is not spoken. Its result, a text, comes back by the signal `tool-result` with the call's id,
+ * or on a `tool_sink_%u` pad as {"id": …, "result": …}; when all calls of a step have one, the
+ * model goes on with the same answer, and may call again. Media wait meanwhile as while it writes.
+ * A call without a result after `tool-timeout` gets {"error": …} in its place, and a warning tells;
+ * a result of an id that does not wait (any more), longer than 64 KiB or no UTF-8 is not taken: the
+ * signal returns FALSE, and a warning tells. The signals `interrupt` and `reset`, a flush and a
+ * voice that barges in end a turn whose calls wait; `save-session` and `load-session` give the
+ * calls up, with an error in place of their results, and come behind the turn; EOS waits for
+ * results as long as `tool-timeout` says. With `json-schema` a call may come in place of the
+ * document. Answers to `spatial-prompt` and to the standing question of `trigger=event` make no
+ * calls.
+ *
  * With the property `pieces` of a text pad (`omnimodel text_0::pieces=true`) answers leave piece by
  * piece while they are written. The pieces of an answer share its time as if it had `max-tokens`;
  * the last one has what is left, and GST_BUFFER_FLAG_MARKER.
@@ -90,6 +109,7 @@
 #include <gst/audio/audio.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "common/gstomniguard.h"
 #include "model/gstomnimodelstate.h"
@@ -197,7 +217,8 @@ GstPad* add_output(GstOmniModel* self, GstPadTemplate* templ, const std::string&
 GstPad* State::request_pad(GstPadTemplate* templ, const gchar* asked) {
   const std::string kind = GST_PAD_TEMPLATE_NAME_TEMPLATE(templ);
   const bool video = kind == "video_%u", audio = kind == "audio_%u", prompt = kind == "prompt_%u",
-             spatial = kind == "spatial_%u", speech = kind == "speech_%u";
+             spatial = kind == "spatial_%u", speech = kind == "speech_%u", tool = kind == "tool_%u",
+             result = kind == "tool_sink_%u";
   if (audio && !gst_omni_takes_audio(GST_ELEMENT(self), engine_context.model_path()))
     return nullptr;
   std::string name;
@@ -221,9 +242,12 @@ GstPad* State::request_pad(GstPadTemplate* templ, const gchar* asked) {
                   : audio   ? next_audio
                   : prompt  ? next_prompt
                   : spatial ? next_spatial
+                  : tool    ? next_tool
+                  : result  ? next_tool_sink
                             : next_text;
     guint number = next;
-    if (asked) std::sscanf(asked, "%*[a-z]_%u", &number);
+    const char* digits = asked ? std::strrchr(asked, '_') : nullptr;
+    if (digits) std::sscanf(digits, "_%u", &number);
     next = std::max(next, number) + 1;
     name = kind.substr(0, kind.size() - 2) + std::to_string(number);
   }
@@ -235,7 +259,9 @@ GstPad* State::request_pad(GstPadTemplate* templ, const gchar* asked) {
     return add_output(self, templ, name,
                       speech    ? GstOmniOutput::Kind::speech
                       : spatial ? GstOmniOutput::Kind::spatial
+                      : tool    ? GstOmniOutput::Kind::tool
                                 : GstOmniOutput::Kind::text);
+  if (result) return add_tool_sink(self, templ, name);
   return add_input(self, templ, name, prompt,
                    audio ? omni::Modality::audio : omni::Modality::video);
 }
@@ -244,7 +270,10 @@ void State::release_pad(GstPad* pad) {
   PadPtr owned(GST_PAD(gst_object_ref(pad)));
   gst_pad_set_active(pad, FALSE);
   gst_element_remove_pad(GST_ELEMENT(self), pad);
-  if (!GST_PAD_IS_SRC(pad)) return remove_input(self, *input_of(pad));
+  if (!GST_PAD_IS_SRC(pad)) {
+    if (Input* in = input_of(pad)) remove_input(self, *in);
+    return;
+  }
   gst_child_proxy_child_removed(GST_CHILD_PROXY(self), G_OBJECT(pad), GST_PAD_NAME(pad));
   {
     std::lock_guard guard(lock);
@@ -345,9 +374,11 @@ GstStructure* stats(GstOmniModel* self) {
       s.delay.percentile_ms(0.5), "delay-p95", G_TYPE_DOUBLE, s.delay.percentile_ms(0.95),
       "delay-max", G_TYPE_DOUBLE, s.delay.max_ms(), "spoken", G_TYPE_UINT64, guint64(t.n_spoken),
       "unspoken", G_TYPE_UINT64, guint64(t.n_unspoken), "interrupted", G_TYPE_UINT64,
-      guint64(t.n_interrupted), "resumed", G_TYPE_UINT64, guint64(t.n_resumed), "underruns",
-      G_TYPE_UINT64, underruns, "first-sound-p50", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5),
-      "first-sound-p95", G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.95), nullptr);
+      guint64(t.n_interrupted), "resumed", G_TYPE_UINT64, guint64(t.n_resumed), "tool-calls",
+      G_TYPE_UINT64, guint64(t.n_tool_calls), "tool-timeouts", G_TYPE_UINT64,
+      guint64(t.n_tool_timeouts), "underruns", G_TYPE_UINT64, underruns, "first-sound-p50",
+      G_TYPE_DOUBLE, s.first_sound.percentile_ms(0.5), "first-sound-p95", G_TYPE_DOUBLE,
+      s.first_sound.percentile_ms(0.95), nullptr);
 }
 
 // Whatever waits or computes ends.
@@ -435,6 +466,7 @@ void State::describe(GstElementClass* klass) {
   add_action(type, "load-session", G_CALLBACK(signal_load_session), G_TYPE_STRING);
   add_action(type, "interrupt", G_CALLBACK(signal_interrupt), G_TYPE_NONE);
   add_action(type, "reset", G_CALLBACK(signal_reset), G_TYPE_NONE);
+  add_tool_signals(type);
   gst_omni_add_template(
       klass, "video_%u", GST_PAD_SINK, GST_PAD_REQUEST,
       "application/x-omni-tokens, modality=(string){ video, image }, hidden=(int)[ 1, max "
@@ -455,6 +487,8 @@ void State::describe(GstElementClass* klass) {
           F32) " }, rate=(int)[ 1, max ], channels=(int)1, layout=(string)interleaved");
   gst_omni_add_template(klass, "spatial_%u", GST_PAD_SRC, GST_PAD_REQUEST,
                         "application/x-omni-spatial, version=(int)1");
+  gst_omni_add_template(klass, "tool_%u", GST_PAD_SRC, GST_PAD_REQUEST, "application/json");
+  gst_omni_add_template(klass, "tool_sink_%u", GST_PAD_SINK, GST_PAD_REQUEST, "application/json");
   gst_omni_set_metadata(klass, "Omni model", "Filter/Analyzer/Video/Audio",
                         "Answers questions about live video and audio with a multimodal model");
   gst_type_mark_as_plugin_api(gst_omni_text_pad_get_type(), GstPluginAPIFlags(0));

@@ -61,6 +61,14 @@ const GstOmniProperties<Settings>& State::properties() {
          "What answers must look like: a JSON Schema, `boxes` or `points`; with a spatial pad, "
          "only those to `spatial-prompt` (empty = anything)",
          &Settings::json_schema, 0, 0, playing},
+        {"tools", "Tools",
+         "Functions that answers may call, a JSON list in OpenAI's form (empty = none)",
+         &Settings::tools},
+        {"tool-timeout", "Tool timeout",
+         "A tool call that has no result by then, in ms, gets an error in its place (0 = only "
+         "where "
+         "nothing more can come, after 30 s)",
+         &Settings::tool_timeout, 0, 86400000, playing},
         {"tracking", "Tracking", "Identity of objects from answer to answer", &Settings::tracking,
          0, 0, playing, tracking_get_type},
         {"trigger", "Trigger", "When the standing question is asked", &Settings::trigger, 0, 0,

@@ -30,9 +30,9 @@ void Router::route(omni::Event& event) {
 
 void Router::take(const omni::TimeAdvanced& advanced) {
   give([&](GstOmniOutput& o) {
-    const bool concerned = o.kind() == Kind::text      ? advanced.text
-                           : o.kind() == Kind::spatial ? advanced.objects
-                                                       : advanced.speech;
+    const bool concerned = o.kind() == Kind::spatial  ? advanced.objects
+                           : o.kind() == Kind::speech ? advanced.speech
+                                                      : advanced.text;
     if (concerned) o.push_gap(start_ + duration_);
   });
 }
@@ -156,11 +156,40 @@ void Router::take(omni::Utterance& said) {
                           0});
 }
 
+// --- tools
+
+void Router::take(const omni::ToolCall& call) {
+  const std::string document = to_json(call, event_->turn);
+  give([&](GstOmniOutput& o) {
+    if (o.kind() == Kind::tool)
+      static_cast<GstOmniTextOutput&>(o).push_result(document, start_, duration_);
+  });
+  gst_element_post_message(
+      GST_ELEMENT(self_),
+      gst_message_new_element(
+          GST_OBJECT(self_),
+          gst_structure_new("omni/tool-call", "id", G_TYPE_STRING, call.id.c_str(), "name",
+                            G_TYPE_STRING, call.name.c_str(), "arguments", G_TYPE_STRING,
+                            call.arguments.c_str(), "turn", G_TYPE_UINT64, guint64(event_->turn),
+                            "running-time", G_TYPE_UINT64, guint64(start_), nullptr)));
+  emit_tool_call(self_, call, event_->turn);
+}
+
+void Router::take(const omni::ToolTimedOut& late) {
+  GST_ELEMENT_WARNING(self_, STREAM, FAILED,
+                      ("No result of the tool call %s (%s) came within `tool-timeout`",
+                       late.call.id.c_str(), late.call.name.c_str()),
+                      ("its arguments: %s", late.call.arguments.c_str()));
+}
+
 // --- turns
 
 void Router::take(const omni::TurnDone& done) {
   const omni::Answer& a = done.answer;
   ++n_answers_;
+  give([&](GstOmniOutput& o) {
+    if (o.kind() == Kind::tool) o.push_gap(start_ + duration_);
+  });
   {
     std::lock_guard guard(s_.lock);
     if (event_->epoch != s_.epoch) return;

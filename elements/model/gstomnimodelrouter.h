@@ -33,6 +33,8 @@ class Router {
   void take(const omni::AnswerText& answer);
   void take(omni::SpatialResult& result);
   void take(omni::Utterance& said);
+  void take(const omni::ToolCall& call);
+  void take(const omni::ToolTimedOut& late);
   void take(const omni::TurnDone& done);
   void take(const omni::TurnDropped& dropped);
   void take(const omni::TrackSilent& silent);

@@ -58,6 +58,7 @@ omni::SessionSettings of_properties(const Settings& s) {
   o.barge_in = s.barge_in;
   o.resume_false_interruption = omni::Nanoseconds(s.resume_false_interruption * GST_MSECOND);
   o.remember = s.remember;
+  o.tool_timeout = omni::Nanoseconds(s.tool_timeout * GST_MSECOND);
   o.stamped_when_ready = s.latency == G_MAXUINT;
   return o;
 }
@@ -116,6 +117,7 @@ omni::SessionOptions session_options(GstOmniModel* self, const omni::Engine& eng
   };
   std::lock_guard guard(s.settings.lock);
   o.system_prompt = s.settings.system_prompt;
+  o.tools = s.settings.tools;
   o.context_duration = omni::Nanoseconds(s.settings.context_duration * GST_SECOND);
   o.context_tokens = s.settings.context_tokens;
   o.seed = guint64(s.settings.seed);

@@ -27,11 +27,11 @@ struct Settings : GstOmniEngineSettings {
   std::string system_prompt = "You are a helpful assistant.",
               prompt = "Describe what you see and hear.",
               spatial_prompt = "Detect all objects and give their boxes as JSON.", json_schema,
-              nothing_new, voice, load_session;
+              nothing_new, voice, load_session, tools;
   int trigger = int(omni::Trigger::chunk), tracking = int(omni::Tracking::match),
       speak_on = int(omni::SpeakOn::change);
   guint interval = 10000, max_tokens = 256, context_tokens = 0, top_k = 0, latency = 1000,
-        lateness = 0, resume_false_interruption = 0;
+        lateness = 0, resume_false_interruption = 0, tool_timeout = 30000;
   double temperature = 0, top_p = 1, repetition_penalty = 1, context_duration = 60;
   gint64 seed = 0;
   bool barge_in = true, remember = false;
@@ -95,7 +95,7 @@ struct State final : GstOmniElement {
   std::vector<Input*> inputs;
   std::vector<GstOmniOutput*> outputs;
   guint next_video = 0, next_audio = 0, next_prompt = 0, next_text = 0, next_spatial = 0,
-        next_speech = 0;
+        next_speech = 0, next_tool = 0, next_tool_sink = 0;
   bool stopping = true, failed = false;
   guint64 n_rooms = 0;  // times that the session had room again
   std::shared_ptr<const omni::Engine> engine;
@@ -109,9 +109,10 @@ struct State final : GstOmniElement {
   GstOmniDelays delay, first_token, first_sound;
   double per_token_ms = 0;
   GstOmniWorsening late;
-  guint64 n_refused = 0;       // questions
-  guint64 n_late_answers = 0;  // that came later than promised
-  guint64 n_silent = 0;        // warnings of pads to which nothing comes
+  guint64 n_refused = 0;          // questions
+  guint64 n_late_answers = 0;     // that came later than promised
+  guint64 n_refused_results = 0;  // of tool calls
+  guint64 n_silent = 0;           // warnings of pads to which nothing comes
 
   std::thread task;
   std::stop_source stop;
@@ -156,6 +157,16 @@ GstPad* add_input(GstOmniModel* self, GstPadTemplate* templ, const std::string& 
                   bool is_prompt, omni::Modality modality);
 // A sink pad goes, no longer active: ends its track.
 void remove_input(GstOmniModel* self, Input& input);
+
+// --- gstomnimodeltools.cc
+
+// A new sink pad of results.
+GstPad* add_tool_sink(GstOmniModel* self, GstPadTemplate* templ, const std::string& name);
+// A result of a tool call. False, and a warning: it was not taken.
+bool put_tool_result(GstOmniModel* self, omni::ToolResult result);
+// The signals `tool-call` and `tool-result`.
+void add_tool_signals(GType type);
+void emit_tool_call(GstOmniModel* self, const omni::ToolCall& call, guint64 turn);
 
 // --- gstomnimodelsession.cc
 

@@ -94,7 +94,7 @@ std::shared_ptr<omni::Session> begin_session(State& s, const omni::Engine& engin
 void run_task(GstOmniModel* self, const std::stop_token& stop) {
   State& s = state(self);
   std::shared_ptr<const omni::Engine> engine;
-  omni::SessionOptions options;
+  std::shared_ptr<omni::Session> session;
   const bool loaded = gst_omni_guard(self, false, [&] {
     bool speech = false;
     {
@@ -110,14 +110,14 @@ void run_task(GstOmniModel* self, const std::stop_token& stop) {
     }
     take_defaults(s, engine->defaults());
     if (speech) check_voice(s, *engine);
-    options = session_options(self, *engine);
+    omni::SessionOptions options = session_options(self, *engine);
+    session = begin_session(s, *engine, options);
     return true;
   });
   if (!loaded) {
     if (!stop.stop_requested()) fail(self);
     return;
   }
-  const auto session = begin_session(s, *engine, options);
   update_session(self);  // of what was set since its options were read
   s.changed.notify_all();
   gst_element_post_message(GST_ELEMENT(self), gst_message_new_latency(GST_OBJECT(self)));
@@ -141,7 +141,7 @@ void start_task(GstOmniModel* self) {
     s.delay = s.first_token = s.first_sound = GstOmniDelays();
     s.per_token_ms = 0;
     s.late = {};
-    s.n_refused = s.n_silent = s.n_late_answers = 0;
+    s.n_refused = s.n_refused_results = s.n_silent = s.n_late_answers = 0;
     s.stop = std::stop_source();
   }
   s.task = std::thread([self, stop = s.stop.get_token()] { run_task(self, stop); });

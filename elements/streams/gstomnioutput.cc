@@ -151,12 +151,12 @@ GstClockTime GstOmniTextOutput::push_text(GstBuffer* buffer, GstClockTime start,
   {
     std::lock_guard guard(lock_);
     const GstClockTime end = start + duration;
-    if (start < position_) start = position_;
+    if (start < position_ && kind() != Kind::tool) start = position_;
     if (start > position_)
       queue_.emplace_back(GST_MINI_OBJECT(gst_event_new_gap(position_, start - position_)));
     GST_BUFFER_PTS(buffer) = start;
     GST_BUFFER_DURATION(buffer) = end > start ? end - start : duration;
-    position_ = start + GST_BUFFER_DURATION(buffer);
+    position_ = std::max(position_, start + GST_BUFFER_DURATION(buffer));
     queue_.emplace_back(GST_MINI_OBJECT(buffer));
   }
   changed_.notify_all();
@@ -192,6 +192,7 @@ bool GstOmniTextOutput::step() {
   }
   changed_.notify_all();
   push_head([this] {
+    if (kind() == Kind::tool) return gst_caps_new_empty_simple("application/json");
     return kind() == Kind::text
                ? gst_caps_new_simple("text/x-raw", "format", G_TYPE_STRING, "utf8", nullptr)
                : gst_caps_new_simple("application/x-omni-spatial", "version", G_TYPE_INT, 1,

@@ -16,7 +16,7 @@
 
 class GstOmniOutput {
  public:
-  enum class Kind { text, spatial, speech };
+  enum class Kind { text, spatial, speech, tool };
   // Gives `pad` (not yet added to its element) the functions of an output.
   GstOmniOutput(GstPad* pad, Kind kind) : pad_(pad), kind_(kind) {}
   virtual ~GstOmniOutput() = default;
@@ -72,12 +72,13 @@ class GstOmniOutput {
   GstClockTime lateness_ = 0;
 };
 
-// Text and spatial documents.
+// Text, spatial documents and calls of tools.
 class GstOmniTextOutput final : public GstOmniOutput {
  public:
   using GstOmniOutput::GstOmniOutput;
   // A result for [start, start + duration) in running time. Where an earlier one still occupies the
-  // time, it is moved up behind it. Returns the PTS that it got. Text leaves as one_cue() of
+  // time, it is moved up behind it (calls are not: those of a turn have its time). Returns the PTS
+  // that it got. Text leaves as one_cue() of
   // omni/text.h, and carries what it answers; where that leaves nothing, the time is a GAP.
   GstClockTime push_result(const std::string& result, GstClockTime start, GstClockTime duration,
                            const GstOmniAnswered* answered = nullptr);

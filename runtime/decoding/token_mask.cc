@@ -40,19 +40,22 @@ TokenMask::TokenMask(std::shared_ptr<const Grammar> grammar,
       stops_(std::move(stops)),
       automaton_(*grammar_) {}
 
-void TokenMask::begin(int budget) {
+// Byte by byte is the worst case: a vocabulary has a token for every byte.
+int TokenMask::needed() { return automaton_.shortest(automaton_.start()) + 1; }
+
+void TokenMask::begin(int budget, std::optional<int32_t> instead) {
   if (automaton_.size() > kMostStates) {
     automaton_ = Automaton(*grammar_);
     known_.clear();
   }
   state_ = automaton_.start();
   left_ = budget;
-  // Byte by byte is the worst case: a vocabulary has a token for every byte.
-  if (const int shortest = automaton_.shortest(state_) + 1; shortest > budget)
+  instead_ = instead;
+  if (needed() > budget)
     throw Error(ErrorCode::invalid_argument,
                 "max-tokens " + std::to_string(budget) +
                     " is too few for json-schema: its shortest document may take " +
-                    std::to_string(shortest));
+                    std::to_string(needed()));
 }
 
 const TokenMask::Needs& TokenMask::needs() {
@@ -92,6 +95,7 @@ std::vector<uint32_t> TokenMask::allowed(size_t vocabulary) {
   if (automaton_.is_complete(state_))
     for (const int32_t id : stops_)
       if (size_t(id) < vocabulary) allow(size_t(id));
+  if (instead_ && size_t(*instead_) < vocabulary) allow(size_t(*instead_));
   if (!any)
     throw Error(ErrorCode::unsupported,
                 "the checkpoint's vocabulary cannot write what json-schema asks for");
@@ -106,6 +110,7 @@ void TokenMask::apply(std::span<float> logits) {
 
 void TokenMask::accept(int32_t id, std::string_view bytes) {
   --left_;
+  instead_.reset();
   if (std::find(stops_.begin(), stops_.end(), id) != stops_.end()) return;
   for (const char c : bytes) state_ = automaton_.next(state_, static_cast<uint8_t>(c));
 }

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -39,8 +40,10 @@ class TokenMask {
             std::vector<int32_t> stops);
 
   // Begins an answer of at most `budget` tokens, the stop token included. Throws invalid_argument
-  // if the shortest text may not fit.
-  void begin(int budget);
+  // if the shortest text may not fit. `instead`: a token that may come in place of all of it.
+  void begin(int budget, std::optional<int32_t> instead = std::nullopt);
+  // The least budget.
+  int needed();
   // A bit for each token that may come next. Throws unsupported if there is none.
   std::vector<uint32_t> allowed(size_t vocabulary);
   // Logits of the others become −inf.
@@ -60,6 +63,7 @@ class TokenMask {
   Automaton automaton_;
   int state_ = 0;
   int left_ = 0;
+  std::optional<int32_t> instead_;        // while nothing has come
   std::unordered_map<int, Needs> known_;  // by state
 };
 

@@ -31,7 +31,7 @@ class Grammar {
   Symbol one_of(const ByteSet& set);
   static Symbol use(int rule) { return {Symbol::rule, rule}; }
   Sequence literal(std::string_view text);
-  // Call once, last. False if no text of finite length follows from `root`.
+  // Call last. False if no text of finite length follows from `root`.
   bool finish(int root);
 
   size_t size() const { return symbols_.size() + rules_.size(); }

@@ -23,24 +23,21 @@ constexpr size_t kMostSymbols = 1 << 20;  // of the grammar: some tens of MB
 
 class Compiler {
  public:
-  explicit Compiler(const std::string& text)
-      : root_(Json::parse(text, "json-schema")), grammar_(std::make_shared<Grammar>()) {}
+  // Into `grammar`. `what` the schema is of, for what is wrong with it.
+  Compiler(const std::string& text, std::string what, std::shared_ptr<Grammar> grammar)
+      : what_(std::move(what)), root_(Json::parse(text, what_)), grammar_(std::move(grammar)) {}
 
-  std::shared_ptr<const Grammar> compile() {
-    const int root = rule_of(root_, "#");
-    if (!grammar_->finish(root))
-      throw Error(ErrorCode::invalid_argument, "json-schema: no document of finite length fits it");
-    return grammar_;
-  }
+  // The rule of the documents that fit.
+  int compile() { return rule_of(root_, "#"); }
 
  private:
   using Sequence = Grammar::Sequence;
 
-  [[noreturn]] static void fail(const std::string& path, const std::string& reason) {
-    throw Error(ErrorCode::invalid_argument, "json-schema at " + path + ": " + reason);
+  [[noreturn]] void fail(const std::string& path, const std::string& reason) const {
+    throw Error(ErrorCode::invalid_argument, what_ + " at " + path + ": " + reason);
   }
 
-  static void know_keywords(const Json& s, const std::string& path, std::set<std::string> known) {
+  void know_keywords(const Json& s, const std::string& path, std::set<std::string> known) const {
     known.insert({"type", "title", "description", "default", "examples", "$schema", "$id",
                   "$comment", "$defs", "definitions", "additionalProperties", "propertyOrdering"});
     for (const std::string& k : s.keys())
@@ -51,8 +48,8 @@ class Compiler {
     constexpr double kMost = std::numeric_limits<double>::max();
     return s.number(key, -kMost, kMost);
   }
-  static int64_t whole(const Json& s, const std::string& path, const std::string& key,
-                       int64_t otherwise, int64_t low, int64_t high) {
+  int64_t whole(const Json& s, const std::string& path, const std::string& key, int64_t otherwise,
+                int64_t low, int64_t high) const {
     if (!s.has(key)) return otherwise;
     const double v = any_number(s, key);
     if (!(v >= double(low) && v <= double(high)) || v != std::floor(v))
@@ -319,6 +316,7 @@ class Compiler {
     return rule_of(at, here);
   }
 
+  const std::string what_;
   Json root_;
   std::shared_ptr<Grammar> grammar_;
   std::map<std::string, int> rules_;
@@ -358,16 +356,42 @@ bool is_word(const std::string& s) {
                                                ": \"" + nearest + "\" is the nearest");
 }
 
-}  // namespace
-
-std::shared_ptr<const Grammar> grammar_of_json_schema(const std::string& schema) {
-  if (is_word(schema)) refuse_word(schema);
+int compile(const std::string& schema, const std::string& what,
+            const std::shared_ptr<Grammar>& grammar) {
   try {
-    return Compiler(schema).compile();
+    return Compiler(schema, what, grammar).compile();
   } catch (const Error& e) {
     if (e.code() != ErrorCode::corrupt_file) throw;
     throw Error(ErrorCode::invalid_argument, e.what());
   }
+}
+
+}  // namespace
+
+std::shared_ptr<const Grammar> grammar_of_json_schema(const std::string& schema) {
+  if (is_word(schema)) refuse_word(schema);
+  auto grammar = std::make_shared<Grammar>();
+  if (!grammar->finish(compile(schema, "json-schema", grammar)))
+    throw Error(ErrorCode::invalid_argument, "json-schema: no document of finite length fits it");
+  return grammar;
+}
+
+std::shared_ptr<const Grammar> grammar_of_calls(const std::vector<FunctionSchema>& functions) {
+  auto grammar = std::make_shared<Grammar>();
+  const int root = grammar->add_rule();
+  for (const FunctionSchema& f : functions) {
+    const int arguments = compile(f.parameters, "parameters of " + f.name, grammar);
+    if (!grammar->finish(arguments))
+      throw Error(ErrorCode::invalid_argument,
+                  "parameters of " + f.name + ": no document of finite length fits them");
+    Grammar::Sequence call = grammar->literal("\n{\"name\": \"" + f.name + "\", \"arguments\": ");
+    call.push_back(Grammar::use(arguments));
+    const Grammar::Sequence end = grammar->literal("}\n");
+    call.insert(call.end(), end.begin(), end.end());
+    grammar->add_alternative(root, call);
+  }
+  grammar->finish(root);
+  return grammar;
 }
 
 }  // namespace omni

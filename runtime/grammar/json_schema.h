@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "grammar/grammar.h"
 
@@ -19,6 +20,14 @@ namespace omni {
 // The names that stand for schemas of a family's own words (session/answer_schema.h).
 constexpr std::string_view kBoxes = "boxes", kPoints = "points";
 constexpr std::string_view kAnswerPresets[] = {kBoxes, kPoints};
+
+struct FunctionSchema {
+  std::string name;        // letters, digits, '_' and '-'
+  std::string parameters;  // a JSON Schema of an object
+};
+// A call of one of these, with compact arguments: \n{"name": "NAME", "arguments": {…}}\n. Throws as
+// below, with the function's name.
+std::shared_ptr<const Grammar> grammar_of_calls(const std::vector<FunctionSchema>& functions);
 
 // Throws invalid_argument naming the keyword that it does not know or the contradiction; of a
 // single word, the preset that it resembles most.

@@ -1,6 +1,7 @@
 #include "io/json.h"
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/mapped_file.h"
 #include "io/foreign_weights.h"
@@ -165,6 +166,36 @@ std::string Json::dump() const {
 
 bool Json::operator==(const Json& other) const {
   return value_of(value_) == value_of(other.value_);
+}
+
+namespace {
+
+using Ordered = nlohmann::ordered_json;
+
+void write_spaced(const Ordered& value, std::string& out) {
+  const bool is_object = value.is_object();
+  if (!is_object && !value.is_array()) {
+    out += value.dump(-1, ' ', false, Ordered::error_handler_t::replace);
+    return;
+  }
+  out += is_object ? '{' : '[';
+  bool is_first = true;
+  for (const auto& item : value.items()) {
+    if (!std::exchange(is_first, false)) out += ", ";
+    if (is_object) out += json_string(item.key()) + ": ";
+    write_spaced(item.value(), out);
+  }
+  out += is_object ? '}' : ']';
+}
+
+}  // namespace
+
+std::vector<std::string> json_elements(std::string_view text, const std::string& where) {
+  const Json checked = Json::parse(text, where);
+  if (!checked.is_array()) checked.fail("is no list");
+  std::vector<std::string> out;
+  for (const Ordered& element : Ordered::parse(text)) write_spaced(element, out.emplace_back());
+  return out;
 }
 
 std::string json_string(std::string_view text) {

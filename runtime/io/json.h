@@ -68,6 +68,10 @@ class Json {
   std::string where_;
 };
 
+// Each element of a list as Python's json.dumps writes it: members in the order of the text, ", "
+// and ": " between them. Throws corrupt_file with `where`, also where it is no list.
+std::vector<std::string> json_elements(std::string_view text, const std::string& where);
+
 // The text as a JSON string, quoted and escaped; bytes that are no UTF-8 become U+FFFD.
 std::string json_string(std::string_view text);
 

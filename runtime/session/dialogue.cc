@@ -1,20 +1,11 @@
 #include "session/dialogue.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
-
-#include "text/utf8_stream.h"
 
 namespace omni {
 
 namespace {
-
-Nanoseconds now() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 Tracks all_of(const std::vector<Segment>& segments) {
   Tracks all;
@@ -53,7 +44,11 @@ Dialogue::Dialogue(const Prompter& prompter, Scheduler& scheduler, AnswerMasks& 
 
 void Dialogue::open() {
   if (is_open_) return;
-  sequence_.prefill(prompter_.begin_dialogue(sequence_.cursor(), options_.system_prompt));
+  Cursor& cursor = sequence_.cursor();
+  const std::vector<std::string>& functions = options_.tools.declarations;
+  sequence_.prefill(functions.empty() ? prompter_.begin_dialogue(cursor, options_.system_prompt)
+                                      : prompter_.tools()->begin_dialogue(
+                                            cursor, options_.system_prompt, functions));
   head_ = sequence_.mark();
   is_open_ = true;
 }
@@ -219,109 +214,6 @@ Dialogue::Asked Dialogue::put_question(const std::string& question, int max_toke
   sequence_.cursor() = end;
   sequence_.prefill(rows);
   return asked;
-}
-
-// Tells a speech what was said before.
-void Dialogue::begin_speech(SpeechStream* speech) {
-  if (!speech) return;
-  if (!options_.speech)
-    throw Error(ErrorCode::internal, "a session without speech was asked to speak");
-  const std::span<const int32_t> ids = sequence_.ids();
-  speech->begin({sequence_.kept_rows(), sequence_.positions(), {ids.begin(), ids.end()}});
-}
-
-// A token of the answer enters the context.
-void Dialogue::write(int32_t id, std::string_view bytes, SpeechStream* speech) {
-  sequence_.decode(id);
-  if (speech)
-    speech->add(sequence_.kept_rows().back(),
-                prompter_.tokenizer().is_special(id) ? std::string_view() : bytes);
-}
-
-Answer Dialogue::ask(const std::string& question, const How& how) {
-  const Nanoseconds begin = now();
-  TokenMask* mask = masks_.begin(how.sampling);
-  const Asked asked = put_question(question, how.sampling.max_tokens);
-  begin_speech(how.speech);
-  Answer answer;
-  answer.picture = last_picture();
-  answer.prompt_tokens = int(sequence_.length());
-  answer.complete = false;
-  try {
-    generate(answer, how, mask, begin);
-  } catch (const Error& e) {
-    if (e.code() == ErrorCode::invalid_argument) sequence_.back_to(asked.context);
-    throw;
-  }
-  answer.total = now() - begin;
-  if (how.speech) how.speech->end();
-  leave(asked, question, answer.text, how.remembered_as, how.speech);
-  return answer;
-}
-
-void Dialogue::say(const std::string& question, const std::string& text, SpeechStream* speech,
-                   TurnId remembered_as) {
-  if (!speech && !remembered_as) return;
-  const std::vector<int32_t> ids = prompter_.tokenizer().encode_text(text);
-  const Asked asked = put_question(question, int(ids.size()));
-  begin_speech(speech);
-  if (speech) {
-    for (const int32_t id : ids) write(id, prompter_.tokenizer().token_bytes(id), speech);
-    speech->end();
-  }
-  leave(asked, question, text, remembered_as, speech);
-}
-
-// Behind an answer.
-void Dialogue::leave(const Asked& asked, const std::string& question, const std::string& answer,
-                     TurnId remembered_as, const SpeechStream* speech) {
-  if (remembered_as)
-    remember(asked, question, answer, remembered_as, speech != nullptr);
-  else
-    sequence_.back_to(asked.context);
-}
-
-// Of an answer whose first tokens were a thought.
-TokenMask* Dialogue::begin_mask(SamplingOptions sampling, int n_tokens) {
-  sampling.max_tokens -= n_tokens;
-  return masks_.begin(sampling);
-}
-
-void Dialogue::generate(Answer& answer, const How& how, TokenMask* mask, Nanoseconds begin) {
-  Utf8Stream characters;
-  const std::optional<int32_t> end_of_thought = prompter_.end_of_thought();
-  bool thinks = end_of_thought.has_value();
-  while (answer.tokens < how.sampling.max_tokens && !how.interrupted) {
-    const auto [id, probability] =
-        sequence_.choose(sampler_, how.sampling, thinks ? nullptr : mask, how.wants_probabilities);
-    if (answer.tokens == 0) answer.first_token = now() - begin;
-    ++answer.tokens;
-    if (prompter_.is_stop(id)) {
-      answer.complete = true;
-      break;
-    }
-    const std::string bytes = prompter_.tokenizer().token_bytes(id);
-    if (thinks) {
-      thinks = id != *end_of_thought;
-      write(id, bytes, nullptr);
-      if (!thinks && mask) mask = begin_mask(how.sampling, answer.tokens);
-      continue;
-    }
-    const bool markup = prompter_.tokenizer().is_special(id);
-    std::string text = markup ? std::string() : characters.push(bytes);
-    // between a thought and the answer
-    if (end_of_thought && answer.text.empty())
-      text.erase(0, std::min(text.size(), text.find_first_not_of("\n")));
-    answer.text += text;
-    if (mask) mask->accept(id, bytes);
-    how.on_token({bytes, text, markup, probability});
-    if (mask && mask->is_finished()) {
-      answer.complete = true;
-      break;
-    }
-    write(id, bytes, how.speech);
-  }
-  answer.text += characters.finish();
 }
 
 }  // namespace omni

@@ -28,6 +28,7 @@
 #include "session/answer_reader.h"
 #include "session/archive.h"
 #include "session/speech_stream.h"
+#include "session/tools.h"
 
 namespace omni {
 
@@ -42,6 +43,7 @@ struct DialogueOptions {
   // The oldest leave so that there are no more. 0: as many as the model holds where turns are
   // remembered; media that it does not hold are an error otherwise.
   int64_t most_rows = 0;
+  Tools tools;  // none where the family has no template for them
 };
 
 // Of one thread but for cancel(). Throws Error; after one that is not
@@ -62,7 +64,11 @@ class Dialogue {
     SpeechStream* speech = nullptr;                    // is told the answer
     const std::atomic<bool>& interrupted;              // ends it early
     TurnId remembered_as = 0;                          // 0: it is not
+    // Makes calls of tools, and returns what came of each. nullptr: none may be made, and one that
+    // is begun ends the answer.
+    std::function<std::vector<std::string>(const std::vector<ToolCall>&)> call = nullptr;
   };
+  // --- dialogue_answer.cc
   Answer ask(const std::string& question, const How& how);
   // Calls `ask_then` with the context as it was behind each picture of the last chunk but the last,
   // until it returns true. Afterwards the context is as before (where rows have left to make room
@@ -71,6 +77,8 @@ class Dialogue {
   // `text` is the answer to `question`: spoken where there is a speech, remembered as above.
   void say(const std::string& question, const std::string& text, SpeechStream* speech,
            TurnId remembered_as = 0);
+
+  bool has_tools() const { return !options_.tools.empty(); }
 
   // --- turns that are remembered
   bool remembers() const { return options_.remembers; }
@@ -118,7 +126,15 @@ class Dialogue {
     int32_t position;                    // where it begins
     Nanoseconds end;                     // of its media
     std::optional<SeenPicture> picture;  // the last of its own
+    std::vector<ToolStep> steps;         // ahead of the rest of its answer
   };
+  // What was said in a turn. Of an answer with steps: what came behind the last one.
+  struct Exchange {
+    std::string question;
+    std::vector<ToolStep> steps;
+    std::string answer;
+  };
+  struct Writing;
   struct Since {  // the revisable turn
     TimeSpan chunk;
     Segment segment;
@@ -138,8 +154,6 @@ class Dialogue {
   void enter(const Segment& segment);
   std::vector<Segment> take_back(size_t n);
   Asked put_question(const std::string& question, int max_tokens);
-  void leave(const Asked& asked, const std::string& question, const std::string& answer,
-             TurnId remembered_as, const SpeechStream* speech);
   std::optional<SeenPicture> last_picture() const;
 
   // --- dialogue_memory.cc
@@ -150,9 +164,9 @@ class Dialogue {
   void forget_turns(size_t n);
   void move_marks(int64_t n_rows, int32_t n_positions);
   void slide_mark(Sequence::Mark& mark, int64_t n_rows, const Departed& departed) const;
-  void remember(const Asked& asked, const std::string& question, const std::string& answer,
-                TurnId turn, bool spoken);
-  void write_turn(const Sequence::Mark& at, const std::string& question, const std::string& answer);
+  void remember(const Asked& asked, Exchange exchange, TurnId turn, bool spoken);
+  void write_turn(const Sequence::Mark& at, const Exchange& exchange);
+  void replace(const Sequence::Mark& at, const Cursor& end, Rows rows);
   void end_run();
 
   // --- dialogue_file.cc
@@ -163,10 +177,19 @@ class Dialogue {
 
   // Of text behind the head: in the lane that moves with turns, where there are any.
   Rows in_turn(Rows rows) const;
+
+  // --- dialogue_answer.cc
   void begin_speech(SpeechStream* speech);
   void write(int32_t id, std::string_view bytes, SpeechStream* speech);
-  TokenMask* begin_mask(SamplingOptions sampling, int n_tokens);
-  void generate(Answer& answer, const How& how, TokenMask* mask, Nanoseconds begin);
+  TokenMask* begin_mask(const How& how, int n_left);
+  bool write_step(Writing& writing);
+  void settle_text(Writing& writing, bool goes_on);
+  void think(Writing& writing, int32_t id);
+  bool write_word(Writing& writing, int32_t id, double probability);
+  bool write_call(Writing& writing);
+  bool use_tools(const Asked& asked, const std::string& question, Writing& writing);
+  void leave(const Asked& asked, Exchange exchange, TurnId remembered_as,
+             const SpeechStream* speech);
 
   const Prompter& prompter_;
   const TextModel& text_;

@@ -63,6 +63,28 @@ std::optional<SeenPicture> read_picture(ArchiveReader& from) {
   return p;
 }
 
+// Without the thought, which nobody looks back on.
+void put(ArchiveWriter& to, const ToolStep& step) {
+  to.put(step.text);
+  to.put(int64_t(step.calls.size()));
+  for (size_t i = 0; i < step.calls.size(); ++i)
+    for (const std::string* text :
+         {&step.calls[i].name, &step.calls[i].arguments, &step.results[i]})
+      to.put(*text);
+}
+ToolStep read_step(ArchiveReader& from, int64_t n_rows) {
+  ToolStep step;
+  step.text = from.text();
+  for (int64_t i = from.number(1, n_rows); i > 0; --i) {
+    ToolCall call;
+    call.name = from.text();
+    call.arguments = from.text();
+    step.calls.push_back(std::move(call));
+    step.results.push_back(from.text());
+  }
+  return step;
+}
+
 void put(ArchiveWriter& to, const Sequence::Saved& saved) {
   put(to, saved.end);
   to.put(std::vector<int64_t>(saved.ids.begin(), saved.ids.end()));
@@ -113,6 +135,7 @@ std::string Dialogue::kind() const {
     kind.append(" ").append(std::to_string(x));
   if (options_.remembers) kind += " remembers";
   if (options_.speech) kind += " speaks";
+  for (const std::string& function : options_.tools.declarations) kind += "\n" + function;
   return kind + "\n" + options_.system_prompt;
 }
 
@@ -148,6 +171,9 @@ void Dialogue::save(ArchiveWriter& to) {
     to.put(turns_[i].answer);
     for (const int64_t x : {held.n_rows, int64_t{held.position}, held.end}) to.put(x);
     put(to, held.picture);
+    if (options_.tools.empty()) continue;
+    to.put(int64_t(held.steps.size()));
+    for (const ToolStep& step : held.steps) put(to, step);
   }
 }
 
@@ -207,6 +233,8 @@ void Dialogue::load_turns(ArchiveReader& from, int64_t n) {
     held.position = from.small(0, text_.max_positions());
     held.end = read_time(from);
     held.picture = read_picture(from);
+    for (int64_t k = options_.tools.empty() ? 0 : from.number(0, n); k > 0; --k)
+      held.steps.push_back(read_step(from, n));
     turns_.push_back(std::move(turn));
     held_turns_.push_back(held);
   }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "session/dialogue.h"
+#include "session/heard.h"
 
 namespace omni {
 
@@ -19,6 +20,13 @@ void move_mark(Sequence::Mark& mark, int64_t n_rows, int32_t n_positions) {
   mark.cursor.next -= n_positions;
   move_cursor(mark.cursor, n_positions);
   for (int32_t& highest : mark.block.highest) highest -= n_positions;
+}
+
+// What was told of an answer ahead of its last calls.
+std::string all_of(const std::vector<ToolStep>& steps) {
+  std::string text;
+  for (const ToolStep& step : steps) text += step.text;
+  return text;
 }
 
 }  // namespace
@@ -129,12 +137,12 @@ void Dialogue::move_marks(int64_t n_rows, int32_t n_positions) {
 // --- what stays
 
 // A question that was answered becomes a turn.
-void Dialogue::remember(const Asked& asked, const std::string& question, const std::string& answer,
-                        TurnId turn, bool spoken) {
+void Dialogue::remember(const Asked& asked, Exchange exchange, TurnId turn, bool spoken) {
   const Sequence::Mark begin = chunks_.empty() ? asked.context : before_run_;
-  write_turn(asked.question, question, answer);
-  turns_.push_back({turn, question, answer});
-  held_turns_.push_back({sequence_.length() - begin.length, begin.cursor.next, reached_, picture_});
+  write_turn(asked.question, exchange);
+  turns_.push_back({turn, exchange.question, all_of(exchange.steps) + exchange.answer});
+  held_turns_.push_back({sequence_.length() - begin.length, begin.cursor.next, reached_, picture_,
+                         std::move(exchange.steps)});
   end_run();
   ++n_changes_;
   settle();
@@ -146,10 +154,15 @@ void Dialogue::remember(const Asked& asked, const std::string& question, const s
 }
 
 // As the template has it, in place of whatever is behind `at`.
-void Dialogue::write_turn(const Sequence::Mark& at, const std::string& question,
-                          const std::string& answer) {
+void Dialogue::write_turn(const Sequence::Mark& at, const Exchange& e) {
   Cursor end = at.cursor;
-  Rows rows = in_turn(prompter_.answered(end, question, answer));
+  Rows rows = e.steps.empty() ? prompter_.answered(end, e.question, e.answer)
+                              : prompter_.tools()->answered(end, e.question, e.steps, e.answer);
+  replace(at, end, in_turn(std::move(rows)));
+}
+
+// Rows behind `at`, up to the cursor `end`, in place of whatever is there: what is the same stays.
+void Dialogue::replace(const Sequence::Mark& at, const Cursor& end, Rows rows) {
   const auto there = sequence_.ids().subspan(size_t(at.length));
   const std::vector<Position> positions = sequence_.positions();
   size_t same = 0;
@@ -182,7 +195,9 @@ void Dialogue::revise(const std::string& answer) {
   const std::deque<Since> since = std::exchange(since_, {});
   settle();
   if (turn.answer == answer) return;
-  write_turn(revisable_question_, turn.question, answer);
+  std::vector<ToolStep>& steps = held_turns_.back().steps;
+  const std::string rest = keep_heard(answer, steps);
+  write_turn(revisable_question_, {turn.question, steps, rest});
   int64_t begin = head_.length;
   for (size_t i = 0; i + 1 < held_turns_.size(); ++i) begin += held_turns_[i].n_rows;
   held_turns_.back().n_rows = sequence_.length() - begin;

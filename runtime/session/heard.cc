@@ -75,4 +75,14 @@ Nanoseconds beginning_of_word(const std::optional<std::string>& text, Nanosecond
   return std::min(heard, Nanoseconds(each * double(ended)));
 }
 
+std::string keep_heard(const std::string& heard, std::vector<ToolStep>& steps) {
+  size_t at = 0;
+  for (ToolStep& step : steps) {
+    const size_t n = std::min(step.text.size(), heard.size() - at);
+    step.text = heard.substr(at, n);
+    at += n;
+  }
+  return heard.substr(at);
+}
+
 }  // namespace omni

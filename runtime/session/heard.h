@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "interface/tool_template.h"
 #include "omni/types.h"
 
 namespace omni {
@@ -17,5 +18,9 @@ std::string heard_words(const std::string& text, Nanoseconds heard,
 // Where the word begins that was being said then; text: none where it is still being written.
 Nanoseconds beginning_of_word(const std::optional<std::string>& text, Nanoseconds heard,
                               std::optional<Nanoseconds> duration);
+
+// Only `heard`, the beginning of an answer with these steps, was heard, and is what they keep of
+// their texts; calls that were made stay. Returns what is left for behind them.
+std::string keep_heard(const std::string& heard, std::vector<ToolStep>& steps);
 
 }  // namespace omni

@@ -1,6 +1,7 @@
 #include "session/running_turn.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "session/answer_schema.h"
@@ -180,13 +181,15 @@ Answer RunningTurn::write(const std::function<void(const AnswerToken&)>& on_toke
     on_token({answer.text, answer.text});
     return answer;
   }
-  Answer answer =
-      context_.dialogue.ask(question.text, {.sampling = sampling_,
-                                            .on_token = on_token,
-                                            .wants_probabilities = settings_.wants_objects,
-                                            .speech = speech_.get(),
-                                            .interrupted = state_.interrupted,
-                                            .remembered_as = remembered_as_});
+  Dialogue::How how{.sampling = sampling_,
+                    .on_token = on_token,
+                    .wants_probabilities = settings_.wants_objects,
+                    .speech = speech_.get(),
+                    .interrupted = state_.interrupted,
+                    .remembered_as = remembered_as_};
+  if (context_.dialogue.has_tools() && !about_objects_)
+    how.call = [this](const std::vector<ToolCall>& calls) { return call_tools(calls); };
+  Answer answer = context_.dialogue.ask(question.text, how);
   keep_turns();
   return answer;
 }
@@ -196,6 +199,57 @@ void RunningTurn::keep_turns() {
   if (!context_.dialogue.remembers()) return;
   std::lock_guard guard(state_.lock);
   state_.set_remembered(context_.dialogue.turns());
+}
+
+// --- tools
+
+std::vector<std::string> RunningTurn::call_tools(const std::vector<ToolCall>& unnamed) {
+  std::vector<ToolCall> calls;
+  {
+    std::lock_guard guard(state_.lock);
+    if (state_.cancelled) throw_cancelled();
+    calls = state_.tool_calls.begin(unnamed, steady_now());
+    state_.stats.n_tool_calls += calls.size();
+  }
+  for (ToolCall& call : calls) emit(turn_.span, std::move(call));
+  return wait_for_results();
+}
+
+// Until every call has one. Throws cancelled.
+std::vector<std::string> RunningTurn::wait_for_results() {
+  std::unique_lock lock(state_.lock);
+  ToolCalls& calls = state_.tool_calls;
+  for (;;) {
+    if (state_.cancelled || state_.stop.stop_requested()) throw_cancelled();
+    give_up_calls(calls);
+    if (!calls.are_waiting()) return calls.take_results();
+    const uint64_t n_inputs = state_.n_inputs;
+    const auto woken = [&] {
+      return state_.cancelled || state_.interrupted || state_.n_inputs != n_inputs;
+    };
+    const auto left = calls.left(steady_now(), tool_timeout());
+    if (left)
+      state_.changed.wait_for(lock, state_.stop.get_token(), std::chrono::nanoseconds(*left),
+                              woken);
+    else
+      state_.changed.wait(lock, state_.stop.get_token(), woken);
+  }
+}
+
+// Those that nobody will or may wait for any longer. Under the lock.
+void RunningTurn::give_up_calls(ToolCalls& calls) {
+  if (state_.interrupted) calls.give_up("interrupted");
+  if (!state_.files.empty()) calls.give_up("the session is being saved or loaded");
+  for (ToolCall& call : calls.expire(steady_now(), tool_timeout())) {
+    ++state_.stats.n_tool_timeouts;
+    state_.push(turn_.id, turn_.span, ToolTimedOut{std::move(call)});
+  }
+}
+
+// Under the lock.
+Nanoseconds RunningTurn::tool_timeout() const {
+  const Nanoseconds set = state_.current_settings.tool_timeout;
+  return set == 0 && state_.have_streams_ended() ? kDefaultToolTimeout : set;
 }
 
 // --- what is in the answer

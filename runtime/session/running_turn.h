@@ -1,9 +1,9 @@
 // The life of one turn, on the session's thread: it begins, waits until it may be spoken, the
 // question goes into the dialogue, the answer is read while it is written, and what is in it is put
-// out. Its events, in this order: TurnBegan · Utterance · pieces of text · objects · text ·
-// TurnDone; of one that cannot be asked, Failed. Where it throws the turn ends without a TurnDone.
-// Of one that watches (Trigger::event) the answer is read first; where it is not new, there is only
-// the end of its time.
+// out. Its events, in this order: TurnBegan · Utterance · pieces of text and calls of tools ·
+// objects · text · TurnDone; of one that cannot be asked, Failed. Where it throws the turn ends
+// without a TurnDone. Of one that watches (Trigger::event) the answer is read first; where it is
+// not new, there is only the end of its time.
 #pragma once
 
 #include <memory>
@@ -54,6 +54,10 @@ class RunningTurn {
   void refuse(const Error& error);
   void begin();
   Answer write(const std::function<void(const AnswerToken&)>& on_token);
+  std::vector<std::string> call_tools(const std::vector<ToolCall>& calls);
+  std::vector<std::string> wait_for_results();
+  void give_up_calls(ToolCalls& calls);
+  Nanoseconds tool_timeout() const;
   void keep_turns();
   void send_piece(std::optional<TextPiece> piece);
   void finish(const Answer& answer, AnswerReader& reader);

@@ -15,11 +15,13 @@ namespace {
 class LocalSession final : public Session {
  public:
   LocalSession(std::shared_ptr<const void> engine, const Prompter& prompter, Scheduler& scheduler,
-               MakeSpeech make_speech, const SessionOptions& options, std::string checkpoint)
+               MakeSpeech make_speech, const SessionOptions& options, std::string checkpoint,
+               Tools tools)
       : engine_(std::move(engine)),
         scheduler_(scheduler),
         state_(std::make_shared<SessionState>(options, prompter.chunk_duration())),
-        thread_(state_, prompter, scheduler, std::move(make_speech), std::move(checkpoint)) {}
+        thread_(state_, prompter, scheduler, std::move(make_speech), std::move(checkpoint),
+                std::move(tools)) {}
 
   ~LocalSession() override {
     state_->stop.request_stop();
@@ -60,6 +62,7 @@ class LocalSession final : public Session {
       epoch = ++state_->epoch;
       state_->inbox.clear();
       state_->cuts.clear();
+      state_->tool_calls.clear();
       state_->turns.forget_questions();
       state_->turns.forget_ended();
       std::erase_if(state_->events,
@@ -182,6 +185,13 @@ class LocalSession final : public Session {
     }
     for (const auto& s : interrupted) s->interrupt();
     return {};
+  }
+
+  Admission take_in(const ToolResult& result, bool) {
+    std::lock_guard guard(state_->lock);
+    const bool is_taken = state_->tool_calls.put(result);
+    state_->wake();
+    return {.accepted = is_taken};
   }
 
   // Under the lock.
@@ -349,8 +359,13 @@ class LocalSession final : public Session {
 std::unique_ptr<Session> make_session(std::shared_ptr<const void> engine, const Prompter& prompter,
                                       Scheduler& scheduler, MakeSpeech make_speech,
                                       const SessionOptions& options, std::string checkpoint) {
+  Tools tools = parse_tools(options.tools);
+  if (!tools.empty() && !prompter.tools())
+    throw Error(ErrorCode::unsupported,
+                "tools: this checkpoint's family has no template for tools");
   return std::make_unique<LocalSession>(std::move(engine), prompter, scheduler,
-                                        std::move(make_speech), options, std::move(checkpoint));
+                                        std::move(make_speech), options, std::move(checkpoint),
+                                        std::move(tools));
 }
 
 Answer ask_and_wait(Session& session, Question question,

@@ -1,9 +1,17 @@
 #include "session/session_state.h"
 
+#include <chrono>
+
 namespace omni {
 
 namespace {
 constexpr int kChunksAhead = 4;  // of one track before another, when nothing is live
+}
+
+Nanoseconds steady_now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 SessionState::SessionState(const SessionOptions& of_session, Nanoseconds chunk)
@@ -51,8 +59,14 @@ void SessionState::ask_for_reset() {
   wake();
 }
 
+bool SessionState::have_streams_ended() const {
+  if (!inbox.has_tracks()) return current_settings.has_questions && questions_ended;
+  return inbox.has_ended();
+}
+
 std::vector<std::shared_ptr<Speech>> SessionState::end_early(TurnId turn) {
   if (turn == 0 || turn == answering) interrupted = true;
+  changed.notify_all();
   utterances.cut(turn);
   return utterances.speeches(turn);
 }

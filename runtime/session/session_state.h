@@ -14,12 +14,16 @@
 
 #include "omni/session.h"
 #include "session/inbox.h"
+#include "session/tool_calls.h"
 #include "session/turns.h"
 #include "session/utterances.h"
 
 namespace omni {
 
 [[noreturn]] inline void throw_cancelled() { throw Error(ErrorCode::cancelled, "cancelled"); }
+
+// What is waited for is measured with.
+Nanoseconds steady_now();
 
 // So much of a spoken answer was.
 struct Heard {
@@ -77,6 +81,8 @@ struct SessionState {
   void set_remembered(const std::deque<RememberedTurn>& those);
   // Asks the thread to begin a new dialogue.
   void ask_for_reset();
+  // No more media or, where there are none, questions will come.
+  bool have_streams_ended() const;
   // Of `turn`, or of all (0). The utterances returned are to be interrupted without the lock.
   std::vector<std::shared_ptr<Speech>> end_early(TurnId turn);
 
@@ -95,6 +101,7 @@ struct SessionState {
   std::deque<Nanoseconds> cuts;  // ends of turns that the timeline does not know of yet
   std::deque<Heard> heard;       // that the dialogue does not know of yet
   std::vector<RememberedTurn> remembered;
+  ToolCalls tool_calls;  // of the turn that is answered
   std::deque<SessionFile> files;
   uint64_t epoch = 0;
   uint64_t n_inputs = 0;  // counted, so that a thread which is about to wait misses none

@@ -10,22 +10,17 @@ namespace omni {
 
 namespace {
 constexpr Nanoseconds kDefaultContext = 60 * kSecond;
-
-Nanoseconds steady_now() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
 }  // namespace
 
 SessionThread::SessionThread(std::shared_ptr<SessionState> state, const Prompter& prompter,
-                             Scheduler& scheduler, MakeSpeech make_speech, std::string checkpoint)
+                             Scheduler& scheduler, MakeSpeech make_speech, std::string checkpoint,
+                             Tools tools)
     : state_(std::move(state)),
       prompter_(prompter),
       scheduler_(scheduler),
       make_speech_(std::move(make_speech)),
       checkpoint_(std::move(checkpoint)),
+      tools_(std::move(tools)),
       masks_(prompter),
       thread_([this] { run(); }) {}
 
@@ -140,6 +135,7 @@ std::unique_ptr<Dialogue> SessionThread::make_dialogue() {
   o.live = state_->read_clock().live;
   o.remembers = s.remember;
   o.most_rows = options.context_tokens;
+  o.tools = tools_;
   return std::make_unique<Dialogue>(prompter_, scheduler_, masks_, o);
 }
 
@@ -400,8 +396,7 @@ std::optional<Turn> SessionThread::take_due(bool live, bool all_entered) {
 // All that will be asked about has been taken. Under the lock.
 bool SessionThread::has_ended() const {
   const SessionState& s = *state_;
-  if (!s.inbox.has_tracks()) return s.current_settings.has_questions && s.questions_ended;
-  return s.inbox.has_ended() && knows_ends();
+  return s.have_streams_ended() && (!s.inbox.has_tracks() || knows_ends());
 }
 
 // The timeline has been told which tracks have ended. Under the lock.

@@ -23,7 +23,7 @@ class SessionThread {
  public:
   // Begins at once. Prompter and scheduler stay until it has ended.
   SessionThread(std::shared_ptr<SessionState> state, const Prompter& prompter, Scheduler& scheduler,
-                MakeSpeech make_speech, std::string checkpoint);
+                MakeSpeech make_speech, std::string checkpoint, Tools tools);
   // Waits until what is being computed has ended: state->stop and a flush come before it.
   ~SessionThread();
 
@@ -80,6 +80,7 @@ class SessionThread {
   Scheduler& scheduler_;
   const MakeSpeech make_speech_;
   const std::string checkpoint_;
+  const Tools tools_;
   AnswerMasks masks_;
   std::unique_ptr<Dialogue> dialogue_;  // made and given up under the lock
   std::optional<Timeline> timeline_;

@@ -59,5 +59,20 @@ TEST(Heard, WhereTheWordBegan) {
   EXPECT_EQ(beginning_of_word("...", kSecond / 10, kSecond), 0);
 }
 
+TEST(Heard, OfAnAnswerWithCallsTheStepsKeepWhatWasHeard) {
+  const auto cut = [](const std::string& heard) {
+    std::vector<ToolStep> steps(2);
+    steps[0].text = "Let me see.\n";
+    steps[1].text = "And more.\n";
+    const std::string rest = keep_heard(heard, steps);
+    return std::vector<std::string>{steps[0].text, steps[1].text, rest};
+  };
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(cut(""), (Texts{"", "", ""}));
+  EXPECT_EQ(cut("Let me"), (Texts{"Let me", "", ""}));
+  EXPECT_EQ(cut("Let me see.\nAnd"), (Texts{"Let me see.\n", "And", ""}));
+  EXPECT_EQ(cut("Let me see.\nAnd more.\nIt is"), (Texts{"Let me see.\n", "And more.\n", "It is"}));
+}
+
 }  // namespace
 }  // namespace omni

@@ -14,6 +14,7 @@
 #include "omni/segment.h"
 #include "omni/spatial.h"
 #include "omni/speech.h"
+#include "omni/tools.h"
 
 namespace omni {
 
@@ -51,6 +52,8 @@ enum class SpeakOn { change, always, never };
 // match: objects of successive answers that match get the same track; predict: and a velocity.
 enum class Tracking { none, match, predict };
 
+constexpr Nanoseconds kDefaultToolTimeout = 30 * kSecond;
+
 // What may change while a session runs, as a whole. An answer that has begun is not changed by it.
 struct SessionSettings {
   Trigger trigger = Trigger::manual;
@@ -75,6 +78,9 @@ struct SessionSettings {
   // Live: an answer is promised this long after the beginning of its media; media that are not
   // there by then are not waited for.
   std::optional<Nanoseconds> promise;
+  // A call of a tool that has no result by then gets an error in its place; 0: it is waited for as
+  // long as media or questions may come, and for kDefaultToolTimeout then.
+  Nanoseconds tool_timeout = kDefaultToolTimeout;
   bool stamped_when_ready = false;  // live: text gets the time at which it is there
   // Settled by the first thing that is put, and anew after a flush() or reset(): the tracks that
   // will come, whether answers may be spoken, and whether turns stay in the context: what was
@@ -97,6 +103,9 @@ struct SessionOptions {
   // turns are remembered.
   int64_t context_tokens = 0;
   uint64_t seed = 0;
+  // Functions that answers may call, a JSON list in OpenAI's form; empty: none. Answers to the
+  // standing questions of Trigger::event and those about objects make no calls.
+  std::string tools;
   SessionSettings settings;
   size_t most_waiting = 16;  // segments of a track
   // Not live: how long all else may wait for a track that brings nothing, where the track has
@@ -143,11 +152,14 @@ struct SpeechEnded {
   Nanoseconds start, heard;  // heard: so much of it was played
 };
 
-using Input = std::variant<Segment, UserText, TrackBegan, TrackEnded, VoiceBegan, TurnEnded,
-                           SpeechBegan, SpeechEnded>;
+// A ToolResult answers a ToolCall that came out; the turn goes on when all of its calls have one.
+using Input = std::variant<Segment, UserText, ToolResult, TrackBegan, TrackEnded, VoiceBegan,
+                           TurnEnded, SpeechBegan, SpeechEnded>;
 
 struct Admission {
-  bool accepted = true;  // false (not live): full; on_room tells when to try again
+  // false (not live): full; on_room tells when to try again. Of a ToolResult: no call of its id
+  // waits for one (any more), or it is longer than 64 KiB or no UTF-8.
+  bool accepted = true;
   // Live: the oldest segment of the track, which made room.
   std::optional<TimeSpan> dropped = std::nullopt;
 };
@@ -213,6 +225,11 @@ struct Utterance {
   std::shared_ptr<Speech> speech;
   std::string question, voice;
 };
+// A ToolCall that comes out is to be made, and its result put; the span is that of the turn's
+// media. This one got none within settings.tool_timeout.
+struct ToolTimedOut {
+  ToolCall call;
+};
 struct TurnDone {
   std::string question;
   bool about_objects = false;  // it answered spatial_prompt
@@ -254,8 +271,9 @@ struct Event {
   uint64_t epoch = 0;  // what the flush() before it returned
   TurnId turn = 0;     // 0: of none
   TimeSpan span;       // running time
-  std::variant<TimeAdvanced, TurnBegan, TextPiece, AnswerText, SpatialResult, Utterance, TurnDone,
-               TurnDropped, TrackSilent, Failed, Flushed, SessionStored, EndOfStream>
+  std::variant<TimeAdvanced, TurnBegan, TextPiece, AnswerText, SpatialResult, Utterance, ToolCall,
+               ToolTimedOut, TurnDone, TurnDropped, TrackSilent, Failed, Flushed, SessionStored,
+               EndOfStream>
       what;
 };
 
@@ -270,7 +288,8 @@ struct SessionStats {
   uint64_t n_spoken = 0, n_unspoken = 0, n_interrupted = 0;
   uint64_t n_resumed = 0;                 // false interruptions
   uint64_t n_overdue = 0, n_refused = 0;  // questions
-  uint64_t n_silent = 0;                  // times that tracks which bring nothing were given up
+  uint64_t n_tool_calls = 0, n_tool_timeouts = 0;
+  uint64_t n_silent = 0;  // times that tracks which bring nothing were given up
 };
 
 // All functions may be called from any thread. The work is done by a thread of its own, which

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "interface/rows.h"
+#include "interface/tool_template.h"
 #include "omni/segment.h"
 #include "omni/spatial.h"
 #include "text/bpe.h"
@@ -54,6 +55,9 @@ class Prompter {
   // the opening of the user's next one, without a thought.
   virtual Rows answered(Cursor& cursor, const std::string& question,
                         const std::string& answer) const = 0;
+
+  // How functions and calls are written; nullptr: the family has no template for them.
+  virtual const ToolTemplate* tools() const { return nullptr; }
 
   // What is subtracted from the positions of each lane when the beginning of the run leaves.
   virtual LaneShift rebase(Cursor& cursor, const Departed& gone) const = 0;

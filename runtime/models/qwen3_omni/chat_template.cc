@@ -7,6 +7,7 @@ namespace omni::qwen3_omni {
 
 ChatTemplate::ChatTemplate(const std::filesystem::path& folder, const Config& c)
     : chat_(folder, c.text.vocab_size),
+      tools_(qwen::ToolTurns::make(chat_, false)),
       image_(chat_.special("<|image_pad|>")),
       audio_(chat_.special("<|audio_pad|>")),
       audio_start_(chat_.special("<|audio_start|>")),

@@ -6,9 +6,11 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 
 #include "interface/prompter.h"
 #include "qwen/chat_ml.h"
+#include "qwen/tool_turns.h"
 #include "qwen3_omni/config.h"
 
 namespace omni::qwen3_omni {
@@ -39,6 +41,7 @@ class ChatTemplate final : public Prompter {
                 const std::string& answer) const override {
     return chat_.answered(cursor, question, answer);
   }
+  const ToolTemplate* tools() const override { return tools_.get(); }
   LaneShift rebase(Cursor& cursor, const Departed& gone) const override;
 
  private:
@@ -46,6 +49,7 @@ class ChatTemplate final : public Prompter {
   double ids_in(Nanoseconds time) const;
 
   qwen::ChatMl chat_;
+  std::unique_ptr<qwen::ToolTurns> tools_;
   int32_t image_, audio_, audio_start_, audio_end_, video_, vision_start_, vision_end_;
   double ids_per_second_;  // of the time axis of positions
 };

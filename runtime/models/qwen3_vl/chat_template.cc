@@ -11,6 +11,7 @@ namespace omni::qwen3_vl {
 ChatTemplate::ChatTemplate(const std::filesystem::path& folder, const Json& config, int vocab_size,
                            bool thinks)
     : chat_(folder, vocab_size),
+      tools_(qwen::ToolTurns::make(chat_, thinks)),
       image_pad_(chat_.special("<|image_pad|>")),
       video_pad_(chat_.special("<|video_pad|>")),
       vision_start_(chat_.special("<|vision_start|>")),

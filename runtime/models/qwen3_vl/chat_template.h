@@ -4,12 +4,14 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "interface/prompter.h"
 #include "io/json.h"
 #include "qwen/chat_ml.h"
+#include "qwen/tool_turns.h"
 
 namespace omni::qwen3_vl {
 
@@ -37,6 +39,7 @@ class ChatTemplate final : public Prompter {
                 const std::string& answer) const override {
     return chat_.answered(cursor, question, answer);
   }
+  const ToolTemplate* tools() const override { return tools_.get(); }
   LaneShift rebase(Cursor& cursor, const Departed& gone) const override;
 
  private:
@@ -44,6 +47,7 @@ class ChatTemplate final : public Prompter {
   std::string time_stamp(const Cursor& cursor, const Segment& s, Nanoseconds run_start) const;
 
   qwen::ChatMl chat_;
+  std::unique_ptr<qwen::ToolTurns> tools_;
   int32_t image_pad_, video_pad_, vision_start_, vision_end_;
   std::optional<int32_t> thought_, end_of_thought_;
 };
