@@ -16,6 +16,7 @@ from tokenizer import HIGHEST
 from vocabulary import FRAMES, LABELS, LEVELS, OTHER, PICTURES, RATE, TOKEN, UNIT
 
 CROWDED = .65  # of the towers' batches
+TALKED = .6    # of those of the stage talk
 _mel = None
 
 
@@ -187,7 +188,14 @@ def _work(seed, made, stage, bank, tokenizer, n, length):
             made.put(crowded_batch(clips, shape, 2 * n) if r.random() < CROWDED else tower_batch(clips, shape, n))
     boxes = stage == "boxes"
     packer = Questions(Tokenizer.from_file(str(tokenizer)), length, boxes)
+    talks = None
+    if stage == "talk":
+        import talk  # which needs log_mel
+        talks = talk.Talk(Clips(seed + 1, bank), bank.with_name("talk-" + bank.name))
     while True:
+        if talks and r.random() < TALKED:
+            made.put(talk.batch(talks, packer.t, 3))
+            continue
         mode = r.choices(list(MODES), (.1, .1, 0, .5, 0, .3) if boxes else (.45, .09, .06, .18, .08, .14))[0]
         few = max(1, n // 2) if mode == "long" else n
         made.put(text_batch(clips, packer, mode, r.choices(list(FRAMES), (.45, .3, .13, .06, .06))[0], few, boxes))

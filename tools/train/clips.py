@@ -50,6 +50,7 @@ class Audio:
 class Clips:
     def __init__(self, seed, bank, unseen=False):
         self.r, self.np, self.unseen = random.Random(seed), np.random.default_rng(seed), unseen
+        self.labels = LABELS[1:]  # of objects, the more often the oftener
         self.foreign = Foreign(self.r, bank.with_name("foreign-" + bank.name), unseen)
         bank = pickle.load(open(bank, "rb"))
         self.patterns, self.balls = {}, {}
@@ -222,7 +223,7 @@ class Clips:
         v = Video(shape, "objects", picture, frames, [[] for _ in range(n)])
         count, moving, placed = r.choices([1, 2, 3, 4, 5], [.42, .28, .16, .1, .04])[0], r.random() < .4, []
         for _ in range(count):
-            label = r.choice([k for k in LABELS[1:] if k not in [p[0] for p in placed]]) if r.random() < .85 or not placed else placed[0][0]
+            label = r.choice([k for k in self.labels if k not in [p[0] for p in placed]]) if r.random() < .85 or not placed else placed[0][0]
             size = math.exp(r.uniform(math.log(SMALLEST), math.log(min(min(h, w) * .75, 110 if count < 3 else 70))))
             sprite = things.sprite(label, size, r, frames[0].mean((0, 1)), self.unseen)
             sh, sw = sprite.shape[:2]

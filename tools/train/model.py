@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from transformers import Qwen2_5OmniThinkerConfig, Qwen2_5OmniThinkerForConditionalGeneration
 
 from tokenizer import HIGHEST
-from vocabulary import FRAMES, LABELS, LEVELS, OTHER, PICTURES, SOUNDS, SYSTEM, WAVES
+from vocabulary import ASKED, FRAMES, LABELS, LEVELS, OTHER, PICTURES, SOUNDS, SPOKEN, SYSTEM, WAVES
 
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
@@ -65,7 +65,7 @@ class Thinker(nn.Module):
         # What only training asks of the towers and of the media tokens inside the text model; dropped by the export.
         self.heads = nn.ModuleDict(dict(label=nn.Linear(n, len(LABELS) + 1), box=nn.Linear(n, 6), picture=nn.Linear(n, len(PICTURES) + 1), changed=nn.Linear(n, 2), sound=nn.Linear(n, len(SOUNDS)),
                                         level=nn.Linear(n, len(LEVELS)), waveform=nn.Linear(n, len(WAVES)), tap_label=nn.Linear(n, len(LABELS) + 1), tap_numbers=nn.Linear(n, 4 * n, bias=False),
-                                        tap_time=nn.Linear(n, 2 * n, bias=False)))
+                                        tap_time=nn.Linear(n, 2 * n, bias=False), asked=nn.Linear(n, len(ASKED)), spoken=nn.Linear(n, len(SPOKEN) + 1)))
         with torch.no_grad():  # near numbers have near embeddings
             k, phase = torch.logspace(math.log10(.004), math.log10(.6), n), torch.rand(n) * 2 * math.pi
             self.embedding()[self.numbers] = .02 * math.sqrt(2) * torch.cos(torch.arange(HIGHEST + 1.)[:, None] * k + phase)

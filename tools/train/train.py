@@ -6,6 +6,7 @@ text    the text model on frozen towers, everything
 joint   all of it together, the towers slowly
 foreign the text model and, slowly, the audio tower of a finished checkpoint (--begin-with), which learns what it was not made for; of what
         it was made for the rows that its Talker reads stay near the checkpoint's, since the Talker is not trained with them
+talk    the same of what it is told aloud: questions without a text, in conversations that it remembers
 """
 import argparse
 import sys
@@ -28,6 +29,7 @@ STAGES = {  # steps, clips a batch, learning rates of Muon and AdamW, share of t
     "text": dict(steps=8650, n=16, muon=3e-3, adam=1.5e-3, cool=.4, towers=0.0, length=160),
     "joint": dict(steps=2000, n=16, muon=1e-3, adam=5e-4, cool=.6, towers=.2, length=160),
     "foreign": dict(steps=1500, n=8, muon=1e-3, adam=1e-3, cool=1, towers=0.0, hearing=.5, length=160),
+    "talk": dict(steps=1700, n=8, muon=1e-3, adam=1e-3, cool=1, towers=0.0, hearing=.9, length=160),
 }
 ORDER = list(STAGES)
 CALLED_OTHER = 3.0  # weight of the loss of an own picture that is called other, beside the one of its right name
@@ -169,13 +171,57 @@ def text_losses(net, b, pictures, sounds, sigma, taps=True, kept=None):
     return out
 
 
+def talk_losses(net, b, pictures, sounds):
+    """Of conversations: what is answered, and of the sound which words of questions are in it."""
+    t = lambda k: tensor(b[k])
+    ids, scene, n = t("ids"), t("scene"), len(b["ids"])
+    pictures = pictures.unflatten(0, (-1, b["frames"].shape[1] // 2))
+    drawn = pictures.shape[1]
+    looked = [pictures[scene[:, k], max(0, j - pairs + drawn)] for k, (_, pairs) in enumerate(b["runs"]) for j in range(pairs)]
+    x = F.embedding(ids, net.embedding()).to(pictures.dtype)
+    x = x.index_copy(1, (ids[0] == net.config.video_token_id).nonzero()[:, 0], torch.cat(looked, 1).to(x.dtype))
+    x = x.index_copy(1, (ids[0] == net.config.audio_token_id).nonzero()[:, 0], torch.cat(sounds, 1).to(x.dtype))
+    size = ids.shape[1]
+    seen = torch.ones(size, size).tril().bool() & t("seen")[:, None]
+    hidden = net.text(x, t("positions").permute(2, 0, 1), torch.zeros(seen.shape).masked_fill_(~seen, -1e4))[0]
+
+    true, asked_at = t("target"), t("asked_at")
+    asked = true >= 0
+    scores = F.linear(hidden[asked], net.embedding()).float()
+    loss = F.cross_entropy(scores, true[asked], reduction="none")
+    first = torch.zeros_like(asked).scatter_(1, asked_at, torch.ones_like(asked_at, dtype=torch.bool))[asked]
+    right = (scores.argmax(-1) == true[asked]).float()
+    weight = torch.where(first, 3.0, 1.0)
+    at_end = hidden.gather(1, asked_at[..., None].expand(-1, -1, hidden.shape[-1]))
+    kind = net.heads["asked"](at_end).float().flatten(0, 1)
+    out = {"talk": 2 * (loss * weight).sum() / weight.sum(), "asked": .3 * F.cross_entropy(kind, t("asked").flatten()), "_talk": right.mean(), "_begins": right[first].mean(), "_asked": (kind.argmax(-1) == t("asked").flatten()).float().mean()}
+    said = [(s, words) for k, s in enumerate(sounds) for s, words in zip(s, (w[k] for w in b["spoken"])) if words is not None]
+    said += list(zip(net.audio(tensor(b["alone"][0]).bfloat16()), b["alone"][1]))
+    log_p = net.heads["spoken"](torch.nn.utils.rnn.pad_sequence([s for s, _ in said])).float().log_softmax(-1)
+    words, lengths = torch.tensor([w for _, words in said for w in words]), [torch.tensor([len(x[i]) for x in said]) for i in (0, 1)]
+    out["spoken"] = .1 * F.ctc_loss(log_p, words, *lengths, reduction="none", zero_infinity=True).mean()
+    return out
+
+
+def heard(net, b):
+    """Audio tokens of conversations, [clips, tokens, hidden] a run."""
+    units = net.audio(tensor(b["units"]).bfloat16()) if b["units"] is not None else None
+    out, at, n = [], 0, len(b["ids"])
+    for (tokens, _), part in zip(b["runs"], b["parts"]):
+        whole = tokens // 50
+        pieces = [units[at : at + n * whole].reshape(n, whole * 50, -1)] if whole else []
+        at += n * whole
+        out.append(torch.cat(pieces + ([net.audio(tensor(part).bfloat16())] if part is not None else []), 1))
+    return out
+
+
 def share(name, stage):
     """Of the stage's learning rates, for a parameter."""
     s = STAGES[stage]
     hearing = s.get("hearing", s["towers"])
-    if "audio_tower" in name or name.startswith("heads.sound"):
+    if "audio_tower" in name or name.startswith(("heads.sound", "heads.spoken")):
         return hearing if "audio_tower" in name else float(hearing > 0)
-    if "visual" in name or name.startswith("heads.") and "tap" not in name:
+    if "visual" in name or name.startswith("heads.") and "tap" not in name and "asked" not in name:
         return s["towers"]
     return 0.0 if stage == "towers" else 1.0
 
@@ -221,14 +267,14 @@ def main():
         sys.exit(f"{final} is there already")
     for earlier in reversed(ORDER[: ORDER.index(a.stage)]):
         if (a.folder / f"{earlier}.pt").exists():
-            net.load_state_dict(torch.load(a.folder / f"{earlier}.pt", map_location=a.device))
+            net.load_state_dict(torch.load(a.folder / f"{earlier}.pt", map_location=a.device), strict=a.stage != "talk")  # heads of its own
             print("begins with", earlier, flush=True)
             break
     else:
         if a.begin_with:  # what only training asks of it begins afresh
             net.hf.load_state_dict(Reader(a.begin_with).thinker.state_dict())
     kept = None
-    if a.begin_with and a.stage == "foreign":
+    if a.begin_with and a.stage in ("foreign", "talk"):
         kept = Thinker(Tokenizer.from_file(str(a.folder / "tokenizer.json"))).requires_grad_(False)
         kept.hf.load_state_dict(Reader(a.begin_with).thinker.state_dict())
     taps = not a.begin_with  # what only training asks of the media tokens is not in a checkpoint, and to learn it afresh would undo what they carry
@@ -252,10 +298,11 @@ def main():
             frames, mel = b.get("frames"), b.get("mel")
             with torch.set_grad_enabled(s["towers"] > 0):
                 pictures = net.vision(net.patches(tensor(frames), b["shape"]).bfloat16(), b["shape"]) if frames is not None else None
+            talks = "talk" in b
             with torch.set_grad_enabled(s.get("hearing", s["towers"]) > 0):
-                sounds = net.audio(tensor(mel).bfloat16()) if mel is not None else None
-            losses = tower_losses(net, b, pictures, sounds) if a.stage == "towers" else text_losses(net, b, pictures, sounds, max(1.2, 6 * (1 - 2 * done)) if a.stage == "boxes" else 1.2, taps, kept)
-            if a.stage == "foreign" and sounds is not None:
+                sounds = heard(net, b) if talks else net.audio(tensor(mel).bfloat16()) if mel is not None else None
+            losses = talk_losses(net, b, pictures, sounds) if talks else tower_losses(net, b, pictures, sounds) if a.stage == "towers" else text_losses(net, b, pictures, sounds, max(1.2, 6 * (1 - 2 * done)) if a.stage == "boxes" else 1.2, taps, kept)
+            if a.stage in ("foreign", "talk") and sounds is not None and not talks:
                 losses |= sound_losses(net, sounds.reshape(len(b["sound"]), -1, sounds.shape[-1]), tensor(b["sound"]))
         sum(v for k, v in losses.items() if k[0] != "_").backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)

@@ -56,3 +56,20 @@ QUESTIONS = {
     "fault": ["Any fault?", "Report faults."],
     "word": ["What is said?", "Which words are spoken?"],
 }
+
+# What may be said to it instead; the answer to `stop`, and to whatever else is said, is nothing.
+NAMED = ["ball", "dog", "car", "fish", "tree", "house", "star"]  # what may be asked for by name
+PHRASES = {
+    "video": ["what do you see", "what can you see", "describe the picture"],
+    "fault": ["is there a fault", "any fault"],
+    "where": ["where is the {}"],
+    "count": ["how many", "how many objects are there"],
+    "audio": ["what do you hear", "what can you hear"],
+    "repeat": ["repeat that", "say that again"],
+    "now": ["and now", "what about now"],
+    "larger": ["which one is larger", "which is larger"],
+    "thanks": ["thank you", "thanks"],
+    "stop": ["stop", "be quiet"],
+}
+ASKED = ["nothing"] + [k for k in PHRASES if k not in ("where", "stop")] + ["where " + label for label in NAMED]  # classes of what was asked
+SPOKEN = sorted({w for ps in PHRASES.values() for p in ps for label in NAMED for w in p.format(label).split()})  # its words
