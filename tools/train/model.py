@@ -69,7 +69,15 @@ class Thinker(nn.Module):
         with torch.no_grad():  # near numbers have near embeddings
             k, phase = torch.logspace(math.log10(.004), math.log10(.6), n), torch.rand(n) * 2 * math.pi
             self.embedding()[self.numbers] = .02 * math.sqrt(2) * torch.cos(torch.arange(HIGHEST + 1.)[:, None] * k + phase)
+        # A token for each word of SPOKEN that texts have as one; -1: they have it in parts. Only those that were trained with can be told from others.
+        one = [[i[0] for t in (" " + w, w.capitalize(), w) if len(i := tokenizer.encode(t).ids) == 1] for w in SPOKEN]
+        self.spoken_tokens = torch.tensor([i[0] if i else -1 for i in one])
         self._plans = {}
+
+    def spoken(self, x):
+        """Scores of the words of SPOKEN in audio tokens, behind that of none. Such a token shall be like the one that the word is in a text, so that what is known of texts is known of it."""
+        scores, known = self.heads["spoken"](x).float(), (self.spoken_tokens >= 0).nonzero()[:, 0]
+        return scores.index_copy(-1, known + 1, 4 * F.linear(x, self.embedding()[self.spoken_tokens[known]].detach()).float())
 
     def embedding(self):
         return self.hf.model.language_model.embed_tokens.weight

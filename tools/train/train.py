@@ -6,7 +6,7 @@ text    the text model on frozen towers, everything
 joint   all of it together, the towers slowly
 foreign the text model and, slowly, the audio tower of a finished checkpoint (--begin-with), which learns what it was not made for; of what
         it was made for the rows that its Talker reads stay near the checkpoint's, since the Talker is not trained with them
-talk    the same of what it is told aloud: questions without a text, in conversations that it remembers
+talk    the same of what it is told aloud: questions without a text, in conversations that it remembers (models/nano has not had it yet)
 """
 import argparse
 import sys
@@ -197,7 +197,7 @@ def talk_losses(net, b, pictures, sounds):
     out = {"talk": 2 * (loss * weight).sum() / weight.sum(), "asked": .3 * F.cross_entropy(kind, t("asked").flatten()), "_talk": right.mean(), "_begins": right[first].mean(), "_asked": (kind.argmax(-1) == t("asked").flatten()).float().mean()}
     said = [(s, words) for k, s in enumerate(sounds) for s, words in zip(s, (w[k] for w in b["spoken"])) if words is not None]
     said += list(zip(net.audio(tensor(b["alone"][0]).bfloat16()), b["alone"][1]))
-    log_p = net.heads["spoken"](torch.nn.utils.rnn.pad_sequence([s for s, _ in said])).float().log_softmax(-1)
+    log_p = net.spoken(torch.nn.utils.rnn.pad_sequence([s for s, _ in said])).log_softmax(-1)
     words, lengths = torch.tensor([w for _, words in said for w in words]), [torch.tensor([len(x[i]) for x in said]) for i in (0, 1)]
     out["spoken"] = .1 * F.ctc_loss(log_p, words, *lengths, reduction="none", zero_infinity=True).mean()
     return out
