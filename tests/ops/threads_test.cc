@@ -69,7 +69,7 @@ TEST(Threads, HoldNothingForAttention) {
               const Arena::Scope scope(arena);
               ops::attention(cx, heads(0), heads(1), heads(2), std::span<const int64_t>(spans));
             }),
-            4e3);
+            10e3);
 }
 
 TEST(Threads, HoldNothingForSegmentation) {
@@ -77,7 +77,7 @@ TEST(Threads, HoldNothingForSegmentation) {
               for (const TextUnit unit : {TextUnit::grapheme, TextUnit::word, TextUnit::line})
                 ends_of(unit, "a word");
             }),
-            4e3);
+            10e3);
 }
 
 }  // namespace
