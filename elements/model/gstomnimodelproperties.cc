@@ -105,7 +105,9 @@ const GstOmniProperties<Settings>& State::properties() {
          &Settings::speak_on, 0, 0, playing, speak_on_get_type},
         {"barge-in", "Barge-in",
          "A question that comes while an answer is being spoken ends it (live, or by the signal "
-         "`ask`), and so does a voice on an audio pad where `trigger` is turn",
+         "`ask`), and so does a voice on an audio pad where `trigger` is turn, once it has lasted "
+         "for "
+         "`barge-in-delay` of omniaudiotokenizer",
          &Settings::barge_in, 0, 0, playing},
         {"resume-false-interruption", "Resume false interruption",
          "With `barge-in`, a voice over an answer that is over sooner, in ms, was a cough or a "

@@ -39,9 +39,15 @@ constexpr GstClockTime kMostHole = 2 * GST_SECOND;  // longer ones begin a new p
 constexpr GstOmniInput::Limits kLimits{4096, 64 << 20, 8 * GST_SECOND};
 
 struct AudioSettings : GstOmniEngineSettings {
-  guint latency = 200, turn_silence = 500;
+  guint latency = 200, turn_silence = 500, barge_in_delay = 300;
   std::string turn_model_path;
   double clip_maximum = 100;  // above any log-mel value: unset
+};
+
+// When turns end and voices are told of.
+struct Listening {
+  omni::Nanoseconds turn_silence, barge_in_delay;
+  bool operator==(const Listening&) const = default;
 };
 
 class AudioWork final : public GstOmniTokenizerWork {
@@ -49,8 +55,7 @@ class AudioWork final : public GstOmniTokenizerWork {
   struct Calls {
     std::function<void()> check_cancelled;
     std::function<bool()> is_live;
-    // The silence that ends a turn; none: turns are nobody's business.
-    std::function<std::optional<omni::Nanoseconds>()> turn_silence;
+    std::function<std::optional<Listening>()> listening;  // none: turns are nobody's business
     std::function<std::shared_ptr<const omni::TurnModel>()> turn_model;  // may have none
     std::function<void(EventPtr)> push_event;
   };
@@ -86,13 +91,15 @@ class AudioWork final : public GstOmniTokenizerWork {
     n_samples_ = 0;
     tokenizer_->set_live(calls_.is_live());
     tokenizer_->start(time);
-    silence_ = calls_.turn_silence();
-    detector_ = silence_ ? omni::make_turn_detector(*silence_, calls_.turn_model()) : nullptr;
+    listening_ = calls_.listening();
+    detector_ = listening_ ? omni::make_turn_detector(listening_->turn_silence, calls_.turn_model(),
+                                                      listening_->barge_in_delay)
+                           : nullptr;
     if (detector_) detector_->start(time);
   }
   void push(std::span<const float> samples) {
     calls_.check_cancelled();
-    if (silence_ != calls_.turn_silence()) start_anew();
+    if (listening_ != calls_.listening()) start_anew();
     size_t begin = 0;
     for (const omni::TurnMark& mark : detector_ ? detector_->push(samples) : kNoMarks) {
       tokenize(samples.subspan(begin, mark.at - begin));
@@ -136,7 +143,7 @@ class AudioWork final : public GstOmniTokenizerWork {
   const Calls calls_;
   const std::vector<omni::TurnMark> kNoMarks;
   std::unique_ptr<omni::TurnDetector> detector_;
-  std::optional<omni::Nanoseconds> silence_;
+  std::optional<Listening> listening_;
   omni::Nanoseconds start_ = 0;  // of what goes on
   guint64 n_samples_ = 0;        // of it
   const Emit* emit_ = nullptr;   // of the call that is running
@@ -158,6 +165,11 @@ class AudioTokenizer final : public GstOmniTokenizer {
                       "Without a voice for so long somebody has finished, in ms (where omnimodel's "
                       "trigger is turn)",
                       &Settings::turn_silence, 32, 60000, GstOmniMutable::playing});
+      rows.push_back({"barge-in-delay", "Barge-in delay",
+                      "A voice is heard over an answer, which omnimodel's `barge-in` ends, once it "
+                      "has lasted for so long, in ms (250 at least); one that is over before lets "
+                      "the answer go on",
+                      &Settings::barge_in_delay, 0, 60000, GstOmniMutable::playing});
       rows.push_back({"turn-model-path", "Turn model path",
                       "A model that says of a pause whether the turn is over (smart-turn), which "
                       "makes `turn-silence` shorter or longer: its folder, or its name as "
@@ -203,7 +215,7 @@ class AudioTokenizer final : public GstOmniTokenizer {
     auto work = std::make_unique<AudioWork>(
         engine.make_audio_tokenizer(options),
         AudioWork::Calls{[this] { check_cancelled(); }, [this] { return is_live(); },
-                         [this] { return turn_silence(); }, [this] { return turn_model(); },
+                         [this] { return listening(); }, [this] { return turn_model(); },
                          [this](EventPtr event) { push_event(std::move(event)); }});
     chunk_ = GstClockTime(engine.chunk_duration());
     const QueryPtr query = gst_omni_query_turns_wanted();
@@ -217,10 +229,11 @@ class AudioTokenizer final : public GstOmniTokenizer {
     return wanted.has_value();
   }
 
-  std::optional<omni::Nanoseconds> turn_silence() {
+  std::optional<Listening> listening() {
     if (!turns_wanted_) return std::nullopt;
     std::lock_guard guard(settings.lock);
-    return omni::Nanoseconds(settings.turn_silence) * GST_MSECOND;
+    return Listening{omni::Nanoseconds(settings.turn_silence * GST_MSECOND),
+                     omni::Nanoseconds(settings.barge_in_delay * GST_MSECOND)};
   }
 
   std::shared_ptr<const omni::TurnModel> turn_model() {

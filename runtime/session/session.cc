@@ -274,14 +274,17 @@ class LocalSession final : public Session {
     {
       std::lock_guard guard(state_->lock);
       const SessionSettings& settings = state_->current_settings;
+      // Of a voice over an answer that was not told of before it was over, too.
+      const bool is_false = settings.barge_in && state_->utterances.is_speaking() &&
+                            turn.speech.duration < settings.resume_false_interruption;
       if (state_->utterances.is_held()) {
-        if (turn.speech.duration < settings.resume_false_interruption)
+        if (is_false)
           resumed = state_->utterances.resume();
         else
           interrupted = state_->end_early(0);
       }
       const bool is_wanted = !state_->failed && settings.trigger == Trigger::turn;
-      if (is_wanted && resumed.empty()) {
+      if (is_wanted && !is_false) {
         state_->turns.turn_ended(turn);
         if (state_->cuts.size() >= Turns::kMostQuestions) state_->cuts.pop_front();
         state_->cuts.push_back(turn.time);

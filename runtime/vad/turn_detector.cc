@@ -55,8 +55,10 @@ class ModelOfPauses {
 
 class VadTurnDetector final : public TurnDetector {
  public:
-  VadTurnDetector(Nanoseconds silence, std::shared_ptr<const TurnModel> model)
+  VadTurnDetector(Nanoseconds silence, std::shared_ptr<const TurnModel> model,
+                  Nanoseconds told_after)
       : silence_(samples_in(silence, kRate)),
+        told_after_(samples_in(told_after, kRate)),
         options_{.min_silence = model ? longest(silence_) : silence_},
         segmenter_(options_) {
     if (model) model_.emplace(std::move(model));
@@ -83,7 +85,8 @@ class VadTurnDetector final : public TurnDetector {
       if (speech) {
         is_told_ = false;
         mark(ended(*speech, now));
-      } else if (const auto since = segmenter_.speaking_since(); since && !is_told_) {
+      } else if (const auto since = segmenter_.speaking_since();
+                 since && !is_told_ && now - *since >= told_after_ && !segmenter_.pause()) {
         is_told_ = true;
         mark(VoiceBegan{time_of(*since)});
       }
@@ -116,7 +119,7 @@ class VadTurnDetector final : public TurnDetector {
     return {{time_of(s.start), duration_of(s.end - s.start, kRate)}, time_of(now)};
   }
 
-  const int64_t silence_;  // samples
+  const int64_t silence_, told_after_;  // samples
   const SpeechSegmenterOptions options_;
   VoiceActivity activity_;
   SpeechSegmenter segmenter_;
@@ -130,11 +133,12 @@ class VadTurnDetector final : public TurnDetector {
 }  // namespace
 
 std::unique_ptr<TurnDetector> make_turn_detector(Nanoseconds silence,
-                                                 std::shared_ptr<const TurnModel> model) {
+                                                 std::shared_ptr<const TurnModel> model,
+                                                 Nanoseconds told_after) {
   if (silence <= 0)
     throw Error(ErrorCode::invalid_argument,
                 "turns that end with a silence of " + std::to_string(silence) + " ns");
-  return std::make_unique<VadTurnDetector>(silence, std::move(model));
+  return std::make_unique<VadTurnDetector>(silence, std::move(model), told_after);
 }
 
 }  // namespace omni

@@ -202,8 +202,8 @@ struct Heard {
 };
 
 Heard listen(const std::vector<float>& samples, size_t piece, Nanoseconds silence,
-             Nanoseconds start = 0) {
-  const auto detector = make_turn_detector(silence);
+             Nanoseconds start = 0, Nanoseconds told_after = kShortestVoice) {
+  const auto detector = make_turn_detector(silence, nullptr, told_after);
   detector->start(start);
   Heard out;
   for (size_t at = 0; at < samples.size(); at += piece) {
@@ -239,6 +239,18 @@ TEST(TurnDetector, TurnsEndAfterTheirSilence) {
     EXPECT_EQ(h.ended[i].time, 10 * kSecond + at(last ? 176000 : spoken[i].second + 8704));
   }
   EXPECT_EQ(h.at[0], 5632 + 4096) << "speech is told of once it is longer than 250 ms";
+}
+
+// One that is over before is a turn all the same.
+TEST(TurnDetector, AVoiceIsToldOfWhenItHasLasted) {
+  const Heard h = listen(jfk(), 512, kSecond / 2, 0, 300 * kSecond / 1000);
+  EXPECT_EQ(h.began.size(), 4u);
+  EXPECT_EQ(h.at[0], 5632 + 5120) << "the first window behind 300 ms";
+  const Heard late = listen(jfk(), 512, kSecond / 2, 0, 1500 * kSecond / 1000);
+  EXPECT_EQ(late.ended.size(), 4u);
+  EXPECT_EQ(late.began, (std::vector<Nanoseconds>{at(5632), at(86528), at(131072)}))
+      << "but for the one of 1.1 s";
+  EXPECT_EQ(listen(jfk(), 512, kSecond / 2, 0, 0).at, listen(jfk(), 512, kSecond / 2).at);
 }
 
 TEST(TurnDetector, PausesInsideATurnDoNotEndIt) {

@@ -35,11 +35,15 @@ class TurnModel;
 // not_found, corrupt_file or unsupported.
 OMNI_API std::shared_ptr<const TurnModel> open_turn_model(const std::string& path_or_name);
 
-// A turn ends with `silence` without a voice. Speech is told of once it has lasted for 250 ms. With
-// a model, it is asked when a pause has lasted for 2/5 of `silence`: the turn ends there if it is
-// over, otherwise with 3 times `silence`.
-// Throws invalid_argument if the silence is not positive.
+constexpr Nanoseconds kShortestVoice = kSecond / 4;  // what is shorter is no speech
+
+// A turn ends with `silence` without a voice. A VoiceBegan is told once speech has lasted for
+// `told_after`, which is no less than kShortestVoice, and goes on; of one that is over before there
+// is the TurnEnded alone. With a model, it is asked when a pause has lasted for 2/5 of `silence`:
+// the turn ends there if it is over, otherwise with 3 times `silence`. Throws invalid_argument if
+// the silence is not positive.
 OMNI_API std::unique_ptr<TurnDetector> make_turn_detector(
-    Nanoseconds silence, std::shared_ptr<const TurnModel> model = nullptr);
+    Nanoseconds silence, std::shared_ptr<const TurnModel> model = nullptr,
+    Nanoseconds told_after = kShortestVoice);
 
 }  // namespace omni
