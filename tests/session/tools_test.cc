@@ -374,6 +374,9 @@ SessionOptions greedy(Nanoseconds timeout = kDefaultToolTimeout) {
   return o;
 }
 
+// A wrong program fails by it, and does not hang.
+constexpr Nanoseconds kLong = 20 * kSecond;
+
 // Events up to the first of a kind, that one included.
 template <class What>
 std::vector<Event> up_to(Session& s) {
@@ -424,20 +427,21 @@ TEST(Tools, TheTimeoutMayChangeWhileACallWaits) {
 }
 
 TEST(Tools, AnInterruptGivesCallsUp) {
-  const auto session = engine_of(kVl)->make_session(greedy(0));
+  const auto session = engine_of(kVl)->make_session(greedy(kLong));
   const TurnId turn = session->ask({"Do it."});
   const ToolCall call = *as<ToolCall>(up_to<ToolCall>(*session).back());
   session->interrupt(turn);
   const auto events = up_to<TurnDone>(*session);
   EXPECT_FALSE(as<TurnDone>(events.back())->answer.complete);
   EXPECT_FALSE(session->put(ToolResult{call.id, "late"}).accepted);
+  EXPECT_EQ(session->stats().n_tool_timeouts, 0u);
   EXPECT_EQ(session->remembered().size(), 1u) << "and the conversation goes on";
   session->ask({"And now?"});
   up_to<TurnDone>(*session);
 }
 
 TEST(Tools, AFlushAndAResetGiveCallsUp) {
-  const auto session = engine_of(kVl)->make_session(greedy(0));
+  const auto session = engine_of(kVl)->make_session(greedy(kLong));
   session->ask({"Do it."});
   ToolCall call = *as<ToolCall>(up_to<ToolCall>(*session).back());
   session->flush();
@@ -448,6 +452,7 @@ TEST(Tools, AFlushAndAResetGiveCallsUp) {
   session->reset();
   up_to<TurnDone>(*session);
   EXPECT_FALSE(session->put(ToolResult{call.id, "late"}).accepted);
+  EXPECT_EQ(session->stats().n_tool_timeouts, 0u);
 }
 
 TEST(Tools, TheEndWaitsForResultsAndNotForEver) {
@@ -469,19 +474,20 @@ TEST(Tools, TheEndWaitsForResultsAndNotForEver) {
 TEST(Tools, ASessionThatIsSavedGivesCallsUp) {
   const fs::path file =
       fs::temp_directory_path() / ("omni_tools_test_" + std::to_string(::getpid()) + ".session");
-  const auto session = engine_of(kVl)->make_session(greedy(0));
+  const auto session = engine_of(kVl)->make_session(greedy(kLong));
   session->ask({"Do it."});
   const ToolCall call = *as<ToolCall>(up_to<ToolCall>(*session).back());
   session->save(file.string());
   const auto events = up_to<SessionStored>(*session);
   EXPECT_FALSE(as<SessionStored>(events.back())->error);
+  EXPECT_EQ(session->stats().n_tool_timeouts, 0u);
   EXPECT_FALSE(session->put(ToolResult{call.id, "late"}).accepted);
-  const auto loaded = engine_of(kVl)->make_session(greedy(0));
+  const auto loaded = engine_of(kVl)->make_session(greedy(kLong));
   loaded->load(file.string());
   EXPECT_FALSE(as<SessionStored>(up_to<SessionStored>(*loaded).back())->error);
   EXPECT_EQ(loaded->remembered(), session->remembered());
   EXPECT_EQ(loaded->stats().context_tokens, session->stats().context_tokens);
-  SessionOptions other = greedy(0);
+  SessionOptions other = greedy(kLong);
   other.tools = function("{}");
   const auto of_others = engine_of(kVl)->make_session(other);
   of_others->load(file.string());
