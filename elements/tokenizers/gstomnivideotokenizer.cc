@@ -128,9 +128,10 @@ class Recording {
     return {int(frames_), total_, frame_rate_, spread};
   }
   // of those that are looked at
-  omni::Rational rate() const {
+  omni::Rational rate(omni::FrameSpread spread) const {
     gint num = 0, den = 1;
-    gst_util_double_to_fraction(frames_ * frame_rate_.value() / double(total_), &num, &den);
+    gst_util_double_to_fraction(sampler(spread).frames() * frame_rate_.value() / double(total_),
+                                &num, &den);
     return {std::max(1, num), den};
   }
 
@@ -334,7 +335,7 @@ class VideoTokenizer final : public GstOmniTokenizer {
   }
   omni::Rational recording_rate() {
     std::lock_guard guard(sampler_lock_);
-    return recording_->rate();
+    return recording_->rate(spread_);
   }
   GstClockTime duration_of(GstBuffer* buffer) override {
     const GstClockTime duration = GST_BUFFER_DURATION(buffer);

@@ -312,7 +312,7 @@ TEST(FrameSampler, TwoFramesASecondFromAnyRate) {
 // The indices of arange(0, total, total / frames), whatever the rate.
 TEST(EvenSampler, PicksAreSpreadOverTheWhole) {
   for (const auto& [frames, total] :
-       {std::pair{8, 241}, {8, 8}, {1, 100}, {5, 20}, {7, 100}, {768, 100000}, {8, 3}})
+       {std::pair{8, 241}, {8, 8}, {2, 100}, {4, 20}, {6, 100}, {768, 100000}, {8, 3}})
     for (const Rational rate : {Rational{25, 1}, {30000, 1001}, {1, 1}, {60, 1}}) {
       EvenSampler s(frames, total, rate, FrameSpread::arange);
       for (int pass = 0; pass < 2; ++pass, s.reset()) {
@@ -326,6 +326,19 @@ TEST(EvenSampler, PicksAreSpreadOverTheWhole) {
         EXPECT_EQ(picked, wanted) << frames << " of " << total << " at " << rate.value();
       }
     }
+}
+
+// round(frames / 2) · 2 of Python: 5 become 4, 7 become 8.
+TEST(EvenSampler, PicksWholePairs) {
+  for (const auto& [frames, picks] :
+       {std::pair{1, 2}, {2, 2}, {3, 4}, {5, 4}, {6, 6}, {7, 8}, {9, 8}}) {
+    EvenSampler s(frames, 100, {1, 1}, FrameSpread::arange);
+    EXPECT_EQ(s.frames(), picks);
+    int n = 0;
+    for (int i = 0; i < 100; ++i) n += s.wants(i * kSecond);
+    EXPECT_EQ(n, picks) << frames;
+    EXPECT_EQ(EvenSampler(frames, 100, {1, 1}, FrameSpread::linspace).frames(), frames);
+  }
 }
 
 // What Qwen3VLVideoProcessor.sample_frames gives, each once.

@@ -61,8 +61,9 @@ class OMNI_API FrameSampler {
 };
 
 // Which `frames` of the `total` of a video are evenly spread: arange(0, total, total / frames)
-// rounded down, as Qwen2VLVideoProcessor does, or linspace(0, total - 1, frames) rounded to the
-// nearest, as Qwen3VLVideoProcessor does: the first, the last and those between.
+// rounded down, of whole pairs alone, as Qwen2VLVideoProcessor does, or linspace(0, total - 1,
+// frames) rounded to the nearest, as Qwen3VLVideoProcessor does: the first, the last and those
+// between.
 enum class FrameSpread { arange, linspace };
 
 // Picks `frames` of the `total` of a video. They are told by their time stamps, counted from the
@@ -70,11 +71,16 @@ enum class FrameSpread { arange, linspace };
 class OMNI_API EvenSampler {
  public:
   EvenSampler(int frames, int64_t total, Rational frame_rate, FrameSpread spread)
-      : frames_(frames), total_(total), frame_rate_(frame_rate), spread_(spread) {}
+      : frames_(spread == FrameSpread::arange ? whole_pairs(frames) : frames),
+        total_(total),
+        frame_rate_(frame_rate),
+        spread_(spread) {}
   bool wants(Nanoseconds time);
   void reset() { origin_.reset(); }
+  int frames() const { return frames_; }  // that it picks where there are as many
 
  private:
+  static int whole_pairs(int frames);
   int64_t index(int64_t k) const;  // of the k-th, among all
 
   int frames_;

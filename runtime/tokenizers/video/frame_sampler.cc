@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "omni/video.h"
@@ -20,6 +21,11 @@ bool FrameSampler::wants(Nanoseconds time) {
   const __int128 period = __int128(1'000'000'000) * rate_.den;
   next_ = int64_t((__int128(elapsed + kSlack + 1) * rate_.num + period - 1) / period);
   return true;
+}
+
+// The nearest number of pairs, halves to even, as Python rounds; of one frame a pair.
+int EvenSampler::whole_pairs(int frames) {
+  return std::max(2, 2 * int(std::nearbyint(frames / 2.0)));
 }
 
 // In double precision, halves to even: so numpy computes it.
