@@ -40,10 +40,12 @@ void print(const char* folder) {
   line("in", list({{a.video, "video, images"}, {a.audio, "audio"}, {a.text, "text"}}));
   line("out", list({{a.text, "text, places"}, {a.transcript, "words"}, {a.speech, "speech"}}));
   const double memory = double(::sysconf(_SC_PHYS_PAGES)) * double(::sysconf(_SC_PAGESIZE));
-  for (const auto& need : info.needs)
-    line(name_of(need.precision),
-         rounded(double(need.bytes) / 1e9, "GB of weights") +
-             (double(need.bytes) < memory ? "" : ": more than this machine has"));
+  for (const auto& need : info.needs) {
+    const double on_host = double(need.bytes - need.in_file);
+    line(name_of(need.precision), rounded(on_host / 1e9, "GB of weights") + ", " +
+                                      rounded(double(need.bytes) / 1e9, "on a GPU") +
+                                      (on_host < memory ? "" : ": more than this machine has"));
+  }
 }
 
 }  // namespace

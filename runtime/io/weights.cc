@@ -126,9 +126,13 @@ Tensor Weights::get(const std::string& name, const Shape& shape) const {
   return t;
 }
 
-Tensor Weights::get_float8(const std::string& name, const Shape& shape) const {
+Tensor Weights::get_float8(const std::string& name) const {
   const std::string full = prefix_ + name;
-  const Tensor t = file_of(full).get_float8(full);
+  return file_of(full).get_float8(full);
+}
+
+Tensor Weights::get_float8(const std::string& name, const Shape& shape) const {
+  const Tensor t = get_float8(name);
   require_shape(name, t, shape);
   return t;
 }
@@ -199,8 +203,11 @@ void transpose(const Tensor& x, ThreadPool* pool, Tensor& y) {
 }  // namespace
 
 Matrix Weights::stack(const std::string& name, int64_t n, int64_t n_out, int64_t n_in) const {
-  const bool is_transposed = get(name).shape() != Shape{n, n_out, n_in};
-  const Tensor stored = is_transposed ? get(name, {n, n_in, n_out}) : get(name);
+  const bool is_quantized = files_->format && files_->format->stores_stack(*this, name);
+  const Tensor stored =
+      is_quantized ? files_->format->read_stack(*this, name, quantizing_.pool) : get(name);
+  const bool is_transposed = stored.shape() != Shape{n, n_out, n_in};
+  if (is_transposed) require_shape(name, stored, {n, n_in, n_out});
   require_floating(name, stored);
   const Shape joined{n * n_out, n_in};
   const auto dense = [&] {

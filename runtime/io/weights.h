@@ -67,8 +67,9 @@ class Weights {
   // As in the file. Throws not_found with the full name, corrupt_file if the shape is not `shape`.
   Tensor get(const std::string& name, const Shape& shape) const;
   Tensor get(const std::string& name) const;
-  // A tensor of type F8_E4M3 and this shape as bytes, U8. Throws as get() does.
+  // A tensor of type F8_E4M3 (and this shape) as bytes, U8. Throws as get() does.
   Tensor get_float8(const std::string& name, const Shape& shape) const;
+  Tensor get_float8(const std::string& name) const;
   // The weight of the linear layer `name`, [n_out, n_in]: as stored, or quantized as with() asked
   // for, to be read once. Throws as get() does; unsupported names a type or a layout that cannot be
   // multiplied with.

@@ -6,8 +6,8 @@
 
 #include <algorithm>
 
-#include "cpu/packed_matrix.h"
 #include "models/devices.h"
+#include "models/rounds_rows.h"
 
 namespace omni::parity {
 namespace {
@@ -32,14 +32,6 @@ TEST_P(Parity, EveryBoundaryOnEmulatedCuda) {
 #endif
 
 // Of a text model as each published layout stores it (tools/fixtures/make_quantized_fixture.py).
-bool rounds_rows() {
-  Matrix w;
-  w.format = WeightFormat::int8, w.n_out = 1, w.n_in = w.group = 8;
-  w.values = Tensor::zeros(DType::i8, {1, 8}), w.scales = Tensor::zeros(DType::f32, {1, 1});
-  const auto packed = ops::cpu::pack_linear({&w, 1}, ops::MatmulPrecision::f32);
-  return packed->rounding() != ops::cpu::CpuMatrix::Rounding::none;
-}
-
 class QuantizedParity : public testing::TestWithParam<const char*> {};
 
 TEST_P(QuantizedParity, EveryBoundaryEqualsTransformers) {

@@ -17,6 +17,7 @@
 #include "io/quantize_cache.h"
 #include "models/checkpoint_copy.h"
 #include "models/devices.h"
+#include "models/load_error.h"
 #include "models/registry.h"
 #include "omni/engine.h"
 #include "omni/log.h"
@@ -257,6 +258,71 @@ TEST_F(PrecisionTest, EachFamilyReadsWhatIsPublishedQuantized) {
       }
       EXPECT_LT(worst / scale, layout.tolerance) << family << " " << layout.config;
     }
+}
+
+// As Qwen3-VL's own are published: all experts of a layer in one tensor, transposed, a scale a
+// block of each.
+TEST_F(PrecisionTest, StacksOfExpertsInFloat8) {
+  const fs::path original = kFixtures / "qwen3_vl_moe/b/checkpoint";
+  CheckpointCopy quantized(original, "stacks_quantized"), dense(original, "stacks_dense");
+  Tensors stored, meant;
+  const auto file = Safetensors::open(original / "model.safetensors");
+  int n = 0;
+  for (const std::string& name : file->names()) {
+    const Tensor t = file->get(name);
+    stored[name] = meant[name] = t;
+    if (name.find(".experts.") == std::string::npos) continue;
+    const int64_t experts = t.dim(0), rows = t.dim(1), columns = t.dim(2),
+                  n_down = (rows + 31) / 32, n_across = (columns + 31) / 32;
+    as_float8(name, t.reshape({experts * rows, columns}), stored, meant);
+    Tensor scales = Tensor::zeros(DType::f32, {experts, n_down, n_across});
+    for (int64_t i = 0; i < scales.numel(); ++i) scales.f32()[i] = std::ldexp(1.f, -int(i % 3));
+    float* values = meant[name].f32();  // of scales of 1/4
+    for (int64_t i = 0; i < t.numel(); ++i) {
+      const int64_t e = i / columns / rows, r = i / columns % rows, c = i % columns;
+      values[i] *= 4 * scales.f32()[(e * n_down + r / 32) * n_across + c / 32];
+    }
+    stored[name] = stored[name].reshape(t.shape());
+    meant[name] = meant[name].reshape(t.shape());
+    stored[name + "_scale_inv"] = scales;
+    ++n;
+  }
+  EXPECT_GT(n, 1);
+  nlohmann::json config = quantized.original("config.json");
+  config["quantization_config"] = nlohmann::json::parse(
+      R"({"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
+          "weight_block_size": [32, 32], "modules_to_not_convert": ["visual", "lm_head"]})");
+  quantized.write("config.json", config.dump());
+  const auto write = [&](const Tensors& tensors) {
+    fs::remove(quantized.folder() / "model.safetensors");
+    write_float8(quantized.folder() / "model.safetensors", tensors);
+  };
+  write(stored);
+  fs::remove(dense.folder() / "model.safetensors");
+  write_safetensors(dense.folder() / "model.safetensors", meant);
+  const auto ours = logits(quantized.folder(), Precision::float32),
+             theirs = logits(dense.folder(), Precision::float32);
+  EXPECT_EQ(ours.size(), theirs.size());
+  for (size_t i = 0; i < theirs.size(); ++i) ASSERT_NEAR(ours[i], theirs[i], 1e-4) << i;
+
+  // and what is wrong
+  const std::string scales = "model.language_model.layers.1.mlp.experts.down_proj_scale_inv",
+                    values = "model.language_model.layers.1.mlp.experts.down_proj";
+  Tensors bad = stored;
+  bad[scales] = Tensor::zeros(DType::f32, {1, 1, 1});
+  write(bad);
+  EXPECT_NE(error_of(quantized.folder(), ErrorCode::corrupt_file).find("down_proj_scale_inv"),
+            std::string::npos);
+  bad = stored;
+  bad[values] = stored[values].rows(1, stored[values].dim(0));
+  write(bad);
+  EXPECT_NE(error_of(quantized.folder(), ErrorCode::corrupt_file).find("experts.down_proj"),
+            std::string::npos);
+  bad = stored;
+  bad.erase(scales);
+  write(bad);
+  EXPECT_NE(error_of(quantized.folder(), ErrorCode::unsupported).find("experts.down_proj"),
+            std::string::npos);
 }
 
 }  // namespace

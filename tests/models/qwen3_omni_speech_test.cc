@@ -67,7 +67,7 @@ TEST_P(Qwen3OmniSpeech, StatesOfCode2Wav) {
 }
 
 TEST_P(Qwen3OmniSpeech, WaveOfCodes) {
-  for (const char* name : {"text", "audio", "turns"}) {
+  for (const char* name : {"text", "audio", "video", "av", "turns"}) {
     Code2Wav::Stream stream(voice_.code2wav());
     const auto wave = stream.push(cx_, ids(std::string(name) + ".codes"));
     EXPECT_LT(error(wave, expected(std::string(name) + ".wave")), 1e-5) << name;
@@ -99,42 +99,67 @@ TEST_P(Qwen3OmniSpeech, PiecesAreTheWhole) {
 
 struct Talk {
   std::string name;
-  bool hears = false;  // a sound ahead of the first question
+  bool sees = false, hears = false;  // a video, a sound ahead of the first question
   std::vector<std::array<const char*, 2>> answered;
   const char* question;
 };
 
 const Talk kTalks[] = {
-    {"text", false, {}, "Say hello."},
-    {"audio", true, {}, "What do you hear?"},
+    {"text", false, false, {}, "Say hello."},
+    {"audio", false, true, {}, "What do you hear?"},
+    {"video", true, false, {}, "Describe what you see."},
+    {"av", true, true, {}, "Describe what you see and hear."},
     {"turns",
+     false,
      true,
      {{"What do you hear?", "A sound."}, {"Say hello.", "Hello."}},
      "What do you hear?"},
 };
 
-// The segments of the sound of the fixture.
-std::vector<Segment> heard(const fs::path& folder, const char* device) {
+struct Media {
+  std::vector<Segment> video, audio;
+};
+
+// Of the fixture.
+Media media_of(const fs::path& folder, const char* device) {
   const auto engine = Engine::open(
       {.model_path = folder.string(), .device = device, .precision = Precision::float32});
-  const auto tokenizer = engine->make_audio_tokenizer({});
-  tokenizer->start(0);
-  std::vector<Segment> segments = tokenizer->push(parity::read_input(kFixture / "input").audio);
-  for (Segment& s : tokenizer->finish()) segments.push_back(std::move(s));
-  return segments;
+  const parity::Input in = parity::read_input(kFixture / "input");
+  Media media;
+  const auto hears = engine->make_audio_tokenizer({});
+  hears->start(0);
+  media.audio = hears->push(in.audio);
+  for (Segment& s : hears->finish()) media.audio.push_back(std::move(s));
+  const auto sees = engine->make_video_tokenizer({.frame_rate = in.fps});
+  for (int i = 0; i < in.frames; ++i)
+    if (auto s = sees->push(parity::rgb_frame(in.rgb, in.width, in.height, i, i * kSecond)))
+      media.video.push_back(std::move(*s));
+  if (auto s = sees->finish()) media.video.push_back(std::move(*s));
+  return media;
 }
 
-void put(const Talk& talk, const std::vector<Segment>& sound, const Prompter& prompter,
-         Sequence& sequence) {
+// A run of what there is, chunk by chunk.
+void put_media(const Talk& talk, const Media& media, const Prompter& prompter, Sequence& sequence) {
+  Cursor& cursor = sequence.cursor();
+  const Tracks tracks{.video = talk.sees, .audio = talk.hears};
+  sequence.prefill(
+      prompter.begin_run(cursor, tracks, talk.sees ? Modality::video : Modality::audio));
+  const Nanoseconds chunk = prompter.chunk_duration();
+  constexpr Nanoseconds kEnd = 6 * kSecond;
+  for (Nanoseconds begin = 0; begin < kEnd; begin += chunk)
+    for (const auto* segments : {&media.video, &media.audio}) {
+      if (segments == &media.video ? !talk.sees : !talk.hears) continue;
+      for (const Segment& s : *segments)
+        if (s.start >= begin && s.start < begin + chunk)
+          sequence.prefill(prompter.media(cursor, s, 0), s.embeddings.data());
+    }
+  sequence.prefill(prompter.end_run(cursor, tracks));
+}
+
+void put(const Talk& talk, const Media& media, const Prompter& prompter, Sequence& sequence) {
   Cursor& cursor = sequence.cursor();
   sequence.prefill(prompter.begin_dialogue(cursor, "You watch a live feed."));
-  if (talk.hears) {
-    const Tracks tracks{.audio = true};
-    sequence.prefill(prompter.begin_run(cursor, tracks, Modality::audio));
-    for (const Segment& s : sound)
-      sequence.prefill(prompter.media(cursor, s, 0), s.embeddings.data());
-    sequence.prefill(prompter.end_run(cursor, tracks));
-  }
+  if (talk.sees || talk.hears) put_media(talk, media, prompter, sequence);
   for (const auto& [question, answer] : talk.answered)
     sequence.prefill(prompter.answered(cursor, question, answer));
   sequence.prefill(prompter.ask(cursor, talk.question));
@@ -143,12 +168,12 @@ void put(const Talk& talk, const std::vector<Segment>& sound, const Prompter& pr
 TEST_P(Qwen3OmniSpeech, GreedyCodesFromKeptRows) {
   const Family family = load_family({folder_, Precision::float32, device_}, {});
   const Json cases = Json::parse_file(kFixture / "expected.json").at("cases");
-  const std::vector<Segment> sound = heard(folder_, GetParam());
+  const Media media = media_of(folder_, GetParam());
   for (const Talk& what : kTalks) {
     const std::string& name = what.name;
     Scheduler scheduler(*family.text, pool_);
     Sequence sequence(scheduler, {.keeps_rows = true});
-    put(what, sound, *family.prompter, sequence);
+    put(what, media, *family.prompter, sequence);
     const auto prompt_ids = sequence.ids();
     EXPECT_EQ(std::vector<int32_t>(prompt_ids.begin(), prompt_ids.end()), ids(name + ".input_ids"));
     VoicePrompt prompt{

@@ -18,7 +18,6 @@ namespace omni {
 namespace {
 
 namespace fs = std::filesystem;
-using Pointer = nlohmann::json::json_pointer;
 
 // A Thinker alone, whose rows of two seconds of sound attend to one another; as published, of
 // eight.
@@ -275,52 +274,45 @@ TEST(Qwen3Omni, AnEndlessStreamKeepsTheWindow) {
 // --- files that are wrong
 
 TEST(Qwen3OmniErrors, Configuration) {
-  struct Change {
-    const char* at;
-    const char* value;
-    ErrorCode code;
-    const char* says;
-  };
-  constexpr ErrorCode kCorrupt = ErrorCode::corrupt_file, kUnsupported = ErrorCode::unsupported,
-                      kMissing = ErrorCode::not_found;
-  const Change changes[] = {
-      {"/audio_config", "null", kCorrupt, "audio_config"},
-      {"/audio_config/n_window", "40", kCorrupt, "n_window"},
-      {"/audio_config/n_window_infer", "250", kCorrupt, "no multiple of 2 · n_window"},
-      {"/audio_config/n_window_infer", "0", kCorrupt, "n_window_infer"},
-      {"/audio_config/num_mel_bins", "80", kCorrupt, "conv_out.weight"},
-      {"/audio_config/downsample_hidden_size", "16", kCorrupt, "conv2d1."},
-      {"/audio_config/encoder_layers", "3", kMissing, "audio_tower.layers.2."},
-      {"/audio_config/encoder_attention_heads", "5", kCorrupt, "encoder_attention_heads"},
-      {"/audio_config/encoder_ffn_dim", "97", kCorrupt, "fc1.weight"},
-      {"/audio_config/output_dim", "128", kCorrupt, "not as wide as the text model"},
-      {"/audio_config/activation_function", "\"relu\"", kUnsupported, "activation_function"},
-      {"/audio_config/scale_embedding", "true", kUnsupported, "scale_embedding"},
-      {"/audio_token_id", "1", kCorrupt, "is not the id of <|audio_pad|>"},
-      {"/video_token_id", "1", kCorrupt, "is not the id of <|video_pad|>"},
-      {"/audio_start_token_id", "1", kCorrupt, "is not the id of <|audio_start|>"},
-      {"/position_id_per_seconds", "0", kCorrupt, "position_id_per_seconds"},
-      {"/text_config", "null", kCorrupt, "text_config"},
-      {"/text_config/num_experts", "9", kCorrupt, "mlp.gate.weight is [8, 64]"},
-      {"/text_config/num_experts_per_tok", "9", kCorrupt, "num_experts_per_tok"},
-      {"/text_config/shared_expert_intermediate_size", "64", kUnsupported,
-       "shared_expert_intermediate_size"},
-      {"/text_config/rope_parameters/mrope_interleaved", "false", kUnsupported,
-       "mrope_interleaved"},
-      {"/text_config/head_dim", "32", kCorrupt, "mrope_section"},
-      {"/vision_config/out_hidden_size", "128", kCorrupt, "not as wide as the text model"},
-      {"/vision_config/deepstack_visual_indexes", "[0, 1, 2, 3]", kCorrupt,
-       "more deepstack_visual_indexes than layers of text"},
-      {"/vision_config/deepstack_visual_indexes", "[0, 1, 2]", kMissing, "merger_list.2"},
-  };
-  CheckpointCopy copy(kCheckpoint, "q3o_wrong");
-  for (const Change& c : changes) {
-    nlohmann::json j = copy.original("config.json");
-    j[Pointer(c.at)] = nlohmann::json::parse(c.value);
-    copy.write("config.json", j.dump());
-    const std::string said = error_of(copy.folder(), c.code);
-    EXPECT_NE(said.find(c.says), std::string::npos) << c.at << " " << c.value << ": " << said;
-  }
+  expect_errors(
+      kCheckpoint, "q3o_wrong",
+      {
+          {"config.json", "/audio_config", "null", kCorrupt, "audio_config"},
+          {"config.json", "/audio_config/n_window", "40", kCorrupt, "n_window"},
+          {"config.json", "/audio_config/n_window_infer", "250", kCorrupt,
+           "no multiple of 2 · n_window"},
+          {"config.json", "/audio_config/n_window_infer", "0", kCorrupt, "n_window_infer"},
+          {"config.json", "/audio_config/num_mel_bins", "80", kCorrupt, "conv_out.weight"},
+          {"config.json", "/audio_config/downsample_hidden_size", "16", kCorrupt, "conv2d1."},
+          {"config.json", "/audio_config/encoder_layers", "3", kMissing, "audio_tower.layers.2."},
+          {"config.json", "/audio_config/encoder_attention_heads", "5", kCorrupt,
+           "encoder_attention_heads"},
+          {"config.json", "/audio_config/encoder_ffn_dim", "97", kCorrupt, "fc1.weight"},
+          {"config.json", "/audio_config/output_dim", "128", kCorrupt,
+           "not as wide as the text model"},
+          {"config.json", "/audio_config/activation_function", "\"relu\"", kUnsupported,
+           "activation_function"},
+          {"config.json", "/audio_config/scale_embedding", "true", kUnsupported, "scale_embedding"},
+          {"config.json", "/audio_token_id", "1", kCorrupt, "is not the id of <|audio_pad|>"},
+          {"config.json", "/video_token_id", "1", kCorrupt, "is not the id of <|video_pad|>"},
+          {"config.json", "/audio_start_token_id", "1", kCorrupt,
+           "is not the id of <|audio_start|>"},
+          {"config.json", "/position_id_per_seconds", "0", kCorrupt, "position_id_per_seconds"},
+          {"config.json", "/text_config", "null", kCorrupt, "text_config"},
+          {"config.json", "/text_config/num_experts", "9", kCorrupt, "mlp.gate.weight is [8, 64]"},
+          {"config.json", "/text_config/num_experts_per_tok", "9", kCorrupt, "num_experts_per_tok"},
+          {"config.json", "/text_config/shared_expert_intermediate_size", "64", kUnsupported,
+           "shared_expert_intermediate_size"},
+          {"config.json", "/text_config/rope_parameters/mrope_interleaved", "false", kUnsupported,
+           "mrope_interleaved"},
+          {"config.json", "/text_config/head_dim", "32", kCorrupt, "mrope_section"},
+          {"config.json", "/vision_config/out_hidden_size", "128", kCorrupt,
+           "not as wide as the text model"},
+          {"config.json", "/vision_config/deepstack_visual_indexes", "[0, 1, 2, 3]", kCorrupt,
+           "more deepstack_visual_indexes than layers of text"},
+          {"config.json", "/vision_config/deepstack_visual_indexes", "[0, 1, 2]", kMissing,
+           "merger_list.2"},
+      });
 }
 
 TEST(Qwen3OmniErrors, AThinkerOfAnotherKind) {

@@ -24,7 +24,6 @@ namespace omni {
 namespace {
 
 namespace fs = std::filesystem;
-using Pointer = nlohmann::json::json_pointer;
 
 // "a" with the matrices of experts [n_out, n_in], as transformers 5 writes them; "b" transposed, as
 // published.
@@ -235,40 +234,32 @@ TEST(Experts, MemoryThatIsNeeded) {
 // --- files that are wrong
 
 TEST(ExpertsErrors, Configuration) {
-  struct Change {
-    const char* at;
-    const char* value;
-    ErrorCode code;
-    const char* says;
-  };
-  constexpr ErrorCode kCorrupt = ErrorCode::corrupt_file, kMissing = ErrorCode::not_found,
-                      kUnsupported = ErrorCode::unsupported;
-  const Change changes[] = {
-      {"/num_local_experts", "0", kCorrupt, "num_local_experts"},
-      {"/num_local_experts", "1025", kCorrupt, "num_local_experts"},
-      {"/num_local_experts", "9", kCorrupt, "mlp.gate.weight is [8, 64]"},
-      {"/num_local_experts", "null", kCorrupt, "num_experts"},
-      {"/num_experts_per_tok", "9", kCorrupt, "num_experts_per_tok"},
-      {"/num_experts_per_tok", "0", kCorrupt, "num_experts_per_tok"},
-      {"/moe_intermediate_size", "97", kCorrupt, "mlp.experts.gate_up_proj is [8, 192, 64]"},
-      {"/moe_intermediate_size", "null", kCorrupt, "moe_intermediate_size"},
-      {"/decoder_sparse_step", "0", kCorrupt, "decoder_sparse_step"},
-      {"/decoder_sparse_step", "2", kMissing, "layers.0.mlp.gate_proj.weight"},
-      {"/mlp_only_layers", "[]", kMissing, "layers.1.mlp.gate.weight"},
-      {"/mlp_only_layers", "[-1]", kCorrupt, "mlp_only_layers[0]"},
-      {"/mlp_only_layers", "7", kCorrupt, "mlp_only_layers"},
-      {"/norm_topk_prob", "false", kUnsupported, "norm_topk_prob is false"},
-      {"/attention_bias", "true", kUnsupported, "attention_bias"},
-      {"/hidden_act", "\"gelu\"", kUnsupported, "hidden_act"},
-  };
-  CheckpointCopy copy(kCheckpoint, "experts_wrong");
-  for (const Change& c : changes) {
-    nlohmann::json j = copy.original("config.json");
-    j["text_config"][Pointer(c.at)] = nlohmann::json::parse(c.value);
-    copy.write("config.json", j.dump());
-    const std::string said = error_of(copy.folder(), c.code);
-    EXPECT_NE(said.find(c.says), std::string::npos) << c.at << " " << c.value << ": " << said;
-  }
+  expect_errors(
+      kCheckpoint, "experts_wrong",
+      {
+          {"config.json", "/text_config/num_local_experts", "0", kCorrupt, "num_local_experts"},
+          {"config.json", "/text_config/num_local_experts", "1025", kCorrupt, "num_local_experts"},
+          {"config.json", "/text_config/num_local_experts", "9", kCorrupt,
+           "mlp.gate.weight is [8, 64]"},
+          {"config.json", "/text_config/num_local_experts", "null", kCorrupt, "num_experts"},
+          {"config.json", "/text_config/num_experts_per_tok", "9", kCorrupt, "num_experts_per_tok"},
+          {"config.json", "/text_config/num_experts_per_tok", "0", kCorrupt, "num_experts_per_tok"},
+          {"config.json", "/text_config/moe_intermediate_size", "41", kCorrupt,
+           "mlp.experts.gate_up_proj is [8, 80, 64]"},
+          {"config.json", "/text_config/moe_intermediate_size", "null", kCorrupt,
+           "moe_intermediate_size"},
+          {"config.json", "/text_config/decoder_sparse_step", "0", kCorrupt, "decoder_sparse_step"},
+          {"config.json", "/text_config/decoder_sparse_step", "2", kMissing,
+           "layers.0.mlp.gate_proj.weight"},
+          {"config.json", "/text_config/mlp_only_layers", "[]", kMissing,
+           "layers.1.mlp.gate.weight"},
+          {"config.json", "/text_config/mlp_only_layers", "[-1]", kCorrupt, "mlp_only_layers[0]"},
+          {"config.json", "/text_config/mlp_only_layers", "7", kCorrupt, "mlp_only_layers"},
+          {"config.json", "/text_config/norm_topk_prob", "false", kUnsupported,
+           "norm_topk_prob is false"},
+          {"config.json", "/text_config/attention_bias", "true", kUnsupported, "attention_bias"},
+          {"config.json", "/text_config/hidden_act", "\"gelu\"", kUnsupported, "hidden_act"},
+      });
 }
 
 TEST(ExpertsErrors, ThatAreMissingOrOfAnotherShape) {

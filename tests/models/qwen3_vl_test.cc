@@ -20,7 +20,6 @@ namespace omni {
 namespace {
 
 namespace fs = std::filesystem;
-using Pointer = nlohmann::json::json_pointer;
 
 const fs::path kFixture = OMNI_SOURCE_DIR "/tests/fixtures/qwen3_vl/a",
                kCheckpoint = kFixture / "checkpoint",
@@ -297,58 +296,44 @@ TEST(Qwen3VlThinking, NobodyIsToldTheThought) {
 // --- files that are wrong
 
 TEST(Qwen3VlErrors, Configuration) {
-  struct Change {
-    const char* file;
-    const char* at;
-    const char* value;
-    ErrorCode code;
-    const char* says;
-  };
-  constexpr ErrorCode kCorrupt = ErrorCode::corrupt_file, kUnsupported = ErrorCode::unsupported,
-                      kMissing = ErrorCode::not_found;
-  const Change changes[] = {
-      {"config.json", "/vision_config/deepstack_visual_indexes", "[1, 1]", kCorrupt, "twice"},
-      {"config.json", "/vision_config/deepstack_visual_indexes", "[1, 4]", kCorrupt,
-       "deepstack_visual_indexes[1]"},
-      {"config.json", "/vision_config/deepstack_visual_indexes", "[0, 1, 2]", kMissing,
-       "deepstack_merger_list.2"},
-      {"config.json", "/vision_config/deepstack_visual_indexes", "[0, 1, 2, 3]", kCorrupt,
-       "more deepstack_visual_indexes than layers of text"},
-      {"config.json", "/vision_config/deepstack_visual_indexes", "null", kCorrupt,
-       "deepstack_visual_indexes"},
-      {"config.json", "/vision_config/num_position_embeddings", "35", kCorrupt, "no square"},
-      {"config.json", "/vision_config/num_position_embeddings", "49", kCorrupt, "pos_embed.weight"},
-      {"config.json", "/vision_config/out_hidden_size", "128", kCorrupt, "not as wide as the"},
-      {"config.json", "/vision_config/patch_size", "14", kCorrupt, "patch_size"},
-      {"config.json", "/vision_config/depth", "5", kMissing, "blocks.4."},
-      {"config.json", "/vision_config/intermediate_size", "80", kCorrupt, "linear_fc1.weight"},
-      {"config.json", "/vision_config/hidden_act", "\"gelu\"", kUnsupported, "hidden_act"},
-      {"config.json", "/vision_config/num_heads", "5", kCorrupt, "multiple of 4 · num_heads"},
-      {"config.json", "/text_config/attention_bias", "true", kUnsupported, "attention_bias"},
-      {"config.json", "/text_config/head_dim", "32", kCorrupt, "mrope_section"},
-      {"config.json", "/text_config/num_hidden_layers", "4", kMissing, "layers.3."},
-      {"config.json", "/text_config/rope_parameters/mrope_interleaved", "false", kUnsupported,
-       "mrope_interleaved"},
-      {"config.json", "/text_config/rope_parameters/rope_type", "\"yarn\"", kUnsupported, "yarn"},
-      {"config.json", "/video_token_id", "1", kCorrupt, "is not the id of <|video_pad|>"},
-      {"processor_config.json", "/video_processor/size/longest_edge", "1", kCorrupt,
-       "impossible image sizes"},
-      {"processor_config.json", "/video_processor/max_frames", "1", kCorrupt, "max_frames"},
-      {"processor_config.json", "/video_processor/image_mean/1", "0.25", kUnsupported,
-       "normalised otherwise"},
-      {"processor_config.json", "/video_processor/cap_pixels_per_frame", "true", kUnsupported,
-       "cap_pixels_per_frame"},
-      {"processor_config.json", "/image_processor/patch_size", "14", kCorrupt, "patch_size"},
-  };
-  CheckpointCopy copy(kCheckpoint, "q3_wrong");
-  for (const Change& c : changes) {
-    nlohmann::json j = copy.original(c.file);
-    j[Pointer(c.at)] = nlohmann::json::parse(c.value);
-    copy.write(c.file, j.dump());
-    const std::string said = error_of(copy.folder(), c.code);
-    EXPECT_NE(said.find(c.says), std::string::npos) << c.at << " " << c.value << ": " << said;
-    copy.restore(c.file);
-  }
+  expect_errors(
+      kCheckpoint, "q3_wrong",
+      {
+          {"config.json", "/vision_config/deepstack_visual_indexes", "[1, 1]", kCorrupt, "twice"},
+          {"config.json", "/vision_config/deepstack_visual_indexes", "[1, 4]", kCorrupt,
+           "deepstack_visual_indexes[1]"},
+          {"config.json", "/vision_config/deepstack_visual_indexes", "[0, 1, 2]", kMissing,
+           "deepstack_merger_list.2"},
+          {"config.json", "/vision_config/deepstack_visual_indexes", "[0, 1, 2, 3]", kCorrupt,
+           "more deepstack_visual_indexes than layers of text"},
+          {"config.json", "/vision_config/deepstack_visual_indexes", "null", kCorrupt,
+           "deepstack_visual_indexes"},
+          {"config.json", "/vision_config/num_position_embeddings", "35", kCorrupt, "no square"},
+          {"config.json", "/vision_config/num_position_embeddings", "49", kCorrupt,
+           "pos_embed.weight"},
+          {"config.json", "/vision_config/out_hidden_size", "128", kCorrupt, "not as wide as the"},
+          {"config.json", "/vision_config/patch_size", "14", kCorrupt, "patch_size"},
+          {"config.json", "/vision_config/depth", "5", kMissing, "blocks.4."},
+          {"config.json", "/vision_config/intermediate_size", "80", kCorrupt, "linear_fc1.weight"},
+          {"config.json", "/vision_config/hidden_act", "\"gelu\"", kUnsupported, "hidden_act"},
+          {"config.json", "/vision_config/num_heads", "5", kCorrupt, "multiple of 4 · num_heads"},
+          {"config.json", "/text_config/attention_bias", "true", kUnsupported, "attention_bias"},
+          {"config.json", "/text_config/head_dim", "32", kCorrupt, "mrope_section"},
+          {"config.json", "/text_config/num_hidden_layers", "4", kMissing, "layers.3."},
+          {"config.json", "/text_config/rope_parameters/mrope_interleaved", "false", kUnsupported,
+           "mrope_interleaved"},
+          {"config.json", "/text_config/rope_parameters/rope_type", "\"yarn\"", kUnsupported,
+           "yarn"},
+          {"config.json", "/video_token_id", "1", kCorrupt, "is not the id of <|video_pad|>"},
+          {"processor_config.json", "/video_processor/size/longest_edge", "1", kCorrupt,
+           "impossible image sizes"},
+          {"processor_config.json", "/video_processor/max_frames", "1", kCorrupt, "max_frames"},
+          {"processor_config.json", "/video_processor/image_mean/1", "0.25", kUnsupported,
+           "normalised otherwise"},
+          {"processor_config.json", "/video_processor/cap_pixels_per_frame", "true", kUnsupported,
+           "cap_pixels_per_frame"},
+          {"processor_config.json", "/image_processor/patch_size", "14", kCorrupt, "patch_size"},
+      });
 }
 
 TEST(Qwen3VlErrors, TensorsThatAreMissingOrOfAnotherShape) {

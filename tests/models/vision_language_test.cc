@@ -18,7 +18,6 @@ namespace omni {
 namespace {
 
 namespace fs = std::filesystem;
-using Pointer = nlohmann::json::json_pointer;
 
 const fs::path kFixtures = OMNI_SOURCE_DIR "/tests/fixtures";
 const fs::path kAbsoluteTime = kFixtures / "qwen2_5_vl/a/checkpoint",
@@ -198,32 +197,9 @@ TEST(VisionLanguage, AnEndlessStreamKeepsTheWindow) {
     }
 }
 
-struct Change {
-  const char* file;
-  std::string at;
-  const char* value;
-  ErrorCode code;
-  const char* says;
-};
-
-void expect_errors(const fs::path& fixture, const std::vector<Change>& changes) {
-  CheckpointCopy copy(fixture, "vl_wrong");
-  for (const Change& c : changes) {
-    nlohmann::json j = copy.original(c.file);
-    j[Pointer(c.at)] = nlohmann::json::parse(c.value);
-    copy.write(c.file, j.dump());
-    const std::string said = error_of(copy.folder(), c.code);
-    EXPECT_NE(said.find(c.says), std::string::npos) << c.at << " " << c.value << ": " << said;
-    copy.restore(c.file);
-  }
-}
-
-constexpr ErrorCode kCorrupt = ErrorCode::corrupt_file, kUnsupported = ErrorCode::unsupported,
-                    kMissing = ErrorCode::not_found;
-
 TEST(VisionLanguageErrors, Nested) {
   expect_errors(
-      kAbsoluteTime,
+      kAbsoluteTime, "vl_wrong",
       {
           {"config.json", "/vision_config/out_hidden_size", "128", kCorrupt, "not as wide as the"},
           {"config.json", "/text_config/intermediate_size", "64", kCorrupt, "gate_proj.weight"},
@@ -250,7 +226,7 @@ TEST(VisionLanguageErrors, Nested) {
 }
 
 TEST(VisionLanguageErrors, Flat) {
-  expect_errors(kFlat,
+  expect_errors(kFlat, "vl_wrong",
                 {
                     {"config.json", "/hidden_size", "0", kCorrupt, "hidden_size is 0"},
                     {"config.json", "/rope_scaling/type", "\"yarn\"", kUnsupported, "yarn"},
@@ -260,7 +236,7 @@ TEST(VisionLanguageErrors, Flat) {
 }
 
 TEST(VisionLanguageErrors, Qwen2Vl) {
-  expect_errors(kSteps,
+  expect_errors(kSteps, "vl_wrong",
                 {
                     {"config.json", "/vision_config/mlp_ratio", "4", kCorrupt, "mlp.fc1.weight"},
                     {"config.json", "/vision_config/embed_dim", "56", kCorrupt, "num_heads"},
@@ -326,6 +302,13 @@ TEST(CheckpointInfo, SaysWhatAFolderHolds) {
   EXPECT_EQ(info.needs[0].bytes, 2 * n) << "float32 keeps weights of 16 bits";
   EXPECT_LT(info.needs[2].bytes, info.needs[1].bytes);
   EXPECT_LT(info.needs[3].bytes, info.needs[2].bytes);
+  const auto tied = Safetensors::open(kFlat / "model.safetensors");
+  const int64_t table = tied->get("model.embed_tokens.weight").numel();
+  n = table;  // of the head that is made of it
+  for (const std::string& name : tied->names()) n += tied->get(name).numel();
+  const auto need = read_checkpoint(kFlat.string()).needs[1];
+  EXPECT_EQ(need.bytes, 2 * n);
+  EXPECT_EQ(need.in_file, 2 * table);
   EXPECT_EQ(read_abilities(OMNI_SOURCE_DIR "/models/nano").describe(),
             "takes video and images and audio and writes text and speaks");
   EXPECT_EQ(read_abilities((kFixtures / "whisper/checkpoint").string()).describe(),

@@ -32,7 +32,8 @@ struct CheckpointInfo {
   std::optional<int64_t> n_parameters;
   struct Need {
     Precision precision;
-    int64_t bytes;  // of weights, about
+    int64_t bytes;    // of weights on a GPU, about
+    int64_t in_file;  // so much of it stays in the file on the host, which reads some rows: tables
   };
   std::vector<Need> needs;  // of the precisions that it can be opened with
 };

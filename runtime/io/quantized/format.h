@@ -24,6 +24,13 @@ class QuantizedFormat {
   // Throws corrupt_file with the tensor's name where the file contradicts config.json or itself.
   virtual Matrix read(const Weights& module, int64_t n_out, int64_t n_in,
                       ThreadPool* pool) const = 0;
+
+  // Whether the matrices that lie under one another in the tensor `name` of a module are stored
+  // quantized, and their values in that tensor's shape. Of layouts that have no such: false.
+  virtual bool stores_stack(const Weights&, const std::string& /*name*/) const { return false; }
+  virtual Tensor read_stack(const Weights&, const std::string& /*name*/, ThreadPool*) const {
+    return {};
+  }
 };
 
 // What the checkpoint's quantization_config says; nullptr where there is none. Throws unsupported

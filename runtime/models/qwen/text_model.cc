@@ -46,16 +46,17 @@ TextModel::TextModel(const Weights& model, const Weights& head, const char* head
   if (embedding_name)
     embed_tokens_ = to_device(
         model.scope(embedding_name).get("weight", {c.vocab_size, c.embedding_size}), device_);
-  for (int i = 0; i < c.num_hidden_layers; ++i) {
-    layers_.push_back(load_layer(model.scope("layers").scope(i), i));
-    progress(double(i + 1) / c.num_hidden_layers);
-  }
+  // The largest matrix first: while it is packed it is in memory twice.
   const int64_t hidden = c.hidden_size;
-  norm_ = RmsNorm(model.scope("norm"), hidden, c.rms_norm_eps);
   if (c.tie_word_embeddings)
     lm_head_ = Linear(model.at_least_int8(), {{"embed_tokens", c.vocab_size}}, hidden, Bias::none);
   else if (head_name)
     lm_head_ = Linear(head.at_least_int8(), {{head_name, c.vocab_size}}, hidden, Bias::none);
+  for (int i = 0; i < c.num_hidden_layers; ++i) {
+    layers_.push_back(load_layer(model.scope("layers").scope(i), i));
+    progress(double(i + 1) / c.num_hidden_layers);
+  }
+  norm_ = RmsNorm(model.scope("norm"), hidden, c.rms_norm_eps);
 }
 
 TextModel::Layer TextModel::load_layer(const Weights& w, int index) const {
