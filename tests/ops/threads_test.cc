@@ -19,6 +19,7 @@ namespace {
 // What each further thread that has computed `work` holds for as long as it lives.
 double held_by_a_thread(const std::function<void()>& work) {
   constexpr int kThreads = 9;
+  work();  // what the process holds of it; and it throws here if it does
   std::vector<size_t> in_use;
   std::latch all_done(kThreads + 1);
   std::vector<std::thread> threads;
