@@ -8,7 +8,7 @@ Prints a line a mutant: caught (by which test) or SURVIVED, and at the end the s
 files git knows, as they are here, and is kept: what has not changed is not built again. Takes about half a minute each; tools/test
 only runs --check, which says whether every mistake can still be planted: the texts are looked for without regard to white space.
 """
-import argparse, collections, pathlib, re, shutil, subprocess, sys, time
+import argparse, collections, os, pathlib, re, shutil, subprocess, sys, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 M, Q, C, K, S = "runtime/models/qwen2_5_omni/", "runtime/models/qwen/", "runtime/captions/", "cuda/kernels/", "elements/streams/"
@@ -684,16 +684,20 @@ def area_of(file):
 def copy_sources(to):
     """The files that git knows, as they are in the tree; those that are the same already keep their time."""
     names = run("git", "-C", str(ROOT), "ls-files", "-z").stdout.split("\0")
-    known = {n for n in names if n and (ROOT / n).is_file()}
+    known = {n for n in names if n and (ROOT / n).exists()}
     for name in known:
         here, there = ROOT / name, to / name
-        if not there.is_file() or there.read_bytes() != here.read_bytes():
-            there.parent.mkdir(parents=True, exist_ok=True)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        if here.is_symlink():
+            if not there.is_symlink():
+                there.symlink_to(here.readlink())
+        elif not there.is_file() or there.read_bytes() != here.read_bytes():
             shutil.copy(here, there)
-    for there in to.rglob("*"):
-        name = there.relative_to(to)
-        if there.is_file() and name.parts[0] != "build" and str(name) not in known:
-            there.unlink()
+    for folder, _, files in os.walk(to):
+        for there in (pathlib.Path(folder) / f for f in files):
+            name = there.relative_to(to)
+            if name.parts[0] != "build" and str(name) not in known:
+                there.unlink()
 
 
 class Bench:
