@@ -6,10 +6,10 @@
 #include <cmath>
 #include <cstring>
 
-#include "core/free_list.h"
 #include "cpu/experts.h"
 #include "cpu/kernels.h"
 #include "cpu/packed_matrix.h"
+#include "cpu/scratch.h"
 
 namespace omni::ops::cpu {
 
@@ -32,21 +32,7 @@ void for_rows(Context& cx, int64_t rows, int64_t width, const Row& row) {
                        });
 }
 
-// What a thread computes its tiles in: grows to what the largest needs.
-class Scratch {
- public:
-  float* f32(int64_t n) {
-    if (!memory_->defined() || memory_->numel() < n) *memory_ = Tensor::zeros(DType::f32, {n});
-    return memory_->f32();
-  }
-
- private:
-  static FreeList<Tensor>& free() {
-    static FreeList<Tensor> of_process;
-    return of_process;
-  }
-  Loan<Tensor> memory_{free()};
-};
+;
 
 // queries times the heads that share a key head, of a tile
 constexpr int64_t kRowTile = 96;

@@ -19,6 +19,7 @@
 #include "cpu/gemv_avx512bf16.h"
 #include "cpu/kernels.h"
 #include "cpu/packed_matrix.h"
+#include "cpu/scratch.h"
 
 namespace omni::ops::cpu {
 namespace {
@@ -189,21 +190,7 @@ Product& product(const Key& key) {
 
 constexpr int64_t kMostColumns = 512;
 
-// A tile of a product, before it goes where its rows lie apart.
-class TileBuffer {
- public:
-  float* f32() {
-    if (!memory_->defined()) *memory_ = Tensor::zeros(DType::f32, {kRowTile, kMostColumns});
-    return memory_->f32();
-  }
-
- private:
-  static FreeList<Tensor>& free() {
-    static FreeList<Tensor> of_process;
-    return of_process;
-  }
-  Loan<Tensor> memory_{free()};
-};
+;
 
 // Columns a tile: small enough that its packed form stays in the cache while rows pass by, and
 // enough tiles to share out.
@@ -263,7 +250,7 @@ class OneDnnWeight final : public CpuMatrix {
     const double work = std::max(flop / kFlopPerNs[bf16_], double(data_.nbytes()) / kBytesPerNs);
     cx.pool.share(n_tiles_ * row_tiles, work, [&](ThreadPool::Tiles& tiles) {
       OneThread one;
-      TileBuffer buffer;
+      Scratch buffer;  // a tile, before its rows go where they lie apart
       for (int64_t tile; tiles.take(tile);) {
         const int64_t column = tile / row_tiles, row = tile % row_tiles * kRowTile;
         run_rows(column, x, row, std::min(n, row + kRowTile), bias, y, buffer);
@@ -274,7 +261,7 @@ class OneDnnWeight final : public CpuMatrix {
   // Rows [begin, end) of one column tile, in pieces whose sizes are powers of two: few primitives
   // serve every n. A lone row that differs goes with the one before it.
   void run_rows(int64_t column, const void* x, int64_t begin, int64_t end, const float* bias,
-                float* y, TileBuffer& buffer) const {
+                float* y, Scratch& buffer) const {
     const int64_t n = std::min(tile_, n_out() - column * tile_), element = bf16_ ? 2 : 4;
     const void* w = static_cast<const char*>(data_.raw()) + tile_bytes_ * size_t(column);
     const float* b = bias ? bias + column * tile_ : nullptr;
@@ -289,7 +276,8 @@ class OneDnnWeight final : public CpuMatrix {
         continue;
       }
       const int64_t before = m == 1 && kLoneRowDiffers, rows = before + m;
-      float* dense = rows == 1 || (n == n_out() && !before) ? out : buffer.f32();
+      float* dense =
+          rows == 1 || (n == n_out() && !before) ? out : buffer.f32(kRowTile * kMostColumns);
       product({rows, n, n_in(), bf16_, b != nullptr})
           .run(static_cast<const char*>(x) + (begin - before) * n_in() * element, w, b, dense);
       if (dense != out)
