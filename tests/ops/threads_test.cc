@@ -1,42 +1,17 @@
 // What a thread keeps of what it has computed: nothing that grows with the number of threads.
 #include <gtest/gtest.h>
-#include <malloc.h>
 
-#include <functional>
-#include <latch>
 #include <memory>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include "core/held_by_a_thread.h"
 #include "core/thread_pool.h"
 #include "ops/ops.h"
 #include "text/segmentation.h"
 
 namespace omni {
 namespace {
-
-// What each further thread that has computed `work` holds for as long as it lives.
-double held_by_a_thread(const std::function<void()>& work) {
-  constexpr int kThreads = 9;
-  work();  // what the process holds of it; and it throws here if it does
-  std::vector<size_t> in_use;
-  std::latch all_done(kThreads + 1);
-  std::vector<std::thread> threads;
-  for (int i = 0; i < kThreads; ++i) {
-    std::latch done(1);
-    threads.emplace_back([&] {
-      work();
-      in_use.push_back(mallinfo2().uordblks);
-      done.count_down();
-      all_done.arrive_and_wait();  // a thread that lives
-    });
-    done.wait();
-  }
-  all_done.arrive_and_wait();
-  for (std::thread& t : threads) t.join();
-  return (double(in_use.back()) - double(in_use.front())) / (kThreads - 1);
-}
 
 // Streams come and go, each with threads of its own: what an operation needs besides its operands
 // is held by the process, not by each thread that ever computed one.
@@ -50,7 +25,7 @@ TEST(Threads, HoldNothingForProducts) {
     products.emplace_back(Tensor::zeros(DType::f32, {127, k}),  // pieces of every size
                           ops::pack_linear({&w, 1}, ops::MatmulPrecision::bf16));
   }
-  EXPECT_LT(held_by_a_thread([&] {
+  EXPECT_LT(omni_test::held_by_a_thread([&] {
               for (const auto& [x, weight] : products) {
                 const Arena::Scope scope(arena);
                 ops::linear(cx, x, *weight, Tensor());
@@ -66,7 +41,7 @@ TEST(Threads, HoldNothingForAttention) {
   Tensor qkv = Tensor::zeros(DType::f32, {3, 40, 64});
   const auto heads = [&](int64_t i) { return ops::Heads{qkv.f32() + i * 40 * 64, 64, 2, 32}; };
   const int64_t spans[] = {0, 40};
-  EXPECT_LT(held_by_a_thread([&] {
+  EXPECT_LT(omni_test::held_by_a_thread([&] {
               const Arena::Scope scope(arena);
               ops::attention(cx, heads(0), heads(1), heads(2), std::span<const int64_t>(spans));
             }),
@@ -74,7 +49,7 @@ TEST(Threads, HoldNothingForAttention) {
 }
 
 TEST(Threads, HoldNothingForSegmentation) {
-  EXPECT_LT(held_by_a_thread([] {
+  EXPECT_LT(omni_test::held_by_a_thread([] {
               for (const TextUnit unit : {TextUnit::grapheme, TextUnit::word, TextUnit::line})
                 ends_of(unit, "a word");
             }),

@@ -1,5 +1,7 @@
 // What a session says and when: triggers, pieces, objects, time under a clock, utterances, drops,
 // without GStreamer. The clock is one that a test sets.
+#include "session/events.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -57,23 +59,6 @@ SessionOptions watching(Trigger trigger) {
   o.settings.sampling.max_tokens = 4;
   o.most_waiting = 1000;
   return o;
-}
-
-template <class What>
-const What* as(const Event& e) {
-  return std::get_if<What>(&e.what);
-}
-
-// Events up to the first of a kind, that one included.
-template <class What>
-std::vector<Event> up_to(Session& s) {
-  std::vector<Event> out;
-  while (auto event = s.next()) {
-    if (const auto* failed = as<Failed>(*event)) ADD_FAILURE() << failed->error.what();
-    out.push_back(std::move(*event));
-    if (as<What>(out.back())) break;
-  }
-  return out;
 }
 
 template <class What>

@@ -16,6 +16,7 @@
 #include "models/registry.h"
 #include "omni/engine.h"
 #include "session/dialogue.h"
+#include "session/events.h"
 #include "session/tool_calls.h"
 
 namespace omni {
@@ -251,11 +252,6 @@ SessionOptions calling(uint64_t seed, int max_tokens = 96) {
   return o;
 }
 
-template <class What>
-const What* as(const Event& e) {
-  return std::get_if<What>(&e.what);
-}
-
 void expect_calls(const fs::path& fixture, int n, const std::string& schema) {
   int n_calls = 0, n_steps_with_several = 0, n_documents = 0;
   for (uint64_t seed = 0; n_calls < n; ++seed) {
@@ -376,18 +372,6 @@ SessionOptions greedy(Nanoseconds timeout = kDefaultToolTimeout) {
 
 // A wrong program fails by it, and does not hang.
 constexpr Nanoseconds kLong = 20 * kSecond;
-
-// Events up to the first of a kind, that one included.
-template <class What>
-std::vector<Event> up_to(Session& s) {
-  std::vector<Event> out;
-  while (auto event = s.next()) {
-    if (const auto* failed = as<Failed>(*event)) ADD_FAILURE() << failed->error.what();
-    out.push_back(std::move(*event));
-    if (as<What>(out.back())) break;
-  }
-  return out;
-}
 
 TEST(Tools, ACallItsResultAndTheAnswer) {
   const auto session = engine_of(kOmni)->make_session(greedy());
