@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "omni/captions.h"
+#include "streams/gstomnitimestamps.h"
 
 namespace {
 constexpr gsize kMostText = 1 << 16;  // bytes of one buffer
@@ -133,17 +134,16 @@ bool GstOmniTextFilter::handle(GstPad* pad, GstEvent* raw) {
       return gst_pad_push_event(src_, gst_event_new_caps(output_caps(caps).get()));
     }
     case GST_EVENT_SEGMENT: {
-      const GstSegment* segment = nullptr;
-      gst_event_parse_segment(raw, &segment);
+      const GstSegment segment = gst_omni_segment_of(raw);
       end();
       if (flow_ == GST_FLOW_EOS) flow_ = GST_FLOW_OK;
-      if (segment->format != GST_FORMAT_TIME) {
+      if (segment.format != GST_FORMAT_TIME) {
         // An event that was refused comes again with the next buffer.
         if (std::exchange(flow_, GST_FLOW_ERROR) == GST_FLOW_ERROR) return false;
         throw omni::Error(omni::ErrorCode::unsupported,
                           "text without times: its segment is not in time format");
       }
-      segment_ = *segment;
+      segment_ = segment;
       gst_pad_push_event(src_, event.release());
       begin_if_needed();
       return true;

@@ -10,7 +10,9 @@ constexpr gint64 kLatest = G_MAXINT64 / 4;  // stamps above it are none: sums ca
 GstSegment gst_omni_segment_of(GstEvent* event) {
   GstSegment segment;
   gst_event_copy_segment(event, &segment);
-  if (segment.rate < 0 && !GST_CLOCK_TIME_IS_VALID(segment.stop)) segment.stop = guint64(kLatest);
+  const bool from_the_end = segment.rate < 0 || segment.applied_rate < 0;
+  if (from_the_end && !GST_CLOCK_TIME_IS_VALID(segment.stop)) segment.stop = guint64(kLatest);
+  if (segment.rate < 0) segment.offset = std::min(segment.offset, segment.stop);
   return segment;
 }
 

@@ -19,8 +19,9 @@
 
 #include <optional>
 
-// Of a SEGMENT event. GStreamer does not count backwards from an end that nobody knows: such a
-// segment gets the latest there is.
+// Of a SEGMENT event, so that GStreamer can compute with it (it calls the rest a mistake of the
+// program). It does not count backwards from an end that nobody knows: such a segment gets the
+// latest there is; nor from one in front of the offset: nothing of such a segment is ever on.
 GstSegment gst_omni_segment_of(GstEvent* event);
 
 class GstOmniTimestamps {

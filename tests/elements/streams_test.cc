@@ -38,6 +38,40 @@ class Timestamps : public testing::Test {
   int n_jumps = 0;
 };
 
+// GStreamer calls a segment that it cannot compute with a mistake of the program.
+TEST(Segments, WhateverComesCanBeComputedWith) {
+  int n_complaints = 0;
+  const guint handler = g_log_set_handler(
+      "GStreamer", G_LOG_LEVEL_CRITICAL,
+      [](const gchar*, GLogLevelFlags, const gchar*, gpointer n) { ++*static_cast<int*>(n); },
+      &n_complaints);
+  const guint64 times[] = {0, 1, kS, 30 * kS, guint64(G_MAXINT64), G_MAXUINT64 / 2 + 7};
+  std::mt19937 random(5);
+  const auto time = [&] { return times[random() % std::size(times)]; };
+  for (int i = 0; i < 20000; ++i) {
+    GstSegment segment;
+    gst_segment_init(&segment, GST_FORMAT_TIME);
+    segment.rate = random() % 2 ? 1 : -0.5;
+    segment.applied_rate = random() % 2 ? 1 : -2;
+    segment.start = segment.time = segment.position = time();
+    segment.stop = random() % 3 == 0 ? kNone : segment.start + time();
+    if (segment.stop < segment.start) segment.stop = segment.start;
+    segment.base = time();
+    segment.offset = time();
+    GstEvent* event = gst_event_new_segment(&segment);
+    const GstSegment ours = gst_omni_segment_of(event);
+    gst_event_unref(event);
+    guint64 begin = time(), end = begin + time();
+    if (end < begin) end = begin;
+    gst_segment_to_running_time(&ours, GST_FORMAT_TIME, begin);
+    gst_segment_to_stream_time(&ours, GST_FORMAT_TIME, begin);
+    gst_segment_position_from_running_time(&ours, GST_FORMAT_TIME, begin);
+    gst_segment_clip(&ours, GST_FORMAT_TIME, begin, end, &begin, &end);
+  }
+  g_log_remove_handler("GStreamer", handler);
+  EXPECT_EQ(n_complaints, 0);
+}
+
 TEST_F(Timestamps, WhatIsMissingGoesOn) {
   restart(1, 5 * kS);
   EXPECT_EQ(next(kNone), 5000u);
