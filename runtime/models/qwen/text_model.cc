@@ -161,17 +161,17 @@ Tensor TextModel::forward(ops::Context& cx, const Tensor& x, std::span<const Seq
   workspace.kept = {};
   if (workspace.keeps && config_.kept_layer)
     workspace.kept = cx.arena.f32({n, config_.hidden_size});
-  const auto work = [&](const Tensor& input) {
-    const Tensor hidden = layers(cx, before ? before(input) : input, rows, workspace.batch, layout,
-                                 variants, workspace.kept);
-    return behind ? behind(hidden) : hidden;
+  const auto work = [&](ops::Context& on, const Tensor& input) {
+    const Tensor hidden = layers(on, before ? before(on, input) : input, rows, workspace.batch,
+                                 layout, variants, workspace.kept);
+    return behind ? behind(on, hidden) : hidden;
   };
-  // A recorded step would read the features of the rows it was recorded with, and multiply with
-  // the experts that those went to.
-  const bool is_fixed = config_.experts.n == 0 &&
+  // A recorded step would read the features of the rows it was recorded with, multiply with the
+  // experts that those went to, and keep rows where they were kept then.
+  const bool is_fixed = config_.experts.n == 0 && !workspace.kept.defined() &&
                         std::none_of(rows.begin(), rows.end(),
                                      [](const SequenceRows& r) { return !r.deep.levels.empty(); });
-  const Tensor y = is_fixed ? workspace.run(cx, x, variants.code(), work) : work(x);
+  const Tensor y = is_fixed ? workspace.run(cx, x, variants.code(), work) : work(cx, x);
   for (const SequenceRows& r : rows)
     static_cast<PagedState&>(*r.state).advance(r.lane, int64_t(r.positions.size()));
   return y;

@@ -49,7 +49,7 @@ class TextModel final : public omni::TextModel {
   }
 
   // The same with something ahead of the first layer and behind the last norm, where given.
-  using Stage = std::function<Tensor(const Tensor& x)>;
+  using Stage = std::function<Tensor(ops::Context& cx, const Tensor& x)>;
   Tensor forward(ops::Context& cx, const Tensor& x, std::span<const SequenceRows> rows,
                  ForwardWorkspace& workspace, const Stage& before, const Stage& behind) const;
 

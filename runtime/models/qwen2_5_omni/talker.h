@@ -32,10 +32,11 @@ class Talker {
     const SequenceRows span{&sequence.state, positions};
     auto& workspace = cx.arena.attached<Workspace>(identity_);
     return model_.forward(
-        cx, rows, {&span, 1}, workspace, [&](const Tensor& x) { return proj_(cx, x); },
-        [&](const Tensor& hidden) {
+        cx, rows, {&span, 1}, workspace,
+        [&](ops::Context& on, const Tensor& x) { return proj_(on, x); },
+        [&](ops::Context& on, const Tensor& hidden) {
           const int64_t n = hidden.dim(0);
-          return model_.logits(cx, hidden.rows(n - 1, n));
+          return model_.logits(on, hidden.rows(n - 1, n));
         });
   }
 
