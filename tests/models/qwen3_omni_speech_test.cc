@@ -1,24 +1,18 @@
 // The voice of Qwen3-Omni against transformers (tools/fixtures/make_qwen3_omni_speech_fixture.py):
-// Code2Wav whole and in pieces, and greedy codes from rows that a sequence keeps.
+// Code2Wav whole and in pieces, and every boundary that tools/parity compares.
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <filesystem>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "decoding/sampler.h"
-#include "decoding/sequence.h"
-#include "io/json.h"
 #include "io/safetensors.h"
 #include "models/checkpoint_copy.h"
 #include "models/devices.h"
-#include "models/registry.h"
 #include "omni/engine.h"
-#include "parity/recording.h"
+#include "parity/parity.h"
 #include "qwen3_omni/voice.h"
 #include "session/session.h"
 
@@ -66,12 +60,11 @@ TEST_P(Qwen3OmniSpeech, StatesOfCode2Wav) {
   EXPECT_LT(error(states, expected("hidden")), 1e-5);
 }
 
-TEST_P(Qwen3OmniSpeech, WaveOfCodes) {
-  for (const char* name : {"text", "audio", "video", "av", "turns"}) {
-    Code2Wav::Stream stream(voice_.code2wav());
-    const auto wave = stream.push(cx_, ids(std::string(name) + ".codes"));
-    EXPECT_LT(error(wave, expected(std::string(name) + ".wave")), 1e-5) << name;
-  }
+// Ids, first logits, greedy codes from rows that a sequence keeps, and waves.
+TEST_P(Qwen3OmniSpeech, EveryBoundaryEqualsTransformers) {
+  const auto lines = parity::compare(kFixture, GetParam());
+  EXPECT_EQ(lines.size(), 25u) << "five of each case";
+  for (const parity::Line& line : lines) EXPECT_TRUE(line.pass) << parity::format(line);
 }
 
 // From the first frame on, however frames come.
@@ -94,117 +87,6 @@ TEST_P(Qwen3OmniSpeech, PiecesAreTheWhole) {
               std::vector<float>(size_t(23 * voice_.samples_per_code()) - wave.size()))
         << "silence up to the end of the last frame";
     EXPECT_LT(error(wave, expected("text.wave")), 1e-5);
-  }
-}
-
-struct Talk {
-  std::string name;
-  bool sees = false, hears = false;  // a video, a sound ahead of the first question
-  std::vector<std::array<const char*, 2>> answered;
-  const char* question;
-};
-
-const Talk kTalks[] = {
-    {"text", false, false, {}, "Say hello."},
-    {"audio", false, true, {}, "What do you hear?"},
-    {"video", true, false, {}, "Describe what you see."},
-    {"av", true, true, {}, "Describe what you see and hear."},
-    {"turns",
-     false,
-     true,
-     {{"What do you hear?", "A sound."}, {"Say hello.", "Hello."}},
-     "What do you hear?"},
-};
-
-struct Media {
-  std::vector<Segment> video, audio;
-};
-
-// Of the fixture.
-Media media_of(const fs::path& folder, const char* device) {
-  const auto engine = Engine::open(
-      {.model_path = folder.string(), .device = device, .precision = Precision::float32});
-  const parity::Input in = parity::read_input(kFixture / "input");
-  Media media;
-  const auto hears = engine->make_audio_tokenizer({});
-  hears->start(0);
-  media.audio = hears->push(in.audio);
-  for (Segment& s : hears->finish()) media.audio.push_back(std::move(s));
-  const auto sees = engine->make_video_tokenizer({.frame_rate = in.fps});
-  for (int i = 0; i < in.frames; ++i)
-    if (auto s = sees->push(parity::rgb_frame(in.rgb, in.width, in.height, i, i * kSecond)))
-      media.video.push_back(std::move(*s));
-  if (auto s = sees->finish()) media.video.push_back(std::move(*s));
-  return media;
-}
-
-// A run of what there is, chunk by chunk.
-void put_media(const Talk& talk, const Media& media, const Prompter& prompter, Sequence& sequence) {
-  Cursor& cursor = sequence.cursor();
-  const Tracks tracks{.video = talk.sees, .audio = talk.hears};
-  sequence.prefill(
-      prompter.begin_run(cursor, tracks, talk.sees ? Modality::video : Modality::audio));
-  const Nanoseconds chunk = prompter.chunk_duration();
-  constexpr Nanoseconds kEnd = 6 * kSecond;
-  for (Nanoseconds begin = 0; begin < kEnd; begin += chunk)
-    for (const auto* segments : {&media.video, &media.audio}) {
-      if (segments == &media.video ? !talk.sees : !talk.hears) continue;
-      for (const Segment& s : *segments)
-        if (s.start >= begin && s.start < begin + chunk)
-          sequence.prefill(prompter.media(cursor, s, 0), s.embeddings.data());
-    }
-  sequence.prefill(prompter.end_run(cursor, tracks));
-}
-
-void put(const Talk& talk, const Media& media, const Prompter& prompter, Sequence& sequence) {
-  Cursor& cursor = sequence.cursor();
-  sequence.prefill(prompter.begin_dialogue(cursor, "You watch a live feed."));
-  if (talk.sees || talk.hears) put_media(talk, media, prompter, sequence);
-  for (const auto& [question, answer] : talk.answered)
-    sequence.prefill(prompter.answered(cursor, question, answer));
-  sequence.prefill(prompter.ask(cursor, talk.question));
-}
-
-TEST_P(Qwen3OmniSpeech, GreedyCodesFromKeptRows) {
-  const Family family = load_family({folder_, Precision::float32, device_}, {});
-  const Json cases = Json::parse_file(kFixture / "expected.json").at("cases");
-  const Media media = media_of(folder_, GetParam());
-  for (const Talk& what : kTalks) {
-    const std::string& name = what.name;
-    Scheduler scheduler(*family.text, pool_);
-    Sequence sequence(scheduler, {.keeps_rows = true});
-    put(what, media, *family.prompter, sequence);
-    const auto prompt_ids = sequence.ids();
-    EXPECT_EQ(std::vector<int32_t>(prompt_ids.begin(), prompt_ids.end()), ids(name + ".input_ids"));
-    VoicePrompt prompt{
-        sequence.kept_rows(), sequence.positions(), {prompt_ids.begin(), prompt_ids.end()}};
-    std::vector<KeptRows> reply;
-    const std::vector<int32_t> answer = ids(name + ".answer");
-    for (size_t i = 0; i + 1 < answer.size(); ++i) {
-      sequence.decode(answer[i]);
-      reply.push_back(sequence.kept_rows().back());
-    }
-    Sampler sampler(0);
-    const SamplingOptions greedy{.repetition_penalty = 1.05};
-    bool is_first = true;
-    const PickCode pick = [&](ops::Context& cx, const Tensor& logits,
-                              std::span<const int32_t> history, std::span<const uint32_t> allowed) {
-      if (std::exchange(is_first, false)) {
-        std::vector<float> room;
-        EXPECT_LT(error(ops::to_host(cx, logits, room), expected(name + ".logits")), 1e-5) << name;
-      }
-      return sampler.choose(cx, logits, history, greedy, allowed);
-    };
-    const auto talk = voice_.new_codes(std::move(prompt), cases.at(name).at("speaker").string());
-    const std::vector<int32_t> want = ids(name + ".codes");
-    std::vector<int32_t> codes;
-    for (size_t k = 0; codes.size() < want.size(); ++k) {
-      const auto code = talk->next(cx_, k < reply.size() ? reply[k] : KeptRows{}, pick);
-      if (!code) break;
-      codes.push_back(*code);
-      codes.insert(codes.end(), talk->residual().begin(), talk->residual().end());
-    }
-    EXPECT_EQ(codes, want) << name;
   }
 }
 

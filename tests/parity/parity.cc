@@ -13,6 +13,7 @@
 #include "models/registry.h"
 #include "omni/engine.h"
 #include "parity/recording.h"
+#include "parity/spoken.h"
 #include "video/colour.h"
 
 namespace omni::parity {
@@ -517,9 +518,19 @@ static std::vector<Line> compare_tokenizer(const fs::path& dir) {
   return lines;
 }
 
+// Every case is spoken, by a voice whose frames have several codes.
+static bool is_spoken(const fs::path& dir) {
+  const Json cases = Json::parse_file(dir / "expected.json").at("cases");
+  const auto names = cases.keys();
+  return std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+    return cases.at(name).has("turns") && cases.at(name).has("speaker");
+  });
+}
+
 std::vector<Line> compare(const fs::path& dir, const std::string& device, Precision precision) {
-  return fs::exists(dir / "tokenizer_texts.json") ? compare_tokenizer(dir)
-                                                  : Comparison(dir, device, precision).run();
+  if (fs::exists(dir / "tokenizer_texts.json")) return compare_tokenizer(dir);
+  if (is_spoken(dir)) return compare_spoken(dir, device, precision);
+  return Comparison(dir, device, precision).run();
 }
 
 std::string format(const Line& l) {
