@@ -10,12 +10,24 @@ constexpr GstFlowReturn kFlows[] = {GST_FLOW_OK,         GST_FLOW_OK,       GST_
                                     GST_FLOW_NOT_LINKED, GST_FLOW_FLUSHING, GST_FLOW_EOS,
                                     GST_FLOW_ERROR};
 
+// With a template: of a pad without one GStreamer looks at the caps that it has while another
+// thread may be giving it others (gst_pad_query_caps_default).
+GstPad* new_pad(GstPadDirection direction) {
+  GstCaps* any = gst_caps_new_any();
+  GstPadTemplate* templ = gst_pad_template_new("peer", direction, GST_PAD_ALWAYS, any);
+  gst_object_ref_sink(templ);
+  GstPad* pad = gst_pad_new_from_template(templ, nullptr);
+  gst_object_ref_sink(pad);
+  gst_object_unref(templ);
+  gst_caps_unref(any);
+  return pad;
+}
+
 }  // namespace
 
 Peer::Peer(GstPad* target)
     : target_(GST_PAD(gst_object_ref(target))),
-      pad_(gst_pad_new(nullptr, GST_PAD_IS_SRC(target) ? GST_PAD_SINK : GST_PAD_SRC)) {
-  gst_object_ref_sink(pad_);
+      pad_(new_pad(GST_PAD_IS_SRC(target) ? GST_PAD_SINK : GST_PAD_SRC)) {
   gst_pad_set_element_private(pad_, this);
   if (GST_PAD_IS_SINK(pad_)) {
     gst_pad_set_chain_function(pad_, chain);

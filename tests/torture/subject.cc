@@ -154,10 +154,35 @@ void Subject::set_plain() {
   }
 }
 
+// An element's task cannot be stopped while it waits in what is behind it: that goes first, as it
+// does where a pipeline is stopped.
+void Subject::stop_behind(GstElement* element, GstState state) {
+  std::vector<GstElement*> behind;
+  gst_element_foreach_src_pad(
+      element,
+      [](GstElement*, GstPad* pad, gpointer found) -> gboolean {
+        GstPad* peer = gst_pad_get_peer(pad);
+        GstElement* next = peer ? gst_pad_get_parent_element(peer) : nullptr;
+        if (next) static_cast<std::vector<GstElement*>*>(found)->push_back(next);
+        if (peer) gst_object_unref(peer);
+        return TRUE;
+      },
+      &behind);
+  for (GstElement* next : behind) {
+    if (std::find(elements_.begin(), elements_.end(), next) != elements_.end()) {
+      stop_behind(next, state);
+      gst_element_set_state(next, state);
+    }
+    gst_object_unref(next);
+  }
+}
+
 GstStateChangeReturn Subject::set_state(GstElement* element, GstState state) {
   const bool stops = state < GST_STATE_PAUSED;
-  if (stops)
+  if (stops) {
     for (const PeerPtr& p : drains()) p->set_open(true);
+    if (element != pipeline_) stop_behind(element, state);
+  }
   const GstStateChangeReturn result = gst_element_set_state(element, state);
   if (!stops)
     for (const PeerPtr& p : drains()) p->set_open(false);

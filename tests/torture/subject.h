@@ -59,6 +59,7 @@ class Subject {
   static std::vector<std::string> destroy(std::unique_ptr<Subject> subject);
 
  private:
+  void stop_behind(GstElement* element, GstState state);
   void add_peers(GstElement* element);
 
   GstElement* pipeline_ = nullptr;
