@@ -293,17 +293,8 @@ void GstOmniInput::note_event(GstEvent* event) {
 }
 
 bool GstOmniInput::put_event(EventPtr event) {
-  if (GST_EVENT_TYPE(event.get()) == GST_EVENT_CAPS) {
-    GstCaps* caps = nullptr;
-    gst_event_parse_caps(event.get(), &caps);
-    const bool taken = gst_omni_guard(element_, false, [&] {
-      media_.set_caps(caps);
-      return true;
-    });
-    std::lock_guard guard(lock_);
-    caps_ = taken ? Caps::taken : Caps::refused;
-    if (!taken) return false;
-  }
+  const bool is_caps = GST_EVENT_TYPE(event.get()) == GST_EVENT_CAPS;
+  if (is_caps && !can_take_caps(event.get())) return false;
   if (GST_EVENT_TYPE(event.get()) == GST_EVENT_GAP) return put_gap(std::move(event));
   if (GST_EVENT_TYPE(event.get()) == GST_EVENT_SEGMENT) {
     event = in_time_format(std::move(event));
@@ -312,7 +303,23 @@ bool GstOmniInput::put_event(EventPtr event) {
   Lock lock(lock_);
   if (result() != GST_FLOW_OK) return false;
   note_event(event.get());
-  return enqueue(lock, {MiniObjectPtr(GST_MINI_OBJECT(event.release()))}) == GST_FLOW_OK;
+  if (enqueue(lock, {MiniObjectPtr(GST_MINI_OBJECT(event.release()))}) != GST_FLOW_OK) return false;
+  // Not before: another thread's buffer would go ahead of them where a flush was quicker.
+  if (is_caps) caps_ = Caps::taken;
+  return true;
+}
+
+bool GstOmniInput::can_take_caps(GstEvent* event) {
+  GstCaps* caps = nullptr;
+  gst_event_parse_caps(event, &caps);
+  const bool can = gst_omni_guard(element_, false, [&] {
+    media_.set_caps(caps);
+    return true;
+  });
+  if (can) return true;
+  std::lock_guard guard(lock_);
+  caps_ = Caps::refused;
+  return false;
 }
 
 gboolean GstOmniInput::event(GstPad* pad, GstObject* parent, GstEvent* raw) {

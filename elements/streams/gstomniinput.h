@@ -116,6 +116,7 @@ class GstOmniInput {
   void put_back(Item item);
   GstFlowReturn put(BufferPtr buffer);
   bool put_event(EventPtr event);
+  bool can_take_caps(GstEvent* event);
   bool put_gap(EventPtr event);
   void note_event(GstEvent* event);
   void set_active(bool active);

@@ -5,7 +5,9 @@
 #include <future>
 #include <random>
 #include <thread>
+#include <utility>
 
+#include "streams/gstomniclock.h"
 #include "streams/gstomniinput.h"
 #include "streams/gstomnistats.h"
 #include "streams/gstomnitimestamps.h"
@@ -14,6 +16,15 @@
 namespace {
 
 constexpr GstClockTime kMs = GST_MSECOND, kS = GST_SECOND, kNone = GST_CLOCK_TIME_NONE;
+
+// What is waited for lies ahead, however far away a stream says that it is.
+TEST(WaitTime, IsAheadOfNow) {
+  for (const GstClockTime left :
+       {kMs, 3600 * kS, GstClockTime(G_MAXINT64), GstClockTime(G_MAXUINT64)}) {
+    const auto now = std::chrono::steady_clock::now();
+    EXPECT_GT(now + gst_omni_wait_time(left), now) << left;
+  }
+}
 
 // --- time stamps
 
@@ -482,6 +493,8 @@ class Input : public testing::Test, protected GstOmniInput::Media {
   }
 
   void set_caps(GstCaps* caps) override {
+    if (std::exchange(flushes_at_caps, false))
+      gst_pad_send_event(sink, gst_event_new_flush_start());
     if (gst_structure_has_name(gst_caps_get_structure(caps, 0), "application/x-refused"))
       throw omni::Error(omni::ErrorCode::unsupported, "refused");
   }
@@ -508,7 +521,7 @@ class Input : public testing::Test, protected GstOmniInput::Media {
   CountingJob job;
   GstOmniWorker worker{element, nullptr, job};
   GstOmniInput input{element, sink, kLimits, worker, *this};
-  bool live = false, wants_more = true;
+  bool live = false, wants_more = true, flushes_at_caps = false;
   std::atomic<int> n_asked = 0;
   int n_latency_queries = 0, n_flush_starts = 0, n_flush_stops = 0;
 };
@@ -680,6 +693,17 @@ TEST_F(Input, CapsThatCannotBeTakenRefuseWhatFollows) {
   EXPECT_EQ(pop(GST_MESSAGE_ERROR), 1);
   EXPECT_EQ(push(0), GST_FLOW_NOT_NEGOTIATED);
   gst_pad_push_event(src, gst_event_new_caps(good.get()));
+  EXPECT_EQ(push(0), GST_FLOW_OK);
+}
+
+// A flush comes while they are looked at, and a buffer of another thread ahead of their return.
+TEST_F(Input, CapsThatAFlushKeptOutAreNotThere) {
+  flushes_at_caps = true;
+  begin(false);
+  gst_pad_send_event(sink, gst_event_new_flush_stop(TRUE));
+  EXPECT_EQ(gst_pad_chain(sink, gst_buffer_new_allocate(nullptr, 10, nullptr)),
+            GST_FLOW_NOT_NEGOTIATED);
+  begin(false);
   EXPECT_EQ(push(0), GST_FLOW_OK);
 }
 
