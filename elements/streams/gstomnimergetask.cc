@@ -44,7 +44,7 @@ bool GstOmniMerge::wait_live(Lock& lock, GstClockTime time) {
   const GstClockTime due = time + upstream_latency_ + latency,
                      now = gst_omni_running_time_now(element_);
   if (!GST_CLOCK_TIME_IS_VALID(now) || now >= due || is_full()) return false;
-  changed_.wait_for(lock, std::chrono::nanoseconds(due - now));
+  changed_.wait_for(lock, gst_omni_wait_time(due - now));
   return true;
 }
 

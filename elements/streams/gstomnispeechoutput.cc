@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include "streams/gstomniclock.h"
+
 namespace {
 
 constexpr GstClockTime kPiece = 20 * GST_MSECOND;
@@ -176,7 +178,7 @@ bool GstOmniSpeechOutput::wait_until_due(const omni::Speech& speech, GstClockTim
     const auto now = now_();
     lock.lock();
     if (!now || *now + kLead >= due) return !is_to_fade(speech);
-    changed_.wait_for(lock, std::chrono::nanoseconds(due - kLead - *now));
+    changed_.wait_for(lock, gst_omni_wait_time(due - kLead - *now));
   }
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "core/time.h"
 #include "session/answer_schema.h"
 #include "text/utf8_stream.h"
 
@@ -229,8 +230,7 @@ std::vector<std::string> RunningTurn::wait_for_results() {
     };
     const auto left = calls.left(steady_now(), tool_timeout());
     if (left)
-      state_.changed.wait_for(lock, state_.stop.get_token(), std::chrono::nanoseconds(*left),
-                              woken);
+      state_.changed.wait_for(lock, state_.stop.get_token(), wait_time(*left), woken);
     else
       state_.changed.wait(lock, state_.stop.get_token(), woken);
   }

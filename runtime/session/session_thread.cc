@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "core/time.h"
 #include "session/heard.h"
 #include "session/running_turn.h"
 
@@ -44,8 +45,7 @@ void SessionThread::run() {
     std::unique_lock lock(state_->lock);
     const auto woken = [&] { return state_->n_inputs != n_inputs; };
     if (patience_left_)
-      state_->changed.wait_for(lock, state_->stop.get_token(),
-                               std::chrono::nanoseconds(*patience_left_), woken);
+      state_->changed.wait_for(lock, state_->stop.get_token(), wait_time(*patience_left_), woken);
     else
       state_->changed.wait(lock, state_->stop.get_token(), woken);
   }

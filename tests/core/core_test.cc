@@ -20,6 +20,14 @@
 namespace omni {
 namespace {
 
+// What is waited for lies ahead, however far away a stream says that it is.
+TEST(WaitTime, IsAheadOfNow) {
+  for (const Nanoseconds left : {kSecond, INT64_MAX / 4, INT64_MAX}) {
+    const auto now = std::chrono::steady_clock::now();
+    EXPECT_GT(now + wait_time(left), now) << left;
+  }
+}
+
 TEST(Float16, IsWhatTheStandardSays) {
   for (uint32_t bits = 0; bits < 0x7c00; ++bits) {
     const int exponent = int(bits >> 10), fraction = int(bits & 0x3ff);

@@ -143,10 +143,10 @@ GstQuery* random_query(Random& random) {
       q = gst_query_new_latency();
       break;
     case 1:
-      q = gst_query_new_position(GstFormat(random.below(6)));
+      q = gst_query_new_position(GstFormat(1 + random.below(5)));
       break;
     case 2:
-      q = gst_query_new_duration(GstFormat(random.below(6)));
+      q = gst_query_new_duration(GstFormat(1 + random.below(5)));
       break;
     case 3:
       q = gst_query_new_caps(random.one_in(2) ? caps : nullptr);
