@@ -1,6 +1,7 @@
 #include "core/large_pages.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <mutex>
@@ -17,7 +18,9 @@ size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multipl
 // A mapping, zeroed by the system page by page as it is touched.
 class Slab {
  public:
-  explicit Slab(size_t bytes) : size_(round_up(bytes, kPage)) {
+  // What does not fill a large page at its end lies in small ones: as a rule of matrices of 10 MB
+  // a large one would be half empty.
+  explicit Slab(size_t bytes) : size_(round_up(bytes, size_t(::sysconf(_SC_PAGESIZE)))) {
     // One page more, for a beginning on a border of pages; what is before and behind goes back at
     // once.
     void* mapped =

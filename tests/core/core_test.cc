@@ -78,6 +78,28 @@ TEST(LargePages, ZeroedAlignedAndApart) {
   EXPECT_THROW(zeros_in_large_pages(DType::u8, {int64_t{1} << 60}), Error);
 }
 
+double resident_mib() {
+  std::ifstream file("/proc/self/statm");
+  double total = 0, resident = 0;
+  file >> total >> resident;
+  return resident * double(sysconf(_SC_PAGESIZE)) / (1 << 20);
+}
+
+// A tensor that ends in the middle of a large page does not take the rest of it.
+TEST(LargePages, TakeNoMoreThanIsUsed) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "AddressSanitizer has memory of its own beside";
+#endif
+  constexpr int64_t kBytes = (12 << 20) + 4096;
+  std::vector<Tensor> all;
+  const double before = resident_mib();
+  for (int i = 0; i < 10; ++i) {
+    all.push_back(zeros_in_large_pages(DType::u8, {kBytes}));
+    std::fill_n(static_cast<uint8_t*>(all.back().raw()), kBytes, uint8_t(1));
+  }
+  EXPECT_LT(resident_mib() - before, 10 * double(kBytes) / (1 << 20) + 4);
+}
+
 TEST(HostMemory, ZeroedAlignedAndApart) {
   std::vector<std::pair<uint8_t*, size_t>> all;
   for (const size_t n : {0, 1, 255, 4096, (256 << 10) - 1, 256 << 10, 3 << 20})
@@ -95,13 +117,6 @@ TEST(HostMemory, ZeroedAlignedAndApart) {
     release_host(bytes, n);
   }
   EXPECT_EQ(allocate_host(size_t{1} << 60), nullptr);
-}
-
-double resident_mib() {
-  std::ifstream file("/proc/self/statm");
-  double total = 0, resident = 0;
-  file >> total >> resident;
-  return resident * double(sysconf(_SC_PAGESIZE)) / (1 << 20);
 }
 
 // Streams come and go: what they computed in does not stay with the process, whatever small things
