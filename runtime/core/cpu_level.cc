@@ -22,6 +22,13 @@ bool has_f16c() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }
+
+// Nor has gcc 11 one to this.
+bool has_avx_vnni() {
+  constexpr unsigned kAvxVnni = 1u << 4;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnni) != 0;
+}
 #endif
 
 constexpr CpuLevel kBestFirst[] = {CpuLevel::avx512, CpuLevel::avx2, CpuLevel::neon,
@@ -80,7 +87,8 @@ bool cpu_has_bf16() {
 
 bool cpu_has_vnni() {
 #if defined(__x86_64__)
-  return cpu_level() == CpuLevel::avx512 && __builtin_cpu_supports("avx512vnni");
+  return (cpu_level() == CpuLevel::avx512 && __builtin_cpu_supports("avx512vnni")) ||
+         (cpu_level() == CpuLevel::avx2 && has_avx_vnni());
 #elif defined(__aarch64__)
   return cpu_level() == CpuLevel::neon && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #else

@@ -20,7 +20,7 @@ CpuLevel cpu_level();
 // True if this processor has what code of `level` needs, whatever OMNI_CPU_ISA says.
 bool cpu_supports(CpuLevel level);
 // What the processor has beyond the level in use: dot products of pairs of bfloat16 (AVX512_BF16),
-// of four bytes (AVX512_VNNI; AArch64: dotprod).
+// of four bytes (AVX512_VNNI, AVX_VNNI; AArch64: dotprod).
 bool cpu_has_bf16();
 bool cpu_has_vnni();
 

@@ -177,6 +177,30 @@ TEST_F(OpsTest, QuantizedProductsEqualThoseOfTheDequantizedWeights) {
     }
 }
 
+// Likewise with rows of any values, which no scale divides.
+TEST_F(OpsTest, QuantizedRowsTogetherAndAloneHaveTheSameBits) {
+  constexpr int64_t kRows = 110;
+  for (const ops::cpu::LinearImplementation& implementation : ops::cpu::linear_implementations())
+    for (const QuantizedCase& c :
+         std::initializer_list<QuantizedCase>{{WeightFormat::int8, 70, 300, 300, false, false},
+                                              {WeightFormat::int4, 70, 320, 64, true, false},
+                                              {WeightFormat::int4, 33, 120, 40, false, false}}) {
+      const Matrix w = random_quantized(c, 1);
+      if (!implementation.accepts(w, ops::MatmulPrecision::f32)) continue;
+      const auto weight = implementation.pack({&w, 1}, ops::MatmulPrecision::f32);
+      auto values = random_values(size_t(kRows * c.n_in), 2);
+      const Tensor x = tensor(values, {kRows, c.n_in}), all = ops::linear(cx, x, *weight, {});
+      for (const int64_t size : {1, 3, 11, 55})
+        for (int64_t begin = 0; begin < kRows; begin += size) {
+          const int64_t end = std::min(begin + size, kRows);
+          const Tensor some = ops::linear(cx, x.rows(begin, end), *weight, {});
+          ASSERT_EQ(std::memcmp(some.raw(), all.rows(begin, end).raw(), some.nbytes()), 0)
+              << implementation.name << " " << name_of(c.format) << ": " << size << " rows from "
+              << begin;
+        }
+    }
+}
+
 TEST_F(OpsTest, QuantizedWeightsTakeAnyRows) {
   const QuantizedCase c{WeightFormat::int4, 96, 512, 64, true, false};
   const Matrix w = random_quantized(c, 1);

@@ -1,5 +1,5 @@
 #include "cpu/dots.inl"
 
 namespace omni::ops::cpu {
-const Quantized kAvx2Dots = OMNI_DOTS;
+const Quantized kAvx2Pairs = OMNI_DOTS;
 }

@@ -39,12 +39,17 @@ constexpr LinearImplementation kImplementations[] = {
      pack_onednn},
 #endif
     {"quantized_dots",
-     [](const Matrix& w, MatmulPrecision) {
-       return (cpu_has_vnni() || cpu_level() == CpuLevel::avx2) && fills_words(w);
-     },
+     [](const Matrix& w, MatmulPrecision) { return cpu_has_vnni() && fills_words(w); },
      pack_quantized_dots},
+#if defined(__x86_64__)
+    {"quantized_pairs",
+     [](const Matrix& w, MatmulPrecision) {
+       return cpu_level() == CpuLevel::avx2 && fills_words(w);
+     },
+     pack_quantized_pairs},
+#endif
     {"quantized_floats",
-     [](const Matrix& w, MatmulPrecision) {  // every AVX2 adds products of bytes
+     [](const Matrix& w, MatmulPrecision) {  // every AVX2 adds pairs of products of bytes
        return (cpu_level() == CpuLevel::avx512 || cpu_level() == CpuLevel::neon) && fills_words(w);
      },
      pack_quantized_floats},

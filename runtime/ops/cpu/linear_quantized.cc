@@ -2,6 +2,7 @@
 // side. Either x stays float32, or, where the processor adds products of bytes, each segment of a
 // row is rounded to int8 with a scale of its own.
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "core/cpu_level.h"
@@ -13,9 +14,6 @@
 namespace omni::ops::cpu {
 namespace {
 
-// columns of W: of a row of x as many share a scale when it is rounded
-constexpr int64_t kMostSegment = 128;
-constexpr int64_t kRowTile = 192;
 constexpr double kOpsPerNs = 80;    // of a thread, and
 constexpr double kBytesPerNs = 12;  // the reading of weights: only to judge whether a wake-up pays
 constexpr int64_t kTilesAtLeast = 16;
@@ -30,7 +28,7 @@ const Quantized& floats() {
 
 const Quantized& dots() {
 #if defined(__x86_64__)
-  return cpu_level() == CpuLevel::avx512 ? kAvx512VnniDots : kAvx2Dots;
+  return cpu_level() == CpuLevel::avx512 ? kAvx512VnniDots : kAvx2VnniDots;
 #else
   return kNeonDots;
 #endif
@@ -49,6 +47,10 @@ bool fit_float16(std::span<const Matrix> parts) {
     return std::all_of(p.scales.f32(), p.scales.f32() + p.scales.numel(),
                        [](float s) { return to_float(to_float16(s)) == s; });
   });
+}
+
+float of_22_bits(float scale) {
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(scale) & ~uint32_t{3});
 }
 
 class QuantizedWeight final : public CpuMatrix {
@@ -85,16 +87,18 @@ class QuantizedWeight final : public CpuMatrix {
 
   void run(Context& cx, const float* x, int64_t n, const float* bias, float* y) const override {
     if (inputs_.defined()) x = in_order(cx, x, n);
-    QuantizedTile whole{x,        nullptr,     nullptr,
-                        nullptr,  n,           n_in(),
-                        segment_, n_segments_, segments_of_a_scale_,
-                        nullptr,  nullptr,     nullptr,
-                        zero_,    n_out(),     bias,
-                        y,        n_out()};
+    QuantizedTile whole{};
+    whole.x = x;
+    whole.n_all = n;
+    whole.n_in = n_in(), whole.segment = segment_, whole.n_segments = n_segments_;
+    whole.segments_of_a_scale = segments_of_a_scale_;
+    whole.zero = zero_;
+    whole.bias = bias;
+    whole.y = y, whole.y_stride = n_out();
     prepare(cx, n, whole);
     const auto& scaled = is_int8_ ? how_.int8 : how_.int4;
     const auto multiply = scales_.dtype() == DType::f16 ? scaled.f16 : scaled.f32;
-    const int64_t row_tiles = (n + kRowTile - 1) / kRowTile;
+    const int64_t row_tiles = (n + kMostRows - 1) / kMostRows;
     const int64_t n_groups = (n_panels_ + how_.group - 1) / how_.group;
     const int64_t group =
         how_.group * (n <= how_.few_rows
@@ -104,12 +108,13 @@ class QuantizedWeight final : public CpuMatrix {
     const double work = std::max(2.0 * double(n) * double(n_out() * n_in()) / kOpsPerNs,
                                  double(words_.nbytes()) / kBytesPerNs);
     cx.pool.parallel_for((n_panels_ + group - 1) / group * row_tiles, work, [&](int64_t tile) {
-      const int64_t row = tile % row_tiles * kRowTile, panel = tile / row_tiles * group,
+      const int64_t row = tile % row_tiles * kMostRows, panel = tile / row_tiles * group,
                     first = panel * how_.columns;
       QuantizedTile t = whole;
-      t.n_rows = std::min(kRowTile, n - row);
-      t.x += row * n_in(), t.x_sums += row * n_segments_;
-      if (t.rounded) t.rounded += row * n_in(), t.x_scales += row * n_segments_;
+      t.n_rows = std::min(kMostRows, n - row);
+      t.x += row * n_in(), t.x_sums += row;
+      if (t.rounded) t.rounded += row * segment_, t.x_scales += row;
+      if (t.x_begins) t.x_begins += row, t.x_bases += row;
       t.words = static_cast<const uint32_t*>(words_.raw()) + first * words_of_column();
       t.scales = static_cast<const char*>(scales_.raw()) +
                  size_t(first * n_scales_) * size_of(scales_.dtype());
@@ -171,21 +176,36 @@ class QuantizedWeight final : public CpuMatrix {
 
   // Sums of segments, and segments as int8.
   void prepare(Context& cx, int64_t n, QuantizedTile& t) const {
-    float* sums = cx.arena.f32({n, n_segments_}).f32();
-    float* scales = how_.rounds ? cx.arena.f32({n, n_segments_}).f32() : nullptr;
-    auto* rounded =
-        how_.rounds ? static_cast<int8_t*>(cx.arena.tensor(DType::i8, {n, n_in()}).raw()) : nullptr;
+    const Shape each{n_segments_, n};
+    float *sums = cx.arena.f32(each).f32(), *scales = nullptr, *bases = nullptr;
+    int8_t* rounded = nullptr;
+    int32_t* begins = nullptr;
+    if (how_.rounds) {
+      scales = cx.arena.f32(each).f32();
+      rounded = static_cast<int8_t*>(cx.arena.tensor(DType::i8, {n_segments_, n, segment_}).raw());
+      if (n > how_.few_rows) {
+        begins = static_cast<int32_t*>(cx.arena.tensor(DType::i32, each).raw());
+        bases = cx.arena.f32(each).f32();
+      }
+    }
+    const int many_zero = is_int8_ ? zero_ : kHalvesZero;
     for_rows(cx, n, [&](int64_t i) {
       for (int64_t s = 0; s < n_segments_; ++s) {
-        const int64_t at = i * n_in() + s * segment_,
-                      depth = std::min(segment_, n_in() - s * segment_), of = i * n_segments_ + s;
-        if (rounded)
-          kernels().round_int8(t.x + at, depth, rounded + at, scales + of, sums + of);
-        else
-          sums[of] = kernels().sum(t.x + at, depth);
+        const float* x = t.x + i * n_in() + s * segment_;
+        const int64_t depth = std::min(segment_, n_in() - s * segment_), of = s * n + i;
+        if (!rounded) {
+          sums[of] = kernels().sum(x, depth);
+          continue;
+        }
+        kernels().round_int8(x, depth, rounded + of * segment_, scales + of, sums + of);
+        scales[of] = of_22_bits(scales[of]);
+        if (!begins) continue;
+        begins[of] = kBegin - many_zero * int32_t(sums[of]);
+        bases[of] = -kBase * scales[of];
       }
     });
     t.rounded = rounded, t.x_scales = scales, t.x_sums = sums;
+    t.x_begins = begins, t.x_bases = bases;
   }
 
   template <class Row>
@@ -214,5 +234,11 @@ std::shared_ptr<const CpuMatrix> pack_quantized_dots(std::span<const Matrix> par
                                                      MatmulPrecision) {
   return std::make_shared<QuantizedWeight>(parts, dots());
 }
+#if defined(__x86_64__)
+std::shared_ptr<const CpuMatrix> pack_quantized_pairs(std::span<const Matrix> parts,
+                                                      MatmulPrecision) {
+  return std::make_shared<QuantizedWeight>(parts, kAvx2Pairs);
+}
+#endif
 
 }  // namespace omni::ops::cpu

@@ -55,6 +55,8 @@ std::shared_ptr<const CpuMatrix> pack_quantized_floats(std::span<const Matrix> p
                                                        MatmulPrecision precision);
 std::shared_ptr<const CpuMatrix> pack_quantized_dots(std::span<const Matrix> parts,
                                                      MatmulPrecision precision);
+std::shared_ptr<const CpuMatrix> pack_quantized_pairs(std::span<const Matrix> parts,
+                                                      MatmulPrecision precision);
 // Tiles of W as oneDNN packs them; each tile runs on one thread of our pool (oneDNN's own OpenMP
 // threads would spin at barriers).
 std::shared_ptr<const CpuMatrix> pack_onednn(std::span<const Matrix> parts,

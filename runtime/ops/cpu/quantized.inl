@@ -85,9 +85,8 @@ void multiply_quantized(const QuantizedTile& t) {
   int64_t first = 0;
   if (t.n_rows == 1)
     for (; first + kGroup <= n_panels; first += kGroup) multiply_row<W, S>(t, first);
-  constexpr int64_t kMostDepth = 128;
-  alignas(64) float floats[kMostDepth * kColumns];
-  for (int64_t s = 0; s < t.n_segments; ++s) {
+  alignas(64) float floats[kMostSegment * kColumns];
+  for (int64_t s = 0; s < t.n_segments; ++s)
     for (int64_t p = first; p < n_panels; ++p) {
       const PanelSegment<S> panel(t, p, s);
       const auto* w = reinterpret_cast<const W*>(panel.words(Step<W>::kDeep));
@@ -106,7 +105,6 @@ void multiply_quantized(const QuantizedTile& t) {
       for (int64_t row = 0; row < t.n_rows; row += kRows)
         multiply_segment<float, S>(panel, row, least(kRows, t.n_rows - row), floats, kColumns);
     }
-  }
 }
 
 }  // namespace

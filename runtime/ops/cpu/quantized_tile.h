@@ -18,7 +18,7 @@ struct PanelSegment {
   int64_t segment, at;   // first output of the panel
   int64_t begin, depth;  // columns of W
   int64_t first, n;      // panel of the group, and panels in it
-  int64_t panel;
+  int64_t panel, of_scale;
   Vec scale[kVecs], zero[kVecs];
 
   PanelSegment(const QuantizedTile& tile, int64_t panel_, int64_t segment_)
@@ -31,8 +31,7 @@ struct PanelSegment {
         n(least(kGroup, (t.n_out + kColumns - 1) / kColumns - first)),
         panel(panel_ - first) {
     const int64_t n_scales = (t.n_segments + t.segments_of_a_scale - 1) / t.segments_of_a_scale;
-    const int64_t of_scale =
-        (first * n_scales + segment / t.segments_of_a_scale * n + panel) * kColumns;
+    of_scale = (first * n_scales + segment / t.segments_of_a_scale * n + panel) * kColumns;
     unroll<kVecs>([&](auto v) {
       scale[v] = load(static_cast<const S*>(t.scales) + of_scale + v * kLanes);
       zero[v] = t.zeros ? load_bytes(t.zeros + of_scale + v * kLanes) : splat(float(t.zero));
@@ -44,27 +43,24 @@ struct PanelSegment {
     return t.words + (first * t.n_in + begin * n) / deep * kColumns + panel * kColumns;
   }
 
-  // y[row] ← (segment > 0 ? y : bias) + scale · (total − zero · Σ x); total: what the segment comes
-  // to without scale and zero.
+  // y[row] ← (segment > 0 ? y : bias) + scale · x_scale · (total − zero · Σ x); total: what the
+  // segment comes to without scale and zero.
   void add(const Vec (&total)[kVecs], int64_t row) const {
-    const int64_t of_x = row * t.n_segments + segment;
+    const int64_t of_x = segment * t.n_all + row;
     const Vec minus_sum = splat(-t.x_sums[of_x]), x_scale = splat(t.rounded ? t.x_scales[of_x] : 1);
     float* y = t.y + row * t.y_stride + at;
+    const auto more = [&](auto v, const float* before) {
+      return fma(scale[v], fma(zero[v], minus_sum, total[v]) * x_scale, load(before + v * kLanes));
+    };
     if (segment > 0 && t.n_out - at >= kColumns) {
-      unroll<kVecs>([&](auto v) {
-        store(y + v * kLanes,
-              fma(scale[v] * x_scale, fma(zero[v], minus_sum, total[v]), load(y + v * kLanes)));
-      });
+      unroll<kVecs>([&](auto v) { store(y + v * kLanes, more(v, y)); });
       return;
     }
     const size_t bytes = size_t(least(kColumns, t.n_out - at)) * sizeof(float);
     float edge[kColumns] = {};
     if (const float* before = segment > 0 ? y : t.bias ? t.bias + at : nullptr)
       std::memcpy(edge, before, bytes);
-    unroll<kVecs>([&](auto v) {
-      store(edge + v * kLanes,
-            fma(scale[v] * x_scale, fma(zero[v], minus_sum, total[v]), load(edge + v * kLanes)));
-    });
+    unroll<kVecs>([&](auto v) { store(edge + v * kLanes, more(v, edge)); });
     std::memcpy(y, edge, bytes);
   }
 };

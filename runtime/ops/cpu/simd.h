@@ -53,6 +53,8 @@ Words low_bits(Words w) {
   return _mm512_and_si512(w, _mm512_set1_epi32(Mask));
 }
 inline Vec to_floats(Words w) { return _mm512_cvtepi32_ps(w); }
+inline Vec as_floats(Words w) { return _mm512_castsi512_ps(w); }
+inline void store_words(uint32_t* p, Words w) { _mm512_storeu_si512(p, w); }
 inline Words splat_int(int word) { return _mm512_set1_epi32(word); }
 #elif defined(__AVX2__)
 using Vec = __m256;
@@ -97,6 +99,10 @@ Words low_bits(Words w) {
   return _mm256_and_si256(w, _mm256_set1_epi32(Mask));
 }
 inline Vec to_floats(Words w) { return _mm256_cvtepi32_ps(w); }
+inline Vec as_floats(Words w) { return _mm256_castsi256_ps(w); }
+inline void store_words(uint32_t* p, Words w) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), w);
+}
 inline Words splat_int(int word) { return _mm256_set1_epi32(word); }
 #elif defined(__aarch64__)
 using Vec = float32x4_t;
@@ -131,6 +137,8 @@ Words low_bits(Words w) {
   return vandq_s32(w, vdupq_n_s32(Mask));
 }
 inline Vec to_floats(Words w) { return vcvtq_f32_s32(w); }
+inline Vec as_floats(Words w) { return vreinterpretq_f32_s32(w); }
+inline void store_words(uint32_t* p, Words w) { vst1q_u32(p, vreinterpretq_u32_s32(w)); }
 inline Words splat_int(int word) { return vdupq_n_s32(word); }
 #else
 #error "a level without vectors has no use for this file"
