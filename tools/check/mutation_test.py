@@ -243,7 +243,7 @@ MUTANTS = [
     ("quantize: said at every matrix", "runtime/io/quantize_cache.cc", "    cannot_write_ = true;\n", ""),
     ("quantized products: zeros that are stored are not looked at", "runtime/ops/cpu/dots.inl", "(kHalvesZero - (zeros ? zeros[c] : panel.t.zero))", "(kHalvesZero - panel.t.zero)"),
     ("quantized products: a scale of more bits than fma keeps", "runtime/ops/cpu/linear_quantized.cc", "& ~uint32_t{3}", ""),
-    ("quantized products: many rows without the zero of their weights", "runtime/ops/cpu/linear_quantized.cc", "kBegin - many_zero * int32_t(sums[of])", "kBegin"),
+    ("quantized products: many rows without the zero of their weights", "runtime/ops/cpu/linear_quantized.cc", "kBegin - many_zero * int64_t(sums[of])", "kBegin"),
     ("quantized products: rows of a later tile begin as the first", "runtime/ops/cpu/linear_quantized.cc", "if (t.x_begins) t.x_begins += row, t.x_bases += row;", ""),
     ("large pages: a large one for the end of each tensor", "runtime/core/large_pages.cc", "size_t(::sysconf(_SC_PAGESIZE))", "kPage"),
     ("precision: int4 where it is quantized already", "runtime/engine/engine.cc", "    asked = Precision::automatic;\n", ""),

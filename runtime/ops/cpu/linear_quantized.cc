@@ -188,7 +188,7 @@ class QuantizedWeight final : public CpuMatrix {
         bases = cx.arena.f32(each).f32();
       }
     }
-    const int many_zero = is_int8_ ? zero_ : kHalvesZero;
+    const int64_t many_zero = is_int8_ ? zero_ : kHalvesZero;
     for_rows(cx, n, [&](int64_t i) {
       for (int64_t s = 0; s < n_segments_; ++s) {
         const float* x = t.x + i * n_in() + s * segment_;
@@ -200,7 +200,8 @@ class QuantizedWeight final : public CpuMatrix {
         kernels().round_int8(x, depth, rounded + of * segment_, scales + of, sums + of);
         scales[of] = of_22_bits(scales[of]);
         if (!begins) continue;
-        begins[of] = kBegin - many_zero * int32_t(sums[of]);
+        // of a row that is not finite, the sum may be anything
+        begins[of] = int32_t(uint32_t(kBegin - many_zero * int64_t(sums[of])));
         bases[of] = -kBase * scales[of];
       }
     });

@@ -19,7 +19,7 @@ struct QuantizedTile {
   // of each segment of a row, [n_segments][n_all]
   const float* x_scales;    // of `rounded`, of 22 bits
   const float* x_sums;      // Σ over a segment of x, or of `rounded` before its scale
-  const int32_t* x_begins;  // of `rounded`, of more rows than few_rows: kBegin − many_zero · Σ
+  const int32_t* x_begins;  // of more rows than few_rows: kBegin − (zero or kHalvesZero) · Σ
   const float* x_bases;     // likewise: −kBase · scale
 
   int64_t n_all;  // rows of all tiles

@@ -18,7 +18,8 @@ struct PanelSegment {
   int64_t segment, at;   // first output of the panel
   int64_t begin, depth;  // columns of W
   int64_t first, n;      // panel of the group, and panels in it
-  int64_t panel, of_scale;
+  int64_t panel;
+  int64_t of_scale;  // of its first output, among the scales
   Vec scale[kVecs], zero[kVecs];
 
   PanelSegment(const QuantizedTile& tile, int64_t panel_, int64_t segment_)
