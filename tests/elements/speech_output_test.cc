@@ -58,6 +58,13 @@ class FakeSpeech final : public omni::Speech {
     tell();
   }
   bool is_held() const override { return held_; }
+  // Whoever plays it, whatever for it waits, comes to its end.
+  void release() {
+    stop();
+    interrupted_ = true;
+    held_ = false;
+    tell();
+  }
   // Who plays it looks at the clock.
   void tell() {
     std::lock_guard guard(listener_lock_);
@@ -104,6 +111,8 @@ class Rig {
     output->set_active(true);
   }
   ~Rig() {
+    if (gave_up_)
+      for (const auto& speech : spoken_) speech->release();
     output->set_active(false);
     gst_pad_set_active(src_, FALSE);
     gst_pad_set_active(sink_, FALSE);
@@ -116,6 +125,7 @@ class Rig {
   std::shared_ptr<FakeSpeech> speak(std::shared_ptr<FakeSpeech> speech, GstClockTime not_before) {
     auto u = std::make_shared<GstOmniUtterance>();
     u->speech = speech;
+    spoken_.push_back(speech);
     u->not_before = not_before * kMs;
     u->on_begin = [this](GstClockTime start) { write("begin:" + std::to_string(start / kMs)); };
     u->on_end = [this](omni::SpeechEnd end, GstClockTime start, GstClockTime heard) {
@@ -125,15 +135,16 @@ class Rig {
     EXPECT_TRUE(output->speak(std::move(u)));
     return speech;
   }
-  // All that came since the last call, once `what` has, or what there is if it never comes.
+  // All that came since the last call, once `what` has; if it never comes, a failure, what there
+  // is, and nothing is waited for any more.
   std::string up_to(const std::string& what) {
     std::unique_lock lock(lock_);
-    changed_.wait_for(lock, kLongest, [&] { return log_.ends_with(what); });
+    wait_until(lock, what, [&] { return log_.ends_with(what); });
     return std::exchange(log_, "");
   }
   void wait_for(const std::string& what) {
     std::unique_lock lock(lock_);
-    changed_.wait_for(lock, kLongest, [&] { return log_.find(what) != std::string::npos; });
+    wait_until(lock, what, [&] { return log_.find(what) != std::string::npos; });
   }
   std::string log() {
     std::lock_guard guard(lock_);
@@ -145,6 +156,13 @@ class Rig {
   std::vector<gint16> last;      // samples of the last buffer
 
  private:
+  template <class Condition>
+  void wait_until(std::unique_lock<std::mutex>& lock, const std::string& what,
+                  const Condition& condition) {
+    if (gave_up_ || changed_.wait_for(lock, kLongest, condition)) return;
+    ADD_FAILURE() << "waited for " << what << ", there is " << log_;
+    gave_up_ = true;
+  }
   void write(const std::string& what) {
     std::lock_guard guard(lock_);
     log_ += (log_.empty() ? "" : " ") + what;
@@ -180,6 +198,8 @@ class Rig {
   std::mutex lock_;
   std::condition_variable changed_;
   std::string log_;
+  bool gave_up_ = false;  // what was waited for did not come
+  std::vector<std::shared_ptr<FakeSpeech>> spoken_;
 };
 
 TEST(SpeechOutput, OneUtteranceFollowsTheOtherAndGapsFillTheRest) {

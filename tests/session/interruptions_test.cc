@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "omni/engine.h"
+#include "session/events.h"
 #include "session/heard.h"
 #include "session/media.h"
 
@@ -29,17 +30,21 @@ std::shared_ptr<const Engine> nano() {
   return engine;
 }
 
-// Who plays: at `moment` (samples) it stands still until somebody has decided.
+// Who plays: at `moment` (samples) it stands still until somebody has decided. A wait that does not
+// end is a failure, and those that come behind it do not wait.
 class Player {
  public:
   Player(Session& session, TurnId turn, std::shared_ptr<Speech> speech, size_t moment)
       : session_(session), turn_(turn), speech_(std::move(speech)), moment_(moment) {}
-  ~Player() { thread_.join(); }
+  ~Player() {
+    wait_until([this] { return over_; }, "the end of the speech");
+    thread_.join();
+  }
 
   // False: the end came before the moment.
   bool wait_for_moment() {
-    std::unique_lock lock(lock_);
-    changed_.wait(lock, [this] { return stands_ || over_; });
+    wait_until([this] { return stands_ || over_; }, "the moment");
+    std::lock_guard guard(lock_);
     return stands_;
   }
   void decided() {
@@ -48,19 +53,29 @@ class Player {
     changed_.notify_all();
   }
   void wait_until_held() {
-    std::unique_lock lock(lock_);
-    changed_.wait(lock, [this] { return held_ || over_; });
+    wait_until([this] { return held_ || over_; }, "silence");
   }
   Nanoseconds back() const { return Nanoseconds(n_back_) * kSecond / speech_->sample_rate(); }
   Nanoseconds wait_for_end() {
-    std::unique_lock lock(lock_);
-    changed_.wait(lock, [this] { return over_; });
+    wait_until([this] { return over_; }, "the end of the speech");
     return heard();
   }
   Nanoseconds heard() const { return Nanoseconds(n_) * kSecond / speech_->sample_rate(); }
   bool was_cut() const { return cut_; }
 
  private:
+  template <class Condition>
+  void wait_until(const Condition& condition, const char* what) {
+    {
+      std::unique_lock lock(lock_);
+      const auto is_enough = [&] { return condition() || given_up_; };
+      if (changed_.wait_for(lock, kLongestWait, is_enough)) return;
+      ADD_FAILURE() << "waited for " << what;
+      given_up_ = true;
+      changed_.notify_all();
+    }
+    speech_->stop();  // nobody reads it for ever
+  }
   void run() {
     const auto take = [this](size_t most) {
       const size_t n = speech_->read(most).size();
@@ -74,7 +89,7 @@ class Player {
     });
     session_.put(SpeechBegan{turn_, kSecond});
     while (!(cut_ = speech_->is_interrupted())) {
-      if (speech_->is_held()) {
+      if (speech_->is_held() && !is_given_up()) {
         if (n_ > 0) take(kFade);
         be_silent();
       } else if (take(kPiece)) {
@@ -97,8 +112,9 @@ class Player {
     std::unique_lock lock(lock_);
     held_ = true;
     changed_.notify_all();
-    changed_.wait(lock, [this] { return !speech_->is_held() || speech_->is_interrupted(); });
-    if (speech_->is_interrupted()) return;
+    changed_.wait(lock,
+                  [this] { return !speech_->is_held() || speech_->is_interrupted() || given_up_; });
+    if (speech_->is_interrupted() || given_up_) return;
     held_ = false;
     const auto at = size_t((speech_->n_read() * speech_->sample_rate() + kSecond / 2) / kSecond);
     n_back_ = n_ - at;
@@ -109,7 +125,11 @@ class Player {
     if (n_ < moment_ || decided_) return;
     stands_ = true;
     changed_.notify_all();
-    changed_.wait(lock, [this] { return decided_; });
+    changed_.wait(lock, [this] { return decided_ || given_up_; });
+  }
+  bool is_given_up() {
+    std::lock_guard guard(lock_);
+    return given_up_;
   }
 
   Session& session_;
@@ -119,7 +139,7 @@ class Player {
   std::mutex lock_;
   std::condition_variable changed_;
   size_t n_ = 0, n_back_ = 0;
-  bool stands_ = false, decided_ = false, held_ = false, over_ = false;
+  bool stands_ = false, decided_ = false, held_ = false, over_ = false, given_up_ = false;
   std::atomic<bool> cut_ = false;
   std::thread thread_{[this] { run(); }};
 };
@@ -157,6 +177,7 @@ class Talk {
     const TurnId turn = session_->ask({.text = "Describe the feed.", .reply = reply_of(random)});
     Turn said{turn};
     follow(said, [&] { return said.speech != nullptr; });
+    ASSERT_TRUE(said.speech);
     Player player(*session_, turn, said.speech, moment);
     const bool stands = player.wait_for_moment();
     const Nanoseconds at = player.heard();
@@ -166,6 +187,7 @@ class Talk {
     player.decided();
     const Nanoseconds heard = player.wait_for_end();
     follow(said, [&] { return said.done && said.span.has_value(); });
+    ASSERT_TRUE(said.span);
     if (stands) {
       EXPECT_TRUE(player.was_cut());
       EXPECT_LE(heard - at, kMostBehind);
@@ -181,6 +203,7 @@ class Talk {
     const TurnId turn = session_->ask({.text = "Describe the feed.", .reply = reply_of(random)});
     Turn said{turn};
     follow(said, [&] { return said.speech != nullptr; });
+    ASSERT_TRUE(said.speech);
     Player player(*session_, turn, said.speech, moment);
     const bool stands = player.wait_for_moment();
     const Nanoseconds at = player.heard();
@@ -197,6 +220,7 @@ class Talk {
     const bool was_false = !stands || duration < kFalse;
     const Nanoseconds heard = player.wait_for_end();
     follow(said, [&] { return said.done && said.span.has_value(); });
+    ASSERT_TRUE(said.span);
     EXPECT_EQ(player.was_cut(), !was_false);
     if (was_false) {
       EXPECT_EQ(heard, said.span->duration) << "all of it was said";
@@ -214,6 +238,7 @@ class Talk {
     const TurnId turn = session_->ask({.text = "Describe the feed.", .reply = "Eight nine."});
     Turn said{turn};
     follow(said, [&] { return said.speech != nullptr; });
+    ASSERT_TRUE(said.speech);
     Player player(*session_, turn, said.speech, 0);
     ASSERT_TRUE(player.wait_for_moment());
     session_->put(VoiceBegan{kSecond});
@@ -230,6 +255,7 @@ class Talk {
  private:
   struct Turn {
     TurnId id;
+    bool is_played = true;
     std::shared_ptr<Speech> speech = nullptr;
     bool done = false;
     std::string text = {};
@@ -258,8 +284,9 @@ class Talk {
 
   template <class Until>
   void follow(Turn& turn, const Until& until) {
+    const TimeLimit limit;
     while (!until()) {
-      auto e = session_->next();
+      auto e = session_->next(limit.token());
       if (!e) return ADD_FAILURE() << "no event", void();
       take(turn, *e);
     }
@@ -267,11 +294,13 @@ class Talk {
   void take(Turn& turn, Event& e) {
     if (std::holds_alternative<TurnBegan>(e.what)) n_others_ += e.turn != turn.id;
     if (auto* failed = std::get_if<Failed>(&e.what)) ADD_FAILURE() << failed->error.what();
-    if (e.turn != turn.id) {
-      if (auto* other = std::get_if<Utterance>(&e.what)) pass_over(e.turn, *other->speech);
-      return;
+    if (auto* u = std::get_if<Utterance>(&e.what)) {
+      if (e.turn == turn.id && turn.is_played)
+        turn.speech = u->speech;
+      else
+        pass_over(e.turn, *u->speech);
     }
-    if (auto* u = std::get_if<Utterance>(&e.what)) turn.speech = u->speech;
+    if (e.turn != turn.id) return;
     if (auto* done = std::get_if<TurnDone>(&e.what)) {
       turn.done = true;
       turn.text = done->answer.text;
@@ -293,10 +322,8 @@ class Talk {
 
   void expect_remembered(const Turn& said, Nanoseconds least, Nanoseconds most, bool cut,
                          bool knew) {
-    ask_and_wait(*session_, {.text = "So?", .reply = "Yes.", .remembered = false},
-                 [&](const Event& e) {
-                   if (auto* u = std::get_if<Utterance>(&e.what)) pass_over(e.turn, *u->speech);
-                 });
+    Turn next{session_->ask({.text = "So?", .reply = "Yes.", .remembered = false}), false};
+    follow(next, [&] { return next.done; });
     std::optional<std::string> kept;
     for (const RememberedTurn& t : session_->remembered())
       if (t.turn == said.id) kept = t.answer;
@@ -382,7 +409,8 @@ void expect_no_answer_to_a_cough(bool is_told) {
   const TurnId turn = session->ask({.text = "What?", .reply = "Eight nine."});
   std::optional<Player> player;
   std::vector<TimeSpan> asked;  // what others said
-  while (const auto e = session->next()) {
+  const TimeLimit limit;
+  while (const auto e = session->next(limit.token())) {
     if (std::holds_alternative<TurnBegan>(e->what) && e->turn != turn) asked.push_back(e->span);
     if (std::holds_alternative<TurnDone>(e->what) && e->turn != turn) break;
     const auto* u = std::get_if<Utterance>(&e->what);
