@@ -72,7 +72,9 @@
  * stamps have no gap; in between there are GAPs. Each buffer carries a GstCustomMeta
  * "GstOmniGeneratedMeta" {checkpoint, voice, time} and the stream a tag, so that nobody takes it
  * for a recording. The text of a spoken answer leaves on the text pads with the time span of its
- * sound. Live, sound leaves 40 ms before it is due; the signal `interrupt`, or an event named
+ * sound. Live, its first sound is stamped with the moment at which it is there, so that the pad
+ * adds no latency, and it leaves 40 ms before it is due: a pipeline with a latency for other sinks
+ * plays it so much later. The signal `interrupt`, or an event named
  * "omni-interrupt" on any pad (GST_EVENT_CUSTOM_UPSTREAM, _DOWNSTREAM or _DOWNSTREAM_OOB), ends it
  * with a fade of 5 ms. Live, answers to the standing question are not spoken while another one
  * still is. Element messages "omni/speech" tell how each ended.
@@ -132,7 +134,10 @@ gboolean src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
   GstClockTime min = 0;
   if (!query_upstream(self, live, min)) return FALSE;
   update_session(self);
-  gst_query_set_latency(query, live, live ? reported_latency(self) : 0, GST_CLOCK_TIME_NONE);
+  // Sound is stamped with the moment at which it is there.
+  const bool is_speech = output_of(pad)->kind() == GstOmniOutput::Kind::speech;
+  gst_query_set_latency(query, live, live && !is_speech ? reported_latency(self) : 0,
+                        GST_CLOCK_TIME_NONE);
   return TRUE;
 }
 

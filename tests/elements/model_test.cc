@@ -312,7 +312,8 @@ TEST_F(Model, LatencyIsTheDocumentedSum) {
                                    " videotestsrc is-live=true ! video/x-raw,framerate=25/1 ! "
                                    "omnivideotokenizer latency=100 ! m.video_0 "
                                    "audiotestsrc is-live=true ! omniaudiotokenizer latency=50 ! "
-                                   "m.audio_0 m.text_0 ! fakesink name=out",
+                                   "m.audio_0 m.text_0 ! fakesink name=out "
+                                   "m.speech_0 ! fakesink name=loudspeaker",
                                    nullptr);
   gst_element_set_state(p, GST_STATE_PLAYING);
   // Each says so when it knows how much that is: with the checkpoint.
@@ -326,19 +327,23 @@ TEST_F(Model, LatencyIsTheDocumentedSum) {
     gst_message_unref(m);
   }
   gst_object_unref(bus);
-  GstQuery* q = gst_query_new_latency();
-  GstElement* out = gst_bin_get_by_name(GST_BIN(p), "out");
-  GstPad* pad = gst_element_get_static_pad(out, "sink");
-  ASSERT_TRUE(gst_pad_peer_query(pad, q));
-  gboolean live = FALSE;
-  GstClockTime min = 0;
-  gst_query_parse_latency(q, &live, &min, nullptr);
-  EXPECT_TRUE(live);
+  const auto latency_at = [p](const char* sink) {
+    GstQuery* q = gst_query_new_latency();
+    GstElement* out = gst_bin_get_by_name(GST_BIN(p), sink);
+    GstPad* pad = gst_element_get_static_pad(out, "sink");
+    EXPECT_TRUE(gst_pad_peer_query(pad, q));
+    gboolean live = FALSE;
+    GstClockTime min = 0;
+    gst_query_parse_latency(q, &live, &min, nullptr);
+    EXPECT_TRUE(live);
+    gst_query_unref(q);
+    gst_object_unref(pad);
+    gst_object_unref(out);
+    return double(min) / GST_MSECOND;
+  };
   // audiotestsrc: its buffer of 1024 samples at 44.1 kHz
-  EXPECT_NEAR(double(min) / GST_MSECOND, 23.2 + 2000 + 12.5 + 50 + 700, 1);
-  gst_query_unref(q);
-  gst_object_unref(pad);
-  gst_object_unref(out);
+  EXPECT_NEAR(latency_at("out"), 23.2 + 2000 + 12.5 + 50 + 700, 1);
+  EXPECT_EQ(latency_at("loudspeaker"), 0) << "stamped when it is there";
   gst_element_set_state(p, GST_STATE_NULL);
   gst_object_unref(p);
 }

@@ -624,6 +624,7 @@ MUTANTS = [
     ("model: one pad of questions ends them all", E + "model/gstomnimodelsink.cc", "[](const Input* i) { return !i->is_prompt || i->eos; }", "[](const Input*) { return true; }"),
     ("model: a flush of questions is one of the media", E + "model/gstomnimodelsink.cc", "return !in.is_prompt ||", "return true ||"),
     ("model: latencies of upstream add up", E + "model/gstomnimodellatency.cc", "min = std::max(min, pad_min);", "min += pad_min;"),
+    ("model: an answer aloud is as late as texts may be", E + "model/gstomnimodel.cc", "live && !is_speech ?", "live ?"),
     ("model: one deaf pad ends them all", E + "model/gstomnimodelsink.cc", "!s.outputs.empty() && ended == s.outputs.size()", "ended > 0"),
     ("model: answers also where pieces are wanted", E + "model/gstomnimodelrouter.cc", "if (o.kind() == Kind::text && !gst_omni_text_pad_wants_pieces(o.pad()))", "if (o.kind() == Kind::text)"),
     ("tokenizer: frames far apart are a pair", E + "tokenizers/gstomnivideotokenizer.cc", "(time < first_ || time - first_ > pair_ + pair_ / 2)", "false"),
