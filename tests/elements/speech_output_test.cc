@@ -46,7 +46,7 @@ class FakeSpeech final : public omni::Speech {
     tell();
   }
   void hold() override {
-    held_ = true;
+    held_ = !is_released_;
     tell();
   }
   void resume(omni::Nanoseconds from) override {
@@ -61,7 +61,7 @@ class FakeSpeech final : public omni::Speech {
   // Whoever plays it, whatever for it waits, comes to its end.
   void release() {
     stop();
-    interrupted_ = true;
+    interrupted_ = is_released_ = true;
     held_ = false;
     tell();
   }
@@ -83,7 +83,7 @@ class FakeSpeech final : public omni::Speech {
   const size_t n_;
   size_t at_ = 0;
   bool stopped_ = false;
-  std::atomic<bool> interrupted_ = false, held_ = false;
+  std::atomic<bool> interrupted_ = false, held_ = false, is_released_ = false;
   std::function<void()> listener_;
 };
 
@@ -111,8 +111,6 @@ class Rig {
     output->set_active(true);
   }
   ~Rig() {
-    if (gave_up_)
-      for (const auto& speech : spoken_) speech->release();
     output->set_active(false);
     gst_pad_set_active(src_, FALSE);
     gst_pad_set_active(sink_, FALSE);
@@ -133,6 +131,7 @@ class Rig {
       write(std::string(how[int(end)]) + span(start, heard));
     };
     EXPECT_TRUE(output->speak(std::move(u)));
+    if (gave_up_) speech->release();
     return speech;
   }
   // All that came since the last call, once `what` has; if it never comes, a failure, what there
@@ -162,6 +161,9 @@ class Rig {
     if (gave_up_ || changed_.wait_for(lock, kLongest, condition)) return;
     ADD_FAILURE() << "waited for " << what << ", there is " << log_;
     gave_up_ = true;
+    lock.unlock();
+    for (const auto& speech : spoken_) speech->release();
+    lock.lock();
   }
   void write(const std::string& what) {
     std::lock_guard guard(lock_);
