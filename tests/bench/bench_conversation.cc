@@ -8,16 +8,13 @@
 #include <gst/gst.h>
 
 #include <algorithm>
-#include <condition_variable>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <mutex>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -233,12 +230,15 @@ Options options_of(int argc, char** argv) {
   std::vector<std::string> plain;
   for (int i = 1; i < argc; ++i) {
     const std::string a = argv[i];
+    const bool has_value = i + 1 < argc;
     if (a == "--alone")
       o.alone = true;
-    else if (a.starts_with("--") && i + 1 < argc)
-      (a == "--turn-model"     ? (void)(o.turn_model = argv[++i])
-       : a == "--turn-silence" ? (void)(o.turn_silence = std::atoi(argv[++i]))
-                               : (void)(o.most = size_t(std::atoi(argv[++i]))));
+    else if (a == "--turn-model" && has_value)
+      o.turn_model = argv[++i];
+    else if (a == "--turn-silence" && has_value)
+      o.turn_silence = std::atoi(argv[++i]);
+    else if (a == "--most" && has_value)
+      o.most = size_t(std::atoi(argv[++i]));
     else
       plain.push_back(a);
   }
