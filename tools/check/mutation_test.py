@@ -128,7 +128,7 @@ MUTANTS = [
     ("experts: dense layers have some", "runtime/models/qwen/config.h", " && !mlp_only_layers.contains(index);", ";"),
     ("experts: a stack as it lies", "runtime/io/weights.cc", "const bool is_transposed = stored.shape() != Shape{n, n_out, n_in};", "const bool is_transposed = stored.shape() == Shape{n, n_out, n_in};"),
     ("experts: the router is rounded", "runtime/layers/experts.cc", "gate_(w.with(Precision::float32), {{", "gate_(w, {{"),
-    ("experts: steps are recorded", Q + "text_model.cc", "const bool is_fixed = config_.experts.n == 0 && std::none_of", "const bool is_fixed = std::none_of"),
+    ("experts: steps are recorded", Q + "text_model.cc", "const bool is_fixed = config_.experts.n == 0 && ", "const bool is_fixed = "),
     ("experts: a kernel's least likely", K + "experts.cu", "return a.logit > b.logit || (!(b.logit > a.logit)", "return a.logit < b.logit || (!(b.logit < a.logit)"),
     ("experts: a kernel picks one twice", K + "experts.cu", "if (best.expert % 32 == lane) taken |=", "if (best.expert % 32 == 0) taken |="),
     ("experts: a kernel sums over its lane alone", K + "experts.cu", "      whole = warp_sum(whole);\n", ""),
